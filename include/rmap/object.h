@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * object.h - what linear ranges belong to, and which of them cover a page index
+ *
+ * An object is a file's address space, or the anonymous memory of one fork family. A range is the linear part of a vma: it
+ * maps the page indexes first .. last at address, address + 2^page_shift, ... The index answers a stab query, "which ranges
+ * cover index i?", for readers that are never blocked. Ranges are values: the library keeps copies and hands out copies, so nothing
+ * of the embedder's has to outlive a walk but what @owner names.
+ *
+ * The index is a balanced tree that is never changed in place: an update copies the path to what it changes and swings the
+ * root. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which neither
+ * the old range nor the new one is there.
+ *
+ * Complexity: update O(log n); stab O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst.
+ * Memory: one node of at most 112 bytes a range.
+ *
+ * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
+ */
+#ifndef RMAP_OBJECT_H
+#define RMAP_OBJECT_H
+
+#include <rmap/rmap.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * struct rmap_range - the linear part of a vma
+ * @first, @last: the page indexes it covers, both included
+ * @address:      bytes; where @first is mapped
+ * @owner:        the embedder's name for the mm or vma: a pointer or a number
+ * @page_shift:   log2 of the bytes between two page indexes, 0 .. 63
+ * @tags:         any bits; tell ranges apart that need a search, such as RMAP_RANGE_NONLINEAR
+ *
+ * Two ranges of one object may overlap, but must differ in first, last, address or owner.
+ */
+struct rmap_range {
+	uint64_t first;
+	uint64_t last;
+	uint64_t address;
+	uint64_t owner;
+	uint32_t page_shift;
+	uint32_t tags;
+};
+
+/** The tag of a range that may hold nonlinear mappings (remap_file_pages). */
+#define RMAP_RANGE_NONLINEAR 1u
+
+/** rmap_range_covers - does @range cover @index? */
+static inline int rmap_range_covers(const struct rmap_range *range, uint64_t index)
+{
+	return range->first <= index && index <= range->last;
+}
+
+/** rmap_range_address - the linear address of @index, which @range must cover */
+static inline uint64_t rmap_range_address(const struct rmap_range *range, uint64_t index)
+{
+	return range->address + ((index - range->first) << range->page_shift);
+}
+
+/** rmap_range_index - the index whose linear address is @address; the inverse. @address must lie within the range */
+static inline uint64_t rmap_range_index(const struct rmap_range *range, uint64_t address)
+{
+	return range->first + ((address - range->address) >> range->page_shift);
+}
+
+/** rmap_range_is_linear - is @address the linear address of @index in @range? If so the mapping need only be counted */
+static inline int rmap_range_is_linear(const struct rmap_range *range, uint64_t index, uint64_t address)
+{
+	return rmap_range_covers(range, index) && rmap_range_address(range, index) == address;
+}
+
+/**
+ * rmap_object_create - make an object without ranges
+ * @out:     set on success
+ * Context:  any; may sleep
+ * Return:   0; -EINVAL (@map or @out NULL); -ENOMEM (G9)
+ */
+RMAP_API int rmap_object_create(struct rmap *map, struct rmap_object **out);
+
+/**
+ * rmap_object_destroy - end an object and its ranges
+ * @object:  NULL is allowed and does nothing
+ * Context:  registered reader, outside any read-side section. No walk over this object may begin any more and no update may
+ *           run; readers that began before are waited for by RCU
+ */
+RMAP_API void rmap_object_destroy(struct rmap_object *object);
+
+/**
+ * The updates. Each is serialised with other updates of the object by a mutex and takes effect for readers in one step.
+ * @range:   names a range that was attached: its first, last, address and owner are compared
+ * Context:  registered reader, outside any read-side section; may sleep, and waits for a grace period while more than the
+ *           options' waiting_max bytes wait for one
+ * Ordering: release: a reader that sees the update sees what its caller did before
+ * Reclaim:  replaced nodes are freed after a grace period
+ * Return:   0; -ENOENT (no such range); -EEXIST (an equal one is there); -EINVAL (last < first, an address that
+ *           overflows, a page_shift over 63, or a place outside the range); -ENOMEM (G9). Nothing is changed on error
+ *
+ * rmap_object_attach  - a vma begins to map the object
+ * rmap_object_detach  - a vma no longer does
+ * rmap_object_split   - @range becomes first .. @index - 1 and @index .. last, at the addresses they have
+ * rmap_object_move    - @range now lies at @address (mremap)
+ * rmap_object_resize  - @range now covers @first .. @last: indexes that remain keep their addresses (grow and trim, both ends)
+ * rmap_object_tag     - @range gets exactly @tags
+ */
+RMAP_API int rmap_object_attach(struct rmap_object *object, const struct rmap_range *range);
+RMAP_API int rmap_object_detach(struct rmap_object *object, const struct rmap_range *range);
+RMAP_API int rmap_object_split(struct rmap_object *object, const struct rmap_range *range, uint64_t index);
+RMAP_API int rmap_object_move(struct rmap_object *object, const struct rmap_range *range, uint64_t address);
+RMAP_API int rmap_object_resize(struct rmap_object *object, const struct rmap_range *range, uint64_t first, uint64_t last);
+RMAP_API int rmap_object_tag(struct rmap_object *object, const struct rmap_range *range, uint32_t tags);
+
+/** A range visitor: 0 to go on, anything else ends the query and is returned. @range is valid during the call only. */
+typedef int (*rmap_range_visit)(void *arg, const struct rmap_range *range);
+
+/**
+ * rmap_object_stab   - visit every range that covers @index
+ * rmap_object_tagged - visit every range that has any of @tags, among those that overlap first .. last
+ * Context:  registered reader, inside a read-side section
+ * Progress: wait-free: the tree a query sees never changes
+ * Ordering: acquire. The query sees all updates of one moment and none later
+ * Return:   0, or what the visitor returned
+ */
+RMAP_API int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_range_visit visit, void *arg);
+RMAP_API int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
+				rmap_range_visit visit, void *arg);
+
+/** rmap_object_ranges - how many ranges are attached. Context: registered reader, inside a read-side section. Wait-free */
+RMAP_API uint64_t rmap_object_ranges(const struct rmap_object *object);
+
+/**
+ * The truncate sequence: closes the window in which a faulter holds a page but has not set its pte.
+ *
+ *      faulter                                            truncate
+ *      seq = rmap_object_truncate_seq(object)             set the new end
+ *      check the end, find the page                       rmap_object_truncate_advance(object)
+ *      lock the pte                                       lock ptes, clear mappings
+ *      if rmap_object_truncate_seq(object) != seq: undo and start over
+ *      set the pte, rmap_page_add(), unlock the pte
+ *
+ * rmap_object_truncate_seq     - Ordering: acquire. Progress: wait-free
+ * rmap_object_truncate_advance - Ordering: acquire and release. Progress: wait-free
+ */
+RMAP_API uint64_t rmap_object_truncate_seq(const struct rmap_object *object);
+RMAP_API void rmap_object_truncate_advance(struct rmap_object *object);
+
+/**
+ * rmap_object_check - verify order, balance and summaries of the index
+ * Context:  registered reader, inside a read-side section
+ * Return:   0; -EINVAL if an equation does not hold (named on standard error)
+ */
+RMAP_API int rmap_object_check(const struct rmap_object *object);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * pool.h - where chain memory comes from: tiers, and the reserve a thread carries
+ *
+ * A *reserve* is one thread's whole context: blocks in hand, retired blocks it has yet to hand over, its share of the
+ * statistics. Page operations get it as their first argument and touch no other thread-local state. Fill it where sleeping and
+ * failing are allowed; then operations inside read-side sections cannot fail for want of memory (G1).
+ *
+ *      tier --(slabs, large segments)--> depot (lock-free, shared) --(magazines)--> reserve --> chains
+ *                                           ^                                          |
+ *                                           `------ grace period <--- batches <--------' retired
+ *
+ * Progress: taking from and giving to a reserve is wait-free; the depot is lock-free; only rmap_reserve_fill() and
+ * rmap_reserve_drain() may sleep.
+ */
+#ifndef RMAP_POOL_H
+#define RMAP_POOL_H
+
+#include <rmap/rmap.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * struct rmap_tier - a source of memory
+ * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. May sleep. Called by create, fill and
+ *           attach only
+ * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy and RCU callbacks, so it
+ *           must not wait for a grace period
+ * @arg:     handed to both
+ * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Slabs stay
+ *           until the map ends. Segments larger than about half of it are asked for, and given back, one by one
+ *
+ * Memory must lie below 2^56 and need not be zeroed.
+ */
+struct rmap_tier {
+	void *(*alloc)(void *arg, size_t bytes, size_t align);
+	void (*free)(void *arg, void *memory, size_t bytes);
+	void *arg;
+	size_t granule;
+};
+
+/**
+ * rmap_tier_heap - memory from aligned_alloc and free; cannot fail to be made
+ * rmap_tier_huge - memory in transparent or reserved huge pages, 2 MiB at a time
+ * rmap_tier_node - memory bound to NUMA node @node
+ * rmap_tier_file - memory that is a shared mapping of @fd, which grows; offsets are not reused
+ * @tier:    set on success; to be ended by rmap_tier_fini()
+ * Context:  any; may sleep
+ * Return:   0; -ENOTSUP (the kernel offers no huge pages, or no memory policies); -EINVAL (no such node, or @fd cannot be mapped
+ *           shared and writable); -ENOMEM
+ */
+RMAP_API int rmap_tier_heap(struct rmap_tier *tier);
+RMAP_API int rmap_tier_huge(struct rmap_tier *tier);
+RMAP_API int rmap_tier_node(struct rmap_tier *tier, unsigned node);
+RMAP_API int rmap_tier_file(struct rmap_tier *tier, int fd);
+
+/** rmap_tier_fini - end a tier made by the functions above, after the maps that used it */
+RMAP_API void rmap_tier_fini(struct rmap_tier *tier);
+
+/**
+ * rmap_reserve_create - make an empty reserve for one thread
+ * @out:     set on success
+ * Context:  any; may sleep
+ * Return:   0; -EINVAL (@map or @out NULL); -ENOMEM (G9)
+ *
+ * A reserve serves one operation at a time. It may pass from thread to thread with outside synchronisation.
+ */
+RMAP_API int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out);
+
+/**
+ * rmap_reserve_destroy - give everything in hand back and end the reserve
+ * @reserve: NULL is allowed and does nothing
+ * Context:  registered reader, outside any read-side section; may sleep
+ */
+RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
+
+/**
+ * rmap_reserve_fill - make sure that the next @adds adds and moves cannot fail for want of memory
+ * @adds:    up to 4096
+ * Context:  registered reader, outside any read-side section. May sleep: it allocates, it hands retired blocks over to RCU,
+ *           and it waits for a grace period while more than the options' waiting_max bytes wait for one
+ * Return:   0; -ENOMEM (G9): what was in hand before still is; -EINVAL (@adds too large)
+ *
+ * Calling it with a small @adds before each operation is cheap and best: long chains then also find the large
+ * segment they are about to need, which adds that outrun their fills must do without (they push small ones).
+ */
+RMAP_API int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds);
+
+/**
+ * rmap_reserve_drain - hand over to RCU all that the reserve has retired, and wait until all that the map retired is free
+ *
+ * What other reserves have not handed over is not waited for.
+ * Context:  registered reader, outside any read-side section; waits for a grace period
+ */
+RMAP_API void rmap_reserve_drain(struct rmap_reserve *reserve);
+
+/** rmap_reserve_map - the map that a reserve belongs to */
+RMAP_API struct rmap *rmap_reserve_map(const struct rmap_reserve *reserve);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * rmap.h - a reverse map: its options, its life, its readers, its figures
+ *
+ * A reverse mapping answers "which page-table entries map this page?". A `struct rmap` is one independent reverse map: it
+ * owns the memory that chains live in and the RCU flavor that protects them. Several maps in one process share nothing.
+ *
+ *      struct rmap ---- options (RCU flavor, memory tier, multiplicity, cap on waiting memory)
+ *        |---- struct rmap_reserve     one per thread: blocks in hand, blocks to give back    (pool.h)
+ *        |---- struct rmap_object      what linear ranges belong to: a file, a fork family    (object.h)
+ *        `.... struct rmap_page        one word inside the embedder's own struct page         (page.h, walk.h)
+ *
+ * Not for: finding pages (the embedder's page cache), page tables, or deciding what to reclaim.
+ *
+ * What may run beside what. "yes" means from any number of threads, on the same page or object:
+ *
+ *      operation                         beside page ops   beside walks   beside itself     where it may be called
+ *      rmap_page_add, remove, move ...   yes               yes            yes               inside a read-side section
+ *      rmap_page_mapcount                yes               yes            yes               inside a read-side section
+ *      rmap_walk, rmap_cursor_next       yes               yes            yes               inside / anywhere
+ *      rmap_object_attach, detach ...    yes               yes            yes (serialised)  outside a read-side section
+ *      rmap_reserve_fill, drain          yes               yes            own reserve only  outside a read-side section
+ *      rmap_destroy                      no                no             no                when everything else has ended
+ *
+ * Guarantees, quoted by number in all headers:
+ *
+ *   G1  An add with a filled reserve never fails for want of memory, never blocks and never allocates.
+ *   G2  Add, remove, move and walk are lock-free, mapcount is wait-free: a thread stopped anywhere stops nobody else.
+ *   G3  A walk visits every mapping that is present from its beginning to its end at least once, and none that was gone
+ *       before it began. A mapping that is being moved is seen at its old address, its new one, or both.
+ *   G4  The mapcount is exact and linearizable. (Of each page: who compares counts of several pages that change meanwhile, and
+ *       wants one order for all observers, must provide it.)
+ *   G5  The remove that takes the mapcount to zero is told so, and no other is; likewise the first and the last lock.
+ *   G6  A block is reused only after a grace period.
+ *   G7  A page that has only linear or locked mappings takes no memory beyond its word.
+ *   G8  Memory is bounded by the chained mappings, plus what the options let wait for grace periods.
+ *   G9  Running out of memory is reported by the fill or the attach that met it, and nothing is changed.
+ *   G10 A count that would overflow is refused (-EOVERFLOW) before anything changes.
+ *   G11 Misuse is -ENOENT or -EINVAL where that can be seen for free, and aborts with a message in checked builds.
+ *
+ * Not guaranteed: the order of a walk; whether a mapping that is added or removed during a walk is visited; that a
+ * mapping is visited only once while its chain shrinks, or while it or a range of its object moves.
+ *
+ * Source: W. L. Irwin, "Re: What to expect with the 2.6 VM", 2 July 2003, argued for the hybrid this library realises.
+ */
+#ifndef RMAP_RMAP_H
+#define RMAP_RMAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(RMAP_BUILDING)
+#define RMAP_API __attribute__((visibility("default")))
+#else
+#define RMAP_API
+#endif
+
+struct rmap;
+struct rmap_reserve;
+struct rmap_object;
+struct rmap_tier;
+struct rcu_flavor_struct; /* <urcu/flavor.h> */
+
+/** How retired memory waits for its grace period. */
+enum rmap_reclaim {
+	RMAP_RECLAIM_CALLBACK = 0, /* call_rcu, one call a batch; liburcu's helper thread frees */
+	RMAP_RECLAIM_BLOCKING = 1, /* no helper thread: fill and drain wait for the grace period and free */
+};
+
+/** What memory may wait for grace periods before rmap_reserve_fill() holds its caller back, unless the options say. */
+#define RMAP_WAITING_DEFAULT ((size_t)64 << 20)
+/** The most multiplicity bits a map may have. */
+#define RMAP_MULTIPLICITY_MAX 20u
+
+/**
+ * struct rmap_options - how a map is made
+ * @size:              sizeof(struct rmap_options); fields beyond what the library knows must be zero
+ * @reclaim:           see enum rmap_reclaim
+ * @multiplicity_bits: 0: an element of a chain is one pte. k: it is a key with a count up to 2^k in the k bits above the
+ *                     lowest three of a handle: a cluster window or a shared address (page.h)
+ * @waiting_max:       bytes that may wait for grace periods before a fill holds its caller back; 0 means
+ *                     RMAP_WAITING_DEFAULT
+ * @flavor:            the RCU flavor all readers of this map use; NULL means liburcu's memb. It must outlive the map
+ * @tier:              where chain blocks come from; NULL means the heap. Copied; what its arg points to must outlive the map
+ * @metadata:          where the map, reserves and range indexes come from; NULL means the heap. Copied likewise
+ */
+struct rmap_options {
+	size_t size;
+	enum rmap_reclaim reclaim;
+	unsigned multiplicity_bits;
+	size_t waiting_max;
+	const struct rcu_flavor_struct *flavor;
+	const struct rmap_tier *tier;
+	const struct rmap_tier *metadata;
+};
+
+/** All options at their defaults. */
+#define RMAP_OPTIONS_DEFAULT                                                                                           \
+	{                                                                                                              \
+		sizeof(struct rmap_options), RMAP_RECLAIM_CALLBACK, 0, 0, NULL, NULL, NULL                             \
+	}
+
+/**
+ * rmap_create - make an empty reverse map
+ * @options: NULL for all defaults
+ * @out:     set to the map on success, untouched otherwise
+ * Context:  any; may sleep
+ * Return:   0; -EINVAL (options of an unknown size or value, or @out NULL); -ENOMEM (G9)
+ */
+RMAP_API int rmap_create(const struct rmap_options *options, struct rmap **out);
+
+/**
+ * rmap_destroy - end a map
+ * @map:     NULL is allowed and does nothing
+ * Context:  outside any read-side section; no other operation on the map may run, now or later. Waits for grace periods
+ * Return:   0, and all its memory is back in its tiers; -EBUSY if a reserve, an object or a chain still exists, and
+ *           nothing is changed (a checked build aborts and says which)
+ */
+RMAP_API int rmap_destroy(struct rmap *map);
+
+/**
+ * rmap_thread_register, rmap_thread_unregister - make the calling thread a reader in the map's flavor
+ *
+ * The same as the flavor's own calls; a thread that has registered with that flavor needs neither.
+ * Context:  outside any read-side section
+ */
+RMAP_API void rmap_thread_register(struct rmap *map);
+RMAP_API void rmap_thread_unregister(struct rmap *map);
+
+/**
+ * rmap_read_lock, rmap_read_unlock - a read-side section in the map's flavor; sections nest
+ *
+ * The same as the flavor's own calls, which may be used instead; but only these tell ThreadSanitizer what a grace period
+ * orders, so use these in programs that will run under it.
+ * Context:  registered reader
+ * Progress: wait-free
+ */
+RMAP_API void rmap_read_lock(const struct rmap *map);
+RMAP_API void rmap_read_unlock(const struct rmap *map);
+
+/**
+ * struct rmap_stats - a map's figures
+ *
+ * Exact when quiescent; while operations run each figure is one that was true of each thread a moment ago.
+ * Units: counts, except where a name says bytes. Counts of events run from rmap_create().
+ */
+struct rmap_stats {
+	size_t size;              /* sizeof(struct rmap_stats), set by the caller */
+	uint64_t blocks;          /* first blocks in use: pages that have a chain */
+	uint64_t segments;        /* hashed segments in use */
+	uint64_t chain_bytes;     /* bytes of both */
+	uint64_t reserve_bytes;   /* bytes in hand in reserves */
+	uint64_t waiting_bytes;   /* bytes that wait for a grace period */
+	uint64_t waiting_peak;    /* the most that ever waited, as seen by fills and hand-overs */
+	uint64_t tier_bytes;      /* bytes taken from the tier and not given back */
+	uint64_t promotions;      /* a chain was made */
+	uint64_t collapses;       /* a chain fell back to a count */
+	uint64_t pushes;          /* a segment was added to a chain */
+	uint64_t pops;            /* a segment was emptied by shrinking and removed from a chain */
+	uint64_t entries_moved;   /* by shrinking */
+	uint64_t batches;         /* hand-overs to RCU */
+	uint64_t fills_held_back; /* fills that waited because waiting_max was reached */
+	uint64_t retries;         /* compare-and-swaps of page operations that lost to another writer */
+};
+
+/**
+ * rmap_stats - read a map's figures
+ * Context:  any; may sleep (it takes the list of reserves)
+ * Return:   0; -EINVAL if @out->size is not known
+ */
+RMAP_API int rmap_stats(struct rmap *map, struct rmap_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

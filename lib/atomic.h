@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * atomic.h - every atomic operation of the library, with its memory order in its name
+ *
+ * This is the proof inventory: nothing else in lib/ names an atomic primitive, so whoever wants to check the orders, replace them or
+ * schedule between them has one place to do it. Orders sit on accesses, never on free-standing fences, which
+ * ThreadSanitizer does not see. The operations are the C11 ones; the words are plain uint64_t because public
+ * structs hold them and C++ includes those.
+ *
+ *   rlx     relaxed                     acq     acquire                    rel    release
+ *   acqrel  acquire and release; a compare-and-swap that fails is an acquire load of what it found
+ */
+#ifndef RMAP_LIB_ATOMIC_H
+#define RMAP_LIB_ATOMIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline uint64_t load_rlx(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t load_acq(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void store_rlx(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+static inline void store_rel(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+/* On failure *expected is what the word held. */
+static inline bool cas_acqrel(uint64_t *word, uint64_t *expected, uint64_t desired)
+{
+	return __atomic_compare_exchange_n(word, expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t exchange_acqrel(uint64_t *word, uint64_t value)
+{
+	return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
+}
+
+static inline uint64_t fetch_add_rlx(uint64_t *word, uint64_t value)
+{
+	return __atomic_fetch_add(word, value, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t fetch_add_acqrel(uint64_t *word, uint64_t value)
+{
+	return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
+}
+
+/* For a word that only one thread writes and others may read: no read-modify-write is needed. */
+static inline void count_private(uint64_t *word, uint64_t value)
+{
+	store_rlx(word, load_rlx(word) + value);
+}
+
+#endif

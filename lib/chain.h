@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * chain.h - the elements behind a first block; what page.c and walk.c see of chain.c
+ *
+ * None of these functions changes the meta word: counting is page.c's. All run inside a read-side section, on a block that was
+ * read from a page word with acquire order inside that section.
+ */
+#ifndef RMAP_LIB_CHAIN_H
+#define RMAP_LIB_CHAIN_H
+
+#include "map.h"
+
+#include <rmap/page.h>
+
+/*
+ * Stores @entry (kind ENTRY), or with @merge adds its unit to an element that has its key and room. The caller has counted it
+ * already, or holds another counted mapping of the page meanwhile, so the chain stays. 0; -ENOMEM if a segment was needed and
+ * the reserve has none; -ENOENT if the chain has collapsed (the caller's claim was wrong). Lock-free.
+ */
+int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry, bool merge);
+
+/* Takes one unit of @key out. False: there is none. Lock-free. */
+bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t key);
+
+/* Is there an element of @key? A hint where others take or move it meanwhile. */
+bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key);
+
+/* After a take of @key: gives back a segment's memory, a line or two at a time, when there is too much. */
+void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64_t key);
+
+/* Before an insert: empties two lines of the newest segment if it is closing. */
+void rmap_chain_drain(struct rmap_reserve *reserve, struct block *block);
+
+/* Retires @block, which the caller has unlinked from its page word, and its segments. */
+void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block);
+
+/*
+ * Where a scan stands. Depth counts segments from the oldest, 1, so that it stays true while newer ones come and go; 0 is the
+ * first block. CHAIN_START is before everything.
+ */
+struct chain_position {
+	uint64_t line;
+	uint32_t depth;
+	uint32_t slot;
+};
+
+#define CHAIN_START ((struct chain_position){ 0, UINT32_MAX, 0 })
+
+/* Visits one element (kind ENTRY). Nonzero stops the scan at this element, which a scan that resumes visits again. */
+typedef int (*chain_visit)(void *arg, uint64_t entry);
+
+/* Visits all elements from *@position on, and leaves it where it stopped. 0, or what @visit returned. */
+int rmap_chain_scan(struct block *block, struct chain_position *position, chain_visit visit, void *arg);
+
+/* Verifies a quiescent chain of @chained mappings and adds its figures to @shape. 0, or -EINVAL. */
+int rmap_chain_check(const struct rmap *map, struct block *block, uint32_t chained, struct rmap_shape *shape);
+
+#endif

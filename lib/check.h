@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * check.h - what checked builds (-Dcheck=true) verify, and the small sizes that make rare paths common there
+ *
+ * CHECK() states what a caller owes or what the protocol implies. In ordinary builds it costs nothing.
+ */
+#ifndef RMAP_LIB_CHECK_H
+#define RMAP_LIB_CHECK_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifndef RMAP_CHECK
+#define RMAP_CHECK 0
+#endif
+
+#define CHECK(condition, ...)                                                                                          \
+	do {                                                                                                           \
+		if (RMAP_CHECK && !(condition)) {                                                                      \
+			fprintf(stderr, "rmap: %s: ", __func__);                                                       \
+			fprintf(stderr, __VA_ARGS__);                                                                  \
+			fprintf(stderr, " [%s]\n", #condition);                                                        \
+			abort();                                                                                       \
+		}                                                                                                      \
+	} while (0)
+
+/* Blocks in a magazine, and retired blocks that make a batch. */
+#define MAGAZINE_BLOCKS (RMAP_CHECK ? 3u : 32u)
+#define BATCH_BLOCKS (RMAP_CHECK ? 3u : 64u)
+#define BATCH_BYTES (RMAP_CHECK ? 512u : 16384u)
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * inject.c - the delays of inject.h; empty in builds without them
+ */
+#include "inject.h"
+
+#if RMAP_INJECT
+
+#include "atomic.h"
+
+#include <sched.h>
+
+static uint64_t rate;
+static uint64_t seeds = 1;
+
+void rmap_inject_set(unsigned permille, uint64_t seed)
+{
+	/* RLX: tuning knobs; a thread may see them late. */
+	store_rlx(&seeds, seed | 1);
+	store_rlx(&rate, permille);
+}
+
+/* xorshift64*, one state a thread; the only thread-local word in the library, and only in this build. */
+static uint64_t next_random(void)
+{
+	static __thread uint64_t state;
+
+	if (state == 0)
+		state = (fetch_add_rlx(&seeds, 2) * 0x9E3779B97F4A7C15u) | 1;
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return state * 0x2545F4914F6CDD1Du;
+}
+
+void rmap_inject(void)
+{
+	uint64_t limit = load_rlx(&rate);
+	uint64_t draw;
+
+	if (limit == 0)
+		return;
+	draw = next_random() >> 32;
+	if (draw % 1000 >= limit)
+		return;
+	if (draw & 0x10000) {
+		sched_yield();
+		return;
+	}
+	for (uint64_t spin = 0; spin < (draw >> 20); spin++)
+		(void)load_rlx(&rate);
+}
+
+#else
+
+typedef int rmap_inject_unused; /* ISO C wants a declaration in every file */
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * map.h - the map and the reserve as the library's own files see them
+ *
+ *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk      object <- walk
+ */
+#ifndef RMAP_LIB_MAP_H
+#define RMAP_LIB_MAP_H
+
+#include "check.h"
+#include "inject.h"
+#include "rcu.h"
+#include "slot.h"
+
+#include <rmap/pool.h>
+
+/* The smallest slab a tier may ask for. */
+#define RMAP_GRANULE_MIN ((size_t)1024)
+
+/* Stripes of the move counter: a walk repeats only if a mapping of a page in its own stripe moved. */
+#define MOVE_STRIPES 64u
+
+/* Per-reserve event counts; the names of struct rmap_stats. */
+enum statistic {
+	STAT_BLOCKS_MADE,
+	STAT_BLOCKS_RETIRED,
+	STAT_SEGMENTS_MADE,
+	STAT_SEGMENTS_RETIRED,
+	STAT_BYTES_MADE,
+	STAT_BYTES_RETIRED,
+	STAT_PUSHES,
+	STAT_POPS,
+	STAT_ENTRIES_MOVED,
+	STAT_COLLAPSES,
+	STAT_BATCHES,
+	STAT_FILLS_HELD_BACK,
+	STAT_RETRIES,
+	STATISTICS
+};
+
+/*
+ * struct rmap_pool - the shared part of the memory
+ * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
+ * @lock:    serialises carving: @slabs, @bump, @bump_end. Taken by fills only
+ * @waiting: bytes handed over to RCU and not yet freed; @peak: the most of it that was seen
+ * @bytes:   bytes taken from the tier and not given back
+ */
+struct rmap_pool {
+	uint64_t depots[SLOT_CLASSES];
+	pthread_mutex_t lock;
+	struct slab *slabs;
+	char *bump;
+	char *bump_end;
+	uint64_t waiting;
+	uint64_t peak;
+	uint64_t bytes;
+};
+
+/*
+ * struct rmap
+ * @key_low:   the bits of a handle that hold a multiplicity: ((1 << bits) - 1) << 3
+ * @lock:      serialises the list of @reserves and @folded, the counts of reserves that have ended
+ * @objects:   how many objects there are
+ */
+struct rmap {
+	struct rmap_rcu rcu;
+	struct rmap_tier tier;
+	struct rmap_tier metadata;
+	uint64_t key_low;
+	size_t waiting_max;
+	struct rmap_pool pool;
+	uint64_t moves[MOVE_STRIPES];
+	pthread_mutex_t lock;
+	struct rmap_reserve *reserves;
+	uint64_t folded[STATISTICS];
+	uint64_t objects;
+};
+
+/* A stack of blocks of one class, linked through their first words. Owned by one reserve. */
+struct stock {
+	uint64_t *top;
+	unsigned count;
+};
+
+/*
+ * struct rmap_reserve - one thread's context. Only its owner writes it; @stats and @held are read by rmap_stats()
+ * @blocks, @lines: first blocks and one-line segments in hand
+ * @large:          a segment of @large_class lines in hand, zeroed, or NULL
+ * @wish:           the class that the last add would have liked to push; 0: none. The next fill gets it
+ * @batch:          memory for the next hand-over to RCU, or NULL
+ * @retired_blocks, @retired_segments: lists through SEALED payloads, of @retired members and @retired_bytes bytes
+ * @held:           bytes in @blocks, @lines, @large and @batch
+ * @busy:           checked builds: an operation is using the reserve
+ */
+struct rmap_reserve {
+	struct rmap *map;
+	struct stock blocks;
+	struct stock lines;
+	struct segment *large;
+	unsigned large_class;
+	unsigned wish;
+	struct batch *batch;
+	struct block *retired_blocks;
+	struct segment *retired_segments;
+	unsigned retired;
+	uint64_t retired_bytes;
+	uint64_t held;
+	uint64_t busy;
+	uint64_t stats[STATISTICS];
+	struct rmap_reserve *next;
+	struct rmap_reserve *previous;
+};
+
+static inline void reserve_count(struct rmap_reserve *reserve, enum statistic statistic, uint64_t value)
+{
+	count_private(&reserve->stats[statistic], value);
+}
+
+/* Metadata memory, zeroed; NULL if there is none. */
+void *rmap_metadata_alloc(struct rmap *map, size_t bytes, size_t align);
+void rmap_metadata_free(struct rmap *map, void *memory, size_t bytes);
+
+/* The counter that moves of @page's mappings bump and walks of it compare. */
+static inline uint64_t *map_moves(struct rmap *map, const void *page)
+{
+	return &map->moves[(((uint64_t)(uintptr_t)page * 0x9E3779B97F4A7C15u) >> 32) % MOVE_STRIPES];
+}
+
+#endif

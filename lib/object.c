@@ -1,0 +1,768 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * object.c - the range index: a weight-balanced tree that is copied along the path an update takes
+ *
+ * Shape. Nodes are ordered by (first, last, address, owner) and balanced as Adams does, with the parameters (3, 2)
+ * that Hirai and Yamamoto proved right ("Balancing weight-balanced trees", 2011). Each carries the largest last and all
+ * tags of its subtree, so a query enters a subtree only if something in it may fit:
+ *
+ *      root -> [ range | max_last, tags_any, size | child 0 < range < child 1 ]
+ *
+ *      weight(node) = size + 1;  weight(child 0) <= 3 * weight(child 1), and the reverse
+ *      hence weight(child) <= 3/4 * weight(node), and height <= 2.41 * log2(weight)
+ *
+ * Updates. The object's mutex serialises them. An update builds all the nodes that differ, so all that may fail for
+ * want of memory lies before the one store to the root word. Nodes it built itself, told by their serial, no reader has
+ * met: it changes those in place, so several steps (a split removes one range and inserts two) copy each node once.
+ *
+ * Linearization. An update takes effect at its store to the root (R1), a query at its load of the root (A1). What a
+ * reader reaches from that load never changes, save two words that only updaters look at (serial, next), so a query
+ * sees exactly the ranges of one moment and takes a bounded number of steps.
+ *
+ * Order. A node reachable from a root was built by the update that stored this root or by an earlier one, whose mutex
+ * section came before. So R1 is ordered after the building of all of them, and the loads after A1 need no order.
+ *
+ * Reclamation. A published node leaves the tree by one update only, which puts it on its list of replaced nodes and,
+ * after R1, defers the list. A reader that can hold such a node loaded an older root, so it was in its section before
+ * the grace period began, which waits for it. Later readers start from a root that does not reach the node. An updater
+ * needs no section to read the tree: only updates retire nodes, and it holds the mutex. The nodes of an update that
+ * failed were never published and are freed at once.
+ *
+ * Updates and rmap_object_destroy() call rmap_rcu_defer(), so their threads must be registered readers.
+ *
+ *      label  orders                                                     breaks without it
+ *      R1     the fields of all new nodes before the root reaches them   a reader follows links not yet written
+ *      A1     pairs with R1: a reader reads those fields
+ *      R2     the end that a truncate has set before the new sequence;  a faulter has the new sequence and the old end:
+ *             what earlier truncates did before what this one does     its recheck passes for a truncated page
+ *      A2     pairs with R2: a faulter reads that end after it
+ */
+#include "object.h"
+
+#include "atomic.h"
+#include "map.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#define DELTA 3u
+#define RATIO 2u
+#define RANGE_ALIGN 16u
+#define HEIGHT_MAX 128 /* 2.41 * log2 of the 2^50 nodes that fit below 2^56 bytes is 120.5 */
+
+/*
+ * struct node - one range. Fixed once published, but for the two words that only updates touch, under the mutex
+ *
+ *      size     = 1 + size of both children
+ *      max_last = largest range.last of the subtree
+ *      tags_any = all range.tags of the subtree, or-ed
+ *
+ * @changes: in a root, the object's at this version: readers compare it across sections
+ * @serial: the update that built it
+ * @next:   the update's list of replaced nodes. Left over from a failed update in nodes that stayed
+ */
+struct node {
+	struct node *child[2];
+	struct rmap_range range;
+	uint64_t max_last;
+	uint64_t size;
+	uint32_t tags_any;
+	uint64_t changes;
+	uint64_t serial;
+	struct node *next;
+};
+
+_Static_assert(sizeof(struct node) <= 112, "object.h promises at most 112 bytes a range");
+
+/*
+ * struct rmap_object
+ * @root:     address of the root node, or 0. Stored under @lock, loaded by anyone
+ * @truncate: the truncate sequence. Advanced and loaded by anyone
+ * @serial:   how many updates have begun; under @lock
+ * @changes:  how many updates gave a range another key (split, move, resize); under @lock
+ * @deferred: for rmap_object_destroy(), which must not need memory
+ */
+struct rmap_object {
+	uint64_t root;
+	uint64_t truncate;
+	struct rmap *map;
+	uint64_t serial;
+	uint64_t changes;
+	pthread_mutex_t lock;
+	struct rmap_deferred deferred;
+};
+
+/* struct retirement - the @nodes that one update replaced, linked through next; @bytes they and this record take */
+struct retirement {
+	struct rmap_deferred deferred;
+	struct node *nodes;
+	uint64_t bytes;
+};
+
+/*
+ * struct update - one update in the making, in its thread's hands only
+ * @root:     the new tree. Its nodes of this update's serial form its top: above a new node all are new
+ * @replaced: published nodes that the new tree does without
+ *
+ * An update removes at most one range, and first, while the node that goes is still a published one; after that it only
+ * copies and inserts. So it never discards a node of its own, unless it fails and frees them all.
+ */
+struct update {
+	struct rmap_object *object;
+	struct node *root;
+	struct node *replaced;
+};
+
+static int range_compare(const struct rmap_range *a, const struct rmap_range *b)
+{
+	if (a->first != b->first)
+		return a->first < b->first ? -1 : 1;
+	if (a->last != b->last)
+		return a->last < b->last ? -1 : 1;
+	if (a->address != b->address)
+		return a->address < b->address ? -1 : 1;
+	if (a->owner != b->owner)
+		return a->owner < b->owner ? -1 : 1;
+	return 0;
+}
+
+/* How many bytes @indexes take. False if that is too large a number. */
+static bool indexes_to_bytes(uint64_t indexes, uint32_t page_shift, uint64_t *bytes)
+{
+	*bytes = indexes << page_shift;
+	return *bytes >> page_shift == indexes;
+}
+
+static bool range_is_valid(const struct rmap_range *range)
+{
+	uint64_t bytes;
+
+	return range->first <= range->last && range->page_shift <= 63 &&
+	       indexes_to_bytes(range->last - range->first, range->page_shift, &bytes) &&
+	       bytes <= UINT64_MAX - range->address;
+}
+
+static uint64_t weight(const struct node *node)
+{
+	return (node ? node->size : 0) + 1;
+}
+
+static const struct node *find(const struct node *node, const struct rmap_range *range)
+{
+	int order;
+
+	while (node && (order = range_compare(range, &node->range)) != 0)
+		node = node->child[order > 0];
+	return node;
+}
+
+/* Sets what @node, which is ours, says about its subtree. */
+static void summarise(struct node *node)
+{
+	node->size = 1;
+	node->max_last = node->range.last;
+	node->tags_any = node->range.tags;
+	for (int side = 0; side < 2; side++) {
+		const struct node *child = node->child[side];
+
+		if (!child)
+			continue;
+		node->size += child->size;
+		if (node->max_last < child->max_last)
+			node->max_last = child->max_last;
+		node->tags_any |= child->tags_any;
+	}
+}
+
+/* The new tree does without @node, which readers may have met. */
+static void node_drop(struct update *update, struct node *node)
+{
+	CHECK(node->serial != update->object->serial, "an update drops only what it did not build");
+	node->next = update->replaced;
+	update->replaced = node;
+}
+
+/* Makes the node in *@slot, which is a word of the new tree, one that this update may change. 0 or -ENOMEM. */
+static int node_own(struct update *update, struct node **slot)
+{
+	struct node *node = *slot;
+	struct node *copy;
+
+	if (node->serial == update->object->serial)
+		return 0;
+	copy = rmap_metadata_alloc(update->object->map, sizeof(*copy), RANGE_ALIGN);
+	if (!copy)
+		return -ENOMEM;
+	*copy = *node; /* PRIV: not published until R1. */
+	copy->serial = update->object->serial;
+	node_drop(update, node);
+	*slot = copy;
+	return 0;
+}
+
+/*
+ * Moves weight from child @side of *@slot to the other. 0, or -ENOMEM and still a tree of all nodes: what may fail
+ * comes before the links change.
+ */
+static int rotate(struct update *update, struct node **slot, int side)
+{
+	struct node *node = *slot;
+	struct node *heavy;
+	struct node *inner;
+
+	if (node_own(update, &node->child[side]) != 0)
+		return -ENOMEM;
+	heavy = node->child[side];
+	if (weight(heavy->child[!side]) >= RATIO * weight(heavy->child[side])) {
+		if (node_own(update, &heavy->child[!side]) != 0)
+			return -ENOMEM;
+		inner = heavy->child[!side];
+		heavy->child[!side] = inner->child[side];
+		inner->child[side] = heavy;
+		summarise(heavy);
+		heavy = inner;
+	}
+	node->child[side] = heavy->child[!side];
+	heavy->child[!side] = node;
+	summarise(node);
+	summarise(heavy);
+	*slot = heavy;
+	return 0;
+}
+
+/* Balances and summarises the nodes in @path, which are ours, from the lowest up. 0 or -ENOMEM. */
+static int settle(struct update *update, struct node **path[], int depth)
+{
+	while (depth > 0) {
+		struct node **slot = path[--depth];
+		struct node *node = *slot;
+		int heavy = weight(node->child[1]) > weight(node->child[0]);
+
+		summarise(node);
+		if (weight(node->child[heavy]) > DELTA * weight(node->child[!heavy]) &&
+		    rotate(update, slot, heavy) != 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* @range must not be in the tree. 0 or -ENOMEM. */
+static int insert(struct update *update, const struct rmap_range *range)
+{
+	struct node **path[HEIGHT_MAX];
+	struct node **slot = &update->root;
+	struct node *node;
+	int depth = 0;
+
+	while (*slot) {
+		if (node_own(update, slot) != 0)
+			return -ENOMEM;
+		CHECK(depth < HEIGHT_MAX, "a range index out of balance");
+		path[depth++] = slot;
+		slot = &(*slot)->child[range_compare(range, &(*slot)->range) > 0];
+	}
+	node = rmap_metadata_alloc(update->object->map, sizeof(*node), RANGE_ALIGN);
+	if (!node)
+		return -ENOMEM;
+	*node = (struct node){ .range = *range, .serial = update->object->serial }; /* PRIV: not published until R1. */
+	summarise(node);
+	*slot = node;
+	return settle(update, path, depth);
+}
+
+/* The first step of an update. @range must be in the tree. 0 or -ENOMEM. */
+static int remove_range(struct update *update, const struct rmap_range *range)
+{
+	struct node **path[HEIGHT_MAX];
+	struct node **slot = &update->root;
+	struct node *found = NULL;
+	struct node *node;
+	int depth = 0;
+
+	/* A node with two children takes the range of its successor, whose node goes instead. */
+	for (;;) {
+		int order = found ? -1 : range_compare(range, &(*slot)->range);
+
+		if (found ? !(*slot)->child[0] : order == 0 && !((*slot)->child[0] && (*slot)->child[1]))
+			break;
+		if (node_own(update, slot) != 0)
+			return -ENOMEM;
+		CHECK(depth < HEIGHT_MAX, "a range index out of balance");
+		path[depth++] = slot;
+		if (order == 0)
+			found = *slot;
+		slot = &(*slot)->child[order >= 0];
+	}
+	node = *slot;
+	*slot = node->child[node->child[0] == NULL];
+	if (found)
+		found->range = node->range;
+	node_drop(update, node);
+	return settle(update, path, depth);
+}
+
+/* What begins to wait is counted before its deferral, so that the figure never falls below zero. */
+static void count_waiting(struct rmap *map, uint64_t bytes)
+{
+	uint64_t waiting = fetch_add_rlx(&map->pool.waiting, bytes) + bytes; /* RLX: a figure */
+
+	if (waiting > load_rlx(&map->pool.peak))
+		store_rlx(&map->pool.peak, waiting); /* RLX: a figure; a lost race loses one sample */
+}
+
+static void retirement_free(struct rmap_deferred *deferred)
+{
+	struct retirement *retirement = caa_container_of(deferred, struct retirement, deferred);
+	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
+	struct node *next;
+
+	for (struct node *node = retirement->nodes; node; node = next) {
+		next = node->next;
+		rmap_metadata_free(map, node, sizeof(*node));
+	}
+	/* RLX: a figure. */
+	fetch_add_rlx(&map->pool.waiting, -retirement->bytes);
+	rmap_metadata_free(map, retirement, sizeof(*retirement));
+}
+
+/* @nodes are in no tree that a reader can begin with from now on. */
+static void retire(struct rmap *map, struct retirement *retirement, struct node *nodes)
+{
+	retirement->nodes = nodes;
+	retirement->bytes = sizeof(*retirement);
+	for (const struct node *node = nodes; node; node = node->next)
+		retirement->bytes += sizeof(*node);
+	INJECT();
+	count_waiting(map, retirement->bytes);
+	rmap_rcu_defer(&map->rcu, &retirement->deferred, retirement_free);
+}
+
+/* Frees the nodes that a failed update built; they are the top of its tree. */
+static void free_new(const struct update *update, struct node *node)
+{
+	if (!node || node->serial != update->object->serial)
+		return;
+	free_new(update, node->child[0]);
+	free_new(update, node->child[1]);
+	rmap_metadata_free(update->object->map, node, sizeof(*node));
+}
+
+/* Builds the tree without @old, if not NULL, and with @ranges, and publishes it. 0 or -ENOMEM. */
+static int build(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, int n)
+{
+	struct rmap_object *object = update->object;
+	uint64_t changes = object->changes + (old && n > 0 && range_compare(old, &ranges[0]) != 0);
+
+	if (old && remove_range(update, old) != 0)
+		return -ENOMEM;
+	for (int i = 0; i < n; i++) {
+		if (insert(update, &ranges[i]) != 0)
+			return -ENOMEM;
+	}
+	if (update->root) {
+		/* A removal may leave an old node on top, which cannot say what version it is the root of now. */
+		if (node_own(update, &update->root) != 0)
+			return -ENOMEM;
+		update->root->changes = changes;
+	}
+	object->changes = changes;
+	INJECT();
+	/* R1: the update takes effect, whole. Publishes the new nodes; pairs with A1. */
+	store_rel(&object->root, (uintptr_t)update->root);
+	return 0;
+}
+
+/*
+ * Takes the mutex. Before that, while it holds nothing, it waits if too much memory waits for grace periods: that
+ * bounds what updates leave behind (G8), also in a map without a helper thread of which no reserve is ever filled.
+ */
+static void update_begin(struct update *update, struct rmap_object *object)
+{
+	struct rmap *map = object->map;
+
+	CHECK_OUTSIDE(&map->rcu);
+	/* RLX: a figure; a stale one costs a wait too many or an update too late. */
+	if (load_rlx(&map->pool.waiting) > map->waiting_max)
+		rmap_rcu_wait(&map->rcu);
+	pthread_mutex_lock(&object->lock);
+	object->serial++;
+	/* RLX: stored under the mutex only. */
+	*update = (struct update){ .object = object, .root = (struct node *)(uintptr_t)load_rlx(&object->root) };
+}
+
+static int update_refuse(struct update *update, int error)
+{
+	pthread_mutex_unlock(&update->object->lock);
+	return error;
+}
+
+/*
+ * Replaces @old, or nothing if that is NULL, by @ranges, releases the mutex, and retires. Returns what the public
+ * function returns.
+ */
+static int update_end(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, int n)
+{
+	struct rmap *map = update->object->map;
+	struct retirement *retirement;
+	int error;
+
+	for (int i = 0; i < n; i++) {
+		if (!range_is_valid(&ranges[i]))
+			return update_refuse(update, -EINVAL);
+		if (!(old && range_compare(old, &ranges[i]) == 0) && find(update->root, &ranges[i]))
+			return update_refuse(update, -EEXIST);
+	}
+	retirement = rmap_metadata_alloc(map, sizeof(*retirement), RANGE_ALIGN);
+	if (!retirement)
+		return update_refuse(update, -ENOMEM);
+	error = build(update, old, ranges, n);
+	if (error)
+		free_new(update, update->root);
+	pthread_mutex_unlock(&update->object->lock);
+	if (error || !update->replaced) {
+		rmap_metadata_free(map, retirement, sizeof(*retirement));
+		return error;
+	}
+	retire(map, retirement, update->replaced);
+	return 0;
+}
+
+/* Begins an update of the range that @name names, of which it makes a copy in @old. On an error nothing is held. */
+static int update_begin_with(struct update *update, struct rmap_object *object, const struct rmap_range *name,
+			     struct rmap_range *old)
+{
+	const struct node *node;
+
+	if (!object || !name)
+		return -EINVAL;
+	update_begin(update, object);
+	node = find(update->root, name);
+	if (!node)
+		return update_refuse(update, -ENOENT);
+	*old = node->range;
+	return 0;
+}
+
+int rmap_object_attach(struct rmap_object *object, const struct rmap_range *range)
+{
+	struct update update;
+
+	if (!object || !range)
+		return -EINVAL;
+	update_begin(&update, object);
+	return update_end(&update, NULL, range, 1);
+}
+
+int rmap_object_detach(struct rmap_object *object, const struct rmap_range *range)
+{
+	struct update update;
+	struct rmap_range old;
+	int error = update_begin_with(&update, object, range, &old);
+
+	return error ? error : update_end(&update, &old, NULL, 0);
+}
+
+int rmap_object_split(struct rmap_object *object, const struct rmap_range *range, uint64_t index)
+{
+	struct update update;
+	struct rmap_range old;
+	struct rmap_range halves[2];
+	int error = update_begin_with(&update, object, range, &old);
+
+	if (error)
+		return error;
+	if (!rmap_range_covers(&old, index) || index == old.first)
+		return update_refuse(&update, -EINVAL);
+	halves[0] = old;
+	halves[0].last = index - 1;
+	halves[1] = old;
+	halves[1].first = index;
+	halves[1].address = rmap_range_address(&old, index);
+	return update_end(&update, &old, halves, 2);
+}
+
+int rmap_object_move(struct rmap_object *object, const struct rmap_range *range, uint64_t address)
+{
+	struct update update;
+	struct rmap_range old;
+	struct rmap_range moved;
+	int error = update_begin_with(&update, object, range, &old);
+
+	if (error)
+		return error;
+	moved = old;
+	moved.address = address;
+	return update_end(&update, &old, &moved, 1);
+}
+
+int rmap_object_resize(struct rmap_object *object, const struct rmap_range *range, uint64_t first, uint64_t last)
+{
+	struct update update;
+	struct rmap_range old;
+	struct rmap_range resized;
+	uint64_t bytes;
+	int error = update_begin_with(&update, object, range, &old);
+
+	if (error)
+		return error;
+	resized = old;
+	resized.first = first;
+	resized.last = last;
+	if (first < old.first) {
+		if (!indexes_to_bytes(old.first - first, old.page_shift, &bytes) || bytes > old.address)
+			return update_refuse(&update, -EINVAL);
+		resized.address -= bytes;
+	} else {
+		if (!indexes_to_bytes(first - old.first, old.page_shift, &bytes) || bytes > UINT64_MAX - old.address)
+			return update_refuse(&update, -EINVAL);
+		resized.address += bytes;
+	}
+	return update_end(&update, &old, &resized, 1);
+}
+
+int rmap_object_tag(struct rmap_object *object, const struct rmap_range *range, uint32_t tags)
+{
+	struct update update;
+	struct rmap_range old;
+	struct rmap_range tagged;
+	int error = update_begin_with(&update, object, range, &old);
+
+	if (error)
+		return error;
+	tagged = old;
+	tagged.tags = tags;
+	return update_end(&update, &old, &tagged, 1);
+}
+
+/* The tree of this moment, for a reader. */
+static const struct node *object_root(const struct rmap_object *object)
+{
+	const struct node *root;
+
+	CHECK_INSIDE(&object->map->rcu);
+	/* A1: the query takes effect. Pairs with R1: all nodes reached from here are written. */
+	root = (const struct node *)(uintptr_t)load_acq(&object->root);
+	INJECT();
+	return root;
+}
+
+/*
+ * Left of a node that starts at or before @index all do, so the first test alone is sure to find something there;
+ * only along the ways to @index and to @after it may enter a subtree in vain, and each is one path.
+ */
+static int stab(const struct node *node, uint64_t index, const struct rmap_range *after, rmap_range_visit visit,
+		void *arg)
+{
+	int result;
+
+	while (node && node->max_last >= index) {
+		if (node->range.first > index) {
+			node = node->child[0];
+			continue;
+		}
+		if (!after || range_compare(&node->range, after) > 0) {
+			result = stab(node->child[0], index, after, visit, arg);
+			if (result == 0 && node->range.last >= index)
+				result = visit(arg, &node->range);
+			if (result != 0)
+				return result;
+			after = NULL;
+		}
+		node = node->child[1];
+	}
+	return 0;
+}
+
+int rmap_object_stab_after(const struct rmap_object *object, uint64_t index, const struct rmap_range *after,
+			   uint64_t *changes, rmap_range_visit visit, void *arg)
+{
+	const struct node *root = object_root(object);
+
+	if (!root)
+		return 0;
+	if (after && root->changes != *changes)
+		return -ESTALE;
+	*changes = root->changes;
+	return stab(root, index, after, visit, arg);
+}
+
+int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_range_visit visit, void *arg)
+{
+	if (!object || !visit)
+		return -EINVAL;
+	return stab(object_root(object), index, NULL, visit, arg);
+}
+
+/* What rmap_object_tagged() looks for. */
+struct tagged {
+	uint64_t first;
+	uint64_t last;
+	uint32_t tags;
+	rmap_range_visit visit;
+	void *arg;
+};
+
+static int visit_tagged(const struct node *node, const struct tagged *query)
+{
+	int result;
+
+	while (node && (node->tags_any & query->tags) && node->max_last >= query->first) {
+		if (node->range.first > query->last) {
+			node = node->child[0];
+			continue;
+		}
+		result = visit_tagged(node->child[0], query);
+		if (result == 0 && (node->range.tags & query->tags) && node->range.last >= query->first)
+			result = query->visit(query->arg, &node->range);
+		if (result != 0)
+			return result;
+		node = node->child[1];
+	}
+	return 0;
+}
+
+int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
+		       rmap_range_visit visit, void *arg)
+{
+	const struct tagged query = { first, last, tags, visit, arg };
+
+	if (!object || !visit)
+		return -EINVAL;
+	if (last < first)
+		return 0;
+	return visit_tagged(object_root(object), &query);
+}
+
+uint64_t rmap_object_ranges(const struct rmap_object *object)
+{
+	const struct node *root = object ? object_root(object) : NULL;
+
+	return root ? root->size : 0;
+}
+
+uint64_t rmap_object_truncate_seq(const struct rmap_object *object)
+{
+	/* A2: pairs with R2: who has this sequence sees the end that was set before it. */
+	return load_acq(&object->truncate);
+}
+
+void rmap_object_truncate_advance(struct rmap_object *object)
+{
+	/*
+	 * R2: publishes the new end; pairs with A2. A faulter that has the sequence before it and takes its pte lock
+	 * after truncate released that lock meets the new one in its recheck: the lock orders them. If it took the
+	 * lock first, truncate finds its pte.
+	 */
+	fetch_add_acqrel(&object->truncate, 1);
+}
+
+int rmap_object_create(struct rmap *map, struct rmap_object **out)
+{
+	struct rmap_object *object;
+
+	if (!map || !out)
+		return -EINVAL;
+	object = rmap_metadata_alloc(map, sizeof(*object), LINE_BYTES);
+	if (!object)
+		return -ENOMEM;
+	if (pthread_mutex_init(&object->lock, NULL) != 0) {
+		rmap_metadata_free(map, object, sizeof(*object));
+		return -ENOMEM;
+	}
+	object->map = map;
+	pthread_mutex_lock(&map->lock);
+	map->objects++;
+	pthread_mutex_unlock(&map->lock);
+	*out = object;
+	return 0;
+}
+
+static void free_tree(struct rmap *map, struct node *node)
+{
+	if (!node)
+		return;
+	free_tree(map, node->child[0]);
+	free_tree(map, node->child[1]);
+	rmap_metadata_free(map, node, sizeof(*node));
+}
+
+/* What an object takes, apart from retired nodes. The object has ended, so its tree stays as it is. */
+static uint64_t object_bytes(const struct rmap_object *object, const struct node *root)
+{
+	return sizeof(*object) + (root ? root->size : 0) * sizeof(*root);
+}
+
+static void object_free(struct rmap_deferred *deferred)
+{
+	struct rmap_object *object = caa_container_of(deferred, struct rmap_object, deferred);
+	struct rmap *map = object->map;
+	struct node *root = (struct node *)(uintptr_t)load_rlx(&object->root); /* RLX: the deferral orders it. */
+	uint64_t bytes = object_bytes(object, root);
+
+	free_tree(map, root);
+	pthread_mutex_destroy(&object->lock);
+	rmap_metadata_free(map, object, sizeof(*object));
+	/* RLX: a figure. */
+	fetch_add_rlx(&map->pool.waiting, -bytes);
+}
+
+/*
+ * Nobody unlinks the tree: the embedder promises that no walk of the object begins any more, so the grace period that
+ * starts here waits for all that hold one of its nodes. Replaced nodes are not in the tree; their own deferrals free
+ * them, before or after.
+ */
+void rmap_object_destroy(struct rmap_object *object)
+{
+	struct rmap *map;
+
+	if (!object)
+		return;
+	map = object->map;
+	pthread_mutex_lock(&map->lock);
+	map->objects--;
+	pthread_mutex_unlock(&map->lock);
+	/* RLX: no update runs, and the caller is ordered after all of them. */
+	count_waiting(map, object_bytes(object, (struct node *)(uintptr_t)load_rlx(&object->root)));
+	rmap_rcu_defer(&map->rcu, &object->deferred, object_free);
+}
+
+static bool holds(bool equation, const char *text, const struct node *node)
+{
+	if (!equation)
+		fprintf(stderr,
+			"rmap_object_check: at range %" PRIu64 "..%" PRIu64 " of owner %#" PRIx64
+			" this does not hold: %s\n",
+			node->range.first, node->range.last, node->range.owner, text);
+	return equation;
+}
+
+/* @node's subtree lies between @low and @high, where these are not NULL. */
+static bool tree_holds(const struct node *node, const struct rmap_range *low, const struct rmap_range *high)
+{
+	const struct node *left;
+	const struct node *right;
+	struct node expected;
+
+	if (!node)
+		return true;
+	left = node->child[0];
+	right = node->child[1];
+	expected = (struct node){ .child = { node->child[0], node->child[1] }, .range = node->range };
+	summarise(&expected);
+	return holds(range_is_valid(&node->range), "first <= last, and all its addresses fit", node) &&
+	       holds(!low || range_compare(low, &node->range) < 0, "left ancestor < range", node) &&
+	       holds(!high || range_compare(&node->range, high) < 0, "range < right ancestor", node) &&
+	       holds(node->size == expected.size, "size = 1 + sizes of children", node) &&
+	       holds(node->max_last == expected.max_last, "max_last = largest last of the subtree", node) &&
+	       holds(node->tags_any == expected.tags_any, "tags_any = tags of the subtree, or-ed", node) &&
+	       holds(weight(left) <= DELTA * weight(right), "weight(left) <= 3 * weight(right)", node) &&
+	       holds(weight(right) <= DELTA * weight(left), "weight(right) <= 3 * weight(left)", node) &&
+	       tree_holds(left, low, &node->range) && tree_holds(right, &node->range, high);
+}
+
+int rmap_object_check(const struct rmap_object *object)
+{
+	if (!object)
+		return -EINVAL;
+	return tree_holds(object_root(object), NULL, NULL) ? 0 : -EINVAL;
+}

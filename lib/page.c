@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * page.c - the page word: counting, the direct element, making a chain and falling back from it
+ *
+ *      COUNT(0) --add--> DIRECT --add--> CHAIN --last chained mapping goes--> COUNT
+ *      COUNT(c) ------------add--------> CHAIN
+ *
+ * The word changes by compare-and-swap only. In COUNT and DIRECT one such step is the whole operation. In CHAIN the counts are in the
+ * block's meta word and an element is in a slot, so there are two steps:
+ *
+ *      add       count, then slot       an element is always counted, so a chain that counts nothing holds nothing
+ *      remove    slot, then count
+ *      move      between chained mappings: new slot, then old slot, while the old one's count covers both.
+ *                to linear or locked: counts, then slot; the chain may collapse around the slot, which is then not ours to mind.
+ *
+ * The step that takes chained to zero also sets *frozen*, in one compare-and-swap of meta; a frozen meta never changes again. Whoever
+ * meets it swings the word to the counts it holds (help_collapse), and the one who succeeds retires the chain: so nobody waits for the
+ * thread that froze it. Every other change of meta is a compare-and-swap from a value that is not frozen.
+ *
+ * mapcount is one load of the word, and in CHAIN one of meta. If the chain was retired between the two, its frozen meta still
+ * tells the count of a moment after the first load: linearizable either way.
+ *
+ * Values of the word recur: a count or an element as good as the one that was read. An address of a block does not, within a section.
+ *
+ *      label  orders                                                     breaks without it
+ *      R1     a block's meta and slots before its link                   readers of the chain see garbage
+ *      A1     pairs with R1, R2: what was published with the word is visible
+ *      R2     an operation's surroundings before its change of counts    the remover told RMAP_LAST frees what another still reads
+ *      A2     pairs with R2: whoever sees a count sees what led to it
+ *      R3     the frozen meta before the collapsed word                  a count older than the one another thread was told
+ */
+#include "chain.h"
+#include "pool.h"
+
+#include <rmap/page.h>
+
+#include <errno.h>
+
+static void operation_begin(struct rmap_reserve *reserve)
+{
+	CHECK_INSIDE(&reserve->map->rcu);
+	if (RMAP_CHECK) {
+		CHECK(fetch_add_rlx(&reserve->busy, 1) == 0, "two operations use one reserve at once");
+	}
+}
+
+static int operation_end(struct rmap_reserve *reserve, int result)
+{
+	if (RMAP_CHECK)
+		fetch_add_rlx(&reserve->busy, -(uint64_t)1);
+	return result;
+}
+
+/* Counts ------------------------------------------------------------------------------------------------------------ */
+
+/* One mapping of a kind in count layout, and the field it is counted in; zeroes for no mapping. Limits are full fields (G10). */
+struct unit {
+	uint64_t one;
+	uint64_t field;
+};
+
+#define NO_UNIT ((struct unit){ 0, 0 })
+#define CHAINED_UNIT ((struct unit){ COUNT_CHAINED_ONE, COUNT_CHAINED_ONE * RMAP_CHAINED_MAX })
+#define LINEAR_UNIT ((struct unit){ COUNT_LINEAR_ONE, COUNT_LINEAR_ONE * RMAP_LINEAR_MAX })
+#define LOCKED_UNIT ((struct unit){ COUNT_LOCKED_ONE, COUNT_LOCKED_ONE * RMAP_LOCKED_MAX })
+
+static inline struct unit unit_of(enum rmap_kind kind)
+{
+	return kind == RMAP_CHAINED ? CHAINED_UNIT : kind == RMAP_LINEAR ? LINEAR_UNIT : LOCKED_UNIT;
+}
+
+/* What the change from @old to @new counts means to the embedder (G5). */
+static inline int events(uint64_t old, uint64_t new)
+{
+	uint64_t all = LOCKED_UNIT.field | LINEAR_UNIT.field | CHAINED_UNIT.field;
+	uint64_t locked = LOCKED_UNIT.field;
+	int event = 0;
+
+	if (!(old & all) != !(new & all))
+		event |= (old & all) ? RMAP_LAST : RMAP_FIRST;
+	if (!(old & locked) != !(new & locked))
+		event |= (old & locked) ? RMAP_LAST_LOCK : RMAP_FIRST_LOCK;
+	return event;
+}
+
+/* One of @minus becomes one of @plus. 0, -ENOENT or -EOVERFLOW. */
+static inline int change_counts(uint64_t old, struct unit minus, struct unit plus, uint64_t *new)
+{
+	if (minus.one && !(old & minus.field))
+		return -ENOENT;
+	if (plus.one && (old & plus.field) == plus.field && minus.one != plus.one)
+		return -EOVERFLOW;
+	*new = old - minus.one + plus.one;
+	return 0;
+}
+
+/* What change_meta() and the word's compare-and-swaps answer besides events and errors: the word has moved on, look again. */
+#define AGAIN (-EAGAIN)
+
+/* The same on a block's meta, freezing it if no chained mapping is left; *left is the new meta. AGAIN: it is frozen. */
+static inline int change_meta(struct rmap_reserve *reserve, struct block *block, struct unit minus, struct unit plus,
+			      uint64_t *left)
+{
+	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
+	uint64_t new;
+	int error;
+
+	for (;;) {
+		if (meta & COUNT_FROZEN)
+			return AGAIN;
+		error = change_counts(meta, minus, plus, &new);
+		if (error)
+			return error;
+		if (!(new & CHAINED_UNIT.field))
+			new |= COUNT_FROZEN;
+		INJECT();
+		if (cas_acqrel(&block->meta, &meta, new)) { /* R2: pairs with A2. Linearizes the count. */
+			*left = new;
+			return events(meta, new);
+		}
+		reserve_count(reserve, STAT_RETRIES, 1);
+	}
+}
+
+/* The word ---------------------------------------------------------------------------------------------------------- */
+
+static bool swing(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t new)
+{
+	INJECT();
+	if (cas_acqrel(&page->word, &old, new)) /* R2: pairs with A1. Linearizes the operation. */
+		return true;
+	reserve_count(reserve, STAT_RETRIES, 1);
+	return false;
+}
+
+/* Swings the word from a chain whose meta is frozen to the counts it ended with, and retires the chain if it was first. */
+static void help_collapse(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word)
+{
+	struct block *block = slot_pointer(word);
+	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
+
+	CHECK(meta & COUNT_FROZEN, "a chain in use is collapsing");
+	INJECT();
+	if (!cas_acqrel(&page->word, &word, meta & ~COUNT_FROZEN)) /* R3: pairs with A1. */
+		return;
+	reserve_count(reserve, STAT_COLLAPSES, 1);
+	rmap_chain_retire(reserve, block);
+}
+
+/*
+ * Replaces the word @old by a chain that counts @meta and holds @first and, if not EMPTY, @second. 0, AGAIN or -ENOMEM.
+ */
+static int promote(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t meta, uint64_t first,
+		   uint64_t second)
+{
+	struct block *block = rmap_pool_take_block(reserve);
+
+	if (!block)
+		return -ENOMEM;
+	/* PRIV: not published until R1. */
+	store_rlx(&block->meta, meta);
+	store_rlx(&block->slots[0], first);
+	store_rlx(&block->slots[1], second);
+	store_rlx(&block->slots[2], SLOT_EMPTY);
+	/* R1: publishes the block; pairs with A1. */
+	if (!swing(reserve, page, old, slot_from_pointer(block, SLOT_LINK))) {
+		rmap_pool_put_block(reserve, block);
+		return AGAIN;
+	}
+	reserve_count(reserve, STAT_BLOCKS_MADE, 1);
+	reserve_count(reserve, STAT_BYTES_MADE, sizeof(*block));
+	return 0;
+}
+
+/* The counts of a direct word. */
+static uint64_t direct_counts(const struct rmap *map, uint64_t word)
+{
+	return slot_multiplicity(word, map->key_low) * COUNT_CHAINED_ONE;
+}
+
+static bool valid(struct rmap_mapping mapping)
+{
+	if (mapping.kind == RMAP_CHAINED)
+		return slot_kind(mapping.handle) == 0;
+	return mapping.kind == RMAP_LINEAR || mapping.kind == RMAP_LOCKED;
+}
+
+static uint64_t entry_of(const struct rmap *map, struct rmap_mapping mapping)
+{
+	return slot_key(mapping.handle, map->key_low) | SLOT_ENTRY;
+}
+
+/* A direct word less one unit: an element, or no mapping. */
+static uint64_t direct_minus_one(const struct rmap *map, uint64_t word)
+{
+	return (word & map->key_low) ? word - SLOT_ONE : 0;
+}
+
+/* Counted only: add, remove, and change between linear and locked ------------------------------------------------------ */
+
+/* One of @minus becomes one of @plus, neither chained. */
+static int change_counted(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus, struct unit plus)
+{
+	for (;;) {
+		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
+		uint64_t new;
+		int result;
+
+		switch (slot_kind(word)) {
+		case SLOT_EMPTY:
+			result = change_counts(word, minus, plus, &new);
+			if (result)
+				return result;
+			if (swing(reserve, page, word, new))
+				return events(word, new);
+			break;
+		case SLOT_ENTRY:
+			if (minus.one)
+				return -ENOENT;
+			result = promote(reserve, page, word, direct_counts(reserve->map, word) + plus.one, word,
+					 SLOT_EMPTY);
+			if (result != AGAIN)
+				return result ? result : events(COUNT_CHAINED_ONE, COUNT_CHAINED_ONE + plus.one);
+			break;
+		default:
+			result = change_meta(reserve, slot_pointer(word), minus, plus, &new);
+			if (result != AGAIN)
+				return result;
+			help_collapse(reserve, page, word);
+		}
+	}
+}
+
+/* Chained: add and remove -------------------------------------------------------------------------------------------- */
+
+static int chain_one_direct(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t entry)
+{
+	uint64_t low = reserve->map->key_low;
+
+	if (slot_key(word, low) == slot_key(entry, low) && (word & low) != low)
+		return swing(reserve, page, word, word + SLOT_ONE) ? 0 : AGAIN;
+	return promote(reserve, page, word, direct_counts(reserve->map, word) + COUNT_CHAINED_ONE, word, entry);
+}
+
+static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, struct unit minus,
+			     uint64_t entry)
+{
+	uint64_t new;
+	int result = change_counts(word, minus, CHAINED_UNIT, &new);
+
+	if (result)
+		return result;
+	if (new == COUNT_CHAINED_ONE)
+		result = swing(reserve, page, word, entry) ? 0 : AGAIN;
+	else
+		result = promote(reserve, page, word, new, entry, SLOT_EMPTY);
+	return result ? result : events(word, new);
+}
+
+static int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus, uint64_t entry)
+{
+	uint64_t left;
+	int result;
+	int error;
+
+	if (!rmap_pool_has_segment(reserve))
+		return -ENOMEM;
+	result = change_meta(reserve, block, minus, CHAINED_UNIT, &left);
+	if (result < 0)
+		return result;
+	INJECT();
+	error = rmap_chain_insert(reserve, block, entry, true);
+	CHECK(error == 0, "an insert with a filled reserve into a counted chain failed: %d", error);
+	(void)error;
+	return result;
+}
+
+/* One of @minus, which is counted only or nothing, becomes the chained mapping @entry. */
+static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus, uint64_t entry)
+{
+	for (;;) {
+		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
+		int result;
+
+		switch (slot_kind(word)) {
+		case SLOT_EMPTY:
+			result = chain_one_counted(reserve, page, word, minus, entry);
+			break;
+		case SLOT_ENTRY:
+			result = minus.one ? -ENOENT : chain_one_direct(reserve, page, word, entry);
+			break;
+		default:
+			result = chain_one_more(reserve, slot_pointer(word), minus, entry);
+			if (result == AGAIN)
+				help_collapse(reserve, page, word);
+		}
+		if (result != AGAIN)
+			return result;
+	}
+}
+
+/* Takes @key out of the chain that @word names, slot first. */
+static int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key)
+{
+	struct block *block = slot_pointer(word);
+	uint64_t left = 0;
+	int result;
+
+	if (load_acq(&block->meta) & COUNT_FROZEN) { /* A2: pairs with R2. */
+		help_collapse(reserve, page, word);
+		return AGAIN;
+	}
+	if (!rmap_chain_take(reserve, block, key))
+		return -ENOENT;
+	INJECT();
+	result = change_meta(reserve, block, CHAINED_UNIT, NO_UNIT, &left);
+	CHECK(result >= 0, "an element was not counted");
+	if (left & COUNT_FROZEN)
+		help_collapse(reserve, page, word);
+	else
+		rmap_chain_shrink(reserve, block, key);
+	return result;
+}
+
+static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t key)
+{
+	const struct rmap *map = reserve->map;
+
+	for (;;) {
+		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
+		uint64_t new;
+		int result;
+
+		switch (slot_kind(word)) {
+		case SLOT_EMPTY:
+			return -ENOENT;
+		case SLOT_ENTRY:
+			if (slot_key(word, map->key_low) != key)
+				return -ENOENT;
+			new = direct_minus_one(map, word);
+			if (swing(reserve, page, word, new))
+				return new ? 0 : RMAP_LAST;
+			break;
+		default:
+			result = unchain_from_chain(reserve, page, word, key);
+			if (result != AGAIN)
+				return result;
+		}
+	}
+}
+
+/* Chained: move ------------------------------------------------------------------------------------------------------ */
+
+/* A walk that overlaps this bump goes over the page again. After the new place can be found, before the old one cannot. */
+static void note_move(struct rmap *map, const struct rmap_page *page)
+{
+	INJECT();
+	fetch_add_acqrel(map_moves(map, page), 1); /* R4 of walk.c: pairs with A4 there. */
+	INJECT();
+}
+
+/* A chained mapping of @key becomes one that is counted only. Counts first: an overflow is refused before anything changes. */
+static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
+			   struct unit plus)
+{
+	struct block *block = slot_pointer(word);
+	uint64_t left = 0;
+	int result;
+
+	if (!(load_acq(&block->meta) & COUNT_FROZEN) && !rmap_chain_find(reserve->map, block, key)) /* A2 */
+		return -ENOENT;
+	note_move(reserve->map, page); /* first: from the counts on a helper may collapse the chain */
+	result = change_meta(reserve, block, CHAINED_UNIT, plus, &left);
+	if (result >= 0)
+		rmap_chain_take(reserve, block, key);
+	if (result == AGAIN || (left & COUNT_FROZEN))
+		help_collapse(reserve, page, word);
+	else if (result >= 0)
+		rmap_chain_shrink(reserve, block, key);
+	return result;
+}
+
+static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t key, struct unit plus)
+{
+	struct rmap *map = reserve->map;
+
+	for (;;) {
+		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
+		uint64_t new;
+		int result;
+
+		switch (slot_kind(word)) {
+		case SLOT_EMPTY:
+			return -ENOENT;
+		case SLOT_ENTRY:
+			if (slot_key(word, map->key_low) != key)
+				return -ENOENT;
+			new = direct_minus_one(map, word);
+			note_move(map, page);
+			if (!new)
+				result = swing(reserve, page, word, plus.one) ? 0 : AGAIN;
+			else
+				result = promote(reserve, page, word, direct_counts(map, new) + plus.one, new, SLOT_EMPTY);
+			if (result == 0)
+				result = events(COUNT_CHAINED_ONE, plus.one);
+			break;
+		default:
+			result = uncount_chained(reserve, page, word, key, plus);
+		}
+		if (result != AGAIN)
+			return result;
+	}
+}
+
+/* Both elements chained, in the chain @word names: the new one is covered by the old one's count until that is taken. */
+static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key, uint64_t entry)
+{
+	struct block *block = slot_pointer(word);
+	uint64_t low = reserve->map->key_low;
+	int error;
+
+	if (load_acq(&block->meta) & COUNT_FROZEN) { /* A2: pairs with R2. */
+		help_collapse(reserve, page, word);
+		return AGAIN;
+	}
+	if (!rmap_chain_find(reserve->map, block, key))
+		return -ENOENT;
+	if (!rmap_pool_has_segment(reserve))
+		return -ENOMEM;
+	error = rmap_chain_insert(reserve, block, entry, true);
+	if (error)
+		return error;
+	note_move(reserve->map, page);
+	if (rmap_chain_take(reserve, block, key))
+		return 0;
+	rmap_chain_take(reserve, block, slot_key(entry, low)); /* the caller had no such mapping after all */
+	return -ENOENT;
+}
+
+static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t key, uint64_t entry)
+{
+	struct rmap *map = reserve->map;
+
+	for (;;) {
+		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
+		uint64_t rest;
+		int result;
+
+		switch (slot_kind(word)) {
+		case SLOT_EMPTY:
+			return -ENOENT;
+		case SLOT_ENTRY:
+			if (slot_key(word, map->key_low) != key)
+				return -ENOENT;
+			if (slot_key(entry, map->key_low) == key)
+				return 0;
+			rest = direct_minus_one(map, word);
+			if (!rest)
+				result = swing(reserve, page, word, entry) ? 0 : AGAIN;
+			else
+				result = promote(reserve, page, word, direct_counts(map, word), rest, entry);
+			break;
+		default:
+			if (slot_key(entry, map->key_low) == key)
+				return rmap_chain_find(map, slot_pointer(word), key) ? 0 : -ENOENT;
+			result = move_in_chain(reserve, page, word, key, entry);
+		}
+		if (result != AGAIN)
+			return result;
+	}
+}
+
+/* The public operations ---------------------------------------------------------------------------------------------- */
+
+int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	int result;
+
+	if (!valid(mapping))
+		return -EINVAL;
+	operation_begin(reserve);
+	if (mapping.kind == RMAP_CHAINED)
+		result = chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
+	else
+		result = change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
+	return operation_end(reserve, result);
+}
+
+int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	int result;
+
+	if (!valid(mapping))
+		return -EINVAL;
+	operation_begin(reserve);
+	if (mapping.kind == RMAP_CHAINED)
+		result = unchain_one(reserve, page, slot_key(mapping.handle, reserve->map->key_low));
+	else
+		result = change_counted(reserve, page, unit_of(mapping.kind), NO_UNIT);
+	return operation_end(reserve, result);
+}
+
+int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from, struct rmap_mapping to)
+{
+	const struct rmap *map = reserve->map;
+	int result;
+
+	if (!valid(from) || !valid(to))
+		return -EINVAL;
+	operation_begin(reserve);
+	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
+		result = change_counted(reserve, page, unit_of(from.kind), unit_of(to.kind));
+	else if (from.kind != RMAP_CHAINED)
+		result = chain_one(reserve, page, unit_of(from.kind), entry_of(map, to));
+	else if (to.kind != RMAP_CHAINED)
+		result = move_to_counted(reserve, page, slot_key(from.handle, map->key_low), unit_of(to.kind));
+	else
+		result = move_chained(reserve, page, slot_key(from.handle, map->key_low), entry_of(map, to));
+	return operation_end(reserve, result);
+}
+
+int rmap_page_duplicate(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping child)
+{
+	int result;
+
+	if (rmap_page_mapcount(reserve->map, page) == 0)
+		return -ENOENT;
+	result = rmap_page_add(reserve, page, child);
+	return result < 0 ? result : result & ~RMAP_FIRST;
+}
+
+/* How far a batch fetches ahead: the words of so many operations, and the blocks of half as many. */
+#define BATCH_AHEAD 8u
+
+static void fetch_ahead(struct rmap_page *const *pages, size_t i, size_t n)
+{
+	if (i + BATCH_AHEAD < n)
+		__builtin_prefetch(&pages[i + BATCH_AHEAD]->word, 1);
+	if (i + BATCH_AHEAD / 2 < n) {
+		/* RLX: only its address is used, and only as a hint. */
+		uint64_t word = load_rlx(&pages[i + BATCH_AHEAD / 2]->word);
+
+		if (slot_kind(word) == SLOT_LINK)
+			__builtin_prefetch(slot_pointer(word), 1);
+	}
+}
+
+typedef int (*page_operation)(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
+
+static inline size_t batch(page_operation operation, struct rmap_reserve *reserve, struct rmap_page *const *pages,
+			   const struct rmap_mapping *mappings, int *events_out, size_t n, int *error)
+{
+	*error = 0;
+	for (size_t i = 0; i < n; i++) {
+		int result;
+
+		fetch_ahead(pages, i, n);
+		result = operation(reserve, pages[i], mappings[i]);
+		if (result < 0) {
+			*error = result;
+			return i;
+		}
+		if (events_out)
+			events_out[i] = result;
+	}
+	return n;
+}
+
+size_t rmap_page_add_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages, const struct rmap_mapping *mappings,
+			   int *events_out, size_t n, int *error)
+{
+	return batch(rmap_page_add, reserve, pages, mappings, events_out, n, error);
+}
+
+size_t rmap_page_remove_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages,
+			      const struct rmap_mapping *mappings, int *events_out, size_t n, int *error)
+{
+	return batch(rmap_page_remove, reserve, pages, mappings, events_out, n, error);
+}
+
+/* Looking ------------------------------------------------------------------------------------------------------------ */
+
+/* All counts of one moment, in count layout; wait-free. */
+static uint64_t read_counts(const struct rmap *map, const struct rmap_page *page)
+{
+	uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2, R3. */
+
+	CHECK_INSIDE(&map->rcu);
+	if (slot_kind(word) == SLOT_EMPTY)
+		return word;
+	if (slot_kind(word) == SLOT_ENTRY)
+		return direct_counts(map, word);
+	return load_acq(&((const struct block *)slot_pointer(word))->meta); /* A2: pairs with R2. */
+}
+
+uint32_t rmap_page_mapcount(const struct rmap *map, const struct rmap_page *page)
+{
+	return count_all(read_counts(map, page));
+}
+
+struct rmap_counts rmap_page_counts(const struct rmap *map, const struct rmap_page *page)
+{
+	uint64_t counts = read_counts(map, page);
+	struct rmap_counts result = { count_chained(counts), count_linear(counts), count_locked(counts) };
+
+	return result;
+}
+
+uint32_t rmap_page_drop(struct rmap_reserve *reserve, struct rmap_page *page)
+{
+	uint32_t mappings;
+	uint64_t word;
+
+	operation_begin(reserve);
+	mappings = rmap_page_mapcount(reserve->map, page);
+	word = exchange_acqrel(&page->word, 0); /* R2: pairs with A1. The caller keeps other writers away. */
+	if (slot_kind(word) == SLOT_LINK) {
+		reserve_count(reserve, STAT_COLLAPSES, 1);
+		rmap_chain_retire(reserve, slot_pointer(word));
+	}
+	operation_end(reserve, 0);
+	return mappings;
+}
+
+int rmap_page_check(const struct rmap *map, const struct rmap_page *page, struct rmap_shape *shape)
+{
+	struct rmap_shape unwanted;
+	uint64_t word = load_acq(&page->word); /* A1: pairs with R1. */
+	struct block *block = slot_pointer(word);
+	uint64_t meta;
+
+	CHECK_INSIDE(&map->rcu);
+	if (!shape)
+		shape = &unwanted;
+	*shape = (struct rmap_shape){ .bytes = sizeof(*page) };
+	switch (slot_kind(word)) {
+	case SLOT_EMPTY:
+		return count_chained(word) == 0 ? 0 : -EINVAL;
+	case SLOT_ENTRY:
+		shape->elements = 1;
+		return 0;
+	case SLOT_LINK:
+		meta = load_acq(&block->meta); /* A2: pairs with R2. */
+		if ((meta & SLOT_KIND_MASK) || count_chained(meta) == 0) {
+			fprintf(stderr, "rmap: a quiescent chain has meta %#llx\n", (unsigned long long)meta);
+			return -EINVAL;
+		}
+		return rmap_chain_check(map, block, count_chained(meta), shape);
+	default:
+		fprintf(stderr, "rmap: a page word has an unknown kind: %#llx\n", (unsigned long long)word);
+		return -EINVAL;
+	}
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rcu.h - read-side sections and grace periods; the one file that includes liburcu
+ *
+ * liburcu gives sections, grace periods and call_rcu through the flavor that the options name, and nothing else: publication
+ * is done with the orders of atomic.h. Its shared object is not instrumented, so this file also tells ThreadSanitizer what a grace
+ * period orders, on one sync variable a map:
+ *
+ *      read_unlock            release(gp) before the call
+ *      synchronize_rcu        acquire(gp) after it
+ *      call_rcu               release(deferred) before it
+ *      callback               acquire(deferred), acquire(gp) first; release(done) last
+ *      rcu_barrier            acquire(done) after it
+ *
+ * Two ways to wait, behind one seam (enum rmap_reclaim): CALLBACK hands each batch to call_rcu. BLOCKING keeps batches in a list
+ * that rmap_rcu_wait() takes whole before one synchronize_rcu: no helper thread; and since one grace period begins after all
+ * unlinking of what it frees, ThreadSanitizer sees readers that leave and re-enter a section in mid-operation.
+ */
+#ifndef RMAP_LIB_RCU_H
+#define RMAP_LIB_RCU_H
+
+#include "atomic.h"
+#include "check.h"
+
+#include <rmap/rmap.h>
+
+#include <pthread.h>
+#include <urcu/urcu-memb.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define RMAP_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RMAP_TSAN 1
+#endif
+#endif
+
+#ifdef RMAP_TSAN
+#include <sanitizer/tsan_interface.h>
+#define TSAN_ACQUIRE(address) __tsan_acquire((void *)(uintptr_t)(address))
+#define TSAN_RELEASE(address) __tsan_release((void *)(uintptr_t)(address))
+#else
+#define TSAN_ACQUIRE(address) ((void)(address))
+#define TSAN_RELEASE(address) ((void)(address))
+#endif
+
+/*
+ * struct rmap_rcu - one map's view of its flavor
+ * @implicit_sections: a registered thread is in a section unless it says otherwise (qsbr)
+ * @list:  BLOCKING: deferred work, newest first. Pushed by anyone (compare-and-swap), taken whole by rmap_rcu_wait()
+ * @gp:    sync variable: what read-side sections did before they ended
+ * @done:  sync variable: what callbacks did
+ */
+struct rmap_rcu {
+	const struct rcu_flavor_struct *flavor;
+	enum rmap_reclaim reclaim;
+	bool implicit_sections;
+	uint64_t list;
+	pthread_mutex_t one_waiter;
+	char gp;
+	char done;
+};
+
+/*
+ * struct rmap_deferred - work for after a grace period, embedded in what it frees
+ * @next:  BLOCKING: the list
+ */
+struct rmap_deferred {
+	struct rcu_head head;
+	struct rmap_deferred *next;
+	struct rmap_rcu *rcu;
+	void (*work)(struct rmap_deferred *deferred);
+};
+
+/* Starts the flavor's helper thread now, so that no page operation ever does. 0, or -ENOMEM. */
+int rmap_rcu_init(struct rmap_rcu *rcu, const struct rmap_options *options);
+
+void rmap_rcu_fini(struct rmap_rcu *rcu);
+
+/* Runs @work(@deferred) after a grace period. Wait-free apart from the push's retries. Registered reader, any context. */
+void rmap_rcu_defer(struct rmap_rcu *rcu, struct rmap_deferred *deferred, void (*work)(struct rmap_deferred *));
+
+/* Returns when all work deferred before the call has been done. Outside any read-side section; sleeps. */
+void rmap_rcu_wait(struct rmap_rcu *rcu);
+
+/* A grace period. Outside any read-side section; sleeps. */
+void rmap_rcu_synchronize(struct rmap_rcu *rcu);
+
+static inline void rcu_read_enter(const struct rmap_rcu *rcu)
+{
+	rcu->flavor->read_lock();
+}
+
+static inline void rcu_read_leave(const struct rmap_rcu *rcu)
+{
+	TSAN_RELEASE(&rcu->gp);
+	rcu->flavor->read_unlock();
+}
+
+#define CHECK_INSIDE(rcu) CHECK((rcu)->flavor->read_ongoing(), "called outside a read-side section")
+#define CHECK_OUTSIDE(rcu)                                                                                             \
+	CHECK((rcu)->implicit_sections || !(rcu)->flavor->read_ongoing(),                                              \
+	      "called inside a read-side section, where it must not wait")
+
+#endif

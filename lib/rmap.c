@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rmap.c - a map's life, its readers and its figures
+ */
+#include "pool.h"
+
+#include <errno.h>
+#include <string.h>
+
+void *rmap_metadata_alloc(struct rmap *map, size_t bytes, size_t align)
+{
+	void *memory = map->metadata.alloc(map->metadata.arg, bytes, align);
+
+	if (memory)
+		memset(memory, 0, bytes);
+	return memory;
+}
+
+void rmap_metadata_free(struct rmap *map, void *memory, size_t bytes)
+{
+	map->metadata.free(map->metadata.arg, memory, bytes);
+}
+
+/* Is a struct of @size bytes, of which we know @known, one that we may read: nothing unknown is set? */
+static bool tail_is_zero(const void *options, size_t size, size_t known)
+{
+	const unsigned char *bytes = options;
+
+	for (size_t i = known; i < size; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+/* The smallest struct rmap_options there ever was: that of 0.1. */
+#define OPTIONS_SIZE_MIN sizeof(struct rmap_options)
+
+static int read_options(const struct rmap_options *given, struct rmap_options *options)
+{
+	static const struct rmap_options defaults = RMAP_OPTIONS_DEFAULT;
+
+	*options = defaults;
+	if (!given)
+		return 0;
+	if (given->size < OPTIONS_SIZE_MIN || !tail_is_zero(given, given->size, sizeof(*options)))
+		return -EINVAL;
+	memcpy(options, given, sizeof(*options));
+	if (options->reclaim != RMAP_RECLAIM_CALLBACK && options->reclaim != RMAP_RECLAIM_BLOCKING)
+		return -EINVAL;
+	if (options->multiplicity_bits > RMAP_MULTIPLICITY_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+static int read_tier(const struct rmap_tier *given, struct rmap_tier *tier)
+{
+	if (!given)
+		return rmap_tier_heap(tier);
+	if (!given->alloc || !given->free || given->granule % LINE_BYTES != 0)
+		return -EINVAL;
+	if (given->granule && given->granule < RMAP_GRANULE_MIN)
+		return -EINVAL;
+	*tier = *given;
+	return 0;
+}
+
+int rmap_create(const struct rmap_options *given, struct rmap **out)
+{
+	struct rmap_options options;
+	struct rmap template = { 0 };
+	struct rmap *map;
+	int error;
+
+	if (!out)
+		return -EINVAL;
+	error = read_options(given, &options);
+	if (!error)
+		error = read_tier(options.tier, &template.tier);
+	if (!error)
+		error = read_tier(options.metadata, &template.metadata);
+	if (error)
+		return error;
+	map = rmap_metadata_alloc(&template, sizeof(*map), LINE_BYTES);
+	if (!map)
+		return -ENOMEM;
+	map->tier = template.tier;
+	map->metadata = template.metadata;
+	map->key_low = (((uint64_t)1 << options.multiplicity_bits) - 1) * SLOT_ONE;
+	map->waiting_max = options.waiting_max ? options.waiting_max : RMAP_WAITING_DEFAULT;
+	error = rmap_rcu_init(&map->rcu, &options);
+	if (!error)
+		error = rmap_pool_init(map);
+	if (!error)
+		error = -pthread_mutex_init(&map->lock, NULL);
+	if (error) {
+		rmap_metadata_free(&template, map, sizeof(*map));
+		return error;
+	}
+	*out = map;
+	return 0;
+}
+
+int rmap_destroy(struct rmap *map)
+{
+	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_tier metadata;
+
+	if (!map)
+		return 0;
+	CHECK_OUTSIDE(&map->rcu);
+	rmap_rcu_wait(&map->rcu);
+	rmap_stats(map, &stats);
+	CHECK(!map->reserves, "a reserve still exists");
+	CHECK(map->objects == 0, "%llu objects still exist", (unsigned long long)map->objects);
+	CHECK(stats.chain_bytes == 0, "%llu pages still have a chain", (unsigned long long)stats.blocks);
+	if (map->reserves || map->objects || stats.chain_bytes)
+		return -EBUSY;
+	rmap_pool_fini(map);
+	rmap_rcu_fini(&map->rcu);
+	pthread_mutex_destroy(&map->lock);
+	metadata = map->metadata;
+	metadata.free(metadata.arg, map, sizeof(*map));
+	return 0;
+}
+
+void rmap_thread_register(struct rmap *map)
+{
+	map->rcu.flavor->register_thread();
+}
+
+void rmap_thread_unregister(struct rmap *map)
+{
+	map->rcu.flavor->unregister_thread();
+}
+
+void rmap_read_lock(const struct rmap *map)
+{
+	rcu_read_enter(&map->rcu);
+}
+
+void rmap_read_unlock(const struct rmap *map)
+{
+	rcu_read_leave(&map->rcu);
+}
+
+/* The sum of what reserves counted, ended ones and living. Their owners go on counting: RLX, a figure. */
+static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_stats *stats)
+{
+	const struct rmap_reserve *reserve;
+
+	pthread_mutex_lock(&map->lock);
+	memcpy(sums, map->folded, sizeof(map->folded));
+	for (reserve = map->reserves; reserve; reserve = reserve->next) {
+		for (unsigned i = 0; i < STATISTICS; i++)
+			sums[i] += load_rlx(&reserve->stats[i]);
+		stats->reserve_bytes += load_rlx(&reserve->held);
+		stats->waiting_bytes += load_rlx(&reserve->retired_bytes);
+	}
+	pthread_mutex_unlock(&map->lock);
+}
+
+int rmap_stats(struct rmap *map, struct rmap_stats *out)
+{
+	struct rmap_stats stats = { .size = sizeof(stats) };
+	uint64_t sums[STATISTICS];
+
+	if (!map || !out || out->size != sizeof(stats))
+		return -EINVAL;
+	sum_statistics(map, sums, &stats);
+	stats.blocks = sums[STAT_BLOCKS_MADE] - sums[STAT_BLOCKS_RETIRED];
+	stats.segments = sums[STAT_SEGMENTS_MADE] - sums[STAT_SEGMENTS_RETIRED];
+	stats.chain_bytes = sums[STAT_BYTES_MADE] - sums[STAT_BYTES_RETIRED];
+	stats.waiting_bytes += load_rlx(&map->pool.waiting);
+	stats.waiting_peak = load_rlx(&map->pool.peak);
+	stats.tier_bytes = load_rlx(&map->pool.bytes);
+	stats.promotions = sums[STAT_BLOCKS_MADE];
+	stats.collapses = sums[STAT_COLLAPSES];
+	stats.pushes = sums[STAT_PUSHES];
+	stats.pops = sums[STAT_POPS];
+	stats.entries_moved = sums[STAT_ENTRIES_MOVED];
+	stats.batches = sums[STAT_BATCHES];
+	stats.fills_held_back = sums[STAT_FILLS_HELD_BACK];
+	stats.retries = sums[STAT_RETRIES];
+	*out = stats;
+	return 0;
+}
