@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c - rmap-stress: the command line of the stress tests
+ *
+ * Runs one test for so many operations or seconds. The first line printed has everything needed to run it again, the last one says
+ * that every theorem held; a theorem that does not hold is named on standard error and ends the process with status 1.
+ * Status 2: a bad command line.
+ *
+ * The seed fixes what every thread does; which thread gets the CPU when, it cannot fix.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "stress.h"
+
+#ifndef RMAP_INJECT
+#define RMAP_INJECT 0
+#endif
+
+#if RMAP_INJECT
+/* Exported by the library in inject builds only; its home is lib/inject.h. */
+void rmap_inject_set(unsigned permille, uint64_t seed);
+#endif
+
+static const struct stress_test *const tests[] = {
+	&stress_mix,	&stress_grow,	&stress_collapse, &stress_walk, &stress_multiplicity,
+	&stress_reclaim, &stress_object, &stress_maps,
+};
+
+#define TESTS (sizeof(tests) / sizeof(tests[0]))
+
+enum { KEY_LIST = 1, KEY_TEST, KEY_THREADS, KEY_SECONDS, KEY_OPS, KEY_SEED, KEY_INJECT };
+
+static const struct argp_option options[] = {
+	{ "list", KEY_LIST, NULL, 0, "Name the tests and what each asserts", 0 },
+	{ "test", KEY_TEST, "NAME", 0, "Run this test", 0 },
+	{ "threads", KEY_THREADS, "N", 0, "With N threads, 1 to 64 (default 4)", 0 },
+	{ "seconds", KEY_SECONDS, "S", 0, "End after S seconds (default 5 if --ops is not given)", 0 },
+	{ "ops", KEY_OPS, "N", 0, "End after N operations of all threads together", 0 },
+	{ "seed", KEY_SEED, "X", 0, "Seed of the generators (default: the clock)", 0 },
+	{ "inject", KEY_INJECT, "P", 0,
+	  "Delay the library at its marked windows with probability P in 1000 (needs a build with -Dinject=true)", 0 },
+	{ 0 },
+};
+
+static uint64_t parse_number(struct argp_state *state, const char *option, const char *text, uint64_t min, uint64_t max)
+{
+	char *end;
+	uint64_t value;
+
+	errno = 0;
+	value = strtoull(text, &end, 0);
+	if (errno || end == text || *end || strchr(text, '-') || value < min || value > max)
+		argp_error(state, "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 "; give one", option, text,
+			   min, max);
+	return value;
+}
+
+static void list(void)
+{
+	for (size_t i = 0; i < TESTS; i++)
+		printf("%-14s%s\n", tests[i]->name, tests[i]->summary);
+}
+
+static const struct stress_test *find_test(struct argp_state *state, const char *name)
+{
+	for (size_t i = 0; i < TESTS; i++) {
+		if (strcmp(tests[i]->name, name) == 0)
+			return tests[i];
+	}
+	argp_error(state, "--test: there is no test named '%s'; --list names them", name);
+	return NULL;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+	struct stress *stress = state->input;
+
+	switch (key) {
+	case KEY_LIST:
+		list();
+		exit(0);
+	case KEY_TEST:
+		stress->test = find_test(state, text);
+		return 0;
+	case KEY_THREADS:
+		stress->threads = (unsigned)parse_number(state, "threads", text, 1, STRESS_THREADS_MAX);
+		return 0;
+	case KEY_SECONDS:
+		stress->seconds = parse_number(state, "seconds", text, 1, 1000000);
+		return 0;
+	case KEY_OPS:
+		stress->ops = parse_number(state, "ops", text, 1, 1000000000000000);
+		return 0;
+	case KEY_SEED:
+		stress->seed = parse_number(state, "seed", text, 0, UINT64_MAX);
+		return 0;
+	case KEY_INJECT:
+		stress->inject = (unsigned)parse_number(state, "inject", text, 0, 1000);
+#if !RMAP_INJECT
+		if (stress->inject)
+			argp_error(state, "--inject: this build has no marked windows; build with -Dinject=true");
+#endif
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "'%s' is not an option; name a test with --test %s", text, text);
+		return 0;
+	case ARGP_KEY_END:
+		if (!stress->test)
+			argp_error(state, "no test was named; give --test NAME (--list names them)");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = { options, parse, NULL, "Stress tests of librmap: theorems under concurrency.",
+					  NULL, NULL, NULL };
+	struct stress stress = { .threads = 4 };
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	stress.seed = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	argp_err_exit_status = 2;
+	argp_parse(&argp, argc, argv, 0, NULL, &stress);
+	if (!stress.ops && !stress.seconds)
+		stress.seconds = 5;
+
+	/* Whoever reads a log of a run that crashed needs the seed. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("rmap-stress: %s: seed=%" PRIu64 " threads=%u ops=%" PRIu64 " seconds=%" PRIu64 " inject=%u\n",
+	       stress.test->name, stress.seed, stress.threads, stress.ops, stress.seconds, stress.inject);
+#if RMAP_INJECT
+	rmap_inject_set(stress.inject, stress.seed);
+#endif
+	stress.test->run(&stress);
+	printf("rmap-stress: %s: ok ops=%" PRIu64 " rounds=%" PRIu64 " seed=%" PRIu64 "\n", stress.test->name,
+	       stress.done, stress.rounds, stress.seed);
+	return 0;
+}

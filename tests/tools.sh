@@ -1,0 +1,138 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# tools.sh - the command line of `rmap snapshot` and `rmap who`, with recorded and forged systems; needs no privilege.
+#
+#      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING
+#
+# What needs the running system is in tools-live.sh. All failures are told, then the exit status is 1.
+set -u
+rmap=$1 tool_json=$2 tool_forge=$3 recording=$4
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() {
+	echo "tools.sh: $*" >&2
+	failures=$((failures + 1))
+}
+
+# expect STATUS WORDS COMMAND...: the command ends with this status and says these words on standard error.
+expect() {
+	local status=$1 words=$2 got
+	shift 2
+	"$@" >"$work/out" 2>"$work/err" </dev/null
+	got=$?
+	[ $got -eq "$status" ] || fail "$*: exit status $got, not $status: $(cat "$work/err")"
+	grep -qF -- "$words" "$work/err" || fail "$*: does not say \"$words\" but: $(cat "$work/err")"
+}
+
+# forge OFFSET BYTES: the recording, with these bytes (as printf writes them) at this offset, in $work/forged.
+forge() {
+	cp "$recording" "$work/forged"
+	printf "$2" | dd of="$work/forged" bs=1 seek="$1" conv=notrunc status=none
+}
+
+# Help and usage. Every complaint is one that says what to do.
+for words in "--help" "help"; do
+	"$rmap" $words | grep -q snapshot || fail "rmap $words does not name snapshot"
+done
+"$rmap" --version | grep -qE '^rmap [0-9]+\.[0-9]+' || fail "rmap --version tells none"
+for command in snapshot who; do
+	"$rmap" $command --help | grep -q -- --json || fail "rmap $command --help does not name --json"
+done
+expect 2 "Usage" "$rmap"
+expect 2 "rmap --help" "$rmap" frobnicate
+expect 2 "--nonsense" "$rmap" snapshot --nonsense
+expect 2 "no option" "$rmap" snapshot extra
+for bad in 0 -1 1x "" 1025 99999999999999999999; do
+	expect 2 "--threads wants" "$rmap" snapshot --threads "$bad"
+done
+for bad in 0 -1 abc 4294967296; do
+	expect 2 "--pid wants" "$rmap" snapshot --pid "$bad"
+done
+expect 2 "--top wants" "$rmap" snapshot --top many
+expect 2 "give one of them" "$rmap" snapshot --pid 1 --load "$recording"
+expect 2 "name the page" "$rmap" who
+expect 2 "name the page" "$rmap" who --pid 1
+expect 2 "name the page" "$rmap" who --addr 0x1000
+expect 2 "name the page" "$rmap" who --pfn 1 --pid 1 --addr 0x1000
+expect 2 "--addr wants" "$rmap" who --pid 1 --addr 12xyz
+expect 2 "--addr wants" "$rmap" who --pid 1 --addr 0x0x1000
+expect 2 "--pfn wants" "$rmap" who --pfn 0xffffffffffffffff
+
+# A recording: its figures fit each other, are the same however many threads build, and are the same when saved again.
+"$rmap" snapshot --load "$recording" --json >"$work/json" || fail "the recording is not verified"
+"$tool_json" <"$work/json" >"$work/figures" || fail "the recording's report is wrong"
+for threads in 1 2 7; do
+	"$rmap" snapshot --load "$recording" --json --threads $threads --save "$work/again" | "$tool_json" >"$work/figures.again" ||
+		fail "the recording's report with $threads threads is wrong"
+	cmp -s "$work/figures" "$work/figures.again" || fail "with $threads threads the figures are others"
+	cmp -s "$recording" "$work/again" || fail "saved again, the recording is another"
+done
+"$rmap" snapshot --load "$recording" >"$work/text" || fail "no text of the recording"
+for words in "How mappings are kept" "Bytes a mapping" "Most shared pages" "Verified:" "Seconds:" "Linux 2.5" "XNU arm64"; do
+	grep -qF "$words" "$work/text" || fail "the report does not say \"$words\""
+done
+[ "$(LC_ALL=C.UTF-8 wc -L <"$work/text")" -le 110 ] || fail "the report is wider than 110 columns"
+LC_ALL=C "$rmap" snapshot --load "$recording" | LC_ALL=C grep -q '[^ -~]' && fail "the report in the C locale is not ASCII"
+
+# Who, of a recorded page: the most shared one, by its number, then by the first address that is told.
+pfn=$(sed -n '/"top"/,$s/.*"pfn": \([0-9]*\).*/\1/p' "$work/json" | head -n 1)
+count=$(sed -n '/"top"/,$s/.*"mapcount": \([0-9]*\).*/\1/p' "$work/json" | head -n 1)
+"$rmap" who --load "$recording" --pfn "$pfn" --json >"$work/who" || fail "who --pfn $pfn fails"
+[ "$(grep -c '"pid"' "$work/who")" = "$count" ] || fail "who --pfn $pfn names not $count mappings"
+pid=$(sed -n 's/.*"pid": \([0-9]*\).*/\1/p' "$work/who" | head -n 1)
+addr=$(sed -n 's/.*"addr": "\(0x[0-9a-f]*\)".*/\1/p' "$work/who" | head -n 1)
+"$rmap" who --load "$recording" --pid "$pid" --addr "$addr" --json | cmp -s - "$work/who" ||
+	fail "who --pid $pid --addr $addr answers otherwise than --pfn $pfn"
+"$rmap" who --load "$recording" --pid "$pid" --addr "$addr" | grep -q "$pid" || fail "who as text does not name $pid"
+expect 2 "no page in memory" "$rmap" who --load "$recording" --pid "$pid" --addr 0
+expect 2 "cannot be read" "$rmap" who --load "$recording" --pid 2147483647 --addr "$addr"
+
+# Files that are none. The format is described in tools/file.c.
+size=$(stat -c %s "$recording")
+expect 2 "cannot be read" "$rmap" snapshot --load "$work/none"
+expect 2 "cannot be read" "$rmap" snapshot --load "$work"
+expect 2 "no recorded system" "$rmap" snapshot --load "$0"
+: >"$work/empty"
+expect 2 "no recorded system" "$rmap" snapshot --load "$work/empty"
+forge 8 '\002'
+expect 2 "format version 2" "$rmap" snapshot --load "$work/forged"
+for cut in 8 12 19 27 100 $((size / 2)) $((size - 1)); do
+	head -c "$cut" "$recording" >"$work/forged"
+	expect 2 "cut short" "$rmap" snapshot --load "$work/forged"
+done
+{ cat "$recording" && echo; } >"$work/forged"
+expect 2 "damaged" "$rmap" snapshot --load "$work/forged"
+for at in 12 20 40 $((size / 3)) $((size / 2)) $((size - 9)) $((size - 1)); do
+	byte=$(od -An -tu1 -j "$at" -N 1 "$recording")
+	forge "$at" "\\$(printf %03o $(((byte + 1) % 256)))"
+	expect 2 "$work/forged" "$rmap" snapshot --load "$work/forged"
+done
+expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save "$work/no/such/file"
+if [ -w /dev/full ]; then
+	expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save /dev/full
+	"$rmap" snapshot --load "$recording" >/dev/full 2>"$work/err"
+	[ $? -eq 2 ] || fail "a report that cannot be written is no failure"
+fi
+
+# Files with a right checksum and a wrong content. The last frame's count is made 0: a mismatch, which is named.
+"$tool_forge" "$recording" "$work/forged" -2 0 || fail "tool_forge fails"
+"$rmap" snapshot --load "$work/forged" >"$work/out" || [ $? -eq 1 ] || fail "a mismatch does not give exit status 1"
+grep -q " 1 mismatched" "$work/out" || fail "a mismatch is not reported"
+grep -q "the kernel counts 0" "$work/out" || fail "a mismatched page is not named"
+# A verdict that there is not, and a page shift of 63.
+for bytes in "-2 15" "20 63"; do
+	"$tool_forge" "$recording" "$work/forged" $bytes || fail "tool_forge fails"
+	expect 2 "makes no sense" "$rmap" snapshot --load "$work/forged"
+done
+# Anything at all: no crash, and an exit status that is one of ours.
+for ((seed = 1; seed <= 300; seed++)); do
+	"$tool_forge" "$recording" "$work/forged" --seed $seed || fail "tool_forge fails"
+	timeout 60 "$rmap" snapshot --load "$work/forged" --json >"$work/out" 2>"$work/err"
+	status=$?
+	[ $status -le 2 ] || fail "forged with seed $seed: exit status $status: $(cat "$work/err")"
+done
+
+[ $failures -eq 0 ] && echo "tools.sh: passed"
+[ $failures -eq 0 ]

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_chain.c - chains that grow to 10^5 mappings and shrink to none: their memory, their shape, their content
+ *
+ * At each step of a log scale the equations of rmap_page_check() must hold and the bytes stay under the bounds that page.h and
+ * docs/design.md state. Time is not measured here; that the number of segments grows with the logarithm of the length is what
+ * makes an operation O(1) expected, and that is checked.
+ */
+#include "support.h"
+
+#include <string.h>
+
+#define LONGEST 100000u
+
+static void small_chains_take_8_40_40(void **state)
+{
+	static const unsigned elements[] = { 0, 1, 2, 3 }, bytes[] = { 8, 8, 40, 40 };
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned i = 0; i < LENGTH(bytes); i++) {
+		struct rmap_shape shape;
+
+		subject_init(&subject, &fixture, elements[i], 0, 0);
+		shape = fixture_shape(&fixture, &subject.page);
+		assert_int_equal(shape.bytes, bytes[i]);
+		assert_int_equal(shape.elements, elements[i]);
+		assert_int_equal(shape.segments, 0);
+		subject_fini(&subject);
+	}
+	subject_init(&subject, &fixture, 0, 1, 0);
+	assert_int_equal(fixture_shape(&fixture, &subject.page).bytes, 8);
+	subject_add(&subject, mapping_of(RMAP_CHAINED, 0));
+	assert_true(fixture_shape(&fixture, &subject.page).bytes <= 40); /* page.h: a direct one beside a linear one */
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+/* Where handle @i lies: the three ways in which embedders' handles are laid out. */
+static uint64_t spread(uint64_t i, unsigned way)
+{
+	struct generator generator = { i };
+
+	if (way == 0)
+		return (i + 1) << 3; /* neighbouring ptes */
+	if (way == 1)
+		return (i + 1) << 12; /* pages apart: the low bits are all alike */
+	return generator_next(&generator) & ~(uint64_t)7;
+}
+
+static unsigned log2_of(uint64_t n)
+{
+	return 63 - (unsigned)__builtin_clzll(n);
+}
+
+/* Is @n a step of the log scale: every length at first, then about eight in a doubling? */
+static bool is_step(uint64_t n)
+{
+	return n < 16 || n % ((uint64_t)1 << (log2_of(n) - 3)) == 0;
+}
+
+static void check_growing(struct fixture *fixture, const struct rmap_page *page, uint64_t n)
+{
+	struct rmap_shape shape = fixture_shape(fixture, page);
+
+	assert_int_equal(shape.elements, n);
+	assert_true(shape.slots >= n || n == 1); /* one alone is in the word */
+	if (n >= 14)
+		assert_true(shape.bytes <= 16 * n);
+	if (n)
+		assert_true(shape.segments <= 4 + 4 * log2_of(n));
+}
+
+static void check_shrinking(struct fixture *fixture, const struct rmap_page *page, uint64_t n)
+{
+	struct rmap_shape shape = fixture_shape(fixture, page);
+
+	assert_int_equal(shape.elements, n);
+	assert_true(shape.bytes <= 24 * n + 256);
+}
+
+/* @order 0: the oldest goes first; 1: the newest; 2: in a scattered order */
+static uint64_t nth_to_go(uint64_t i, uint64_t n, unsigned order)
+{
+	if (order == 0)
+		return i;
+	if (order == 1)
+		return n - 1 - i;
+	return i * 99991 % n; /* a prime, so that each comes once for the lengths used here */
+}
+
+static void grow_and_shrink(struct fixture *fixture, unsigned way, unsigned order, uint64_t longest)
+{
+	struct rmap_page page = { 0 };
+
+	for (uint64_t i = 0; i < longest; i++) {
+		assert_int_equal(fixture_add(fixture, &page, rmap_chained(spread(i, way))), i ? 0 : RMAP_FIRST);
+		if (is_step(i + 1))
+			check_growing(fixture, &page, i + 1);
+	}
+	for (uint64_t i = 0; i < longest; i++) {
+		uint64_t left = longest - 1 - i;
+
+		/* A fill now and then hands over what was retired, as any embedder's does. */
+		if (i % 64 == 0)
+			fixture_fill(fixture, 1);
+		assert_int_equal(fixture_remove(fixture, &page, rmap_chained(spread(nth_to_go(i, longest, order), way))),
+				 left ? 0 : RMAP_LAST);
+		if (left == 0 || is_step(left))
+			check_shrinking(fixture, &page, left);
+	}
+	assert_int_equal(page.word, 0);
+	assert_int_equal(fixture_stats(fixture).chain_bytes, 0);
+}
+
+static void in_a_map_of_its_own(unsigned way, unsigned order, uint64_t longest)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	grow_and_shrink(&fixture, way, order, longest);
+	fixture_fini(&fixture);
+}
+
+static void grows_to_100000_and_shrinks_oldest_first(void **state)
+{
+	(void)state;
+	in_a_map_of_its_own(0, 0, LONGEST);
+}
+
+static void grows_to_100000_and_shrinks_newest_first(void **state)
+{
+	(void)state;
+	in_a_map_of_its_own(1, 1, LONGEST);
+}
+
+static void grows_to_100000_and_shrinks_scattered(void **state)
+{
+	(void)state;
+	in_a_map_of_its_own(2, 2, LONGEST);
+}
+
+static void every_way_and_order_in_small(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned way = 0; way < 3; way++) {
+		for (unsigned order = 0; order < 3; order++) {
+			for (uint64_t n = 1; n <= 2000; n = n < 20 ? n + 1 : n * 3)
+				grow_and_shrink(&fixture, way, order, n);
+		}
+	}
+	fixture_fini(&fixture);
+}
+
+/* Content, not just counts, while a chain breathes. */
+static void content_survives_breathing(void **state)
+{
+	static const unsigned peaks[] = { 10, 300, 20, 1000, 3, 700, 1, 50 };
+	struct generator generator = { 7 };
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	subject_init(&subject, &fixture, 0, 0, 0);
+	for (unsigned p = 0; p < LENGTH(peaks); p++) {
+		while (subject.reference.n < peaks[p])
+			subject_add(&subject, rmap_chained(generator_next(&generator) & ~(uint64_t)7));
+		subject_compare(&subject);
+		while (subject.reference.n > peaks[p]) {
+			uint64_t i = generator_below(&generator, subject.reference.n);
+
+			subject_remove(&subject, rmap_chained(subject.reference.entries[i].key));
+			if (is_step(subject.reference.n))
+				subject_compare(&subject);
+		}
+		subject_compare(&subject);
+	}
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+/* Linear and locked mappings come and go beside a chain of any length, and take no memory. */
+static void counts_beside_a_long_chain(void **state)
+{
+	struct subject subject;
+	struct fixture fixture;
+	uint64_t bytes;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	subject_init(&subject, &fixture, 1000, 0, 0);
+	bytes = fixture_shape(&fixture, &subject.page).bytes;
+	for (unsigned i = 0; i < 100; i++) {
+		subject_add(&subject, rmap_linear());
+		subject_add(&subject, rmap_locked());
+	}
+	subject_compare(&subject);
+	assert_int_equal(fixture_shape(&fixture, &subject.page).bytes, bytes);
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+/* Clusters: 16 neighbouring ptes are one element, whatever the order they come and go in. */
+static void clusters_share_an_element(void **state)
+{
+	struct subject subject;
+	struct fixture fixture;
+	struct rmap_shape shape;
+
+	(void)state;
+	fixture_init(&fixture, 4, RMAP_RECLAIM_CALLBACK, 0);
+	subject_init(&subject, &fixture, 0, 0, 0);
+	for (uint64_t i = 0; i < 16; i++)
+		subject_add(&subject, rmap_chained(0x1000 + (i * 7 % 16) * 8));
+	assert_int_equal(fixture_shape(&fixture, &subject.page).bytes, 8); /* one full window fits the word */
+	for (uint64_t i = 0; i < 6400; i++)
+		subject_add(&subject, rmap_chained(0x100000 + i * 8));
+	subject_compare(&subject);
+	shape = fixture_shape(&fixture, &subject.page);
+	assert_int_equal(shape.elements, 401);
+	assert_true(shape.bytes <= 16 * 401);
+	for (uint64_t i = 0; i < 6400; i++) /* of each window the last stays until the end */
+		subject_remove(&subject, rmap_chained(0x100000 + (i * 16 + i / 400) % 6400 * 8));
+	subject_compare(&subject);
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+/* Addresses: a fork family of 2,000 at one address is four elements of up to 512, and a fork allocates nothing. */
+static void shared_addresses_count_sharers(void **state)
+{
+	const struct rmap_mapping address = rmap_chained((uint64_t)0x7f0000 << 12);
+	struct rmap_reserve *unfilled;
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 9, RMAP_RECLAIM_CALLBACK, 0);
+	subject_init(&subject, &fixture, 0, 0, 0);
+	subject_add(&subject, address);
+	assert_int_equal(rmap_reserve_create(fixture.map, &unfilled), 0);
+	rmap_read_lock(fixture.map);
+	for (unsigned i = 1; i < 512; i++)
+		assert_int_equal(rmap_page_duplicate(unfilled, &subject.page, address), reference_add(&subject.reference, address));
+	rmap_read_unlock(fixture.map);
+	rmap_reserve_destroy(unfilled);
+	assert_int_equal(fixture_shape(&fixture, &subject.page).bytes, 8);
+	for (unsigned i = 512; i < 2000; i++)
+		subject_add(&subject, address);
+	assert_int_equal(fixture_shape(&fixture, &subject.page).elements, 4);
+	subject_compare(&subject);
+	for (uint64_t i = 1; i < 100; i++)
+		subject_add(&subject, rmap_chained(address.handle + (i << 12)));
+	assert_int_equal(fixture_shape(&fixture, &subject.page).elements, 103);
+	subject_compare(&subject);
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+/* The same pte handle many times over: no embedder's page table does that, but nothing may break. */
+static void one_handle_many_times(void **state)
+{
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	subject_init(&subject, &fixture, 0, 0, 0);
+	for (unsigned i = 0; i < 300; i++) {
+		subject_add(&subject, mapping_of(RMAP_CHAINED, 0));
+		subject_add(&subject, mapping_of(RMAP_CHAINED, i));
+	}
+	subject_compare(&subject);
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(small_chains_take_8_40_40),
+		cmocka_unit_test(grows_to_100000_and_shrinks_oldest_first),
+		cmocka_unit_test(grows_to_100000_and_shrinks_newest_first),
+		cmocka_unit_test(grows_to_100000_and_shrinks_scattered),
+		cmocka_unit_test(every_way_and_order_in_small),
+		cmocka_unit_test(content_survives_breathing),
+		cmocka_unit_test(counts_beside_a_long_chain),
+		cmocka_unit_test(clusters_share_an_element),
+		cmocka_unit_test(shared_addresses_count_sharers),
+		cmocka_unit_test(one_handle_many_times),
+	};
+
+	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_pool.c - pool.h: tiers, what a reserve promises, what waits for grace periods
+ *
+ * A tier that this machine does not offer must say -ENOTSUP, and then its test is skipped; one that is offered must hold a chain of
+ * 10^5 mappings and get all of its memory back.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <urcu/urcu-memb.h>
+
+/* A chain of 10^5 in memory of @tier, which is to be ended afterwards. */
+static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
+{
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_reserve *reserve;
+	struct rmap_page page = { 0 };
+	struct rmap *map;
+
+	options.tier = tier;
+	options.reclaim = reclaim;
+	assert_int_equal(rmap_create(&options, &map), 0);
+	reader_register(map);
+	assert_int_equal(rmap_reserve_create(map, &reserve), 0);
+	for (uint64_t i = 0; i < 100000; i++) {
+		assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
+		rmap_read_lock(map);
+		assert_int_equal(rmap_page_add(reserve, &page, rmap_chained((i + 1) << 3)), i ? 0 : RMAP_FIRST);
+		rmap_read_unlock(map);
+	}
+	rmap_read_lock(map);
+	assert_int_equal(rmap_page_check(map, &page, NULL), 0);
+	rmap_read_unlock(map);
+	assert_int_equal(rmap_stats(map, &stats), 0);
+	assert_true(stats.tier_bytes >= stats.chain_bytes);
+	for (uint64_t i = 0; i < 100000; i++) {
+		rmap_read_lock(map);
+		assert_int_equal(rmap_page_remove(reserve, &page, rmap_chained((i + 1) << 3)), i < 99999 ? 0 : RMAP_LAST);
+		rmap_read_unlock(map);
+		if (i % 256 == 0)
+			assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
+	}
+	rmap_reserve_drain(reserve);
+	assert_int_equal(rmap_stats(map, &stats), 0);
+	assert_int_equal(stats.chain_bytes, 0);
+	assert_int_equal(stats.waiting_bytes, 0);
+	rmap_reserve_destroy(reserve);
+	reader_unregister(map);
+	assert_int_equal(rmap_destroy(map), 0);
+	rmap_tier_fini(tier);
+}
+
+static void skip_unless(int rc, const char *reason)
+{
+	if (rc == -ENOTSUP) {
+		print_message("# skipped: %s\n", reason);
+		skip();
+	}
+	assert_int_equal(rc, 0);
+}
+
+static void tier_heap(void **state)
+{
+	struct rmap_tier tier;
+
+	(void)state;
+	assert_int_equal(rmap_tier_heap(&tier), 0);
+	lives_in(&tier, RMAP_RECLAIM_CALLBACK);
+	assert_int_equal(rmap_tier_heap(&tier), 0);
+	lives_in(&tier, RMAP_RECLAIM_BLOCKING);
+}
+
+static void tier_huge(void **state)
+{
+	struct rmap_tier tier;
+
+	(void)state;
+	skip_unless(rmap_tier_huge(&tier), "this kernel offers no huge pages");
+	lives_in(&tier, RMAP_RECLAIM_CALLBACK);
+}
+
+static void tier_node_0(void **state)
+{
+	struct rmap_tier tier;
+
+	(void)state;
+	skip_unless(rmap_tier_node(&tier, 0), "this kernel has no memory policies");
+	lives_in(&tier, RMAP_RECLAIM_CALLBACK);
+	assert_int_equal(rmap_tier_node(&tier, 1u << 20), -EINVAL);
+}
+
+static void tier_file(void **state)
+{
+	struct rmap_tier tier;
+	int fd = memfd_create("chains", 0);
+
+	(void)state;
+	assert_true(fd >= 0);
+	skip_unless(rmap_tier_file(&tier, fd), "this kernel maps no files");
+	lives_in(&tier, RMAP_RECLAIM_CALLBACK);
+	assert_true(lseek(fd, 0, SEEK_END) > 0); /* the chains were in the file indeed */
+	close(fd);
+}
+
+static void tier_file_of_no_use(void **state)
+{
+	struct rmap_tier tier;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(rmap_tier_file(&tier, -1), -EINVAL);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(rmap_tier_file(&tier, ends[0]), -EINVAL);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* A tier's own terms: the granule is kept to, alignment is given. */
+struct terms {
+	struct probe probe;
+	size_t granule;
+	bool broken;
+};
+
+static void *terms_alloc(void *arg, size_t bytes, size_t align)
+{
+	struct terms *terms = arg;
+
+	terms->broken |= bytes % terms->granule != 0;
+	return terms->probe.tier.alloc(&terms->probe, bytes, align);
+}
+
+static void terms_free(void *arg, void *memory, size_t bytes)
+{
+	struct terms *terms = arg;
+
+	terms->probe.tier.free(&terms->probe, memory, bytes);
+}
+
+static void a_granule_is_kept_to(void **state)
+{
+	static const size_t granules[] = { 4096, 16384, 65536, 2 << 20 };
+	struct terms terms;
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(granules); i++) {
+		struct rmap_tier tier = { terms_alloc, terms_free, &terms, granules[i] };
+		struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+		struct rmap_reserve *reserve;
+		struct rmap_page page = { 0 };
+		struct rmap *map;
+
+		probe_init(&terms.probe);
+		terms.granule = granules[i];
+		terms.broken = false;
+		options.tier = &tier;
+		assert_int_equal(rmap_create(&options, &map), 0);
+		reader_register(map);
+		assert_int_equal(rmap_reserve_create(map, &reserve), 0);
+		for (uint64_t h = 1; h <= 20000; h++) {
+			assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
+			rmap_read_lock(map);
+			assert_true(rmap_page_add(reserve, &page, rmap_chained(h << 3)) >= 0);
+			rmap_read_unlock(map);
+		}
+		rmap_read_lock(map);
+		assert_int_equal(rmap_page_drop(reserve, &page), 20000);
+		rmap_read_unlock(map);
+		rmap_reserve_destroy(reserve);
+		reader_unregister(map);
+		assert_int_equal(rmap_destroy(map), 0);
+		assert_false(terms.broken);
+		probe_fini(&terms.probe);
+	}
+}
+
+static void g8_churn(struct fixture *fixture, struct rmap_page *pages, unsigned n, unsigned length)
+{
+	for (unsigned p = 0; p < n; p++) {
+		for (unsigned i = 0; i < length; i++)
+			assert_true(fixture_add(fixture, &pages[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+	}
+	for (unsigned p = 0; p < n; p++) {
+		for (unsigned i = 0; i < length; i++)
+			assert_true(fixture_remove(fixture, &pages[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+	}
+}
+
+static void g8_memory_is_bounded(void **state)
+{
+	const size_t waiting_max = 64 << 10;
+	struct rmap_page pages[8];
+	struct rmap_stats stats;
+	struct fixture fixture;
+	size_t early;
+
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		memset(pages, 0, sizeof(pages));
+		fixture_init(&fixture, 0, (enum rmap_reclaim)reclaim, waiting_max);
+		for (unsigned round = 0; round < 20; round++)
+			g8_churn(&fixture, pages, 8, 60);
+		early = fixture.chains.peak_bytes;
+		for (unsigned round = 0; round < 200; round++)
+			g8_churn(&fixture, pages, 8, 60);
+		stats = fixture_stats(&fixture);
+		/* One churn of 8 x 60 mappings fits many times into the cap, so what went over it did so by one hand-over. */
+		assert_in_range(stats.waiting_peak, 1, 2 * waiting_max);
+		assert_in_range(fixture.chains.peak_bytes, early, early + 4 * waiting_max);
+		rmap_reserve_drain(fixture.reserve);
+		assert_int_equal(fixture_stats(&fixture).waiting_bytes, 0);
+		assert_int_equal(fixture_stats(&fixture).chain_bytes, 0);
+		fixture_fini(&fixture);
+	}
+}
+
+static void g9_fill_keeps_what_was_in_hand(void **state)
+{
+	struct rmap_page pages[32];
+	struct fixture fixture;
+
+	(void)state;
+	memset(pages, 0, sizeof(pages));
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned i = 0; i < LENGTH(pages); i++)
+		assert_int_equal(fixture_add(&fixture, &pages[i], mapping_of(RMAP_CHAINED, 0)), RMAP_FIRST);
+	fixture_fill(&fixture, LENGTH(pages));
+	probe_fail_all(&fixture.chains, true);
+	assert_int_equal(rmap_reserve_fill(fixture.reserve, 4096), -ENOMEM);
+	assert_int_equal(rmap_reserve_fill(fixture.reserve, 4097), -EINVAL);
+	rmap_read_lock(fixture.map);
+	for (unsigned i = 0; i < LENGTH(pages); i++)
+		assert_int_equal(rmap_page_add(fixture.reserve, &pages[i], mapping_of(RMAP_CHAINED, 1)), 0);
+	rmap_read_unlock(fixture.map);
+	probe_fail_all(&fixture.chains, false);
+	for (unsigned i = 0; i < LENGTH(pages); i++)
+		assert_int_equal(fixture_drop(&fixture, &pages[i]), 2);
+	fixture_fini(&fixture);
+}
+
+static void fill_limits(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_reserve_fill(fixture.reserve, 0), 0);
+	assert_int_equal(rmap_reserve_fill(fixture.reserve, 4096), 0);
+	assert_int_equal(rmap_reserve_fill(fixture.reserve, 4097), -EINVAL);
+	assert_int_equal(rmap_reserve_fill(fixture.reserve, ~0u), -EINVAL);
+	assert_int_equal(rmap_reserve_create(fixture.map, NULL), -EINVAL);
+	assert_int_equal(rmap_reserve_create(NULL, &fixture.reserve), -EINVAL);
+	assert_ptr_equal(rmap_reserve_map(fixture.reserve), fixture.map);
+	fixture_fini(&fixture);
+}
+
+/* A fill is a "make sure that", not an "and more": it does not heap up. */
+static void filling_again_takes_nothing_more(void **state)
+{
+	struct fixture fixture;
+	uint64_t calls;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_fill(&fixture, 100);
+	calls = probe_calls(&fixture.chains);
+	for (unsigned i = 0; i < 1000; i++)
+		fixture_fill(&fixture, 1 + i % 100);
+	assert_int_equal(probe_calls(&fixture.chains), calls);
+	assert_true(fixture_stats(&fixture).reserve_bytes > 0);
+	fixture_fini(&fixture);
+}
+
+/* What one thread retires another can be given, and a reserve may be handed from thread to thread. */
+static void *use_reserve(void *arg)
+{
+	struct fixture *fixture = arg;
+	struct rmap_page page = { 0 };
+
+	reader_register(fixture->map);
+	for (unsigned i = 0; i < 2000; i++) {
+		expect(fixture_add(fixture, &page, mapping_of(RMAP_CHAINED, i % 20)) >= 0);
+		if (i % 20 == 19)
+			expect(fixture_drop(fixture, &page) == 20);
+	}
+	reader_unregister(fixture->map);
+	return NULL;
+}
+
+static void a_reserve_passes_from_thread_to_thread(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		fixture_init(&fixture, 0, (enum rmap_reclaim)reclaim, 1 << 16);
+		for (unsigned i = 0; i < 3; i++)
+			run_threads(use_reserve, &fixture, sizeof(fixture), 1);
+		fixture_fini(&fixture);
+	}
+}
+
+/*
+ * A section that lasts makes memory wait, and at the cap a fill holds its caller back until the section ends. That a fill has
+ * begun to wait is learnt from the flavor: it is liburcu's with two calls that first say that they were made.
+ */
+static atomic_bool waits;
+
+static void synchronize_and_say(void)
+{
+	waits = true;
+	urcu_memb_synchronize_rcu();
+}
+
+static void barrier_and_say(void)
+{
+	waits = true;
+	urcu_memb_barrier();
+}
+
+struct holder {
+	struct rmap *map;
+	pthread_barrier_t barrier;
+	atomic_bool over;
+};
+
+static void *hold_section(void *arg)
+{
+	struct holder *holder = arg;
+
+	reader_register(holder->map);
+	rmap_read_lock(holder->map);
+	pthread_barrier_wait(&holder->barrier);
+	while (!waits && !holder->over)
+		sched_yield();
+	rmap_read_unlock(holder->map);
+	reader_unregister(holder->map);
+	return NULL;
+}
+
+static void hold_back_in(enum rmap_reclaim reclaim)
+{
+	struct rcu_flavor_struct flavor = urcu_memb_flavor;
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap_page page = { 0 };
+	struct holder holder;
+	struct fixture fixture;
+	pthread_t thread;
+
+	flavor.update_synchronize_rcu = synchronize_and_say;
+	flavor.barrier = barrier_and_say;
+	options.flavor = &flavor;
+	options.reclaim = reclaim;
+	options.waiting_max = 32 << 10;
+	fixture_init_with(&fixture, options);
+	holder.map = fixture.map;
+	holder.over = false;
+	assert_int_equal(pthread_barrier_init(&holder.barrier, NULL, 2), 0);
+	assert_int_equal(pthread_create(&thread, NULL, hold_section, &holder), 0);
+	pthread_barrier_wait(&holder.barrier);
+	waits = false;
+	/* Chains made and emptied under the section, many times the cap; without the cap this would end under the section. */
+	for (unsigned i = 0; i < 20000; i++) {
+		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i % 8)) >= 0);
+		if (i % 8 == 7)
+			assert_int_equal(fixture_drop(&fixture, &page), 8);
+	}
+	assert_true(waits);
+	holder.over = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(fixture_stats(&fixture).fills_held_back > 0);
+	assert_in_range(fixture_stats(&fixture).waiting_peak, options.waiting_max / 2, 2 * options.waiting_max);
+	pthread_barrier_destroy(&holder.barrier);
+	fixture_fini(&fixture);
+}
+
+static void waiting_memory_holds_fills_back(void **state)
+{
+	(void)state;
+	hold_back_in(RMAP_RECLAIM_CALLBACK);
+	hold_back_in(RMAP_RECLAIM_BLOCKING);
+}
+
+static void drain_leaves_nothing_waiting(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		fixture_init(&fixture, 0, (enum rmap_reclaim)reclaim, 0);
+		rmap_reserve_drain(fixture.reserve); /* with nothing to hand over */
+		for (unsigned n = 2; n < 3000; n *= 3) {
+			for (unsigned i = 0; i < n; i++)
+				assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
+			assert_int_equal(fixture_drop(&fixture, &page), n);
+			rmap_reserve_drain(fixture.reserve);
+			assert_int_equal(fixture_stats(&fixture).waiting_bytes, 0);
+			assert_int_equal(fixture_stats(&fixture).chain_bytes, 0);
+		}
+		fixture_fini(&fixture);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tier_heap),
+		cmocka_unit_test(tier_huge),
+		cmocka_unit_test(tier_node_0),
+		cmocka_unit_test(tier_file),
+		cmocka_unit_test(tier_file_of_no_use),
+		cmocka_unit_test(a_granule_is_kept_to),
+		cmocka_unit_test(g8_memory_is_bounded),
+		cmocka_unit_test(g9_fill_keeps_what_was_in_hand),
+		cmocka_unit_test(fill_limits),
+		cmocka_unit_test(filling_again_takes_nothing_more),
+		cmocka_unit_test(a_reserve_passes_from_thread_to_thread),
+		cmocka_unit_test(waiting_memory_holds_fills_back),
+		cmocka_unit_test(drain_leaves_nothing_waiting),
+	};
+
+	return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
+}

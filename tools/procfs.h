@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * procfs.h - what the kernel tells about memory: tasks, their maps, their page-table entries, its own counts
+ *
+ *      /proc/PID/stat, maps, pagemap     who there is, their vmas, one 64-bit entry for each pte
+ *      PAGEMAP_SCAN (Linux 6.7)          which addresses are populated, so that terabytes of reserved ones cost nothing
+ *      /proc/kpagecount, kpageflags      for each frame, how many ptes map it, and what it is
+ *      kcmp                              which tasks share one address space (vfork, CLONE_VM): it counts once
+ *
+ * Processes come and go while they are read. That is no error: they are reported as gone, and verify.c finds out whether
+ * it mattered.
+ */
+#ifndef PROCFS_H
+#define PROCFS_H
+
+#include "tool.h"
+
+#include <sys/types.h>
+
+/** A pagemap entry, as far as it is used here. */
+#define PTE_PFN ((UINT64_C(1) << 55) - 1)
+#define PTE_FILE (UINT64_C(1) << 61) /* a page of a file or of shared memory; clear: anonymous, or no page the kernel counts */
+#define PTE_PRESENT (UINT64_C(1) << 63)
+
+/** Bits of /proc/kpageflags used here; all of them are among the lower 32. */
+#define KPF_ANON (UINT32_C(1) << 12)
+#define KPF_COMPOUND_HEAD (UINT32_C(1) << 15)
+#define KPF_COMPOUND_TAIL (UINT32_C(1) << 16)
+#define KPF_HUGE (UINT32_C(1) << 17)
+#define KPF_NOPAGE (UINT32_C(1) << 20)
+#define KPF_KSM (UINT32_C(1) << 21)
+#define KPF_THP (UINT32_C(1) << 22)
+#define KPF_ZERO_PAGE (UINT32_C(1) << 24)
+
+#define COMM_SIZE 32
+
+struct procfs {
+	int root;
+	int counts;
+	int flags;
+	unsigned page_shift;
+	bool pagemap_scan;  /* the kernel has PAGEMAP_SCAN */
+	bool pid_namespace; /* not the first one: other processes may map the same pages unseen */
+};
+
+/** struct task - one that owns an address space */
+struct task {
+	pid_t pid;
+	pid_t tid;             /* the living thread that path names */
+	char path[32];         /* below /proc: PID, or PID/task/TID if the thread named PID has ended */
+	char comm[COMM_SIZE];
+	uint64_t start_time;   /* with pid: names the task for ever */
+	uint64_t resident;     /* pages */
+	uint64_t layout[3];    /* equal for all tasks of one address space */
+};
+
+/** struct alias - @pid has the address space of @owner */
+struct alias {
+	pid_t pid;
+	pid_t owner;
+};
+
+/** struct tasks - all tasks of one moment, one for each address space, by pid. All zero at first */
+struct tasks {
+	struct task *items;
+	size_t n;
+	size_t capacity;
+	size_t kernel_threads;
+	struct alias *aliases; /* tasks left out because another one has the same address space */
+	size_t aliases_n;
+	size_t aliases_capacity;
+};
+
+/** struct map_line - one line of /proc/PID/maps; addresses and offset in pages */
+struct map_line {
+	uint64_t first;
+	uint64_t last;
+	uint64_t index;
+	uint64_t device;
+	uint64_t inode;
+	const char *name; /* lives as long as the reader is not used again; "" if there is none */
+	bool shared;
+};
+
+struct page_range {
+	uint64_t first;
+	uint64_t last;
+};
+
+/** struct reader - one thread's buffers, kept from task to task so that reading does not change what is read */
+struct reader {
+	char *text;
+	size_t text_capacity;
+	struct map_line *lines;
+	size_t lines_n;
+	size_t lines_capacity;
+	struct page_range *ranges;
+	size_t ranges_n;
+	size_t ranges_capacity;
+	uint64_t *entries;
+};
+
+enum outcome {
+	OUTCOME_READ,
+	OUTCOME_GONE,    /* ended meanwhile */
+	OUTCOME_REFUSED, /* the kernel does not let this user read it */
+};
+
+/** procfs_open - open what the kernel offers, and check that it tells frame numbers; returns a status, after complaining */
+int procfs_open(struct procfs *procfs);
+void procfs_close(struct procfs *procfs);
+
+/**
+ * procfs_tasks - list the tasks that own an address space
+ * @only: if not NULL, @only_n pids to keep; a pid that has no address space is not in the list then
+ */
+void procfs_tasks(const struct procfs *procfs, const pid_t *only, size_t only_n, struct tasks *tasks);
+void tasks_fini(struct tasks *tasks);
+
+/** procfs_has_memory - is there a process @pid that owns an address space, or shares one? */
+bool procfs_has_memory(const struct procfs *procfs, pid_t pid);
+
+/** procfs_forks - how many tasks and threads were ever created; it tells whether any was meanwhile */
+uint64_t procfs_forks(const struct procfs *procfs);
+
+void reader_init(struct reader *reader);
+void reader_fini(struct reader *reader);
+
+/** procfs_read_maps - read a task's maps into @reader->lines */
+enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *task, struct reader *reader);
+
+/** A visitor of pagemap entries: those of pages @vpn, @vpn + 1 ... Not all of them need be present. */
+typedef void (*pte_visit)(void *arg, uint64_t vpn, const uint64_t *entries, size_t n);
+
+/** procfs_read_ptes - read the pagemap entries of @reader->lines, in ascending order, without large unpopulated stretches */
+enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader, pte_visit visit,
+			      void *arg);
+
+/** procfs_read_pte - read one pagemap entry */
+enum outcome procfs_read_pte(const struct procfs *procfs, const struct task *task, uint64_t vpn, uint64_t *entry);
+
+/** procfs_counts, procfs_flags - the kernel's mapcounts and flags of @n ascending frames; 0 beyond the last frame */
+void procfs_counts(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);
+void procfs_flags(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);
+
+#endif

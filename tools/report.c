@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * report.c - what `rmap snapshot` and `rmap who` print; see report.h
+ *
+ * Text keeps within 100 columns. JSON has the fields that README names; fields may be added, none is taken away.
+ */
+#include "report.h"
+
+#include "figures.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <time.h>
+
+static const struct {
+	const char *key;
+	const char *name;
+} designs[DESIGNS] = {
+	[DESIGN_RMAP] = { "rmap", "rmap" },
+	[DESIGN_PTE_CHAIN] = { "pte_chain", "pte_chain, Linux 2.5" },
+	[DESIGN_KVM] = { "kvm", "KVM" },
+	[DESIGN_FREEBSD] = { "freebsd", "FreeBSD amd64" },
+	[DESIGN_XNU_ARM64] = { "xnu_arm64", "XNU arm64" },
+};
+
+static const struct {
+	const char *key;
+	const char *name;
+	const char *rule;
+} classes[CLASSES] = {
+	[CLASS_ZERO] = { "zero", "zero page", "compared; the kernel counts none of its mappings" },
+	[CLASS_NO_PAGE] = { "no_page", "no struct page", "compared; device memory, which the kernel does not count" },
+	[CLASS_SPECIAL] = { "special", "special mappings", "compared; the kernel counts no special pte" },
+	[CLASS_AVERAGED] = { "averaged", "large folios", "compared by the average over the folio, all this kernel tells" },
+	[CLASS_HUGETLB] = { "hugetlb", "hugetlb pages", "compared; a huge mapping counts for each small page" },
+	[CLASS_THP] = { "thp", "transparent huge", "compared; a huge mapping counts for each small page" },
+	[CLASS_KSM] = { "ksm", "merged by KSM", "compared like any other" },
+};
+
+/* ---- text ---- */
+
+#define BAR_WIDTH 34
+
+/* Buffers in turn, so that one call of printf may have as many numbers. */
+static char *next_buffer(void)
+{
+	static char buffers[8][32];
+	static unsigned at;
+
+	return buffers[at++ % 8];
+}
+
+static const char *grouped(uint64_t value)
+{
+	char digits[24], *out = next_buffer(), *at = out;
+	int n = snprintf(digits, sizeof(digits), "%" PRIu64, value);
+
+	for (int i = 0; i < n; i++) {
+		if (i && (n - i) % 3 == 0)
+			*at++ = ',';
+		*at++ = digits[i];
+	}
+	*at = '\0';
+	return out;
+}
+
+static const char *sized(double bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	char *out = next_buffer();
+	size_t unit = 0;
+
+	for (; bytes >= 1024 && unit < 4; unit++)
+		bytes /= 1024;
+	snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+	return out;
+}
+
+static const char *plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
+static void print_head(const struct system *system, const struct timing *timing, const struct figures *figures)
+{
+	char when[64] = "";
+	time_t seconds = (time_t)system->time;
+	struct tm tm;
+
+	if (timing->loaded && localtime_r(&seconds, &tm))
+		strftime(when, sizeof(when), ", recorded %Y-%m-%d %H:%M", &tm);
+	printf("Reverse map of %s: Linux %s on %s%s\n\n", system->partial ? "some processes" :
+	       system->pid_namespace ? "this container" : "the whole system", system->release, system->machine, when);
+	printf("  processes  %12s", grouped(system->processes_n));
+	if (system->kernel_threads)
+		printf("   and %s kernel %s without memory of %s own", grouped(system->kernel_threads),
+		       plural(system->kernel_threads, "thread", "threads"), plural(system->kernel_threads, "its", "their"));
+	printf("\n");
+	if (system->sharing)
+		printf("  %22s   more %s the memory of one of these\n", grouped(system->sharing),
+		       plural(system->sharing, "shares", "share"));
+	if (system->gone)
+		printf("  %22s   more ended while being read\n", grouped(system->gone));
+	if (system->refused)
+		printf("  %22s   more may not be read, with %s resident %s\n", grouped(system->refused),
+		       grouped(system->refused_pages), plural(system->refused_pages, "page", "pages"));
+	printf("  pages      %12s   %s\n", grouped(figures->pages),
+	       sized((double)figures->pages * (double)(UINT64_C(1) << system->page_shift)));
+	printf("  mappings   %12s   %.2f a page\n", grouped(figures->mappings),
+	       figures->pages ? (double)figures->mappings / (double)figures->pages : 0);
+	if (system->overflowed)
+		printf("  %22s   more are beyond what one page can count, and left out\n", grouped(system->overflowed));
+}
+
+/* One line of a table: a name, a figure, another one, what it means, and a bar for @part of @whole. */
+static void print_line(const char *name, const char *figure, const char *second, const char *meaning, double part, double whole)
+{
+	printf("  %-20s %10s  %7s  %-18s  ", name, figure, second, meaning);
+	print_bar(stdout, part, whole, BAR_WIDTH);
+	printf("\n");
+}
+
+static const char *percent(uint64_t part, uint64_t whole)
+{
+	char *out = next_buffer();
+
+	snprintf(out, 32, "%.1f %%", whole ? 100.0 * (double)part / (double)whole : 0);
+	return out;
+}
+
+static void print_shares(const struct figures *figures)
+{
+	const struct {
+		const char *name;
+		uint64_t n;
+		const char *meaning;
+	} shares[] = {
+		{ "linear", figures->linear, "counted only" },
+		{ "direct", figures->direct, "in the page's word" },
+		{ "chained", figures->chained, "in chains" },
+	};
+
+	printf("\nHow mappings are kept\n");
+	for (size_t i = 0; i < 3; i++)
+		print_line(shares[i].name, grouped(shares[i].n), percent(shares[i].n, figures->mappings), shares[i].meaning,
+			   (double)shares[i].n, (double)figures->mappings);
+}
+
+static void print_histogram(const struct figures *figures)
+{
+	uint64_t most = 0;
+	unsigned last = 0;
+
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		most = figures->histogram[i] > most ? figures->histogram[i] : most;
+		last = figures->histogram[i] ? i : last;
+	}
+	printf("\nPages by how many mappings they have\n");
+	for (unsigned i = 0; i <= last; i++) {
+		uint64_t n = figures->histogram[i];
+		char range[64] = "1";
+
+		if (i)
+			snprintf(range, sizeof(range), "%s - %s", grouped(UINT64_C(1) << i), grouped((UINT64_C(2) << i) - 1));
+		print_line(range, grouped(n), percent(n, figures->pages), n == 1 ? "page" : "pages", (double)n, (double)most);
+	}
+}
+
+static void print_bytes(const struct system *system, const struct figures *figures)
+{
+	double most = 0;
+
+	for (int i = 0; i < DESIGNS; i++)
+		most = figures->bytes[i] > most ? figures->bytes[i] : most;
+	printf("\nMemory that the reverse map takes, and what other systems' would for the same pages\n");
+	for (int i = 0; i < DESIGNS && figures->mappings; i++) {
+		char each[32];
+
+		snprintf(each, sizeof(each), "%.1f", figures->bytes[i] / (double)figures->mappings);
+		print_line(designs[i].name, sized(figures->bytes[i]), each, "bytes a mapping", figures->bytes[i], most);
+	}
+	printf("  rmap: 8 bytes a page, and %s in %s %s with %s %s. The pool took %s for them.\n",
+	       sized((double)figures->stats.chain_bytes), grouped(figures->stats.blocks),
+	       plural(figures->stats.blocks, "chain", "chains"), grouped(figures->stats.segments),
+	       plural(figures->stats.segments, "segment", "segments"), sized((double)figures->stats.tier_bytes));
+	printf("  Not in it: the index of %s %s of files, of 112 bytes each at most.\n", grouped(system->ranges),
+	       plural(system->ranges, "vma", "vmas"));
+}
+
+/* How many of @mappers, which are sorted by process, are of processes with this @comm? Counts processes, not mappings. */
+static unsigned count_comm(const struct system *system, const struct mapper *mappers, size_t n, const char *comm)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += (!i || mappers[i].process != mappers[i - 1].process) &&
+			 !strcmp(system->processes[mappers[i].process].task.comm, comm);
+	return count;
+}
+
+/* Name the processes that map @frame, the most frequent first, in about @width columns. */
+static void print_sharers(const struct system *system, const struct mapper *mappers, size_t n, size_t width)
+{
+	const char *before = "";
+	unsigned below = UINT32_MAX, best, listed = 0;
+	size_t column = 0;
+
+	/* In each turn, all names of the highest count below the last one's. A page is mapped under a handful of names. */
+	do {
+		best = 0;
+		for (size_t i = 0; i < n; i++) {
+			unsigned count = count_comm(system, mappers, n, system->processes[mappers[i].process].task.comm);
+
+			best = count < below && count > best ? count : best;
+		}
+		for (size_t i = 0; i < n && best; i++) {
+			const char *comm = system->processes[mappers[i].process].task.comm;
+			char text[COMM_SIZE + 16];
+
+			if (count_comm(system, mappers, n, comm) != best || count_comm(system, mappers, i, comm))
+				continue;
+			snprintf(text, sizeof(text), best > 1 ? "%s%s x%u" : "%s%s", before, comm, best);
+			if (listed && column + strlen(text) > width) {
+				printf(" ...");
+				return;
+			}
+			printf("%s", text);
+			column += strlen(text);
+			before = ", ";
+			listed++;
+		}
+		below = best;
+	} while (best > 0);
+}
+
+/* Print @name in @width columns, without its first directories if it is longer. */
+static void print_object(const char *name, size_t width)
+{
+	size_t length = strlen(name);
+	const char *tail = name;
+
+	if (length > width) {
+		tail = strchr(name + length - (width - 3), '/');
+		tail = tail ? tail : name + length - (width - 3);
+		printf("...");
+		width -= 3;
+	}
+	printf("%-*s", (int)width, tail);
+}
+
+static void print_top(const struct system *system, unsigned max)
+{
+	struct stretch *stretches;
+	size_t n = figures_top(system, max, true, &stretches);
+
+	if (n)
+		printf("\nMost shared pages\n  mappings  pages    first frame  of                                shared by\n");
+	for (size_t i = 0; i < n; i++) {
+		bool zero = stretches[i].frame->flags & KPF_ZERO_PAGE;
+		struct mapper *mappers;
+		size_t mappers_n = system_mappers(system, stretches[i].frame, &mappers);
+		char frame[32];
+
+		snprintf(frame, sizeof(frame), "0x%" PRIx64, stretches[i].frame->pfn);
+		printf("  %8s %6s %14s  ", grouped(stretches[i].mapcount), grouped(stretches[i].pages), frame);
+		print_object(zero ? "the zero page" : mappers_n ? system_mapper_name(system, &mappers[0]) : "?", 32);
+		printf("  ");
+		print_sharers(system, mappers, mappers_n < 4096 ? mappers_n : 4096, 28);
+		printf("\n");
+		free(mappers);
+	}
+	free(stretches);
+}
+
+static void print_classes(const struct figures *figures)
+{
+	bool any = false;
+
+	for (int i = 0; i < CLASSES; i++) {
+		if (!figures->classes[i])
+			continue;
+		if (!any)
+			printf("\nPages of their own kind\n");
+		any = true;
+		printf("  %-17s %8s  %s\n", classes[i].name, grouped(figures->classes[i]), classes[i].rule);
+	}
+}
+
+static void print_mismatches(const struct system *system)
+{
+	unsigned shown = 0;
+
+	for (size_t i = 0; i < system->frames_n && shown < 10; i++) {
+		const struct frame *frame = &system->frames[i];
+		struct mapper *mappers;
+		size_t n;
+
+		if (frame->verdict != VERDICT_MISMATCHED)
+			continue;
+		n = system_mappers(system, frame, &mappers);
+		rmap_read_lock(system->map);
+		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n", frame->pfn,
+		       frame_counted(system, frame), frame->kernel, n ? system_mapper_name(system, &mappers[0]) : "?");
+		rmap_read_unlock(system->map);
+		free(mappers);
+		shown++;
+	}
+}
+
+static void print_verdict(const struct system *system, const struct timing *timing, const struct figures *figures)
+{
+	const struct verified *verified = &figures->verified;
+
+	printf("\nSeconds: %s %.4f, build %.4f, verify %.4f, with %u %s\n", timing->loaded ? "load" : "scan", timing->scan,
+	       timing->build, timing->verify, timing->threads, plural(timing->threads, "thread", "threads"));
+	printf("\nVerified: %s %s against %s/proc/kpagecount: %s matched, %s changed meanwhile, %s mismatched\n",
+	       grouped(verified->pages), plural(verified->pages, "page", "pages"), timing->loaded ? "the recorded " : "",
+	       grouped(verified->matched), grouped(verified->changed), grouped(verified->mismatched));
+	if (system->partial)
+		printf("  Other processes may map these pages too, so \"matched\" is: no more mappings than the kernel counts.\n");
+	else if (system->pid_namespace)
+		printf("  Processes outside this container may map these pages too, so \"matched\" is: no more mappings than\n"
+		       "  the kernel counts.\n");
+	if (verified->bounded)
+		printf("  Of %s matched %s the kernel counts more: processes that may not be read can map them too.\n",
+		       grouped(verified->bounded), plural(verified->bounded, "page", "pages"));
+	if (verified->moving)
+		printf("  %s of the changed ones never stood still while they were read again.\n", grouped(verified->moving));
+	print_mismatches(system);
+}
+
+/* ---- JSON ---- */
+
+/* Names may hold any bytes, and JSON holds Unicode: what is none becomes question marks. */
+static json_t *text(const char *name)
+{
+	json_t *json = json_string(name);
+	char *copy;
+
+	if (json)
+		return json;
+	copy = strcpy(zeroed(strlen(name) + 1, 1), name);
+	for (char *at = copy; *at; at++)
+		*at = (unsigned char)*at < 128 ? *at : '?';
+	json = json_string(copy);
+	free(copy);
+	return json;
+}
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *json_histogram(const struct figures *figures)
+{
+	json_t *histogram = json_array();
+
+	for (unsigned i = 0; i < BUCKETS; i++)
+		if (figures->histogram[i])
+			json_array_append_new(histogram, json_pack("{s:o, s:o, s:o}", "min", number(UINT64_C(1) << i), "max",
+								   number((UINT64_C(2) << i) - 1), "pages",
+								   number(figures->histogram[i])));
+	return histogram;
+}
+
+static json_t *json_top(const struct system *system, unsigned max)
+{
+	struct stretch *stretches;
+	size_t n = figures_top(system, max, false, &stretches);
+	json_t *top = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct frame *frame = stretches[i].frame;
+		json_t *pids = json_array();
+		struct mapper *mappers;
+		size_t mappers_n = system_mappers(system, frame, &mappers);
+
+		for (size_t k = 0; k < mappers_n; k++)
+			if (!k || mappers[k].process != mappers[k - 1].process)
+				json_array_append_new(pids, json_integer(system->processes[mappers[k].process].task.pid));
+		json_array_append_new(top, json_pack("{s:o, s:o, s:o, s:o}", "pfn", number(frame->pfn), "mapcount",
+						     number(stretches[i].mapcount), "object",
+						     text(mappers_n ? system_mapper_name(system, &mappers[0]) : ""), "pids",
+						     pids));
+		free(mappers);
+	}
+	free(stretches);
+	return top;
+}
+
+static json_t *json_figures(const struct system *system, const struct timing *timing, const struct figures *figures,
+			    unsigned top)
+{
+	const struct verified *verified = &figures->verified;
+	json_t *bytes = json_object(), *apart = json_object();
+
+	for (int i = 0; i < DESIGNS; i++)
+		json_object_set_new(bytes, designs[i].key, number((uint64_t)(figures->bytes[i] + 0.5)));
+	for (int i = 0; i < CLASSES; i++)
+		if (figures->classes[i])
+			json_object_set_new(apart, classes[i].key, number(figures->classes[i]));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
+			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b}",
+			 "processes", number(system->processes_n), "pages", number(figures->pages), "mappings",
+			 number(figures->mappings), "linear", number(figures->linear), "direct", number(figures->direct),
+			 "chained", number(figures->chained), "histogram", json_histogram(figures), "bytes", bytes, "classes",
+			 apart, "top", json_top(system, top), "verified", "pages", number(verified->pages), "matched",
+			 number(verified->matched), "changed", number(verified->changed), "mismatched",
+			 number(verified->mismatched), "bounded", number(verified->bounded), "moving",
+			 number(verified->moving), "seconds", "scan", timing->scan, "build", timing->build, "verify",
+			 timing->verify, "threads", (int)timing->threads, "partial", system->partial);
+}
+
+static int print_json(json_t *json)
+{
+	int failed = !json || json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) || putchar('\n') == EOF;
+
+	json_decref(json);
+	return failed ? complain("the JSON could not be made or written: make room where it goes") : STATUS_OK;
+}
+
+int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json)
+{
+	struct figures figures;
+	int status = figures_collect(system, &figures);
+
+	if (status)
+		return status;
+	if (json)
+		return print_json(json_figures(system, timing, &figures, top));
+	print_head(system, timing, &figures);
+	print_shares(&figures);
+	print_histogram(&figures);
+	print_bytes(system, &figures);
+	print_top(system, top);
+	print_classes(&figures);
+	print_verdict(system, timing, &figures);
+	if (fflush(stdout))
+		return complain("the report could not be written (%s): make room where it goes", strerror(errno));
+	return STATUS_OK;
+}
+
+/* ---- who ---- */
+
+static const char *kind_name(enum rmap_kind kind)
+{
+	return kind == RMAP_LINEAR ? "linear" : "chained";
+}
+
+static json_t *json_mapper(const struct system *system, const struct mapper *mapper)
+{
+	char address[32];
+
+	snprintf(address, sizeof(address), "0x%" PRIx64, mapper->vpn << system->page_shift);
+	return json_pack("{s:i, s:s, s:s, s:o}", "pid", (int)system->processes[mapper->process].task.pid, "addr", address,
+			 "kind", kind_name(mapper->kind), "object", text(system_mapper_name(system, mapper)));
+}
+
+int report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json)
+{
+	struct mapper *mappers = NULL;
+	size_t n = frame ? system_mappers(system, frame, &mappers) : 0;
+	uint32_t mapcount = 0;
+	int status = STATUS_OK;
+
+	if (frame) {
+		rmap_read_lock(system->map);
+		mapcount = rmap_page_mapcount(system->map, frame_page(system, frame));
+		rmap_read_unlock(system->map);
+	}
+	if (json) {
+		json_t *list = json_array();
+
+		for (size_t i = 0; i < n; i++)
+			json_array_append_new(list, json_mapper(system, &mappers[i]));
+		status = print_json(json_pack("{s:o, s:o, s:o}", "pfn", number(pfn), "mapcount", number(mapcount), "mappings",
+					      list));
+	} else {
+		printf("Page frame 0x%" PRIx64 ": %s %s\n", pfn, grouped(mapcount), plural(mapcount, "mapping", "mappings"));
+		if (n)
+			printf("\n      pid  command                   address  kind     of\n");
+		for (size_t i = 0; i < n; i++)
+			printf("  %7d  %-16s  0x%014" PRIx64 "  %-7s  %s\n",
+			       (int)system->processes[mappers[i].process].task.pid,
+			       system->processes[mappers[i].process].task.comm, mappers[i].vpn << system->page_shift,
+			       kind_name(mappers[i].kind), system_mapper_name(system, &mappers[i]));
+	}
+	free(mappers);
+	return status;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * report.h - what `rmap snapshot` and `rmap who` print
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "system.h"
+
+/** struct timing - how long the parts of a snapshot took, in seconds, and with how many threads */
+struct timing {
+	unsigned threads;
+	double scan;
+	double build;
+	double verify;
+	bool loaded; /* read from a recording, not scanned */
+};
+
+/**
+ * report_snapshot - print a verified system
+ * @top:  how many of the most shared pages to name
+ * @json: as JSON, rather than for people
+ * Context: as a registered reader
+ * Return:  a status, after complaining
+ */
+int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json);
+
+/** report_who - print who maps @pfn, whose record is @frame or NULL if nobody does; otherwise as report_snapshot() */
+int report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * scan.c - reading the running system's page tables; see scan.h
+ *
+ * Threads take tasks one by one, the largest first so that none is left with a large one at the end; our own comes last, for
+ * what we have read of the others changes it. Each thread keeps its buffers from task to task.
+ */
+#include "scan.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+struct scan {
+	const struct procfs *procfs;
+	const struct tasks *tasks;
+	size_t *order;
+	atomic_size_t next;
+	atomic_uint_fast64_t done;   /* resident pages of the tasks that were read */
+	uint64_t total;
+	struct progress progress;
+
+	/* Either keep everything here ... */
+	struct system *system;
+	pthread_mutex_t names_lock;
+	/* ... or hand it on. */
+	scan_visit visit;
+	void *arg;
+};
+
+/* One task while one thread reads it. */
+struct scan_task {
+	struct scan *scan;
+	struct process *process;
+	unsigned thread;
+	size_t number;
+	size_t vma; /* see process_add_pte() */
+};
+
+/* ---- keeping ---- */
+
+static void keep_vmas(struct scan *scan, struct process *process, const struct reader *reader)
+{
+	struct names *names = &scan->system->names;
+
+	pthread_mutex_lock(&scan->names_lock);
+	for (size_t i = 0; i < reader->lines_n; i++) {
+		const struct map_line *line = &reader->lines[i];
+		struct vma vma = { .first = line->first, .last = line->last, .index = line->index, .shared = line->shared };
+
+		vma.name = names_string(names, line->name);
+		vma.file = names_file(names, line->device, line->inode, vma.name);
+		process_add_vma(process, &vma);
+	}
+	pthread_mutex_unlock(&scan->names_lock);
+}
+
+static void keep_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n)
+{
+	struct scan_task *task = arg;
+
+	for (size_t i = 0; i < n; i++)
+		if (entries[i] & PTE_PRESENT && (entries[i] & PTE_PFN) <= PFN_MAX)
+			process_add_pte(task->process, &task->vma, vpn + i, entries[i]);
+}
+
+static void keep_task(struct scan *scan, unsigned thread, size_t number, struct reader *reader)
+{
+	struct process *process = &scan->system->processes[number];
+	struct scan_task task = { .scan = scan, .process = process, .thread = thread, .number = number };
+
+	process->task = scan->tasks->items[number];
+	process->outcome = procfs_read_maps(scan->procfs, &process->task, reader);
+	if (process->outcome != OUTCOME_READ)
+		return;
+	keep_vmas(scan, process, reader);
+	process->outcome = procfs_read_ptes(scan->procfs, &process->task, reader, keep_ptes, &task);
+}
+
+/* ---- handing on ---- */
+
+static void hand_on_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n)
+{
+	struct scan_task *task = arg;
+
+	for (size_t i = 0; i < n; i++)
+		if (entries[i] & PTE_PRESENT)
+			task->scan->visit(task->scan->arg, task->thread, task->number, vpn + i, entries[i]);
+}
+
+static void hand_on_task(struct scan *scan, unsigned thread, size_t number, struct reader *reader)
+{
+	const struct task *task = &scan->tasks->items[number];
+	struct scan_task scan_task = { .scan = scan, .thread = thread, .number = number };
+
+	if (procfs_read_maps(scan->procfs, task, reader) == OUTCOME_READ)
+		procfs_read_ptes(scan->procfs, task, reader, hand_on_ptes, &scan_task);
+}
+
+/* ---- the threads ---- */
+
+static void scan_thread(void *arg, unsigned thread)
+{
+	struct scan *scan = arg;
+	struct reader reader;
+	size_t at;
+
+	reader_init(&reader);
+	while ((at = atomic_fetch_add(&scan->next, 1)) < scan->tasks->n) {
+		size_t number = scan->order[at];
+
+		if (scan->system)
+			keep_task(scan, thread, number, &reader);
+		else
+			hand_on_task(scan, thread, number, &reader);
+		atomic_fetch_add(&scan->done, scan->tasks->items[number].resident);
+		if (thread == 0)
+			progress_show(&scan->progress, atomic_load(&scan->done), scan->total);
+	}
+	reader_fini(&reader);
+}
+
+static int compare_resident(const void *left, const void *right, void *arg)
+{
+	const struct tasks *tasks = arg;
+	const struct task *a = &tasks->items[*(const size_t *)left], *b = &tasks->items[*(const size_t *)right];
+	bool a_is_us = a->pid == getpid(), b_is_us = b->pid == getpid();
+
+	if (a_is_us != b_is_us)
+		return a_is_us - b_is_us;
+	return (a->resident < b->resident) - (a->resident > b->resident);
+}
+
+static unsigned run_scan(struct scan *scan, unsigned threads, const char *what)
+{
+	unsigned started;
+
+	scan->order = zeroed(scan->tasks->n, sizeof(*scan->order));
+	for (size_t i = 0; i < scan->tasks->n; i++) {
+		scan->order[i] = i;
+		scan->total += scan->tasks->items[i].resident;
+	}
+	qsort_r(scan->order, scan->tasks->n, sizeof(*scan->order), compare_resident, (void *)scan->tasks);
+	pthread_mutex_init(&scan->names_lock, NULL);
+	progress_begin(&scan->progress, what);
+	started = team_run(threads, scan_thread, scan);
+	progress_end(&scan->progress);
+	pthread_mutex_destroy(&scan->names_lock);
+	free(scan->order);
+	return started;
+}
+
+unsigned scan_again(const struct procfs *procfs, const struct tasks *tasks, unsigned threads, const char *what,
+		    scan_visit visit, void *arg)
+{
+	struct scan scan = { .procfs = procfs, .tasks = tasks, .visit = visit, .arg = arg };
+
+	return run_scan(&scan, threads, what);
+}
+
+static int check_pids(const struct procfs *procfs, const pid_t *pids, size_t pids_n)
+{
+	for (size_t i = 0; i < pids_n; i++)
+		if (!procfs_has_memory(procfs, pids[i]))
+			return complain("no process %d with memory of its own: name one that ps shows and that is no kernel thread",
+					(int)pids[i]);
+	return STATUS_OK;
+}
+
+/* Forget the processes that could not be read, and count them. */
+static void drop_unread(struct system *system)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < system->processes_n; i++) {
+		struct process *process = &system->processes[i];
+
+		if (process->outcome == OUTCOME_READ) {
+			system->processes[kept++] = *process;
+			continue;
+		}
+		if (process->outcome == OUTCOME_REFUSED) {
+			system->refused++;
+			system->refused_pages += process->task.resident;
+		} else {
+			system->gone++;
+		}
+		free(process->vmas);
+		free(process->extents);
+		free(process->ptes);
+	}
+	system->processes_n = kept;
+}
+
+int scan_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n, unsigned threads)
+{
+	struct tasks tasks = { 0 };
+	struct scan scan = { .procfs = procfs, .tasks = &tasks, .system = system };
+	struct utsname uts;
+	int status;
+
+	uname(&uts);
+	snprintf(system->release, sizeof(system->release), "%s", uts.release);
+	snprintf(system->machine, sizeof(system->machine), "%s", uts.machine);
+	system->time = (uint64_t)time(NULL);
+	system->page_shift = procfs->page_shift;
+	system->partial = pids;
+	system->pid_namespace = procfs->pid_namespace;
+	procfs_tasks(procfs, pids, pids_n, &tasks);
+	system->kernel_threads = tasks.kernel_threads;
+	system->sharing = tasks.aliases_n;
+	system->aliases = tasks.aliases;
+	tasks.aliases = NULL;
+	status = check_pids(procfs, pids, pids_n);
+	if (!status) {
+		system->processes = zeroed(tasks.n, sizeof(*system->processes));
+		system->processes_n = tasks.n;
+		run_scan(&scan, threads, "reading");
+		drop_unread(system);
+		if (pids && !system->processes_n)
+			status = complain("none of the processes named can be read: they have ended, or this user may not read them");
+	}
+	tasks_fini(&tasks);
+	return status;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * snapshot.c - `rmap snapshot`: read or load a system, build its reverse map, verify it, report
+ */
+#include "command.h"
+#include "file.h"
+#include "report.h"
+#include "scan.h"
+#include "verify.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define THREADS_MAX 1024
+#define TOP_MAX 1000000
+
+enum { KEY_LOAD = 256, KEY_SAVE, KEY_TOP, KEY_JSON };
+
+struct options {
+	pid_t *pids;
+	size_t pids_n;
+	size_t pids_capacity;
+	unsigned threads;
+	unsigned top;
+	bool json;
+	const char *save;
+	const char *load;
+};
+
+static const struct argp_option option_list[] = {
+	{ "pid", 'p', "PID", 0, "Read only this process; may be given several times", 0 },
+	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
+	{ "top", KEY_TOP, "N", 0, "How many of the most shared pages to name; default 8", 0 },
+	{ "json", KEY_JSON, NULL, 0, "Report in JSON", 0 },
+	{ "save", KEY_SAVE, "FILE", 0, "Record the system in FILE: processes, paths, page tables and counts, no contents", 0 },
+	{ "load", KEY_LOAD, "FILE", 0, "Study a recorded system, which needs no privileges", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+	uint64_t value;
+
+	switch (key) {
+	case 'p':
+		if (!parse_number(arg, 1, INT32_MAX, &value))
+			argp_error(state, "--pid wants a process's number, not \"%s\"", arg);
+		options->pids = grow(options->pids, &options->pids_capacity, options->pids_n + 1, sizeof(*options->pids));
+		options->pids[options->pids_n++] = (pid_t)value;
+		return 0;
+	case 't':
+		if (!parse_number(arg, 1, THREADS_MAX, &value))
+			argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, arg);
+		options->threads = (unsigned)value;
+		return 0;
+	case KEY_TOP:
+		if (!parse_number(arg, 0, TOP_MAX, &value))
+			argp_error(state, "--top wants a number from 0 to %d, not \"%s\"", TOP_MAX, arg);
+		options->top = (unsigned)value;
+		return 0;
+	case KEY_JSON:
+		options->json = true;
+		return 0;
+	case KEY_SAVE:
+		options->save = arg;
+		return 0;
+	case KEY_LOAD:
+		options->load = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
+		return EINVAL;
+	case ARGP_KEY_END:
+		if (options->load && options->pids_n)
+			argp_error(state, "--pid chooses among running processes and --load reads a recording: give one of them");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp parser = {
+	.options = option_list,
+	.parser = parse_option,
+	.doc = "Build the reverse map of the running system from /proc, and check the mapcount of every page against the kernel's "
+	       "own in /proc/kpagecount."
+	       "\vNeeds root, unless with --load. Exit status: 0 all pages agree; 1 some differ though nothing changed; "
+	       "2 usage, privilege or kernel support lacking.",
+};
+
+/* Read the running system. Returns a status. */
+static int take(const struct options *options, struct system *system, struct timing *timing)
+{
+	const pid_t *pids = options->pids_n ? options->pids : NULL;
+	struct procfs procfs;
+	double began;
+	int status = procfs_open(&procfs);
+
+	if (status)
+		return status;
+	began = seconds_now();
+	status = scan_system(system, &procfs, pids, options->pids_n, options->threads);
+	timing->scan = seconds_now() - began;
+	if (!status) {
+		began = seconds_now();
+		status = system_build(system, options->threads);
+		timing->build = seconds_now() - began;
+	}
+	if (!status) {
+		began = seconds_now();
+		verify_system(system, &procfs, pids, options->pids_n, options->threads);
+		timing->verify = seconds_now() - began;
+	}
+	procfs_close(&procfs);
+	return status;
+}
+
+/* Read a recorded one. Returns a status. */
+static int load(const struct options *options, struct system *system, struct timing *timing)
+{
+	double began = seconds_now();
+	int status = file_load(options->load, system);
+
+	timing->loaded = true;
+	timing->scan = seconds_now() - began;
+	if (!status) {
+		began = seconds_now();
+		status = system_build(system, options->threads);
+		timing->build = seconds_now() - began;
+	}
+	if (!status) {
+		began = seconds_now();
+		status = verify_recorded(system);
+		timing->verify = seconds_now() - began;
+	}
+	return status;
+}
+
+int snapshot_main(int argc, char **argv)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	struct options options = { .threads = online < 1 ? 1 : online < THREADS_MAX ? (unsigned)online : THREADS_MAX, .top = 8 };
+	struct timing timing = { 0 };
+	struct system system;
+	int status;
+
+	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	timing.threads = options.threads;
+	system_init(&system);
+	status = options.load ? load(&options, &system, &timing) : take(&options, &system, &timing);
+	if (!status && options.save)
+		status = file_save(options.save, &system);
+	if (!status)
+		status = report_snapshot(&system, &timing, options.top, options.json);
+	if (!status && verify_sum(&system).mismatched)
+		status = STATUS_DIFFERS;
+	system_fini(&system);
+	free(options.pids);
+	return status;
+}

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * system.c - a system's page tables, and the reverse map of them; see system.h
+ *
+ * Building has four passes, each shared among the threads by handing out pieces of PIECE mappings (or one process):
+ *
+ *   1. frames     frame numbers are collected in a set, which then numbers them
+ *   2. identity   each frame of a file gets the smallest identity among its ptes
+ *   3. ranges     each file becomes an object, each vma of a file a range
+ *   4. add        each pte is added to its frame, in batches; a reserve is filled before each batch, outside the section
+ *
+ * Pass 4 is what the library is for; the other three are the embedder's side of it. All four count as "build".
+ */
+#include "system.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE 8192
+#define BATCH 64
+#define HANDLE_BITS 61
+
+/* ---- processes ---- */
+
+void process_add_vma(struct process *process, const struct vma *vma)
+{
+	process->vmas = grow(process->vmas, &process->vmas_capacity, process->vmas_n + 1, sizeof(*process->vmas));
+	process->vmas[process->vmas_n++] = *vma;
+}
+
+void process_add_pte(struct process *process, size_t *at, uint64_t vpn, uint64_t pte)
+{
+	uint32_t vma = NO_VMA;
+	struct extent *extent = process->extents_n ? &process->extents[process->extents_n - 1] : NULL;
+
+	while (*at < process->vmas_n && process->vmas[*at].last < vpn)
+		++*at;
+	if (*at < process->vmas_n && process->vmas[*at].first <= vpn)
+		vma = (uint32_t)*at;
+	if (!extent || extent->vma != vma || extent->vpn + extent->n != vpn || extent->n == UINT32_MAX) {
+		process->extents = grow(process->extents, &process->extents_capacity, process->extents_n + 1,
+					sizeof(*process->extents));
+		extent = &process->extents[process->extents_n++];
+		*extent = (struct extent){ .vpn = vpn, .first = process->ptes_n, .vma = vma };
+	}
+	process->ptes = grow(process->ptes, &process->ptes_capacity, process->ptes_n + 1, sizeof(*process->ptes));
+	process->ptes[process->ptes_n++] = pte & (PTE_PFN | PTE_FILE);
+	extent->n++;
+}
+
+const uint64_t *process_find_pte(const struct process *process, uint64_t vpn, const struct extent **extent)
+{
+	size_t low = 0, high = process->extents_n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		const struct extent *at = &process->extents[middle];
+
+		if (vpn < at->vpn) {
+			high = middle;
+		} else if (vpn - at->vpn >= at->n) {
+			low = middle + 1;
+		} else {
+			*extent = at;
+			return &process->ptes[at->first + (vpn - at->vpn)];
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Can ptes of @vma be linear? An identity has room for 16 million files of 4 PiB; what lies beyond (as the offsets of some
+ * device files do) is chained.
+ */
+static bool vma_is_linear(const struct vma *vma)
+{
+	return vma->file && !(vma->file >> (64 - IDENTITY_INDEX_BITS)) &&
+	       !((vma->index + (vma->last - vma->first)) >> IDENTITY_INDEX_BITS);
+}
+
+uint64_t pte_identity(const struct process *process, const struct extent *extent, uint64_t vpn, uint64_t pte)
+{
+	const struct vma *vma = extent->vma == NO_VMA ? NULL : &process->vmas[extent->vma];
+
+	if (!vma || !vma_is_linear(vma) || !(pte & PTE_FILE))
+		return 0;
+	return (uint64_t)vma->file << IDENTITY_INDEX_BITS | (vma->index + (vpn - vma->first));
+}
+
+void system_init(struct system *system)
+{
+	*system = (struct system){ 0 };
+	names_string(&system->names, "");
+	names_file(&system->names, 0, 0, 0);
+}
+
+/* Take the map down: chains and objects first, for a map is not destroyed while it holds any. */
+static void destroy_map(struct system *system)
+{
+	struct rmap_reserve *reserve;
+
+	if (!system->map)
+		return;
+	if (!rmap_reserve_create(system->map, &reserve)) {
+		for (size_t i = 0; i < system->frames_n;) {
+			rmap_read_lock(system->map);
+			for (size_t end = i + BATCH; i < system->frames_n && i < end; i++)
+				rmap_page_drop(reserve, &system->pages[i]);
+			rmap_read_unlock(system->map);
+		}
+		rmap_reserve_destroy(reserve);
+	}
+	for (size_t i = 0; i < system->names.files_n; i++)
+		rmap_object_destroy(system->names.files[i].object);
+	rmap_thread_unregister(system->map);
+	if (rmap_destroy(system->map))
+		complain("the reverse map could not be taken down: this is a bug in rmap");
+	system->map = NULL;
+}
+
+void system_fini(struct system *system)
+{
+	destroy_map(system);
+	for (size_t i = 0; i < system->processes_n; i++) {
+		free(system->processes[i].vmas);
+		free(system->processes[i].extents);
+		free(system->processes[i].ptes);
+	}
+	free(system->processes);
+	for (size_t i = 0; i < system->names.strings_n; i++)
+		free(system->names.strings[i]);
+	free(system->names.strings);
+	free(system->names.string_table);
+	free(system->names.files);
+	free(system->names.file_table);
+	pfnset_fini(&system->pfns);
+	free(system->pages);
+	free(system->identities);
+	free(system->frames);
+	free(system->recorded);
+	free(system->aliases);
+	*system = (struct system){ 0 };
+}
+
+uint64_t system_handle(const struct system *system, uint64_t process, uint64_t vpn)
+{
+	/* Counted from 1, so that no handle is 0. */
+	return ((process + 1) << system->vpn_bits | vpn) << 3;
+}
+
+uint64_t system_handle_process(const struct system *system, uint64_t handle)
+{
+	return (handle >> 3 >> system->vpn_bits) - 1;
+}
+
+uint64_t system_handle_vpn(const struct system *system, uint64_t handle)
+{
+	return handle >> 3 & ((UINT64_C(1) << system->vpn_bits) - 1);
+}
+
+struct frame *system_frame(const struct system *system, uint64_t pfn)
+{
+	size_t number = pfnset_find(&system->pfns, pfn);
+
+	return number == PFNSET_NONE ? NULL : &system->frames[number];
+}
+
+/* ---- building ---- */
+
+/* One build: what its threads share, and the first error any of them met. */
+struct build {
+	struct system *system;
+	unsigned threads;
+	atomic_uint_fast64_t next;
+	atomic_uint_fast64_t ranges;
+	atomic_uint_fast64_t overflowed;
+	atomic_int error;
+};
+
+/* One thread's batch. */
+struct batch {
+	struct build *build;
+	struct rmap_reserve *reserve;
+	size_t n;
+	struct rmap_page *pages[BATCH];
+	struct rmap_mapping mappings[BATCH];
+};
+
+typedef void (*mapping_visit)(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte);
+
+static void note_error(struct build *build, int error)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&build->error, &none, error);
+}
+
+/* Visit the mappings numbered @from up to @to (not included), counted through all processes. */
+static void visit_mappings(const struct system *system, uint64_t from, uint64_t to, mapping_visit visit, void *arg)
+{
+	size_t low = 0, high = system->processes_n;
+
+	/* The last process that begins at or before @from. */
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+
+		if (system->processes[middle].before <= from)
+			low = middle;
+		else
+			high = middle;
+	}
+	for (; low < system->processes_n && system->processes[low].before < to; low++) {
+		const struct process *process = &system->processes[low];
+		uint64_t begin = from > process->before ? from - process->before : 0;
+		uint64_t end = to - process->before < process->ptes_n ? to - process->before : process->ptes_n;
+		size_t at = 0, above = process->extents_n;
+
+		while (above - at > 1 && above) {
+			size_t middle = (at + above) / 2;
+
+			if (process->extents[middle].first <= begin)
+				at = middle;
+			else
+				above = middle;
+		}
+		for (; at < process->extents_n && process->extents[at].first < end; at++) {
+			const struct extent *extent = &process->extents[at];
+			uint64_t last = extent->first + extent->n < end ? extent->first + extent->n : end;
+
+			for (uint64_t i = begin > extent->first ? begin : extent->first; i < last; i++)
+				visit(arg, (uint32_t)low, extent, extent->vpn + (i - extent->first), process->ptes[i]);
+		}
+	}
+}
+
+/* Take pieces of all mappings until none are left. */
+static void share_mappings(struct build *build, mapping_visit visit, void *arg)
+{
+	uint64_t total = build->system->mappings;
+
+	for (;;) {
+		uint64_t from = atomic_fetch_add_explicit(&build->next, PIECE, memory_order_relaxed);
+
+		if (from >= total || atomic_load_explicit(&build->error, memory_order_relaxed))
+			break;
+		visit_mappings(build->system, from, from + PIECE < total ? from + PIECE : total, visit, arg);
+	}
+}
+
+static void collect_frame(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte)
+{
+	(void)process;
+	(void)extent;
+	(void)vpn;
+	pfnset_add(arg, pte & PTE_PFN);
+}
+
+static void collect_frames(void *arg, unsigned number)
+{
+	struct build *build = arg;
+
+	(void)number;
+	share_mappings(build, collect_frame, &build->system->pfns);
+}
+
+static void identify_frame(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte)
+{
+	struct system *system = ((struct build *)arg)->system;
+	uint64_t identity = pte_identity(&system->processes[process], extent, vpn, pte);
+	_Atomic uint64_t *place;
+	uint64_t known;
+
+	if (!identity)
+		return;
+	/* Relaxed: identities are read in a later pass, after the threads have been joined. */
+	place = &system->identities[pfnset_find(&system->pfns, pte & PTE_PFN)];
+	known = atomic_load_explicit(place, memory_order_relaxed);
+	while ((!known || identity < known) &&
+	       !atomic_compare_exchange_weak_explicit(place, &known, identity, memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+static void identify_frames(void *arg, unsigned number)
+{
+	(void)number;
+	share_mappings(arg, identify_frame, arg);
+}
+
+static void attach_process(struct build *build, uint64_t number)
+{
+	struct system *system = build->system;
+	const struct process *process = &system->processes[number];
+
+	for (size_t i = 0; i < process->vmas_n; i++) {
+		const struct vma *vma = &process->vmas[i];
+		struct rmap_range range = { .first = vma->index, .last = vma->index + (vma->last - vma->first),
+					    .address = vma->first << system->page_shift, .owner = number,
+					    .page_shift = system->page_shift };
+		int error;
+
+		if (!vma_is_linear(vma))
+			continue;
+		error = rmap_object_attach(system->names.files[vma->file].object, &range);
+		if (error)
+			note_error(build, error);
+		else
+			atomic_fetch_add_explicit(&build->ranges, 1, memory_order_relaxed);
+	}
+}
+
+static void attach_ranges(void *arg, unsigned number)
+{
+	struct build *build = arg;
+	uint64_t at;
+
+	if (number)
+		rmap_thread_register(build->system->map);
+	while ((at = atomic_fetch_add_explicit(&build->next, 1, memory_order_relaxed)) < build->system->processes_n)
+		attach_process(build, at);
+	if (number)
+		rmap_thread_unregister(build->system->map);
+}
+
+static void flush(struct batch *batch)
+{
+	struct rmap *map = batch->build->system->map;
+	size_t done = 0;
+	int error;
+
+	error = rmap_reserve_fill(batch->reserve, BATCH);
+	if (error) {
+		note_error(batch->build, error);
+		batch->n = 0;
+		return;
+	}
+	rmap_read_lock(map);
+	while (done < batch->n) {
+		done += rmap_page_add_batch(batch->reserve, batch->pages + done, batch->mappings + done, NULL,
+					    batch->n - done, &error);
+		if (!error)
+			continue;
+		/* One page may have more mappings than fit: leave out the one that did not, and go on with the next. */
+		if (error != -EOVERFLOW) {
+			note_error(batch->build, error);
+			break;
+		}
+		atomic_fetch_add_explicit(&batch->build->overflowed, 1, memory_order_relaxed);
+		done++;
+	}
+	rmap_read_unlock(map);
+	batch->n = 0;
+}
+
+static void add_mapping(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte)
+{
+	struct batch *batch = arg;
+	struct system *system = batch->build->system;
+	size_t frame = pfnset_find(&system->pfns, pte & PTE_PFN);
+	uint64_t identity = pte_identity(&system->processes[process], extent, vpn, pte);
+	bool linear = identity && identity == atomic_load_explicit(&system->identities[frame], memory_order_relaxed);
+
+	batch->pages[batch->n] = &system->pages[frame];
+	batch->mappings[batch->n] = linear ? rmap_linear() : rmap_chained(system_handle(system, process, vpn));
+	if (++batch->n == BATCH)
+		flush(batch);
+}
+
+static void add_mappings(void *arg, unsigned number)
+{
+	struct build *build = arg;
+	struct batch batch = { .build = build };
+	int error;
+
+	if (number)
+		rmap_thread_register(build->system->map);
+	error = rmap_reserve_create(build->system->map, &batch.reserve);
+	if (error) {
+		note_error(build, error);
+	} else {
+		share_mappings(build, add_mapping, &batch);
+		if (batch.n)
+			flush(&batch);
+		rmap_reserve_destroy(batch.reserve);
+	}
+	if (number)
+		rmap_thread_unregister(build->system->map);
+}
+
+static void run_pass(struct build *build, void (*pass)(void *arg, unsigned number))
+{
+	atomic_store(&build->next, 0);
+	if (!atomic_load(&build->error))
+		team_run(build->threads, pass, build);
+}
+
+/* Pass 1: number the frames and make their records. */
+static int make_frames(struct build *build)
+{
+	struct system *system = build->system;
+
+	run_pass(build, collect_frames);
+	system->frames_n = pfnset_number(&system->pfns);
+	if (system->frames_n == PFNSET_NONE) {
+		system->frames_n = 0;
+		return complain("more than 2^32 page frames are mapped: name some processes with --pid");
+	}
+	system->pages = zeroed(system->frames_n, sizeof(*system->pages));
+	system->identities = zeroed(system->frames_n, sizeof(*system->identities));
+	system->frames = zeroed(system->frames_n, sizeof(*system->frames));
+	return STATUS_OK;
+}
+
+/* Count the mappings, and see that a handle can name each: 61 bits for a process and a virtual page. */
+static int number_mappings(struct system *system)
+{
+	uint64_t last = 0;
+
+	system->mappings = 0;
+	for (size_t i = 0; i < system->processes_n; i++) {
+		struct process *process = &system->processes[i];
+		const struct extent *extent = process->extents_n ? &process->extents[process->extents_n - 1] : NULL;
+
+		process->before = system->mappings;
+		system->mappings += process->ptes_n;
+		if (extent && extent->vpn + extent->n > last)
+			last = extent->vpn + extent->n;
+	}
+	system->vpn_bits = HANDLE_BITS - (64 - (unsigned)__builtin_clzll(system->processes_n + 1));
+	if (last >> system->vpn_bits)
+		return complain("there are too many processes for their addresses: name some of them with --pid");
+	return STATUS_OK;
+}
+
+static int make_objects(struct system *system)
+{
+	for (size_t i = 1; i < system->names.files_n; i++) {
+		int error = rmap_object_create(system->map, &system->names.files[i].object);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int system_build(struct system *system, unsigned threads)
+{
+	struct build build = { .system = system, .threads = threads };
+	int status = number_mappings(system);
+	int error;
+
+	if (!status)
+		status = make_frames(&build);
+	if (status)
+		return status;
+	error = rmap_create(NULL, &system->map);
+	if (error)
+		return complain("the reverse map could not be made: %s", strerror(-error));
+	rmap_thread_register(system->map);
+	note_error(&build, make_objects(system));
+	run_pass(&build, identify_frames);
+	run_pass(&build, attach_ranges);
+	run_pass(&build, add_mappings);
+	system->ranges = atomic_load(&build.ranges);
+	system->overflowed = atomic_load(&build.overflowed);
+	error = atomic_load(&build.error);
+	if (error)
+		return complain("the reverse map could not be built (%s): if memory ran out, name fewer processes with --pid",
+				strerror(-error));
+	return STATUS_OK;
+}
+
+/* ---- asking ---- */
+
+/* Is the linear candidate @visit really there? Then @mapper is it. */
+static bool is_mapper(const struct system *system, const struct frame *frame, const struct rmap_visit *visit,
+		      struct mapper *mapper)
+{
+	const struct process *process;
+	const struct extent *extent;
+	const uint64_t *pte;
+
+	mapper->kind = visit->kind;
+	if (visit->kind == RMAP_CHAINED) {
+		mapper->process = (uint32_t)system_handle_process(system, visit->handle);
+		mapper->vpn = system_handle_vpn(system, visit->handle);
+	} else {
+		mapper->process = (uint32_t)visit->range.owner;
+		mapper->vpn = visit->address >> system->page_shift;
+	}
+	process = &system->processes[mapper->process];
+	pte = process_find_pte(process, mapper->vpn, &extent);
+	if (!pte)
+		return false;
+	mapper->vma = extent->vma;
+	if (visit->kind == RMAP_CHAINED)
+		return true;
+	return (*pte & PTE_PFN) == frame->pfn && pte_identity(process, extent, mapper->vpn, *pte) == frame_identity(system, frame);
+}
+
+static int compare_mappers(const void *left, const void *right)
+{
+	const struct mapper *a = left, *b = right;
+
+	if (a->process != b->process)
+		return a->process < b->process ? -1 : 1;
+	return (a->vpn > b->vpn) - (a->vpn < b->vpn);
+}
+
+size_t system_mappers(const struct system *system, const struct frame *frame, struct mapper **out)
+{
+	uint64_t identity = frame_identity(system, frame);
+	struct rmap_target target = {
+		.page = frame_page(system, frame),
+		.object = identity ? system->names.files[identity >> IDENTITY_INDEX_BITS].object : NULL,
+		.index = identity & ((UINT64_C(1) << IDENTITY_INDEX_BITS) - 1),
+	};
+	struct rmap_visit visits[BATCH];
+	struct rmap_cursor cursor;
+	struct mapper *mappers = NULL;
+	size_t capacity = 0, n = 0, got;
+
+	rmap_cursor_init(&cursor, system->map, &target);
+	while ((got = rmap_cursor_next(&cursor, visits, BATCH)) > 0) {
+		mappers = grow(mappers, &capacity, n + got, sizeof(*mappers));
+		for (size_t i = 0; i < got; i++)
+			n += is_mapper(system, frame, &visits[i], &mappers[n]);
+	}
+	if (n)
+		qsort(mappers, n, sizeof(*mappers), compare_mappers);
+	*out = mappers;
+	return n;
+}
+
+const char *system_mapper_name(const struct system *system, const struct mapper *mapper)
+{
+	const struct process *process = &system->processes[mapper->process];
+	const char *name = mapper->vma == NO_VMA ? "" : system->names.strings[process->vmas[mapper->vma].name];
+
+	return *name ? name : "[anon]";
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * system.h - a system's page tables as read or loaded, and the reverse map built from them
+ *
+ *      struct process     an address space: vmas, and its present ptes in extents (runs of neighbouring pages)
+ *      struct file        what a vma maps: device and inode; an rmap_object once the map is built
+ *      a frame's number   its page (the library's word), its identity (which page of which file it is), its struct frame
+ *
+ * How the system is laid onto the library: a frame is a page, a file an object, a vma of a file a range whose owner is the
+ * process's number. A pte is *linear* if the kernel says that it maps a file's page, and the vma puts the file page there that the
+ * frame is known as; linear ptes are counted only. All others are *chained* under a handle that names the process's number
+ * and the virtual page: anonymous memory, private copies of file pages, pages that no file of /proc/PID/maps names, and
+ * aliases (one frame seen through two inodes, as overlay filesystems show it).
+ *
+ * Scanning (scan.c) or loading (file.c) fills processes and files; system_build() makes frames and the map; from then on
+ * everything but the frames' records, which verify.c makes, is read-only.
+ *
+ * Frames are numbered in ascending order (pfnset.h), and what is known of them lies in three arrays: pages, identities, frames.
+ * They are apart because anonymous frames, most of a system, have no identity, and building touches no more than it must.
+ */
+#ifndef SYSTEM_H
+#define SYSTEM_H
+
+#include "pfnset.h"
+#include "procfs.h"
+
+#include <rmap/walk.h>
+#include <stdatomic.h>
+
+/** Where a pte lies outside every vma that was read: the task changed between the two readings. */
+#define NO_VMA UINT32_MAX
+
+struct vma {
+	uint64_t first; /* virtual pages, both included */
+	uint64_t last;
+	uint64_t index; /* the file's page at @first */
+	uint32_t file;  /* index into system.files, 0 for none */
+	uint32_t name;  /* index into system.names */
+	bool shared;
+};
+
+/** struct extent - present ptes of neighbouring pages in one vma */
+struct extent {
+	uint64_t vpn;
+	uint64_t first; /* index into process.ptes */
+	uint32_t n;
+	uint32_t vma;   /* index into process.vmas, or NO_VMA */
+};
+
+struct process {
+	struct task task;
+	struct vma *vmas;
+	size_t vmas_n;
+	size_t vmas_capacity;
+	struct extent *extents;
+	size_t extents_n;
+	size_t extents_capacity;
+	uint64_t *ptes; /* frame number and PTE_FILE */
+	size_t ptes_n;
+	size_t ptes_capacity;
+	uint64_t before; /* mappings of all processes before this one */
+	enum outcome outcome;
+};
+
+struct file {
+	uint64_t device; /* major << 32 | minor */
+	uint64_t inode;
+	uint32_t name;
+	struct rmap_object *object;
+};
+
+/** struct names - strings and files, each kept once; number 0 is "" and no file. Guarded by its mutex while scanning */
+struct names {
+	char **strings;
+	size_t strings_n;
+	size_t strings_capacity;
+	uint32_t *string_table;
+	size_t string_table_size;
+	struct file *files;
+	size_t files_n;
+	size_t files_capacity;
+	uint32_t *file_table;
+	size_t file_table_size;
+};
+
+/** What verification said of a frame. */
+enum verdict {
+	VERDICT_MATCHED = 0,
+	VERDICT_CHANGED = 1,    /* differed at first, and agreed when read again */
+	VERDICT_MOVING = 2,     /* differed, and never stood still while it was read again */
+	VERDICT_BOUNDED = 3,    /* the kernel counts more, and address spaces that were not read may account for it */
+	VERDICT_AVERAGED = 4,   /* in a large folio of which the kernel tells the average, and that is right */
+	VERDICT_MISMATCHED = 5, /* differs, though nothing changed while it was read again */
+};
+
+/**
+ * struct frame - what verification knows of one page frame
+ * @pfn:       its number
+ * @flags:     /proc/kpageflags, as far as procfs.h names them
+ * @kernel:    /proc/kpagecount
+ * @uncounted: ptes that the kernel does not count: special ones, that map no page it knows
+ * @verdict:   an enum verdict
+ */
+struct frame {
+	uint64_t pfn;
+	uint32_t flags;
+	uint32_t kernel;
+	uint32_t uncounted;
+	uint8_t verdict;
+};
+
+/** An identity: file << IDENTITY_INDEX_BITS | index, the page of which file a frame is; 0 if no vma says so. */
+#define IDENTITY_INDEX_BITS 40
+
+/** struct recorded - a frame as a recording has it: the members of struct frame of the same names */
+struct recorded {
+	uint32_t flags;
+	uint32_t kernel;
+	uint8_t verdict;
+};
+
+struct system {
+	/* What was read. */
+	char release[80];
+	char machine[80];
+	uint64_t time;          /* seconds since 1970 */
+	unsigned page_shift;
+	bool partial;           /* only some processes were read: the kernel may count more */
+	bool pid_namespace;     /* processes outside this PID namespace were not seen */
+	bool averaging;         /* the kernel tells averages for the pages of large folios */
+	size_t kernel_threads;
+	size_t sharing;         /* processes that share the address space of another one ... */
+	struct alias *aliases;  /* ... and of which; not recorded */
+	size_t refused;         /* processes that may not be read ... */
+	uint64_t refused_pages; /* ... and their resident pages */
+	size_t gone;            /* processes that ended while they were read */
+	struct process *processes;
+	size_t processes_n;
+	struct names names;
+	struct recorded *recorded; /* what a recording says of the frames, in ascending order of their numbers */
+	size_t recorded_n;
+
+	/* What was built of it. */
+	struct rmap *map;
+	struct pfnset pfns;
+	size_t frames_n;
+	struct rmap_page *pages;       /* the reverse mapping of each frame */
+	_Atomic uint64_t *identities;  /* of each: the smallest its ptes say, so that the order of threads does not matter */
+	struct frame *frames;          /* filled in by verify.c */
+	uint64_t mappings;
+	uint64_t ranges;
+	uint64_t overflowed;    /* mappings beyond what the library counts for one page */
+	unsigned vpn_bits;      /* of a handle; those above name the process */
+};
+
+void system_init(struct system *system);
+void system_fini(struct system *system);
+
+/** names_string, names_file - the number of a string or of a file, which is added if it is new; 2^32 - 1 at most */
+uint32_t names_string(struct names *names, const char *string);
+uint32_t names_file(struct names *names, uint64_t device, uint64_t inode, uint32_t name);
+
+/** process_add_vma - append a vma; in ascending order of addresses, and before any pte */
+void process_add_vma(struct process *process, const struct vma *vma);
+/** process_add_pte - append a present pte; in ascending order. @at is where the search for its vma goes on: 0 at first */
+void process_add_pte(struct process *process, size_t *at, uint64_t vpn, uint64_t pte);
+
+/** process_find_pte - the pte of page @vpn and its extent; NULL if none was present */
+const uint64_t *process_find_pte(const struct process *process, uint64_t vpn, const struct extent **extent);
+
+/** pte_identity - which page of which file the vma says that this pte maps, 0 for none */
+uint64_t pte_identity(const struct process *process, const struct extent *extent, uint64_t vpn, uint64_t pte);
+
+/** system_build - number the frames of all processes, and build the reverse map in @threads threads; returns a status */
+int system_build(struct system *system, unsigned threads);
+
+/** system_handle, system_handle_process, system_handle_vpn - a handle and its parts */
+uint64_t system_handle(const struct system *system, uint64_t process, uint64_t vpn);
+uint64_t system_handle_process(const struct system *system, uint64_t handle);
+uint64_t system_handle_vpn(const struct system *system, uint64_t handle);
+
+/** system_frame - the record of frame @pfn, or NULL if nothing maps it */
+struct frame *system_frame(const struct system *system, uint64_t pfn);
+
+/** frame_page, frame_identity - the reverse mapping and the identity of a frame */
+static inline struct rmap_page *frame_page(const struct system *system, const struct frame *frame)
+{
+	return &system->pages[frame - system->frames];
+}
+
+static inline uint64_t frame_identity(const struct system *system, const struct frame *frame)
+{
+	return atomic_load_explicit(&system->identities[frame - system->frames], memory_order_relaxed);
+}
+
+/** struct mapper - one pte that maps a frame, as the reverse map tells it */
+struct mapper {
+	uint32_t process;
+	uint32_t vma; /* or NO_VMA */
+	uint64_t vpn;
+	enum rmap_kind kind;
+};
+
+/**
+ * system_mappers - everyone who maps @frame, by walking the reverse map with a cursor
+ * @out: set to an array to be freed by the caller
+ * Context: as a registered reader
+ * Return:  how many there are
+ *
+ * A range is only a candidate for a linear mapping: those whose pte does not map the frame are left out.
+ */
+size_t system_mappers(const struct system *system, const struct frame *frame, struct mapper **out);
+
+/** system_mapper_name - what @mapper's vma maps: a path, "[heap]" and its like, or "[anon]" */
+const char *system_mapper_name(const struct system *system, const struct mapper *mapper);
+
+#endif

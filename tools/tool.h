@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * tool.h - what every part of the `rmap` command shares: exit codes, complaints, memory, threads
+ *
+ * A complaint is one sentence on standard error that says what is wrong and what to do. Memory for what the tool reads is
+ * taken from malloc; where it runs out the tool says so and ends, for there is nothing useful to do without it. (The
+ * library's own shortages are reported by the library and handled where they arise.)
+ */
+#ifndef TOOL_H
+#define TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/** Exit codes of `rmap`. */
+enum status {
+	STATUS_OK = 0,       /* done, and verified where there is something to verify */
+	STATUS_DIFFERS = 1,  /* some page's mapcount still differs from the kernel's */
+	STATUS_LACKING = 2,  /* usage, privilege, kernel support or memory is lacking; a sentence says which */
+};
+
+/** complain - print one sentence after "rmap: " on standard error; returns STATUS_LACKING */
+int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** grow - make room for @need items of @size bytes in @items, which holds *@capacity; ends the program if memory runs out */
+void *grow(void *items, size_t *capacity, size_t need, size_t size);
+
+/** zeroed - @n zeroed items of @size bytes; ends the program if memory runs out */
+void *zeroed(size_t n, size_t size);
+
+/** seconds_now - a monotonic clock */
+double seconds_now(void);
+
+/** parse_number - all of @text as a number @min .. @max, decimal or 0x; false if it is not one */
+bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+/**
+ * team_run - call @work(@arg, 0 .. @threads - 1), each in a thread of its own, and wait for all
+ * @threads: at least 1; number 0 is the calling thread
+ * Return:   how many threads it had to start; fewer than @threads - 1 if the system gave no more
+ */
+unsigned team_run(unsigned threads, void (*work)(void *arg, unsigned number), void *arg);
+
+/**
+ * struct progress - a bar on standard error, if that is a terminal and the work is long
+ *
+ * One thread calls progress_show(); the bar appears once the work has lasted a third of a second.
+ */
+struct progress {
+	const char *what;
+	double began;
+	double shown;
+	bool terminal;
+	bool drawn;
+};
+
+void progress_begin(struct progress *progress, const char *what);
+void progress_show(struct progress *progress, uint64_t done, uint64_t total);
+void progress_end(struct progress *progress);
+
+/** is_unicode - may the terminal be shown block characters? */
+bool is_unicode(void);
+
+/** print_bar - a bar of @part / @whole of @width columns; returns how many it has */
+unsigned print_bar(FILE *out, double part, double whole, unsigned width);
+
+#endif

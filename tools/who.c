@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * who.c - `rmap who`: everyone who maps one page
+ *
+ * The whole system is read and built, for anyone may map the page; then the reverse map is walked. Because the system lives,
+ * the answer is taken only if the kernel counts as many mappings of this page before and after; otherwise all is
+ * read again, a few times.
+ */
+#include "command.h"
+#include "file.h"
+#include "report.h"
+#include "scan.h"
+#include "verify.h"
+
+#include <argp.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#define TRIES 8
+
+enum { KEY_PFN = 256, KEY_LOAD, KEY_JSON };
+
+struct options {
+	uint64_t pid;
+	uint64_t address;
+	uint64_t pfn;
+	bool has_address;
+	bool has_pfn;
+	bool json;
+	const char *load;
+};
+
+static const struct argp_option option_list[] = {
+	{ "pid", 'p', "PID", 0, "With --addr: the page that this process has there", 0 },
+	{ "addr", 'a', "ADDR", 0, "An address, such as 0x7f0123456000", 0 },
+	{ "pfn", KEY_PFN, "PFN", 0, "The page in this page frame, decimal or 0x", 0 },
+	{ "json", KEY_JSON, NULL, 0, "Report in JSON", 0 },
+	{ "load", KEY_LOAD, "FILE", 0, "Ask a recorded system, which needs no privileges", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'p':
+		if (!parse_number(arg, 1, INT32_MAX, &options->pid))
+			argp_error(state, "--pid wants a process's number, not \"%s\"", arg);
+		return 0;
+	case 'a':
+		if (!parse_number(arg, 0, INT64_MAX, &options->address))
+			argp_error(state, "--addr wants an address such as 0x7f0123456000, not \"%s\"", arg);
+		options->has_address = true;
+		return 0;
+	case KEY_PFN:
+		if (!parse_number(arg, 0, PFN_MAX, &options->pfn))
+			argp_error(state, "--pfn wants a page frame's number, decimal or 0x, not \"%s\"", arg);
+		options->has_pfn = true;
+		return 0;
+	case KEY_JSON:
+		options->json = true;
+		return 0;
+	case KEY_LOAD:
+		options->load = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
+		return EINVAL;
+	case ARGP_KEY_END:
+		if (options->has_pfn ? options->pid || options->has_address : !options->pid || !options->has_address)
+			argp_error(state, "name the page: either --pid and --addr, or --pfn");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp parser = {
+	.options = option_list,
+	.parser = parse_option,
+	.args_doc = "--pid PID --addr ADDR\n--pfn PFN",
+	.doc = "Name everyone who maps one page of memory."
+	       "\vNeeds root, unless with --load. Exit status: 0 done, and the kernel counts as many; 1 it counts "
+	       "otherwise, try after try; 2 usage, privilege or kernel support lacking, or there is no page there.",
+};
+
+/* The number of the process that is named, or of the one whose address space it shares; processes_n if it was not read. */
+static size_t find_process(const struct options *options, const struct system *system)
+{
+	uint64_t pid = options->pid;
+	size_t at = 0;
+
+	for (size_t i = 0; system->aliases && i < system->sharing; i++)
+		if ((uint64_t)system->aliases[i].pid == pid)
+			pid = (uint64_t)system->aliases[i].owner;
+	while (at < system->processes_n && (uint64_t)system->processes[at].task.pid != pid)
+		at++;
+	return at;
+}
+
+/* Which frame is asked for? Looks at what was read. */
+static int find_frame(const struct options *options, const struct system *system, uint64_t *pfn)
+{
+	size_t number = find_process(options, system);
+	const struct extent *extent;
+	const uint64_t *pte;
+
+	*pfn = options->pfn;
+	if (options->has_pfn)
+		return STATUS_OK;
+	if (number == system->processes_n)
+		return complain("the memory of process %" PRIu64 " cannot be read: it is not there, or this user may not read it",
+				options->pid);
+	pte = process_find_pte(&system->processes[number], options->address >> system->page_shift, &extent);
+	if (!pte)
+		return complain("process %" PRIu64 " has no page in memory at 0x%" PRIx64 ": it was never touched there, or is "
+				"swapped out", options->pid, options->address);
+	*pfn = *pte & PTE_PFN;
+	return STATUS_OK;
+}
+
+static int ask_recorded(const struct options *options)
+{
+	struct system system;
+	uint64_t pfn;
+	int status;
+
+	system_init(&system);
+	status = file_load(options->load, &system);
+	if (!status)
+		status = system_build(&system, 1);
+	if (!status)
+		status = verify_recorded(&system);
+	if (!status)
+		status = find_frame(options, &system, &pfn);
+	if (!status)
+		status = report_who(&system, pfn, system_frame(&system, pfn), options->json);
+	system_fini(&system);
+	return status;
+}
+
+/* One try. *@agrees tells whether the answer was verified, and reported; @last: report it anyhow. */
+static int ask_once(const struct options *options, const struct procfs *procfs, bool last, bool *agrees)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	struct system system;
+	uint64_t pfn;
+	int status;
+
+	system_init(&system);
+	status = scan_system(&system, procfs, NULL, 0, online > 0 ? (unsigned)online : 1);
+	if (!status)
+		status = find_frame(options, &system, &pfn);
+	if (!status)
+		status = system_build(&system, online > 0 ? (unsigned)online : 1);
+	if (!status) {
+		*agrees = verify_frame(&system, procfs, pfn, system_frame(&system, pfn));
+		if (*agrees || last)
+			status = report_who(&system, pfn, system_frame(&system, pfn), options->json);
+	}
+	system_fini(&system);
+	return status;
+}
+
+static int ask_running(const struct options *options)
+{
+	struct procfs procfs;
+	bool agrees = false;
+	int status = procfs_open(&procfs);
+
+	if (status)
+		return status;
+	if (options->pid && !procfs_has_memory(&procfs, (pid_t)options->pid))
+		status = complain("no process %" PRIu64 " with memory of its own: name one that ps shows and that is no kernel thread",
+				  options->pid);
+	for (int i = 1; i <= TRIES && !status && !agrees; i++)
+		status = ask_once(options, &procfs, i == TRIES, &agrees);
+	procfs_close(&procfs);
+	if (status || agrees)
+		return status;
+	complain("the kernel counts otherwise, %d times in a row: the page's mappings change too fast, or rmap missed some", TRIES);
+	return STATUS_DIFFERS;
+}
+
+int who_main(int argc, char **argv)
+{
+	struct options options = { 0 };
+
+	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	return options.load ? ask_recorded(&options) : ask_running(&options);
+}
