@@ -159,7 +159,7 @@ static inline bool segments_adjust(uint64_t link, uint64_t key, uint64_t low, en
 }
 
 /* One pass over the places where @key may live, in search order. */
-static inline bool chain_adjust(struct block *block, uint64_t key, uint64_t low, enum adjust adjust)
+static inline __attribute__((always_inline)) bool chain_adjust(struct block *block, uint64_t key, uint64_t low, enum adjust adjust)
 {
 	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1. */
 

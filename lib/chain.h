@@ -25,8 +25,13 @@ bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t
 /* Is there an element of @key? A hint where others take or move it meanwhile. */
 bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key);
 
-/* After a take of @key: gives back a segment's memory, a line or two at a time, when there is too much. */
-void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64_t key);
+static inline bool rmap_chain_has_segments(const struct block *block)
+{
+	return slot_kind(load_rlx(&block->slots[BLOCK_LINK])) == SLOT_LINK; /* RLX: a hint; who follows the link reads it anew. */
+}
+
+/* After a take: gives back a segment's memory, a line or two at a time, when there is too much. */
+void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block);
 
 /* Before an insert: empties two lines of the newest segment if it is closing. */
 void rmap_chain_drain(struct rmap_reserve *reserve, struct block *block);

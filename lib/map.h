@@ -89,6 +89,7 @@ struct stock {
  * @wish:           the class that the last add would have liked to push; 0: none. The next fill gets it
  * @batch:          memory for the next hand-over to RCU, or NULL
  * @retired_blocks, @retired_segments: lists through SEALED payloads, of @retired members and @retired_bytes bytes
+ * @removes:        from long chains; every so many of them one looks whether a chain should shrink
  * @held:           bytes in @blocks, @lines, @large and @batch
  * @busy:           checked builds: an operation is using the reserve
  */
@@ -104,6 +105,7 @@ struct rmap_reserve {
 	struct segment *retired_segments;
 	unsigned retired;
 	uint64_t retired_bytes;
+	unsigned removes;
 	uint64_t held;
 	uint64_t busy;
 	uint64_t stats[STATISTICS];

@@ -133,8 +133,14 @@ static bool swing(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t
 	return false;
 }
 
+/*
+ * Chains cost their own cache line and two compare-and-swaps; a word that is enough costs one. So that the latter is not
+ * burdened with the registers of the former, what works on chains is kept out of line.
+ */
+#define OUT_OF_LINE __attribute__((noinline))
+
 /* Swings the word from a chain whose meta is frozen to the counts it ended with, and retires the chain if it was first. */
-static void help_collapse(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word)
+OUT_OF_LINE static void help_collapse(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word)
 {
 	struct block *block = slot_pointer(word);
 	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
@@ -150,7 +156,7 @@ static void help_collapse(struct rmap_reserve *reserve, struct rmap_page *page, 
 /*
  * Replaces the word @old by a chain that counts @meta and holds @first and, if not EMPTY, @second. 0, AGAIN or -ENOMEM.
  */
-static int promote(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t meta, uint64_t first,
+OUT_OF_LINE static int promote(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t meta, uint64_t first,
 		   uint64_t second)
 {
 	struct block *block = rmap_pool_take_block(reserve);
@@ -198,37 +204,60 @@ static uint64_t direct_minus_one(const struct rmap *map, uint64_t word)
 
 /* Counted only: add, remove, and change between linear and locked ------------------------------------------------------ */
 
+/* change_counted() for a word that is a direct element or a chain. AGAIN: it is that no longer. */
+OUT_OF_LINE static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word,
+					     struct unit minus, struct unit plus)
+{
+	uint64_t new;
+	int result;
+
+	if (slot_kind(word) == SLOT_ENTRY) {
+		if (minus.one)
+			return -ENOENT;
+		result = promote(reserve, page, word, direct_counts(reserve->map, word) + plus.one, word, SLOT_EMPTY);
+		return result ? result : events(COUNT_CHAINED_ONE, COUNT_CHAINED_ONE + plus.one);
+	}
+	result = change_meta(reserve, slot_pointer(word), minus, plus, &new);
+	if (result == AGAIN)
+		help_collapse(reserve, page, word);
+	return result;
+}
+
 /* One of @minus becomes one of @plus, neither chained. */
-static int change_counted(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus, struct unit plus)
+static inline int change_counted(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus, struct unit plus)
 {
 	for (;;) {
 		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
 		uint64_t new;
 		int result;
 
-		switch (slot_kind(word)) {
-		case SLOT_EMPTY:
+		if (slot_kind(word) == SLOT_EMPTY) {
 			result = change_counts(word, minus, plus, &new);
 			if (result)
 				return result;
 			if (swing(reserve, page, word, new))
 				return events(word, new);
-			break;
-		case SLOT_ENTRY:
-			if (minus.one)
-				return -ENOENT;
-			result = promote(reserve, page, word, direct_counts(reserve->map, word) + plus.one, word,
-					 SLOT_EMPTY);
-			if (result != AGAIN)
-				return result ? result : events(COUNT_CHAINED_ONE, COUNT_CHAINED_ONE + plus.one);
-			break;
-		default:
-			result = change_meta(reserve, slot_pointer(word), minus, plus, &new);
+		} else {
+			result = change_counted_beside(reserve, page, word, minus, plus);
 			if (result != AGAIN)
 				return result;
-			help_collapse(reserve, page, word);
 		}
 	}
+}
+
+/* An element alone in the word, the commonest of all: the first try. False: it is not that simple. */
+static inline bool add_alone(struct rmap_page *page, uint64_t entry)
+{
+	uint64_t empty = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
+
+	return empty == 0 && cas_acqrel(&page->word, &empty, entry); /* R2: pairs with A1. */
+}
+
+static inline bool remove_alone(struct rmap_page *page, uint64_t entry)
+{
+	uint64_t word = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
+
+	return word == entry && cas_acqrel(&page->word, &word, 0); /* R2: pairs with A1. */
 }
 
 /* Chained: add and remove -------------------------------------------------------------------------------------------- */
@@ -257,7 +286,7 @@ static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *pag
 	return result ? result : events(word, new);
 }
 
-static int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus, uint64_t entry)
+OUT_OF_LINE static int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus, uint64_t entry)
 {
 	uint64_t left;
 	int result;
@@ -300,7 +329,7 @@ static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struc
 }
 
 /* Takes @key out of the chain that @word names, slot first. */
-static int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key)
+OUT_OF_LINE static int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key)
 {
 	struct block *block = slot_pointer(word);
 	uint64_t left = 0;
@@ -317,8 +346,8 @@ static int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *pa
 	CHECK(result >= 0, "an element was not counted");
 	if (left & COUNT_FROZEN)
 		help_collapse(reserve, page, word);
-	else
-		rmap_chain_shrink(reserve, block, key);
+	else if (rmap_chain_has_segments(block))
+		rmap_chain_shrink(reserve, block);
 	return result;
 }
 
@@ -375,8 +404,8 @@ static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page,
 		rmap_chain_take(reserve, block, key);
 	if (result == AGAIN || (left & COUNT_FROZEN))
 		help_collapse(reserve, page, word);
-	else if (result >= 0)
-		rmap_chain_shrink(reserve, block, key);
+	else if (result >= 0 && rmap_chain_has_segments(block))
+		rmap_chain_shrink(reserve, block);
 	return result;
 }
 
@@ -479,7 +508,9 @@ int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct r
 	if (!valid(mapping))
 		return -EINVAL;
 	operation_begin(reserve);
-	if (mapping.kind == RMAP_CHAINED)
+	if (mapping.kind == RMAP_CHAINED && add_alone(page, entry_of(reserve->map, mapping)))
+		result = RMAP_FIRST;
+	else if (mapping.kind == RMAP_CHAINED)
 		result = chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
 	else
 		result = change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
@@ -493,7 +524,9 @@ int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struc
 	if (!valid(mapping))
 		return -EINVAL;
 	operation_begin(reserve);
-	if (mapping.kind == RMAP_CHAINED)
+	if (mapping.kind == RMAP_CHAINED && remove_alone(page, entry_of(reserve->map, mapping)))
+		result = RMAP_LAST;
+	else if (mapping.kind == RMAP_CHAINED)
 		result = unchain_one(reserve, page, slot_key(mapping.handle, reserve->map->key_low));
 	else
 		result = change_counted(reserve, page, unit_of(mapping.kind), NO_UNIT);

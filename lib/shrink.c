@@ -42,6 +42,8 @@
  *      R6     a finished copy before the original's seal               a copy's reader finds the original SEALED and the copy unfinished
  *      R7     the mark before the copy's REF                           a reader of REF sees the original as a plain entry
  *      A7     pairs with R7: the original is MOVING or later
+ *      R9     what the entry's adder did, handed on to the copy        who finds the copy acts on a pte that it cannot see yet
+ *      A9     pairs with R2 (chain.c): the mover saw what it hands on
  *      R8     all moves of a segment before it is unlinked             a search that starts below misses entries
  *      A8     pairs with R8: slot 2 without the segment comes with the copies
  */
@@ -59,7 +61,7 @@
  */
 #define SHRINK_LINES 2u
 
-/* In a chain of more elements than SHRINK_SHORT one remover in so many looks whether the newest segment is to be closed. */
+/* In chains of more elements than SHRINK_SHORT, one in so many removes of a thread looks whether to close the newest segment. */
 #define SHRINK_SHORT 16u
 #define SHRINK_EVERY 8u
 
@@ -81,11 +83,11 @@ uint64_t *rmap_slot_truth(uint64_t *slot)
 			return original;
 		case SLOT_COMMITTED:
 			INJECT();
-			/* Step 4, by a helper. A REF to this original stands here once, so this cannot be late. */
+			/* R9: step 4, by a helper. A REF to this original stands here once, so this cannot be late. */
 			cas_acqrel(slot, &word, slot_with_kind(truth, SLOT_ENTRY));
 			break;
 		case SLOT_SEALED:
-			/* Step 4 is done (A5), so @slot has changed; or the chain was retired around the mover. */
+			/* A7: step 4 is done, so @slot has changed; or the chain was retired around the mover. */
 			if (load_acq(slot) == word)
 				return NULL;
 			break;
@@ -123,12 +125,12 @@ static uint64_t *place_copy(struct block *block, struct segment *segment, uint64
 /* No room: back to ENTRY. True: it was taken meanwhile, and its slot is now @seal. */
 static bool unmark(uint64_t *slot, uint64_t seal)
 {
-	uint64_t word = load_acq(slot);
+	uint64_t word = load_acq(slot); /* A9: pairs with R2 of chain.c. */
 
 	while (slot_kind(word) == SLOT_MOVING)
-		if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_ENTRY)))
+		if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_ENTRY))) /* R9: handed back to itself */
 			return false;
-	return slot_kind(word) == SLOT_DEAD && cas_acqrel(slot, &word, seal);
+	return slot_kind(word) == SLOT_DEAD && cas_acqrel(slot, &word, seal); /* R6: pairs with A5. */
 }
 
 /* Steps 2 to 5 for @slot, which this mover has marked; @word was its ENTRY. True: the slot is now @seal. */
@@ -145,7 +147,7 @@ static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct
 	if (!copy)
 		return unmark(slot, seal);
 	INJECT();
-	word = load_acq(slot);
+	word = load_acq(slot); /* A9: pairs with R2 of chain.c: whoever adjusted it last. */
 	while (slot_kind(word) == SLOT_MOVING)
 		/* R5: pairs with A5. The copy is the truth from here on. */
 		if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_COMMITTED))) {
@@ -154,10 +156,11 @@ static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct
 		}
 	INJECT();
 	if (slot_kind(word) == SLOT_COMMITTED) {
-		cas_acqrel(copy, &unfinished, slot_with_kind(word, SLOT_ENTRY)); /* step 4, if no helper was faster */
+		/* R9: step 4, if no helper was faster; pairs with A3 of chain.c. */
+		cas_acqrel(copy, &unfinished, slot_with_kind(word, SLOT_ENTRY));
 		reserve_count(reserve, STAT_ENTRIES_MOVED, 1);
 	} else if (slot_kind(word) == SLOT_DEAD) {
-		cas_acqrel(copy, &unfinished, SLOT_EMPTY);
+		cas_acqrel(copy, &unfinished, SLOT_EMPTY); /* R3 of chain.c: the slot is free for the next. */
 	} else {
 		return false; /* the chain was retired around us */
 	}
@@ -169,14 +172,14 @@ static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct
 static bool evacuate_slot(struct rmap_reserve *reserve, struct block *block, struct segment *segment, uint64_t *slot,
 			  uint64_t seal)
 {
-	uint64_t word = load_acq(slot);
+	uint64_t word = load_acq(slot); /* A9: pairs with R2 of chain.c. */
 
 	for (;;) {
 		if (slot_kind(word) == SLOT_EMPTY) {
-			if (cas_acqrel(slot, &word, seal))
+			if (cas_acqrel(slot, &word, seal)) /* R6: nothing to move */
 				return true;
 		} else if (slot_kind(word) == SLOT_ENTRY) {
-			if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_MOVING))) /* step 1 */
+			if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_MOVING))) /* R9: step 1 */
 				return move_entry(reserve, block, segment, slot, word, seal);
 		} else {
 			return false;
@@ -212,6 +215,7 @@ static uint64_t claim_line(struct segment *segment, uint64_t lines)
 
 	do {
 		line = closing_claimed(word) < lines ? closing_claimed(word) : 0;
+		/* R4: keeps the count's releases in one sequence; the claim itself orders nothing. */
 	} while (!cas_acqrel(&segment->slots[0], &word,
 			     word % CLOSING_CLAIMED_ONE + (line + 1) * CLOSING_CLAIMED_ONE));
 	return line;
@@ -281,7 +285,7 @@ static struct survey survey_segments(struct segment *newest)
  * At most one segment is being emptied at a time: a closing one that a push has covered is finished first. It is popped after
  * what covers it; until then the lines it has are no longer counted as room.
  */
-void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64_t key)
+void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block)
 {
 	uint64_t lines = SHRINK_LINES;
 
@@ -294,7 +298,7 @@ void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64
 
 		if (slot_kind(link) != SLOT_LINK)
 			return;
-		if (i == 0 && chained > SHRINK_SHORT && segment_hash(key) % SHRINK_EVERY != 0 &&
+		if (i == 0 && chained > SHRINK_SHORT && ++reserve->removes % SHRINK_EVERY != 0 &&
 		    !rmap_segment_is_closing(newest))
 			return;
 		survey = survey_segments(newest);

@@ -37,14 +37,18 @@ enum stage {
 	STAGE_END,
 };
 
-/* Gets one visit. Nonzero stops the round at this visit, which is made again if the round resumes. */
+/* Gets one visit. Nonzero stops the round at this visit. */
 typedef int (*walk_sink)(void *arg, const struct rmap_visit *visit);
 
-/* One round, from where the cursor stands. */
+/*
+ * One round, from where the cursor stands.
+ * @resumes: a visit that stopped the round did not take place, and is made again
+ */
 struct round {
 	struct rmap_cursor *cursor;
 	walk_sink sink;
 	void *arg;
+	bool resumes;
 };
 
 static int round_range(void *arg, const struct rmap_range *range)
@@ -59,12 +63,12 @@ static int round_range(void *arg, const struct rmap_range *range)
 	};
 	int stop = round->sink(round->arg, &visit);
 
-	if (stop)
+	if (stop && round->resumes)
 		return stop;
 	cursor->after = *range;
 	cursor->stage = STAGE_AFTER;
 	cursor->summary.candidates++;
-	return 0;
+	return stop;
 }
 
 static int round_entry(void *arg, uint64_t entry)
@@ -78,10 +82,10 @@ static int round_entry(void *arg, uint64_t entry)
 	};
 	int stop = round->sink(round->arg, &visit);
 
-	if (stop)
+	if (stop && round->resumes)
 		return stop;
 	cursor->summary.chained += visit.count;
-	return 0;
+	return stop;
 }
 
 static int round_ranges(struct round *round)
@@ -145,9 +149,9 @@ static void summarize(struct rmap_cursor *cursor)
 }
 
 /* Goes on until the sink stops it or all is visited. Inside a read-side section. 0, or what the sink returned. */
-static int run(struct rmap_cursor *cursor, walk_sink sink, void *arg)
+static int run(struct rmap_cursor *cursor, walk_sink sink, void *arg, bool resumes)
 {
-	struct round round = { cursor, sink, arg };
+	struct round round = { cursor, sink, arg, resumes };
 	int stop;
 
 	while (cursor->stage != STAGE_END) {
@@ -181,7 +185,7 @@ int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visi
 
 	CHECK_INSIDE(&map->rcu);
 	rmap_cursor_init(&cursor, map, target);
-	stop = run(&cursor, visit, arg);
+	stop = run(&cursor, visit, arg, false);
 	if (summary) {
 		if (stop)
 			summarize(&cursor);
@@ -221,7 +225,7 @@ size_t rmap_cursor_next(struct rmap_cursor *cursor, struct rmap_visit *visits, s
 	if (n == 0)
 		return 0;
 	rcu_read_enter(&cursor->map->rcu);
-	run(cursor, copy_visit, &out);
+	run(cursor, copy_visit, &out, true);
 	rcu_read_leave(&cursor->map->rcu);
 	return out.copied;
 }

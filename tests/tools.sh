@@ -70,10 +70,10 @@ for threads in 1 2 7; do
 	cmp -s "$recording" "$work/again" || fail "saved again, the recording is another"
 done
 "$rmap" snapshot --load "$recording" >"$work/text" || fail "no text of the recording"
-for words in "How mappings are kept" "Bytes a mapping" "Most shared pages" "Verified:" "Seconds:" "Linux 2.5" "XNU arm64"; do
+for words in "How mappings are kept" "bytes a mapping" "Most shared pages" "Verified:" "Seconds:" "Linux 2.5" "XNU arm64"; do
 	grep -qF "$words" "$work/text" || fail "the report does not say \"$words\""
 done
-[ "$(LC_ALL=C.UTF-8 wc -L <"$work/text")" -le 110 ] || fail "the report is wider than 110 columns"
+[ "$(LC_ALL=C.UTF-8 wc -L <"$work/text")" -le 100 ] || fail "the report is wider than 100 columns"
 LC_ALL=C "$rmap" snapshot --load "$recording" | LC_ALL=C grep -q '[^ -~]' && fail "the report in the C locale is not ASCII"
 
 # Who, of a recorded page: the most shared one, by its number, then by the first address that is told.

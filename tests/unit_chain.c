@@ -81,20 +81,27 @@ static void check_shrinking(struct fixture *fixture, const struct rmap_page *pag
 	assert_true(shape.bytes <= 24 * n + 256);
 }
 
-/* @order 0: the oldest goes first; 1: the newest; 2: in a scattered order */
-static uint64_t nth_to_go(uint64_t i, uint64_t n, unsigned order)
+/* @order 0: the oldest goes first; 1: the newest; beyond: shuffled, by that seed */
+static void order_of_going(uint64_t *going, uint64_t n, unsigned order)
 {
-	if (order == 0)
-		return i;
-	if (order == 1)
-		return n - 1 - i;
-	return i * 99991 % n; /* a prime, so that each comes once for the lengths used here */
+	struct generator generator = { order };
+
+	for (uint64_t i = 0; i < n; i++)
+		going[i] = order == 1 ? n - 1 - i : i;
+	for (uint64_t i = n; order > 1 && i > 1; i--) {
+		uint64_t other = generator_below(&generator, i), swapped = going[other];
+
+		going[other] = going[i - 1];
+		going[i - 1] = swapped;
+	}
 }
 
 static void grow_and_shrink(struct fixture *fixture, unsigned way, unsigned order, uint64_t longest)
 {
+	static uint64_t going[LONGEST];
 	struct rmap_page page = { 0 };
 
+	order_of_going(going, longest, order);
 	for (uint64_t i = 0; i < longest; i++) {
 		assert_int_equal(fixture_add(fixture, &page, rmap_chained(spread(i, way))), i ? 0 : RMAP_FIRST);
 		if (is_step(i + 1))
@@ -106,9 +113,9 @@ static void grow_and_shrink(struct fixture *fixture, unsigned way, unsigned orde
 		/* A fill now and then hands over what was retired, as any embedder's does. */
 		if (i % 64 == 0)
 			fixture_fill(fixture, 1);
-		assert_int_equal(fixture_remove(fixture, &page, rmap_chained(spread(nth_to_go(i, longest, order), way))),
+		assert_int_equal(fixture_remove(fixture, &page, rmap_chained(spread(going[i], way))),
 				 left ? 0 : RMAP_LAST);
-		if (left == 0 || is_step(left))
+		if (left < 64 || is_step(left))
 			check_shrinking(fixture, &page, left);
 	}
 	assert_int_equal(page.word, 0);
@@ -149,9 +156,9 @@ static void every_way_and_order_in_small(void **state)
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	for (unsigned way = 0; way < 3; way++) {
-		for (unsigned order = 0; order < 3; order++) {
-			for (uint64_t n = 1; n <= 2000; n = n < 20 ? n + 1 : n * 3)
-				grow_and_shrink(&fixture, way, order, n);
+		for (unsigned order = 0; order < 20; order++) {
+			for (uint64_t n = 1; n <= 2000; n = n < 20 ? n + 1 : n * 5 / 3)
+				grow_and_shrink(&fixture, way, order, n + order);
 		}
 	}
 	fixture_fini(&fixture);

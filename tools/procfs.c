@@ -323,13 +323,14 @@ void procfs_tasks(const struct procfs *procfs, const pid_t *only, size_t only_n,
 	}
 	if (dir)
 		closedir(dir);
+	if (!tasks->n)
+		return;
 	leave_out_sharing(tasks);
 	for (size_t i = 0; i < tasks->n; i++)
 		if (tasks->items[i].path[0])
 			tasks->items[kept++] = tasks->items[i];
 	tasks->n = kept;
-	if (kept)
-		qsort(tasks->items, kept, sizeof(*tasks->items), compare_pid);
+	qsort(tasks->items, kept, sizeof(*tasks->items), compare_pid);
 }
 
 void tasks_fini(struct tasks *tasks)

@@ -183,7 +183,7 @@ static void print_bytes(const struct system *system, const struct figures *figur
 		snprintf(each, sizeof(each), "%.1f", figures->bytes[i] / (double)figures->mappings);
 		print_line(designs[i].name, sized(figures->bytes[i]), each, "bytes a mapping", figures->bytes[i], most);
 	}
-	printf("  rmap: 8 bytes a page, and %s in %s %s with %s %s. The pool took %s for them.\n",
+	printf("  rmap: 8 bytes a page, and %s in %s %s with %s %s (pool: %s).\n",
 	       sized((double)figures->stats.chain_bytes), grouped(figures->stats.blocks),
 	       plural(figures->stats.blocks, "chain", "chains"), grouped(figures->stats.segments),
 	       plural(figures->stats.segments, "segment", "segments"), sized((double)figures->stats.tier_bytes));
@@ -269,7 +269,7 @@ static void print_top(const struct system *system, unsigned max)
 		printf("  %8s %6s %14s  ", grouped(stretches[i].mapcount), grouped(stretches[i].pages), frame);
 		print_object(zero ? "the zero page" : mappers_n ? system_mapper_name(system, &mappers[0]) : "?", 32);
 		printf("  ");
-		print_sharers(system, mappers, mappers_n < 4096 ? mappers_n : 4096, 28);
+		print_sharers(system, mappers, mappers_n < 4096 ? mappers_n : 4096, 25);
 		printf("\n");
 		free(mappers);
 	}
@@ -317,9 +317,12 @@ static void print_verdict(const struct system *system, const struct timing *timi
 
 	printf("\nSeconds: %s %.4f, build %.4f, verify %.4f, with %u %s\n", timing->loaded ? "load" : "scan", timing->scan,
 	       timing->build, timing->verify, timing->threads, plural(timing->threads, "thread", "threads"));
-	printf("\nVerified: %s %s against %s/proc/kpagecount: %s matched, %s changed meanwhile, %s mismatched\n",
-	       grouped(verified->pages), plural(verified->pages, "page", "pages"), timing->loaded ? "the recorded " : "",
-	       grouped(verified->matched), grouped(verified->changed), grouped(verified->mismatched));
+	printf("\nVerified: %s %s against /proc/kpagecount: %s matched, %s changed, %s mismatched\n",
+	       grouped(verified->pages), plural(verified->pages, "page", "pages"), grouped(verified->matched),
+	       grouped(verified->changed), grouped(verified->mismatched));
+	if (verified->changed)
+		printf("  Changed: the system went on while it was read; read again, %s agreed.\n",
+		       grouped(verified->changed - verified->moving));
 	if (system->partial)
 		printf("  Other processes may map these pages too, so \"matched\" is: no more mappings than the kernel counts.\n");
 	else if (system->pid_namespace)
@@ -329,7 +332,7 @@ static void print_verdict(const struct system *system, const struct timing *timi
 		printf("  Of %s matched %s the kernel counts more: processes that may not be read can map them too.\n",
 		       grouped(verified->bounded), plural(verified->bounded, "page", "pages"));
 	if (verified->moving)
-		printf("  %s of the changed ones never stood still while they were read again.\n", grouped(verified->moving));
+		printf("  Of %s of the changed ones nothing can be said: they never stood still.\n", grouped(verified->moving));
 	print_mismatches(system);
 }
 

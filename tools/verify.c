@@ -105,18 +105,10 @@ static void count_special(struct system *system)
 	}
 }
 
-static void compare(struct system *system)
+/* Does the map have as many mappings of @frame as the kernel counts, or counted? */
+static bool frame_agrees(const struct system *system, const struct frame *frame)
 {
-	rmap_read_lock(system->map);
-	for (size_t i = 0; i < system->frames_n; i++) {
-		struct frame *frame = &system->frames[i];
-
-		if (agrees(system, frame_counted(system, frame), frame->kernel))
-			frame->verdict = VERDICT_MATCHED;
-		else if (frame->verdict == VERDICT_MATCHED)
-			frame->verdict = VERDICT_MISMATCHED;
-	}
-	rmap_read_unlock(system->map);
+	return agrees(system, frame_counted(system, frame), frame->kernel);
 }
 
 int verify_recorded(struct system *system)
@@ -131,7 +123,11 @@ int verify_recorded(struct system *system)
 		system->frames[i].verdict = system->recorded[i].verdict;
 	}
 	count_special(system);
-	compare(system);
+	rmap_read_lock(system->map);
+	for (size_t i = 0; i < system->frames_n; i++)
+		if (system->frames[i].verdict == VERDICT_MATCHED && !frame_agrees(system, &system->frames[i]))
+			system->frames[i].verdict = VERDICT_MISMATCHED;
+	rmap_read_unlock(system->map);
 	return STATUS_OK;
 }
 
@@ -178,7 +174,7 @@ struct suspect {
 	struct frame *frame;
 	atomic_uint_fast64_t file; /* ptes of a file's page */
 	atomic_uint_fast64_t bare; /* ptes without that mark: anonymous, or special */
-	uint64_t ours;             /* in the last round */
+	uint64_t ours;             /* what we and the kernel counted in the last round */
 	uint64_t kernel;
 	unsigned strikes;
 };
@@ -192,6 +188,22 @@ struct suspects {
 	uint64_t *after;
 	uint64_t *flags;
 };
+
+/*
+ * What has to be looked at again: frames that differ, and such as only special ptes map. An anonymous page that was freed after
+ * its pte was read looks like those, and would else pass as one of them.
+ */
+static void find_suspects(struct system *system)
+{
+	rmap_read_lock(system->map);
+	for (size_t i = 0; i < system->frames_n; i++) {
+		struct frame *frame = &system->frames[i];
+
+		if (!frame_agrees(system, frame) || (frame->uncounted && !(frame->flags & KPF_ZERO_PAGE)))
+			frame->verdict = VERDICT_MISMATCHED;
+	}
+	rmap_read_unlock(system->map);
+}
 
 static void suspects_init(struct suspects *suspects, struct system *system)
 {
@@ -253,13 +265,14 @@ static bool same_tasks(const struct tasks *a, const struct tasks *b)
 static void judge(const struct system *system, struct suspect *suspect, uint64_t before, uint64_t after, uint64_t flags,
 		  bool quiet)
 {
-	bool anonymous = flags & KPF_ANON && !(flags & KPF_ZERO_PAGE);
-	uint64_t ours = suspect->file + (anonymous ? suspect->bare : 0);
+	uint64_t special = flags & KPF_ANON && !(flags & KPF_ZERO_PAGE) ? 0 : suspect->bare;
+	uint64_t ours = suspect->file + suspect->bare - special;
 
-	if (suspect->frame->verdict == VERDICT_CHANGED)
+	if (suspect->frame->verdict != VERDICT_MISMATCHED)
 		return;
 	if (before == after && agrees(system, ours, after))
-		suspect->frame->verdict = VERDICT_CHANGED;
+		suspect->frame->verdict = special == suspect->frame->uncounted && frame_agrees(system, suspect->frame) ?
+						  VERDICT_MATCHED : VERDICT_CHANGED;
 	else if (!quiet || before != after)
 		suspect->strikes = 0;
 	else if (suspect->strikes && suspect->ours == ours && suspect->kernel == after)
@@ -289,12 +302,14 @@ static size_t run_round(struct system *system, const struct procfs *procfs, cons
 	procfs_tasks(procfs, pids, pids_n, &later);
 	/* Of named processes, others may come and go: what they map is no part of our count. */
 	quiet = same_tasks(&tasks, &later) && (pids || forks == procfs_forks(procfs));
+	rmap_read_lock(system->map);
 	for (size_t i = 0; i < suspects->n; i++) {
 		struct suspect *suspect = &suspects->items[i];
 
 		judge(system, suspect, suspects->before[i], suspects->after[i], suspects->flags[i], quiet);
-		left += suspect->frame->verdict != VERDICT_CHANGED && suspect->strikes < STRIKES;
+		left += suspect->frame->verdict == VERDICT_MISMATCHED && suspect->strikes < STRIKES;
 	}
+	rmap_read_unlock(system->map);
 	tasks_fini(&tasks);
 	tasks_fini(&later);
 	return left;
@@ -410,7 +425,7 @@ void verify_system(struct system *system, const struct procfs *procfs, const pid
 	pfnset_list(&system->pfns, begin_frame, system);
 	team_run(threads, ask_kernel, &ask);
 	count_special(system);
-	compare(system);
+	find_suspects(system);
 	suspects_init(&suspects, system);
 	for (unsigned round = 0; round < ROUNDS && suspects.n; round++)
 		if (!run_round(system, procfs, pids, pids_n, threads, &suspects))
