@@ -2,9 +2,9 @@
 /*
  * atomic.h - every atomic operation of the library, with its memory order in its name
  *
- * This is the proof inventory: nothing else in lib/ names an atomic primitive, so whoever wants to check the orders, replace them or
- * schedule between them has one place to do it. Orders sit on accesses, never on free-standing fences, which
- * ThreadSanitizer does not see. The operations are the C11 ones; the words are plain uint64_t because public
+ * This is the proof inventory: nothing else in lib/ names an atomic primitive, so whoever wants to check the orders,
+ * replace them or schedule between them has one place to do it. Orders sit on accesses, never on free-standing fences,
+ * which ThreadSanitizer does not see. The operations are the C11 ones; the words are plain uint64_t because public
  * structs hold them and C++ includes those.
  *
  *   rlx     relaxed                     acq     acquire                    rel    release

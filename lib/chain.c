@@ -2,34 +2,35 @@
 /*
  * chain.c - elements in a first block and in hashed segments: insert, take, grow
  *
- * Layout and kinds are in slot.h, shrinking in shrink.c. An element's key picks a line in each segment; the element may live there or in the
- * line that pairs with it (line ^ 1), in any segment, or in the first block. Everyone searches in one order:
+ * Layout and kinds are in slot.h, shrinking in shrink.c. An element's key picks a line in each segment; the element may
+ * live there or in the line that pairs with it (line ^ 1), in any segment, or in the first block. Everyone searches in
+ * one order:
  *
  *      slot 2 of the first block: an element, or the segments from newest to oldest, the even line of a pair
  *      before the odd one, slot by slot; then slots 0 and 1
  *
  * and nothing ever moves against that order, so a search that meets no element has not been overtaken by it:
- *   - growing moves nothing, except that slot 2's element is copied into the first segment, and the one compare-and-swap that
- *     links the segment removes it from slot 2;
+ *   - growing moves nothing, except that slot 2's element is copied into the first segment, and the one
+ *     compare-and-swap that links the segment removes it from slot 2;
  *   - shrinking moves elements to older segments and to slots 0 and 1 (shrink.c).
  *
  * What is linked where, and who may write it:
  *   - slot: anyone, by compare-and-swap;
- *   - slot 2 as LINK: pushing (to a newer segment), popping (to the next older one), and rmap_chain_retire(), which takes the list
- *     out by exchange: so each segment is unlinked by exactly one of these, and that one retires it;
+ *   - slot 2 as LINK: pushing (to a newer segment), popping (to the next older one), and rmap_chain_retire(), which
+ *     takes the list out by exchange: so each segment is unlinked by exactly one of these, and that one retires it;
  *   - header: nobody after publication. Segments form a stack, and only its top is unlinked.
  *
- * Values recur (a handle is removed and added again), addresses do not: a block or segment is not reused within
- * a section that has seen it. So a compare-and-swap from an element to nothing takes an equal element, which is as good; from LINK it
- * meets the very segment it read; and from slot 2's element to the LINK it replaces an equal of the copy.
+ * Values recur (a handle is removed and added again), addresses do not: a block or segment is not reused within a
+ * section that has seen it. So a compare-and-swap from an element to nothing takes an equal element, which is as good;
+ * from LINK it meets the very segment it read; and from slot 2's element to the LINK it replaces an equal of the copy.
  *
  *      label  orders                                                     breaks without it
  *      R1     a segment's header and slots before its link               readers follow garbage
  *      A1     pairs with R1: a search reads them
  *      A2     pairs with R1: as A1, when a compare-and-swap of slot 2 found another link
- *      R2     an adder's work before its element, and the count          a walker or remover acts on a pte that it cannot see yet
+ *      R2     an adder's work before its element, and the count          a walker acts on a pte that it cannot see yet
  *      A3     pairs with R2: a search reads the element
- *      R3     a taker's work before the slot is empty                    the next user of the slot is ahead of the taker
+ *      R3     a taker's work before the slot is empty                    the slot's next user is ahead of the taker
  */
 #include "chain.h"
 #include "pool.h"
@@ -38,8 +39,8 @@
 #include <errno.h>
 
 /*
- * What one slot says about @key, or does to it. ADJUST_TAKE takes one unit, ADJUST_MERGE adds one if there is room, ADJUST_FIND only
- * looks.
+ * What one slot says about @key, or does to it. ADJUST_TAKE takes one unit, ADJUST_MERGE adds one if there is room,
+ * ADJUST_FIND only looks.
  */
 enum adjust {
 	ADJUST_TAKE,
@@ -113,9 +114,9 @@ static bool slot_adjust_moving(uint64_t *slot, uint64_t key, uint64_t low, enum 
 #define RARE_KINDS ((uint64_t)6)
 
 /*
- * The slots of one line of @segment, in order. The first loop knows only entries; as soon as it has passed a rarer kind, and
- * from the first candidate on, the second takes the slots one by one: a place counts as passed only when all before it
- * have been (see rmap_chain_take()).
+ * The slots of one line of @segment, in order. The first loop knows only entries; as soon as it has passed a rarer
+ * kind, and from the first candidate on, the second takes the slots one by one: a place counts as passed only when all
+ * before it have been (see rmap_chain_take()).
  */
 static inline bool line_adjust(struct segment *segment, uint64_t line, uint64_t key, uint64_t low, enum adjust adjust)
 {
@@ -159,7 +160,8 @@ static inline bool segments_adjust(uint64_t link, uint64_t key, uint64_t low, en
 }
 
 /* One pass over the places where @key may live, in search order. */
-static inline __attribute__((always_inline)) bool chain_adjust(struct block *block, uint64_t key, uint64_t low, enum adjust adjust)
+static inline __attribute__((always_inline)) bool chain_adjust(struct block *block, uint64_t key, uint64_t low,
+							       enum adjust adjust)
 {
 	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1. */
 
@@ -174,9 +176,10 @@ static inline __attribute__((always_inline)) bool chain_adjust(struct block *blo
 }
 
 /*
- * One pass is exact: a caller whose mapping is in the chain finds a unit of its key, also where several elements have that key and others
- * add and take units of it meanwhile. For each place P in search order, let U(P) be the units of the key at P or further on, and R(P) the
- * callers that own a unit, have passed all places before P and have taken none yet. Then U(P) >= R(P) at all times:
+ * One pass is exact: a caller whose mapping is in the chain finds a unit of its key, also where several elements have
+ * that key and others add and take units of it meanwhile. For each place P in search order, let U(P) be the units of
+ * the key at P or further on, and R(P) the callers that own a unit, have passed all places before P and have taken none
+ * yet. Then U(P) >= R(P) at all times:
  *   - at first each caller owns one of the units counted by U(first place);
  *   - a caller passes a place where it finds no unit, so those ahead of it are as many as before;
  *   - a take at P lowers both for all places up to P;
@@ -198,7 +201,7 @@ bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key)
 	return chain_adjust(block, key, map->key_low, ADJUST_FIND);
 }
 
-/* Insert ------------------------------------------------------------------------------------------------------------ */
+/* Insert ------------------------------------------------------------------------------------ */
 
 /* Puts @word into an EMPTY slot of the line. NULL: there is none. */
 static inline uint64_t *line_place(struct segment *segment, uint64_t line, uint64_t word)
@@ -241,9 +244,10 @@ uint64_t *rmap_block_place(struct block *block, uint64_t word)
 }
 
 /*
- * The class to grow by: the largest that adds at most 2/5 to the open lines there are. That much keeps segments few and, with two lines
- * to choose from, memory below 12 bytes an element on average and 16 at worst (docs/design.md has the measurements).
- * If those lines are not half full, the key's own lines are, with elements of one key or of one hash: they get a single line.
+ * The class to grow by: the largest that adds at most 2/5 to the open lines there are. That much keeps segments few
+ * and, with two lines to choose from, memory below 12 bytes an element on average and 16 at worst (docs/design.md has
+ * the measurements). If those lines are not half full, the key's own lines are, with elements of one key or of one
+ * hash: they get a single line.
  */
 static unsigned next_class(const struct block *block, const struct segment *newest)
 {
@@ -257,13 +261,14 @@ static unsigned next_class(const struct block *block, const struct segment *newe
 	if (chained * 2 < lines * LINE_SLOTS)
 		return 0;
 	while (class + 1 < SEGMENT_CLASSES && segment_lines(class + 1) * 5 <= lines * 2)
-		class++;
+		class ++;
 	return class;
 }
 
 /*
- * Links a new segment that holds @entry on top of @link, slot 2's word; if that is an element, the segment holds a copy of it. A top
- * segment that is sealed throughout is left out, which unlinks it. 0; -EAGAIN: slot 2 has changed, look again; -ENOMEM.
+ * Links a new segment that holds @entry on top of @link, slot 2's word; if that is an element, the segment holds a copy
+ * of it. A top segment that is sealed throughout is left out, which unlinks it. 0; -EAGAIN: slot 2 has changed, look
+ * again; -ENOMEM.
  */
 static int push_segment(struct rmap_reserve *reserve, struct block *block, uint64_t link, uint64_t entry)
 {
@@ -299,7 +304,7 @@ static int push_segment(struct rmap_reserve *reserve, struct block *block, uint6
 	for (unsigned i = 0; i < 2; i++)
 		if (placed[i])
 			store_rlx(placed[i], SLOT_EMPTY); /* PRIV */
-	store_rlx(&segment->header, class); /* PRIV */
+	store_rlx(&segment->header, class);               /* PRIV */
 	rmap_pool_put_segment(reserve, segment);
 	return -EAGAIN;
 }
@@ -359,7 +364,7 @@ int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_
 	}
 }
 
-/* End --------------------------------------------------------------------------------------------------------------- */
+/* End --------------------------------------------------------------------------------------- */
 
 void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block)
 {

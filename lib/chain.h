@@ -2,8 +2,8 @@
 /*
  * chain.h - the elements behind a first block; what page.c and walk.c see of chain.c
  *
- * None of these functions changes the meta word: counting is page.c's. All run inside a read-side section, on a block that was
- * read from a page word with acquire order inside that section.
+ * None of these functions changes the meta word: counting is page.c's. All run inside a read-side section, on a block
+ * that was read from a page word with acquire order inside that section.
  */
 #ifndef RMAP_LIB_CHAIN_H
 #define RMAP_LIB_CHAIN_H
@@ -13,9 +13,10 @@
 #include <rmap/page.h>
 
 /*
- * Stores @entry (kind ENTRY), or with @merge adds its unit to an element that has its key and room. The caller has counted it
- * already, or holds another counted mapping of the page meanwhile, so the chain stays. 0; -ENOMEM if a segment was needed and
- * the reserve has none; -ENOENT if the chain has collapsed (the caller's claim was wrong). Lock-free.
+ * Stores @entry (kind ENTRY), or with @merge adds its unit to an element that has its key and room. The caller has
+ * counted it already, or holds another counted mapping of the page meanwhile, so the chain stays. 0; -ENOMEM if a
+ * segment was needed and the reserve has none; -ENOENT if the chain has collapsed (the caller's claim was wrong).
+ * Lock-free.
  */
 int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry, bool merge);
 
@@ -27,7 +28,8 @@ bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key);
 
 static inline bool rmap_chain_has_segments(const struct block *block)
 {
-	return slot_kind(load_rlx(&block->slots[BLOCK_LINK])) == SLOT_LINK; /* RLX: a hint; who follows the link reads it anew. */
+	/* RLX: a hint; who follows the link reads it anew. */
+	return slot_kind(load_rlx(&block->slots[BLOCK_LINK])) == SLOT_LINK;
 }
 
 /* After a take: gives back a segment's memory, a line or two at a time, when there is too much. */
@@ -40,8 +42,8 @@ void rmap_chain_drain(struct rmap_reserve *reserve, struct block *block);
 void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block);
 
 /*
- * Where a scan stands. Depth counts segments from the oldest, 1, so that it stays true while newer ones come and go; 0 is the
- * first block. CHAIN_START is before everything.
+ * Where a scan stands. Depth counts segments from the oldest, 1, so that it stays true while newer ones come and go; 0
+ * is the first block. CHAIN_START is before everything.
  */
 struct chain_position {
 	uint64_t line;

@@ -2,9 +2,9 @@
 /*
  * inject.h - delays at the windows in which another thread may get in between
  *
- * INJECT() marks a window: between a read and the compare-and-swap that trusts it, between a load and the use of what it found,
- * between unlinking and retiring. In builds with -Dinject=true a window sometimes yields or spins, so that a race that
- * needs it open is met in seconds. In other builds it is nothing.
+ * INJECT() marks a window: between a read and the compare-and-swap that trusts it, between a load and the use of what
+ * it found, between unlinking and retiring. In builds with -Dinject=true a window sometimes yields or spins, so that a
+ * race that needs it open is met in seconds. In other builds it is nothing.
  */
 #ifndef RMAP_LIB_INJECT_H
 #define RMAP_LIB_INJECT_H

@@ -5,29 +5,31 @@
  *      COUNT(0) --add--> DIRECT --add--> CHAIN --last chained mapping goes--> COUNT
  *      COUNT(c) ------------add--------> CHAIN
  *
- * The word changes by compare-and-swap only. In COUNT and DIRECT one such step is the whole operation. In CHAIN the counts are in the
- * block's meta word and an element is in a slot, so there are two steps:
+ * The word changes by compare-and-swap only. In COUNT and DIRECT one such step is the whole operation. In CHAIN the
+ * counts are in the block's meta word and an element is in a slot, so there are two steps:
  *
  *      add       count, then slot       an element is always counted, so a chain that counts nothing holds nothing
  *      remove    slot, then count
  *      move      between chained mappings: new slot, then old slot, while the old one's count covers both.
- *                to linear or locked: counts, then slot; the chain may collapse around the slot, which is then not ours to mind.
+ *                to linear or locked: counts, then slot; the chain may collapse around the slot, which does no harm
  *
- * The step that takes chained to zero also sets *frozen*, in one compare-and-swap of meta; a frozen meta never changes again. Whoever
- * meets it swings the word to the counts it holds (help_collapse), and the one who succeeds retires the chain: so nobody waits for the
- * thread that froze it. Every other change of meta is a compare-and-swap from a value that is not frozen.
+ * The step that takes chained to zero also sets *frozen*, in one compare-and-swap of meta; a frozen meta never changes
+ * again. Whoever meets it swings the word to the counts it holds (help_collapse), and the one who succeeds retires the
+ * chain: so nobody waits for the thread that froze it. Every other change of meta is a compare-and-swap from a value
+ * that is not frozen.
  *
- * mapcount is one load of the word, and in CHAIN one of meta. If the chain was retired between the two, its frozen meta still
- * tells the count of a moment after the first load: linearizable either way.
+ * mapcount is one load of the word, and in CHAIN one of meta. If the chain was retired between the two, its frozen meta
+ * still tells the count of a moment after the first load: linearizable either way.
  *
- * Values of the word recur: a count or an element as good as the one that was read. An address of a block does not, within a section.
+ * Values of the word recur: a count or an element as good as the one that was read. An address of a block does not,
+ * within a section.
  *
  *      label  orders                                                     breaks without it
  *      R1     a block's meta and slots before its link                   readers of the chain see garbage
  *      A1     pairs with R1, R2: what was published with the word is visible
- *      R2     an operation's surroundings before its change of counts    the remover told RMAP_LAST frees what another still reads
+ *      R2     an operation's surroundings before its change of counts    whoever is told RMAP_LAST frees what is in use
  *      A2     pairs with R2: whoever sees a count sees what led to it
- *      R3     the frozen meta before the collapsed word                  a count older than the one another thread was told
+ *      R3     the frozen meta before the collapsed word                  a count older than one that was reported
  */
 #include "chain.h"
 #include "pool.h"
@@ -51,9 +53,12 @@ static int operation_end(struct rmap_reserve *reserve, int result)
 	return result;
 }
 
-/* Counts ------------------------------------------------------------------------------------------------------------ */
+/* Counts ------------------------------------------------------------------------------------ */
 
-/* One mapping of a kind in count layout, and the field it is counted in; zeroes for no mapping. Limits are full fields (G10). */
+/*
+ * One mapping of a kind in count layout, and the field it is counted in; zeroes for no mapping. Limits are full fields
+ * (G10).
+ */
 struct unit {
 	uint64_t one;
 	uint64_t field;
@@ -69,32 +74,35 @@ static inline struct unit unit_of(enum rmap_kind kind)
 	return kind == RMAP_CHAINED ? CHAINED_UNIT : kind == RMAP_LINEAR ? LINEAR_UNIT : LOCKED_UNIT;
 }
 
-/* What the change from @old to @new counts means to the embedder (G5). */
-static inline int events(uint64_t old, uint64_t new)
+/* What the change from @old to @after counts means to the embedder (G5). */
+static inline int events(uint64_t old, uint64_t after)
 {
 	uint64_t all = LOCKED_UNIT.field | LINEAR_UNIT.field | CHAINED_UNIT.field;
 	uint64_t locked = LOCKED_UNIT.field;
 	int event = 0;
 
-	if (!(old & all) != !(new & all))
+	if (!(old & all) != !(after & all))
 		event |= (old & all) ? RMAP_LAST : RMAP_FIRST;
-	if (!(old & locked) != !(new & locked))
+	if (!(old & locked) != !(after & locked))
 		event |= (old & locked) ? RMAP_LAST_LOCK : RMAP_FIRST_LOCK;
 	return event;
 }
 
 /* One of @minus becomes one of @plus. 0, -ENOENT or -EOVERFLOW. */
-static inline int change_counts(uint64_t old, struct unit minus, struct unit plus, uint64_t *new)
+static inline int change_counts(uint64_t old, struct unit minus, struct unit plus, uint64_t *after)
 {
 	if (minus.one && !(old & minus.field))
 		return -ENOENT;
 	if (plus.one && (old & plus.field) == plus.field && minus.one != plus.one)
 		return -EOVERFLOW;
-	*new = old - minus.one + plus.one;
+	*after = old - minus.one + plus.one;
 	return 0;
 }
 
-/* What change_meta() and the word's compare-and-swaps answer besides events and errors: the word has moved on, look again. */
+/*
+ * What change_meta() and the word's compare-and-swaps answer besides events and errors: the word has moved on, look
+ * again.
+ */
 #define AGAIN (-EAGAIN)
 
 /* The same on a block's meta, freezing it if no chained mapping is left; *left is the new meta. AGAIN: it is frozen. */
@@ -102,44 +110,46 @@ static inline int change_meta(struct rmap_reserve *reserve, struct block *block,
 			      uint64_t *left)
 {
 	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
-	uint64_t new;
+	uint64_t after;
 	int error;
 
 	for (;;) {
 		if (meta & COUNT_FROZEN)
 			return AGAIN;
-		error = change_counts(meta, minus, plus, &new);
+		error = change_counts(meta, minus, plus, &after);
 		if (error)
 			return error;
-		if (!(new & CHAINED_UNIT.field))
-			new |= COUNT_FROZEN;
+		if (!(after & CHAINED_UNIT.field))
+			after |= COUNT_FROZEN;
 		INJECT();
-		if (cas_acqrel(&block->meta, &meta, new)) { /* R2: pairs with A2. Linearizes the count. */
-			*left = new;
-			return events(meta, new);
+		if (cas_acqrel(&block->meta, &meta, after)) { /* R2: pairs with A2. Linearizes the count. */
+			*left = after;
+			return events(meta, after);
 		}
 		reserve_count(reserve, STAT_RETRIES, 1);
 	}
 }
 
-/* The word ---------------------------------------------------------------------------------------------------------- */
+/* The word ---------------------------------------------------------------------------------- */
 
-static bool swing(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t new)
+static bool swing(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t after)
 {
 	INJECT();
-	if (cas_acqrel(&page->word, &old, new)) /* R2: pairs with A1. Linearizes the operation. */
+	if (cas_acqrel(&page->word, &old, after)) /* R2: pairs with A1. Linearizes the operation. */
 		return true;
 	reserve_count(reserve, STAT_RETRIES, 1);
 	return false;
 }
 
 /*
- * Chains cost their own cache line and two compare-and-swaps; a word that is enough costs one. So that the latter is not
- * burdened with the registers of the former, what works on chains is kept out of line.
+ * Chains cost their own cache line and two compare-and-swaps; a word that is enough costs one. So that the latter is
+ * not burdened with the registers of the former, what works on chains is kept out of line.
  */
 #define OUT_OF_LINE __attribute__((noinline))
 
-/* Swings the word from a chain whose meta is frozen to the counts it ended with, and retires the chain if it was first. */
+/*
+ * Swings the word from a chain whose meta is frozen to the counts it ended with, and retires the chain if it was first.
+ */
 OUT_OF_LINE static void help_collapse(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word)
 {
 	struct block *block = slot_pointer(word);
@@ -156,8 +166,8 @@ OUT_OF_LINE static void help_collapse(struct rmap_reserve *reserve, struct rmap_
 /*
  * Replaces the word @old by a chain that counts @meta and holds @first and, if not EMPTY, @second. 0, AGAIN or -ENOMEM.
  */
-OUT_OF_LINE static int promote(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t meta, uint64_t first,
-		   uint64_t second)
+OUT_OF_LINE static int promote(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t meta,
+			       uint64_t first, uint64_t second)
 {
 	struct block *block = rmap_pool_take_block(reserve);
 
@@ -202,13 +212,13 @@ static uint64_t direct_minus_one(const struct rmap *map, uint64_t word)
 	return (word & map->key_low) ? word - SLOT_ONE : 0;
 }
 
-/* Counted only: add, remove, and change between linear and locked ------------------------------------------------------ */
+/* Counted only: add, remove, and change between linear and locked --------------------------- */
 
 /* change_counted() for a word that is a direct element or a chain. AGAIN: it is that no longer. */
 OUT_OF_LINE static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word,
 					     struct unit minus, struct unit plus)
 {
-	uint64_t new;
+	uint64_t after;
 	int result;
 
 	if (slot_kind(word) == SLOT_ENTRY) {
@@ -217,26 +227,27 @@ OUT_OF_LINE static int change_counted_beside(struct rmap_reserve *reserve, struc
 		result = promote(reserve, page, word, direct_counts(reserve->map, word) + plus.one, word, SLOT_EMPTY);
 		return result ? result : events(COUNT_CHAINED_ONE, COUNT_CHAINED_ONE + plus.one);
 	}
-	result = change_meta(reserve, slot_pointer(word), minus, plus, &new);
+	result = change_meta(reserve, slot_pointer(word), minus, plus, &after);
 	if (result == AGAIN)
 		help_collapse(reserve, page, word);
 	return result;
 }
 
 /* One of @minus becomes one of @plus, neither chained. */
-static inline int change_counted(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus, struct unit plus)
+static inline int change_counted(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus,
+				 struct unit plus)
 {
 	for (;;) {
 		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
-		uint64_t new;
+		uint64_t after;
 		int result;
 
 		if (slot_kind(word) == SLOT_EMPTY) {
-			result = change_counts(word, minus, plus, &new);
+			result = change_counts(word, minus, plus, &after);
 			if (result)
 				return result;
-			if (swing(reserve, page, word, new))
-				return events(word, new);
+			if (swing(reserve, page, word, after))
+				return events(word, after);
 		} else {
 			result = change_counted_beside(reserve, page, word, minus, plus);
 			if (result != AGAIN)
@@ -260,7 +271,7 @@ static inline bool remove_alone(struct rmap_page *page, uint64_t entry)
 	return word == entry && cas_acqrel(&page->word, &word, 0); /* R2: pairs with A1. */
 }
 
-/* Chained: add and remove -------------------------------------------------------------------------------------------- */
+/* Chained: add and remove ------------------------------------------------------------------- */
 
 static int chain_one_direct(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t entry)
 {
@@ -274,19 +285,20 @@ static int chain_one_direct(struct rmap_reserve *reserve, struct rmap_page *page
 static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, struct unit minus,
 			     uint64_t entry)
 {
-	uint64_t new;
-	int result = change_counts(word, minus, CHAINED_UNIT, &new);
+	uint64_t after;
+	int result = change_counts(word, minus, CHAINED_UNIT, &after);
 
 	if (result)
 		return result;
-	if (new == COUNT_CHAINED_ONE)
+	if (after == COUNT_CHAINED_ONE)
 		result = swing(reserve, page, word, entry) ? 0 : AGAIN;
 	else
-		result = promote(reserve, page, word, new, entry, SLOT_EMPTY);
-	return result ? result : events(word, new);
+		result = promote(reserve, page, word, after, entry, SLOT_EMPTY);
+	return result ? result : events(word, after);
 }
 
-OUT_OF_LINE static int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus, uint64_t entry)
+OUT_OF_LINE static int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus,
+				      uint64_t entry)
 {
 	uint64_t left;
 	int result;
@@ -329,7 +341,8 @@ static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struc
 }
 
 /* Takes @key out of the chain that @word names, slot first. */
-OUT_OF_LINE static int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key)
+OUT_OF_LINE static int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word,
+					  uint64_t key)
 {
 	struct block *block = slot_pointer(word);
 	uint64_t left = 0;
@@ -357,7 +370,7 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 
 	for (;;) {
 		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
-		uint64_t new;
+		uint64_t after;
 		int result;
 
 		switch (slot_kind(word)) {
@@ -366,9 +379,9 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 		case SLOT_ENTRY:
 			if (slot_key(word, map->key_low) != key)
 				return -ENOENT;
-			new = direct_minus_one(map, word);
-			if (swing(reserve, page, word, new))
-				return new ? 0 : RMAP_LAST;
+			after = direct_minus_one(map, word);
+			if (swing(reserve, page, word, after))
+				return after ? 0 : RMAP_LAST;
 			break;
 		default:
 			result = unchain_from_chain(reserve, page, word, key);
@@ -378,9 +391,11 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 	}
 }
 
-/* Chained: move ------------------------------------------------------------------------------------------------------ */
+/* Chained: move ----------------------------------------------------------------------------- */
 
-/* A walk that overlaps this bump goes over the page again. After the new place can be found, before the old one cannot. */
+/*
+ * A walk that overlaps this bump goes over the page again. After the new place can be found, before the old one cannot.
+ */
 static void note_move(struct rmap *map, const struct rmap_page *page)
 {
 	INJECT();
@@ -388,7 +403,10 @@ static void note_move(struct rmap *map, const struct rmap_page *page)
 	INJECT();
 }
 
-/* A chained mapping of @key becomes one that is counted only. Counts first: an overflow is refused before anything changes. */
+/*
+ * A chained mapping of @key becomes one that is counted only. Counts first: an overflow is refused before anything
+ * changes.
+ */
 static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
 			   struct unit plus)
 {
@@ -415,7 +433,7 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 
 	for (;;) {
 		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
-		uint64_t new;
+		uint64_t after;
 		int result;
 
 		switch (slot_kind(word)) {
@@ -424,12 +442,13 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 		case SLOT_ENTRY:
 			if (slot_key(word, map->key_low) != key)
 				return -ENOENT;
-			new = direct_minus_one(map, word);
+			after = direct_minus_one(map, word);
 			note_move(map, page);
-			if (!new)
+			if (!after)
 				result = swing(reserve, page, word, plus.one) ? 0 : AGAIN;
 			else
-				result = promote(reserve, page, word, direct_counts(map, new) + plus.one, new, SLOT_EMPTY);
+				result = promote(reserve, page, word, direct_counts(map, after) + plus.one, after,
+						 SLOT_EMPTY);
 			if (result == 0)
 				result = events(COUNT_CHAINED_ONE, plus.one);
 			break;
@@ -441,8 +460,11 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 	}
 }
 
-/* Both elements chained, in the chain @word names: the new one is covered by the old one's count until that is taken. */
-static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key, uint64_t entry)
+/*
+ * Both elements chained, in the chain @word names: the new one is covered by the old one's count until that is taken.
+ */
+static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
+			 uint64_t entry)
 {
 	struct block *block = slot_pointer(word);
 	uint64_t low = reserve->map->key_low;
@@ -499,7 +521,7 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 	}
 }
 
-/* The public operations ---------------------------------------------------------------------------------------------- */
+/* The public operations --------------------------------------------------------------------- */
 
 int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
@@ -533,7 +555,8 @@ int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struc
 	return operation_end(reserve, result);
 }
 
-int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from, struct rmap_mapping to)
+int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from,
+		   struct rmap_mapping to)
 {
 	const struct rmap *map = reserve->map;
 	int result;
@@ -599,8 +622,8 @@ static inline size_t batch(page_operation operation, struct rmap_reserve *reserv
 	return n;
 }
 
-size_t rmap_page_add_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages, const struct rmap_mapping *mappings,
-			   int *events_out, size_t n, int *error)
+size_t rmap_page_add_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages,
+			   const struct rmap_mapping *mappings, int *events_out, size_t n, int *error)
 {
 	return batch(rmap_page_add, reserve, pages, mappings, events_out, n, error);
 }
@@ -611,7 +634,7 @@ size_t rmap_page_remove_batch(struct rmap_reserve *reserve, struct rmap_page *co
 	return batch(rmap_page_remove, reserve, pages, mappings, events_out, n, error);
 }
 
-/* Looking ------------------------------------------------------------------------------------------------------------ */
+/* Looking ----------------------------------------------------------------------------------- */
 
 /* All counts of one moment, in count layout; wait-free. */
 static uint64_t read_counts(const struct rmap *map, const struct rmap_page *page)

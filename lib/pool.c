@@ -2,8 +2,9 @@
 /*
  * pool.c - slabs, depots, reserves, and retired memory on its way through RCU
  *
- * Sizes come in classes: first blocks, and the classes of segments (slot.h). What is smaller than a slab is carved out of
- * slabs and comes back to the depot of its class; larger segments are asked of the tier and given back to it one by one.
+ * Sizes come in classes: first blocks, and the classes of segments (slot.h). What is smaller than a slab is carved out
+ * of slabs and comes back to the depot of its class; larger segments are asked of the tier and given back to it one by
+ * one.
  *
  * A magazine is a stack of blocks of one class, linked through their first words:
  *
@@ -11,13 +12,14 @@
  *               '---------- a magazine ----------------------------'
  *
  * The depot is a Treiber stack without tags. Its pop reads the second magazine out of the first and then swings the
- * head, which is wrong if the first one was popped and pushed again in between. That cannot be: pops run inside read-side
- * sections, and a block enters a depot only fresh from a slab, for the first time, or out of work deferred by a grace
- * period that began after it was taken. Even blocks that a reserve never used go back that way.
+ * head, which is wrong if the first one was popped and pushed again in between. That cannot be: pops run inside
+ * read-side sections, and a block enters a depot only fresh from a slab, for the first time, or out of work deferred by
+ * a grace period that began after it was taken. Even blocks that a reserve never used go back that way.
  *
  * Retired memory is linked through the payload of a SEALED slot that readers skip: slot 0 of a first block, slot 1 of a
- * segment (slot 0 there is the closing word, which late helpers may still count up). So retiring needs no memory; a batch
- * needs one line for its record, which the reserve keeps in hand or finds in the depot; until it has one, the list grows.
+ * segment (slot 0 there is the closing word, which late helpers may still count up). So retiring needs no memory; a
+ * batch needs one line for its record, which the reserve keeps in hand or finds in the depot; until it has one, the
+ * list grows.
  *
  *      label  orders                                                   breaks without it
  *      R1     a magazine's links before its push                       the popper walks garbage
@@ -87,7 +89,7 @@ static bool class_is_large(const struct rmap *map, unsigned class)
 	return class_bytes(class) > (map->tier.granule - LINE_BYTES) / 2;
 }
 
-/* The tier ---------------------------------------------------------------------------------------------------------- */
+/* The tier ---------------------------------------------------------------------------------- */
 
 static void *tier_take(struct rmap *map, size_t bytes, size_t align)
 {
@@ -104,7 +106,7 @@ static void tier_give(struct rmap *map, void *memory, size_t bytes)
 	map->tier.free(map->tier.arg, memory, bytes);
 }
 
-/* The depot --------------------------------------------------------------------------------------------------------- */
+/* The depot --------------------------------------------------------------------------------- */
 
 /* @magazine is linked through its blocks; PRIV until R1. */
 static void depot_push(struct rmap *map, unsigned class, uint64_t *magazine, unsigned count)
@@ -139,7 +141,7 @@ static uint64_t *depot_pop(struct rmap *map, unsigned class, unsigned *count)
 	return NULL;
 }
 
-/* Carving ----------------------------------------------------------------------------------------------------------- */
+/* Carving ----------------------------------------------------------------------------------- */
 
 /* What is left of a slab becomes lines. Called with the pool's lock held. */
 static void carve_rest(struct rmap *map)
@@ -200,7 +202,7 @@ static uint64_t *carve_magazine(struct rmap *map, unsigned class, unsigned want,
 	return magazine;
 }
 
-/* Stocks ------------------------------------------------------------------------------------------------------------ */
+/* Stocks ------------------------------------------------------------------------------------ */
 
 static void stock_push(struct rmap_reserve *reserve, struct stock *stock, uint64_t *block, size_t bytes)
 {
@@ -292,7 +294,7 @@ void rmap_pool_put_segment(struct rmap_reserve *reserve, struct segment *segment
 	count_private(&reserve->held, segment_bytes(class));
 }
 
-/* Large segments ---------------------------------------------------------------------------------------------------- */
+/* Large segments ---------------------------------------------------------------------------- */
 
 static struct segment *large_take(struct rmap_reserve *reserve, unsigned class)
 {
@@ -343,7 +345,7 @@ static void large_refill(struct rmap_reserve *reserve)
 	count_private(&reserve->held, segment_bytes(reserve->large_class));
 }
 
-/* Retiring ---------------------------------------------------------------------------------------------------------- */
+/* Retiring ---------------------------------------------------------------------------------- */
 
 /* Gives a list of freed first blocks to the depot, a magazine at a time. */
 static void free_blocks(struct rmap *map, struct block *list)
@@ -491,7 +493,7 @@ static void flush(struct rmap_reserve *reserve)
 	forget_retired(reserve);
 }
 
-/* Reserves ---------------------------------------------------------------------------------------------------------- */
+/* Reserves ---------------------------------------------------------------------------------- */
 
 int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out)
 {
@@ -615,7 +617,7 @@ struct rmap *rmap_reserve_map(const struct rmap_reserve *reserve)
 	return reserve->map;
 }
 
-/* The pool ---------------------------------------------------------------------------------------------------------- */
+/* The pool ---------------------------------------------------------------------------------- */
 
 int rmap_pool_init(struct rmap *map)
 {

@@ -28,9 +28,9 @@ static void nothing(struct rcu_head *head)
 }
 
 /*
- * Runs in a thread of its own, so that the caller of rmap_create() need not be registered. The first call_rcu of a flavor
- * starts its helper thread and allocates; having done that here, no later one does. The head is static because the barrier
- * is the flavor's, not ours; the mutex keeps two creations from queueing it twice.
+ * Runs in a thread of its own, so that the caller of rmap_create() need not be registered. The first call_rcu of a
+ * flavor starts its helper thread and allocates; having done that here, no later one does. The head is static because
+ * the barrier is the flavor's, not ours; the mutex keeps two creations from queueing it twice.
  */
 static void *start_helper(void *arg)
 {

@@ -2,9 +2,9 @@
 /*
  * rcu.h - read-side sections and grace periods; the one file that includes liburcu
  *
- * liburcu gives sections, grace periods and call_rcu through the flavor that the options name, and nothing else: publication
- * is done with the orders of atomic.h. Its shared object is not instrumented, so this file also tells ThreadSanitizer what a grace
- * period orders, on one sync variable a map:
+ * liburcu gives sections, grace periods and call_rcu through the flavor that the options name, and nothing else:
+ * publication is done with the orders of atomic.h. Its shared object is not instrumented, so this file also tells
+ * ThreadSanitizer what a grace period orders, on one sync variable a map:
  *
  *      read_unlock            release(gp) before the call
  *      synchronize_rcu        acquire(gp) after it
@@ -12,9 +12,10 @@
  *      callback               acquire(deferred), acquire(gp) first; release(done) last
  *      rcu_barrier            acquire(done) after it
  *
- * Two ways to wait, behind one seam (enum rmap_reclaim): CALLBACK hands each batch to call_rcu. BLOCKING keeps batches in a list
- * that rmap_rcu_wait() takes whole before one synchronize_rcu: no helper thread; and since one grace period begins after all
- * unlinking of what it frees, ThreadSanitizer sees readers that leave and re-enter a section in mid-operation.
+ * Two ways to wait, behind one seam (enum rmap_reclaim): CALLBACK hands each batch to call_rcu. BLOCKING keeps batches
+ * in a list that rmap_rcu_wait() takes whole before one synchronize_rcu: no helper thread; and since one grace period
+ * begins after all unlinking of what it frees, ThreadSanitizer sees readers that leave and re-enter a section in
+ * mid-operation.
  */
 #ifndef RMAP_LIB_RCU_H
 #define RMAP_LIB_RCU_H
@@ -77,7 +78,9 @@ int rmap_rcu_init(struct rmap_rcu *rcu, const struct rmap_options *options);
 
 void rmap_rcu_fini(struct rmap_rcu *rcu);
 
-/* Runs @work(@deferred) after a grace period. Wait-free apart from the push's retries. Registered reader, any context. */
+/*
+ * Runs @work(@deferred) after a grace period. Wait-free apart from the push's retries. Registered reader, any context.
+ */
 void rmap_rcu_defer(struct rmap_rcu *rcu, struct rmap_deferred *deferred, void (*work)(struct rmap_deferred *));
 
 /* Returns when all work deferred before the call has been done. Outside any read-side section; sleeps. */

@@ -2,13 +2,13 @@
 /*
  * scan.c - visiting all elements of a chain, and verifying a quiescent one
  *
- * A scan reads in the order of chain.c, against which no element moves, so it meets every element that is there from its beginning
- * to its end; if it met a MOVING original it need not visit the copy, but may.
+ * A scan reads in the order of chain.c, against which no element moves, so it meets every element that is there from
+ * its beginning to its end; if it met a MOVING original it need not visit the copy, but may.
  *
- * A scan can stop and resume in another read-side section. Segments are a stack, so their depth from the oldest names a place
- * that stays: if the segment at that depth was popped, its elements went to smaller depths, which are still ahead; if
- * another was pushed at that depth since, all its elements are newer than the scan. Whether the whole chain was replaced does not matter
- * either: then no mapping was there all the time.
+ * A scan can stop and resume in another read-side section. Segments are a stack, so their depth from the oldest names a
+ * place that stays: if the segment at that depth was popped, its elements went to smaller depths, which are still
+ * ahead; if another was pushed at that depth since, all its elements are newer than the scan. Whether the whole chain
+ * was replaced does not matter either: then no mapping was there all the time.
  *
  *      label  orders                                  breaks without it
  *      A1     pairs with R1 (chain.c)                 the scan follows garbage
@@ -111,7 +111,7 @@ int rmap_chain_scan(struct block *block, struct chain_position *position, chain_
 	return 0;
 }
 
-/* Verifying --------------------------------------------------------------------------------------------------------- */
+/* Verifying --------------------------------------------------------------------------------- */
 
 #define HOLDS(equation)                                                                                                \
 	do {                                                                                                           \

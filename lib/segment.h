@@ -8,8 +8,8 @@
 #include "map.h"
 
 /*
- * The closing word: slot 0 of a segment, as soon as it is SEALED. The segment is closing: adders leave it alone, and removers of
- * the page empty it. It counts, and when all slots are sealed the segment can be popped.
+ * The closing word: slot 0 of a segment, as soon as it is SEALED. The segment is closing: adders leave it alone, and
+ * removers of the page empty it. It counts, and when all slots are sealed the segment can be popped.
  *
  *      63            33 32           3 2      0
  *      [ lines claimed | slots sealed | SEALED ]
@@ -46,8 +46,8 @@ static inline bool rmap_segment_is_sealed(const struct segment *segment)
 }
 
 /*
- * The slot in which the element that @slot stands for can be adjusted: @slot itself, or the original of a copy. A copy whose original has
- * committed is finished on the way. NULL: @slot stands for nothing now.
+ * The slot in which the element that @slot stands for can be adjusted: @slot itself, or the original of a copy. A copy
+ * whose original has committed is finished on the way. NULL: @slot stands for nothing now.
  */
 uint64_t *rmap_slot_truth(uint64_t *slot);
 

@@ -2,10 +2,10 @@
 /*
  * shrink.c - emptying and popping segments that a chain no longer needs
  *
- * When a remover finds that the elements would fit well below the newest segment, it *closes* that segment: it seals slot 0, which
- * becomes the closing word (segment.h). From then on each remover, and each adder that meets it, empties two lines of it, until all slots are
- * sealed and the segment is popped. An entry moves to an older segment or to slot 0 or 1 of the first block, that is, further on in the order
- * in which everyone searches:
+ * When a remover finds that the elements would fit well below the newest segment, it *closes* that segment: it seals
+ * slot 0, which becomes the closing word (segment.h). From then on each remover, and each adder that meets it, empties
+ * two lines of it, until all slots are sealed and the segment is popped. An entry moves to an older segment or to slot
+ * 0 or 1 of the first block, that is, further on in the order in which everyone searches:
  *
  *      step                                original, in the closing segment     copy, further on
  *      1  mark                             ENTRY(v)   -> MOVING(v)              EMPTY
@@ -17,32 +17,33 @@
  *      no room at 2:                       MOVING(v)  -> ENTRY(v)
  *      taken between 1 and 3:              MOVING(v)  -> DEAD                   then REF -> EMPTY, and DEAD -> SEALED
  *
- * DEAD and SEALED are two kinds only so that a reader of REF can tell "this stands for nothing" from "look again": were both one,
- * it would wait for a stopped mover to clear the REF.
+ * DEAD and SEALED are two kinds only so that a reader of REF can tell "this stands for nothing" from "look again": were
+ * both one, it would wait for a stopped mover to clear the REF.
  *
- * At every moment exactly one word is the mapping's truth: the original until it commits, the copy from then on. Removers and adders
- * of a unit adjust the truth, so no mapping is taken twice and none is lost; a copy whose original is dead stands for
- * nothing, so it can be no ghost. The original is a fit descriptor of the move because it is used once: a slot of a closing segment
- * never receives an entry again after it was sealed, and its memory outlives every section that can hold a REF to it.
+ * At every moment exactly one word is the mapping's truth: the original until it commits, the copy from then on.
+ * Removers and adders of a unit adjust the truth, so no mapping is taken twice and none is lost; a copy whose original
+ * is dead stands for nothing, so it can be no ghost. The original is a fit descriptor of the move because it is used
+ * once: a slot of a closing segment never receives an entry again after it was sealed, and its memory outlives every
+ * section that can hold a REF to it.
  *
- * Why no search misses the entry. A search reads the original before the copy. It acts on ENTRY and MOVING. If it
- * reads COMMITTED or SEALED, step 2 is behind it (A5) and the copy is there to be found. If it comes to the copy and the original
- * is still MOVING, it has seen the original as ENTRY or MOVING before, and acted.
+ * Why no search misses the entry. A search reads the original before the copy. It acts on ENTRY and MOVING. If it reads
+ * COMMITTED or SEALED, step 2 is behind it (A5) and the copy is there to be found. If it comes to the copy and the
+ * original is still MOVING, it has seen the original as ENTRY or MOVING before, and acted.
  *
- * Who may race. Movers of one slot: the compare-and-swap of step 1 picks one; the others leave the slot alone. Only that mover
- * does steps 2, 3 and 5. If it stops for ever the segment stays linked; nobody waits for it, and memory
- * could not be freed in any case while it is in its section. Retirement of the whole chain: each step is a compare-and-swap that fails
- * on a retired slot, or lands in memory that nobody will look at.
+ * Who may race. Movers of one slot: the compare-and-swap of step 1 picks one; the others leave the slot alone. Only
+ * that mover does steps 2, 3 and 5. If it stops for ever the segment stays linked; nobody waits for it, and memory
+ * could not be freed in any case while it is in its section. Retirement of the whole chain: each step is a
+ * compare-and-swap that fails on a retired slot, or lands in memory that nobody will look at.
  *
  *      label  orders                                                   breaks without it
- *      R4     sealed slots (moves finished) before the closing word    a pop unlinks entries whose copies are not visible
+ *      R4     sealed slots (moves finished) before the closing word    a pop unlinks entries without visible copies
  *      A4     pairs with R4: the popper saw all of them
  *      R5     a copy before the original's commit                      a search passes COMMITTED and finds no copy
  *      A5     pairs with R5 and R6: a search that skips the original finds the copy
- *      R6     a finished copy before the original's seal               a copy's reader finds the original SEALED and the copy unfinished
- *      R7     the mark before the copy's REF                           a reader of REF sees the original as a plain entry
+ *      R6     a finished copy before the original's seal               SEALED original, copy seems unfinished
+ *      R7     the mark before the copy's REF                           a reader of REF sees a plain entry
  *      A7     pairs with R7: the original is MOVING or later
- *      R9     what the entry's adder did, handed on to the copy        who finds the copy acts on a pte that it cannot see yet
+ *      R9     what the entry's adder did, handed on to the copy        as R2 of chain.c, for the copy
  *      A9     pairs with R2 (chain.c): the mover saw what it hands on
  *      R8     all moves of a segment before it is unlinked             a search that starts below misses entries
  *      A8     pairs with R8: slot 2 without the segment comes with the copies
@@ -55,13 +56,16 @@
 #define SHRINK_LOAD 6u
 
 /*
- * Lines that one remover empties. If the chain holds less than half of that load, a mover was preempted with an entry in its
- * hands while others removed, and there may be no more removers to come: then as many as the whole chain has, which
- * is work that those removes have left undone.
+ * Lines that one remover empties. If the chain holds less than half of that load, a mover was preempted with an entry
+ * in its hands while others removed, and there may be no more removers to come: then as many as the whole chain has,
+ * which is work that those removes have left undone.
  */
 #define SHRINK_LINES 2u
 
-/* In chains of more elements than SHRINK_SHORT, one in so many removes of a thread looks whether to close the newest segment. */
+/*
+ * In chains of more elements than SHRINK_SHORT, one in so many removes of a thread looks whether to close the newest
+ * segment.
+ */
 #define SHRINK_SHORT 16u
 #define SHRINK_EVERY 8u
 
@@ -168,7 +172,10 @@ static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct
 	return cas_acqrel(slot, &word, seal); /* R6: pairs with A5. */
 }
 
-/* Empties and seals one slot. True: this call sealed it. False: it is sealed, in another mover's hands, or finds no room. */
+/*
+ * Empties and seals one slot. True: this call sealed it. False: it is sealed, in another mover's hands, or finds no
+ * room.
+ */
 static bool evacuate_slot(struct rmap_reserve *reserve, struct block *block, struct segment *segment, uint64_t *slot,
 			  uint64_t seal)
 {
@@ -194,13 +201,15 @@ static void pop_sealed(struct rmap_reserve *reserve, struct block *block)
 		uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1 of chain.c. */
 		struct segment *segment = slot_pointer(link);
 		struct segment *below;
+		uint64_t next;
 
 		if (slot_kind(link) != SLOT_LINK || !rmap_segment_is_sealed(segment))
 			return;
 		below = segment_next(load_rlx(&segment->header)); /* RLX: ordered by A1. */
+		next = below ? slot_from_pointer(below, SLOT_LINK) : SLOT_EMPTY;
 		INJECT();
 		/* R8: pairs with A8. */
-		if (cas_acqrel(&block->slots[BLOCK_LINK], &link, below ? slot_from_pointer(below, SLOT_LINK) : SLOT_EMPTY)) {
+		if (cas_acqrel(&block->slots[BLOCK_LINK], &link, next)) {
 			reserve_count(reserve, STAT_POPS, 1);
 			rmap_segment_retire(reserve, segment);
 		}
@@ -216,8 +225,7 @@ static uint64_t claim_line(struct segment *segment, uint64_t lines)
 	do {
 		line = closing_claimed(word) < lines ? closing_claimed(word) : 0;
 		/* R4: keeps the count's releases in one sequence; the claim itself orders nothing. */
-	} while (!cas_acqrel(&segment->slots[0], &word,
-			     word % CLOSING_CLAIMED_ONE + (line + 1) * CLOSING_CLAIMED_ONE));
+	} while (!cas_acqrel(&segment->slots[0], &word, word % CLOSING_CLAIMED_ONE + (line + 1) * CLOSING_CLAIMED_ONE));
 	return line;
 }
 
@@ -282,8 +290,8 @@ static struct survey survey_segments(struct segment *newest)
 }
 
 /*
- * At most one segment is being emptied at a time: a closing one that a push has covered is finished first. It is popped after
- * what covers it; until then the lines it has are no longer counted as room.
+ * At most one segment is being emptied at a time: a closing one that a push has covered is finished first. It is popped
+ * after what covers it; until then the lines it has are no longer counted as room.
  */
 void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block)
 {

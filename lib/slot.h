@@ -144,8 +144,8 @@ struct segment {
 _Static_assert(sizeof(struct block) == 32, "a first block is half a cache line");
 
 /*
- * Classes of segments: 1, 2, 4, 6 lines, then four sizes to a doubling: 8, 10, 12, 14, 16, 20, ... All but the first are even, so
- * that lines pair up.
+ * Classes of segments: 1, 2, 4, 6 lines, then four sizes to a doubling: 8, 10, 12, 14, 16, 20, ... All but the first
+ * are even, so that lines pair up.
  */
 #define SEGMENT_CLASSES 64u
 

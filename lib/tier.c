@@ -2,8 +2,9 @@
 /*
  * tier.c - the tiers that come with the library: the heap, huge pages, a NUMA node, a file
  *
- * All but the heap are mmap with something said about the mapping. A mapping is as long as what was asked for, rounded up to the
- * tier's page size, and is unmapped when it is given back; the pool asks for granules and for large segments only.
+ * All but the heap are mmap with something said about the mapping. A mapping is as long as what was asked for, rounded
+ * up to the tier's page size, and is unmapped when it is given back; the pool asks for granules and for large segments
+ * only.
  */
 #include "map.h"
 

@@ -2,18 +2,20 @@
 /*
  * walk.c - ranges, then the chain, then: did a mapping move meanwhile?
  *
- * A mapping that stays where it is cannot be missed: ranges are read in one version, and scan.c argues the chain. One that moves from
- * one handle to another may appear behind the scan and disappear ahead of it; and one that becomes linear may appear in a range
- * behind and disappear from the chain ahead. rmap_page_move() bumps a counter of the map between the two, so:
+ * A mapping that stays where it is cannot be missed: ranges are read in one version, and scan.c argues the chain. One
+ * that moves from one handle to another may appear behind the scan and disappear ahead of it; and one that becomes
+ * linear may appear in a range behind and disappear from the chain ahead. rmap_page_move() bumps a counter of the map
+ * between the two, so:
  *
  *      bump before the walk's first read of the counter   the new place was there before the walk began
  *      bump after its last read                           the old place was still there when the walk ended
  *      in between                                         the two reads differ, and the walk goes over the page again
  *
- * The other direction, linear to chained, needs no bump: the range is there until the move has returned, and ranges are read first.
+ * The other direction, linear to chained, needs no bump: the range is there until the move has returned, and ranges are
+ * read first.
  *
- * A cursor reads ranges in several versions if they fill several batches. It goes on after the last one in key order, and
- * starts the ranges over if a split, a move or a resize has changed keys since (object.h).
+ * A cursor reads ranges in several versions if they fill several batches. It goes on after the last one in key order,
+ * and starts the ranges over if a split, a move or a resize has changed keys since (object.h).
  *
  *      label  orders                                            breaks without it
  *      R4     (page.c, note_move) new place, bump, old place    a walk sees neither

@@ -2,16 +2,17 @@
 /**
  * object.h - what linear ranges belong to, and which of them cover a page index
  *
- * An object is a file's address space, or the anonymous memory of one fork family. A range is the linear part of a vma: it
- * maps the page indexes first .. last at address, address + 2^page_shift, ... The index answers a stab query, "which ranges
- * cover index i?", for readers that are never blocked. Ranges are values: the library keeps copies and hands out copies, so nothing
- * of the embedder's has to outlive a walk but what @owner names.
+ * An object is a file's address space, or the anonymous memory of one fork family. A range is the linear part of a vma:
+ * it maps the page indexes first .. last at address, address + 2^page_shift, ... The index answers a stab query, "which
+ * ranges cover index i?", for readers that are never blocked. Ranges are values: the library keeps copies and hands out
+ * copies, so nothing of the embedder's has to outlive a walk but what @owner names.
  *
- * The index is a balanced tree that is never changed in place: an update copies the path to what it changes and swings the
- * root. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which neither
- * the old range nor the new one is there.
+ * The index is a balanced tree that is never changed in place: an update copies the path to what it changes and swings
+ * the root. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which
+ * neither the old range nor the new one is there.
  *
- * Complexity: update O(log n); stab O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst.
+ * Complexity: update O(log n); stab O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at
+ * worst.
  * Memory: one node of at most 112 bytes a range.
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
@@ -82,16 +83,16 @@ RMAP_API int rmap_object_create(struct rmap *map, struct rmap_object **out);
 /**
  * rmap_object_destroy - end an object and its ranges
  * @object:  NULL is allowed and does nothing
- * Context:  registered reader, outside any read-side section. No walk over this object may begin any more and no update may
- *           run; readers that began before are waited for by RCU
+ * Context:  registered reader, outside any read-side section. No walk over this object may begin any more and no update
+ *           may run; readers that began before are waited for by RCU
  */
 RMAP_API void rmap_object_destroy(struct rmap_object *object);
 
 /**
  * The updates. Each is serialised with other updates of the object by a mutex and takes effect for readers in one step.
  * @range:   names a range that was attached: its first, last, address and owner are compared
- * Context:  registered reader, outside any read-side section; may sleep, and waits for a grace period while more than the
- *           options' waiting_max bytes wait for one
+ * Context:  registered reader, outside any read-side section; may sleep, and waits for a grace period while more than
+ *           the options' waiting_max bytes wait for one
  * Ordering: release: a reader that sees the update sees what its caller did before
  * Reclaim:  replaced nodes are freed after a grace period
  * Return:   0; -ENOENT (no such range); -EEXIST (an equal one is there); -EINVAL (last < first, an address that
@@ -101,14 +102,15 @@ RMAP_API void rmap_object_destroy(struct rmap_object *object);
  * rmap_object_detach  - a vma no longer does
  * rmap_object_split   - @range becomes first .. @index - 1 and @index .. last, at the addresses they have
  * rmap_object_move    - @range now lies at @address (mremap)
- * rmap_object_resize  - @range now covers @first .. @last: indexes that remain keep their addresses (grow and trim, both ends)
+ * rmap_object_resize  - @range now covers @first .. @last: indexes that remain keep their addresses (grow, trim)
  * rmap_object_tag     - @range gets exactly @tags
  */
 RMAP_API int rmap_object_attach(struct rmap_object *object, const struct rmap_range *range);
 RMAP_API int rmap_object_detach(struct rmap_object *object, const struct rmap_range *range);
 RMAP_API int rmap_object_split(struct rmap_object *object, const struct rmap_range *range, uint64_t index);
 RMAP_API int rmap_object_move(struct rmap_object *object, const struct rmap_range *range, uint64_t address);
-RMAP_API int rmap_object_resize(struct rmap_object *object, const struct rmap_range *range, uint64_t first, uint64_t last);
+RMAP_API int rmap_object_resize(struct rmap_object *object, const struct rmap_range *range, uint64_t first,
+				uint64_t last);
 RMAP_API int rmap_object_tag(struct rmap_object *object, const struct rmap_range *range, uint32_t tags);
 
 /** A range visitor: 0 to go on, anything else ends the query and is returned. @range is valid during the call only. */
@@ -126,7 +128,7 @@ RMAP_API int rmap_object_stab(const struct rmap_object *object, uint64_t index, 
 RMAP_API int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
 				rmap_range_visit visit, void *arg);
 
-/** rmap_object_ranges - how many ranges are attached. Context: registered reader, inside a read-side section. Wait-free */
+/** rmap_object_ranges - how many ranges are attached. Context: as for a stab. Progress: wait-free */
 RMAP_API uint64_t rmap_object_ranges(const struct rmap_object *object);
 
 /**

@@ -14,7 +14,8 @@
  *                                  [ counts | e | e | link ] -> segments of hashed 64-byte lines
  *
  * Memory a page: 8 bytes; 40 with 2 or 3 elements; beyond that 11-12 bytes an element on average and at most 16 while a
- * chain grows, 8 / 16 / 40 for 1 / 1 + linear / 2. A chain that empties gives its memory back: see docs/design.md for the bound.
+ * chain grows, 8 / 16 / 40 for 1 / 1 + linear / 2. A chain that empties gives its memory back: see docs/design.md for
+ * the bound.
  * Complexity: O(1) expected for every operation but walks, whatever the number of mappings.
  *
  * Multiplicity. With options.multiplicity_bits = k an element is a key and a count of 1 .. 2^k; the key is the handle
@@ -24,8 +25,9 @@
  *                       that the low three bits are zero.
  *                           rmap_page_add(reserve, page, rmap_chained((uintptr_t)pte));
  *
- *   clusters (k = 4)    an element is a window of 16 neighbouring ptes ("blast radius") and how many of them map the page. The
- *                       handle is the pte's address; ptes are 8 bytes, so its low 7 bits are the place in the window.
+ *   clusters (k = 4)    an element is a window of 16 neighbouring ptes ("blast radius") and how many of them map the
+ *                       page. The handle is the pte's address; ptes are 8 bytes, so its low 7 bits are the place in
+ *                       the window.
  *                           rmap_page_add(reserve, page, rmap_chained((uintptr_t)pte));
  *                           // a walk hands out handle = the window's first pte, count = how many to look for in it
  *
@@ -36,11 +38,12 @@
  *
  * An element whose count is full gets a second one beside it; a walk then hands out both, and their counts add up.
  *
- * A page's memory must not become anything else but another page's, with a zero word, before a grace period has passed since the
- * last operation on it: a thread that was told nothing may still be about to help, by a compare-and-swap of the word that fails.
+ * A page's memory must not become anything else but another page's, with a zero word, before a grace period has passed
+ * since the last operation on it: a thread that was told nothing may still be about to help, by a compare-and-swap of
+ * the word that fails.
  *
- * All functions below: Context: registered reader of the map's flavor, inside a read-side section. They take a reserve of the
- * page's map that no other thread is using. Errors leave everything as it was.
+ * All functions below: Context: registered reader of the map's flavor, inside a read-side section. They take a reserve
+ * of the page's map that no other thread is using. Errors leave everything as it was.
  */
 #ifndef RMAP_PAGE_H
 #define RMAP_PAGE_H
@@ -121,14 +124,15 @@ RMAP_API int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page,
  * Ordering: acquire and release on success: what every earlier remover did before its remove is visible to the one that
  *           is told RMAP_LAST. Linearizes at the compare-and-swap of the counts
  * Reclaim:  nothing is owed; an emptied chain goes back by itself after a grace period
- * Return:   0, or RMAP_LAST and RMAP_LAST_LOCK as they apply; -ENOENT (no such mapping, G11); -EINVAL (bad handle or kind)
+ * Return:   0, or RMAP_LAST and RMAP_LAST_LOCK as they apply; -ENOENT (no such mapping, G11); -EINVAL (bad handle or
+ *           kind)
  */
 RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
 
 /**
  * rmap_page_move - a mapping of @page changes its address or its kind (mremap, mlock, munlock)
- * @from, @to: any kinds. A chained mapping that becomes linear must find its range attached already; a linear one that becomes
- *           chained keeps its range attached until this returns. Then no walk misses it (G3)
+ * @from, @to: any kinds. A chained mapping that becomes linear must find its range attached already; a linear one that
+ *             becomes chained keeps its range attached until this returns. Then no walk misses it (G3)
  * Progress: lock-free
  * Ordering: acquire and release. The mapcount is the same before, during and after
  * Return:   0, or RMAP_FIRST_LOCK or RMAP_LAST_LOCK; -ENOENT (no @from, G11); -ENOMEM (reserve not filled); -EOVERFLOW
@@ -138,9 +142,11 @@ RMAP_API int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page
 			    struct rmap_mapping to);
 
 /**
- * rmap_page_duplicate - fork: @child maps @page as well, beside a mapping of which the caller knows that it stays meanwhile
+ * rmap_page_duplicate - fork: @child maps @page as well, beside a mapping of which the caller knows that it stays
+ * meanwhile
  *
- * Where @child has the key of an element that is there already (multiplicity), its count goes up and nothing is allocated.
+ * Where @child has the key of an element that is there already (multiplicity), its count goes up and nothing is
+ * allocated.
  * Progress, Ordering: as rmap_page_add()
  * Return:   as rmap_page_add() without RMAP_FIRST; -ENOENT if @page has no mapping at all (G11)
  */
@@ -165,7 +171,7 @@ static inline int rmap_page_lock(struct rmap_reserve *reserve, struct rmap_page 
 	return rmap_page_move(reserve, page, from, rmap_locked());
 }
 
-/** rmap_page_unlock - munlock: a locked mapping becomes @to; a chained one needs a filled reserve. See rmap_page_move() */
+/** rmap_page_unlock - munlock: a locked mapping becomes @to (if chained, fill the reserve). See rmap_page_move() */
 static inline int rmap_page_unlock(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping to)
 {
 	return rmap_page_move(reserve, page, rmap_locked(), to);
@@ -198,10 +204,10 @@ RMAP_API uint32_t rmap_page_drop(struct rmap_reserve *reserve, struct rmap_page 
 
 /** struct rmap_shape - what a page's mappings take; for tests, tools and benchmarks */
 struct rmap_shape {
-	uint32_t elements;  /* stored elements, in the word or in slots */
+	uint32_t elements; /* stored elements, in the word or in slots */
 	uint32_t segments;
-	uint64_t slots;     /* that could hold an element */
-	uint64_t bytes;     /* of the word, the first block and the segments */
+	uint64_t slots; /* that could hold an element */
+	uint64_t bytes; /* of the word, the first block and the segments */
 };
 
 /**

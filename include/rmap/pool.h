@@ -3,8 +3,8 @@
  * pool.h - where chain memory comes from: tiers, and the reserve a thread carries
  *
  * A *reserve* is one thread's whole context: blocks in hand, retired blocks it has yet to hand over, its share of the
- * statistics. Page operations get it as their first argument and touch no other thread-local state. Fill it where sleeping and
- * failing are allowed; then operations inside read-side sections cannot fail for want of memory (G1).
+ * statistics. Page operations get it as their first argument and touch no other thread-local state. Fill it where
+ * sleeping and failing are allowed; then operations inside read-side sections cannot fail for want of memory (G1).
  *
  *      tier --(slabs, large segments)--> depot (lock-free, shared) --(magazines)--> reserve --> chains
  *                                           ^                                          |
@@ -26,11 +26,11 @@ extern "C" {
  * struct rmap_tier - a source of memory
  * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. May sleep. Called by create, fill and
  *           attach only
- * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy and RCU callbacks, so it
- *           must not wait for a grace period
+ * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy and RCU callbacks, so
+ *           it must not wait for a grace period
  * @arg:     handed to both
- * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Slabs stay
- *           until the map ends. Segments larger than about half of it are asked for, and given back, one by one
+ * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Slabs
+ *           stay until the map ends. Segments larger than about half of it are asked for, and given back, one by one
  *
  * Memory must lie below 2^56 and need not be zeroed.
  */
@@ -48,8 +48,8 @@ struct rmap_tier {
  * rmap_tier_file - memory that is a shared mapping of @fd, which grows; offsets are not reused
  * @tier:    set on success; to be ended by rmap_tier_fini()
  * Context:  any; may sleep
- * Return:   0; -ENOTSUP (the kernel offers no huge pages, or no memory policies); -EINVAL (no such node, or @fd cannot be mapped
- *           shared and writable); -ENOMEM
+ * Return:   0; -ENOTSUP (the kernel offers no huge pages, or no memory policies); -EINVAL (no such node, or @fd cannot
+ *           be mapped shared and writable); -ENOMEM
  */
 RMAP_API int rmap_tier_heap(struct rmap_tier *tier);
 RMAP_API int rmap_tier_huge(struct rmap_tier *tier);
@@ -79,8 +79,8 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
 /**
  * rmap_reserve_fill - make sure that the next @adds adds and moves cannot fail for want of memory
  * @adds:    up to 4096
- * Context:  registered reader, outside any read-side section. May sleep: it allocates, it hands retired blocks over to RCU,
- *           and it waits for a grace period while more than the options' waiting_max bytes wait for one
+ * Context:  registered reader, outside any read-side section. May sleep: it allocates, it hands retired blocks over to
+ *           RCU, and it waits for a grace period while more than the options' waiting_max bytes wait for one
  * Return:   0; -ENOMEM (G9): what was in hand before still is; -EINVAL (@adds too large)
  *
  * Calling it with a small @adds before each operation is cheap and best: long chains then also find the large
@@ -89,7 +89,8 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
 RMAP_API int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds);
 
 /**
- * rmap_reserve_drain - hand over to RCU all that the reserve has retired, and wait until all that the map retired is free
+ * rmap_reserve_drain - hand over to RCU all that the reserve has retired, and wait until all that the map retired is
+ * free
  *
  * What other reserves have not handed over is not waited for.
  * Context:  registered reader, outside any read-side section; waits for a grace period

@@ -2,8 +2,9 @@
 /**
  * rmap.h - a reverse map: its options, its life, its readers, its figures
  *
- * A reverse mapping answers "which page-table entries map this page?". A `struct rmap` is one independent reverse map: it
- * owns the memory that chains live in and the RCU flavor that protects them. Several maps in one process share nothing.
+ * A reverse mapping answers "which page-table entries map this page?". A `struct rmap` is one independent reverse map:
+ * it owns the memory that chains live in and the RCU flavor that protects them. Several maps in one process share
+ * nothing.
  *
  *      struct rmap ---- options (RCU flavor, memory tier, multiplicity, cap on waiting memory)
  *        |---- struct rmap_reserve     one per thread: blocks in hand, blocks to give back    (pool.h)
@@ -20,7 +21,7 @@
  *      rmap_walk, rmap_cursor_next       yes               yes            yes               inside / anywhere
  *      rmap_object_attach, detach ...    yes               yes            yes (serialised)  outside a read-side section
  *      rmap_reserve_fill, drain          yes               yes            own reserve only  outside a read-side section
- *      rmap_destroy                      no                no             no                when everything else has ended
+ *      rmap_destroy                      no                no             no                when all else has ended
  *
  * Guarantees, quoted by number in all headers:
  *
@@ -28,15 +29,14 @@
  *   G2  Add, remove, move and walk are lock-free, mapcount is wait-free: a thread stopped anywhere stops nobody else.
  *   G3  A walk visits every mapping that is present from its beginning to its end at least once, and none that was gone
  *       before it began. A mapping that is being moved is seen at its old address, its new one, or both.
- *   G4  The mapcount is exact and linearizable. (Of each page: who compares counts of several pages that change meanwhile, and
- *       wants one order for all observers, must provide it.)
- *   G5  The remove that takes the mapcount to zero is told so, and no other is; likewise the first and the last lock.
- *   G6  A block is reused only after a grace period.
- *   G7  A page that has only linear or locked mappings takes no memory beyond its word.
- *   G8  Memory is bounded by the chained mappings, plus what the options let wait for grace periods.
- *   G9  Running out of memory is reported by the fill or the attach that met it, and nothing is changed.
- *   G10 A count that would overflow is refused (-EOVERFLOW) before anything changes.
- *   G11 Misuse is -ENOENT or -EINVAL where that can be seen for free, and aborts with a message in checked builds.
+ *   G4  The mapcount is exact and linearizable. (Of each page: who compares counts of several pages that change
+ *       meanwhile, and wants one order for all observers, must provide it.) G5  The remove that takes the mapcount to
+ *       zero is told so, and no other is; likewise the first and the last lock. G6  A block is reused only after a
+ *       grace period. G7  A page that has only linear or locked mappings takes no memory beyond its word. G8  Memory is
+ *       bounded by the chained mappings, plus what the options let wait for grace periods. G9  Running out of memory is
+ *       reported by the fill or the attach that met it, and nothing is changed. G10 A count that would overflow is
+ *       refused (-EOVERFLOW) before anything changes. G11 Misuse is -ENOENT or -EINVAL where that can be seen for free,
+ *       and aborts with a message in checked builds.
  *
  * Not guaranteed: the order of a walk; whether a mapping that is added or removed during a walk is visited; that a
  * mapping is visited only once while its chain shrinks, or while it or a range of its object moves.
@@ -80,12 +80,13 @@ enum rmap_reclaim {
  * struct rmap_options - how a map is made
  * @size:              sizeof(struct rmap_options); fields beyond what the library knows must be zero
  * @reclaim:           see enum rmap_reclaim
- * @multiplicity_bits: 0: an element of a chain is one pte. k: it is a key with a count up to 2^k in the k bits above the
- *                     lowest three of a handle: a cluster window or a shared address (page.h)
+ * @multiplicity_bits: 0: an element of a chain is one pte. k: it is a key with a count up to 2^k in the k bits above
+ *                     the lowest three of a handle: a cluster window or a shared address (page.h)
  * @waiting_max:       bytes that may wait for grace periods before a fill holds its caller back; 0 means
  *                     RMAP_WAITING_DEFAULT
  * @flavor:            the RCU flavor all readers of this map use; NULL means liburcu's memb. It must outlive the map
- * @tier:              where chain blocks come from; NULL means the heap. Copied; what its arg points to must outlive the map
+ * @tier:              where chain blocks come from; NULL means the heap. Copied; what its arg points to must outlive
+ *                     the map
  * @metadata:          where the map, reserves and range indexes come from; NULL means the heap. Copied likewise
  */
 struct rmap_options {
@@ -134,8 +135,8 @@ RMAP_API void rmap_thread_unregister(struct rmap *map);
 /**
  * rmap_read_lock, rmap_read_unlock - a read-side section in the map's flavor; sections nest
  *
- * The same as the flavor's own calls, which may be used instead; but only these tell ThreadSanitizer what a grace period
- * orders, so use these in programs that will run under it.
+ * The same as the flavor's own calls, which may be used instead; but only these tell ThreadSanitizer what a grace
+ * period orders, so use these in programs that will run under it.
  * Context:  registered reader
  * Progress: wait-free
  */

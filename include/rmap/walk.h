@@ -2,16 +2,16 @@
 /**
  * walk.h - visiting every mapping of a page
  *
- * A walk covers the page's linear mappings (by stabbing the object's index: each range that covers the index is a candidate; whether
- * its pte is set the caller sees in the page table) and its chained ones. Locked mappings are only counted: the walk says
- * how many mappings it could not name.
+ * A walk covers the page's linear mappings (by stabbing the object's index: each range that covers the index is a
+ * candidate; whether its pte is set the caller sees in the page table) and its chained ones. Locked mappings are only
+ * counted: the walk says how many mappings it could not name.
  *
- * Two forms: rmap_walk() calls back inside the caller's read-side section; a cursor copies out a batch at a time, so that the
- * work on each batch may sleep.
+ * Two forms: rmap_walk() calls back inside the caller's read-side section; a cursor copies out a batch at a time, so
+ * that the work on each batch may sleep.
  *
- * Guarantee G3, also across the batches of a cursor: every mapping that is present from beginning to end is visited at least
- * once. If a mapping moved meanwhile, the walk goes over the page again, and visits repeat. (Moves are noticed by counters
- * that pages share, so now and then another page's move is the reason.)
+ * Guarantee G3, also across the batches of a cursor: every mapping that is present from beginning to end is visited at
+ * least once. If a mapping moved meanwhile, the walk goes over the page again, and visits repeat. (Moves are noticed by
+ * counters that pages share, so now and then another page's move is the reason.)
  *
  * Progress: lock-free; writers never wait for a walk. A walk starts over only when an rmap_page_move() got through.
  * Complexity: O(elements + slots) and the stab. Nothing is allocated.
