@@ -44,14 +44,22 @@ static int scan_segment(struct segment *segment, struct chain_position *position
 
 	for (; position->line < lines; position->line++, position->slot = 0) {
 		uint64_t *slots = &segment->header + position->line * LINE_SLOTS;
+		uint32_t i = position->slot;
 
-		if (position->line == 0 && position->slot == 0)
-			position->slot = 1;
-		for (; position->slot < LINE_SLOTS; position->slot++) {
-			int stop = visit_slot(&slots[position->slot], visit, arg);
+		if (position->line == 0 && i == 0)
+			i = 1; /* past the header */
+		for (; i < LINE_SLOTS; i++) {
+			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. */
+			int stop;
 
-			if (stop)
+			if (slot_kind(word) == SLOT_EMPTY)
+				continue;
+			INJECT();
+			stop = slot_kind(word) == SLOT_ENTRY ? visit(arg, word) : visit_slot(&slots[i], visit, arg);
+			if (stop) {
+				position->slot = i;
 				return stop;
+			}
 		}
 	}
 	return 0;

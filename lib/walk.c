@@ -45,12 +45,14 @@ typedef int (*walk_sink)(void *arg, const struct rmap_visit *visit);
 /*
  * One round, from where the cursor stands.
  * @resumes: a visit that stopped the round did not take place, and is made again
+ * @visit:   of chained mappings; made once, for most walks have many
  */
 struct round {
 	struct rmap_cursor *cursor;
 	walk_sink sink;
 	void *arg;
 	bool resumes;
+	struct rmap_visit visit;
 };
 
 static int round_range(void *arg, const struct rmap_range *range)
@@ -77,16 +79,15 @@ static int round_entry(void *arg, uint64_t entry)
 {
 	struct round *round = arg;
 	struct rmap_cursor *cursor = round->cursor;
-	struct rmap_visit visit = {
-		.kind = RMAP_CHAINED,
-		.count = slot_multiplicity(entry, cursor->map->key_low),
-		.handle = slot_key(entry, cursor->map->key_low),
-	};
-	int stop = round->sink(round->arg, &visit);
+	uint64_t low = cursor->map->key_low;
+	int stop;
 
+	round->visit.count = slot_multiplicity(entry, low);
+	round->visit.handle = slot_key(entry, low);
+	stop = round->sink(round->arg, &round->visit);
 	if (stop && round->resumes)
 		return stop;
-	cursor->summary.chained += visit.count;
+	cursor->summary.chained += slot_multiplicity(entry, low);
 	return stop;
 }
 
@@ -153,7 +154,7 @@ static void summarize(struct rmap_cursor *cursor)
 /* Goes on until the sink stops it or all is visited. Inside a read-side section. 0, or what the sink returned. */
 static int run(struct rmap_cursor *cursor, walk_sink sink, void *arg, bool resumes)
 {
-	struct round round = { cursor, sink, arg, resumes };
+	struct round round = { cursor, sink, arg, resumes, { .kind = RMAP_CHAINED } };
 	int stop;
 
 	while (cursor->stage != STAGE_END) {

@@ -41,7 +41,8 @@ refused 'unrecognized option' chain --fast
 "$rmap" bench --list | grep -q '^chain ' || fail '--list does not name chain'
 
 "$rmap" bench chain --quick --seconds 0.2 --repeat 2 --json - >"$scratch/result" || fail 'a quick run failed'
-"$rmap" bench chain --quick --seconds 0.2 --repeat 1 --json "$scratch/file" >"$scratch/table" || fail 'a run to a file failed'
+"$rmap" bench chain --quick --seconds 0.2 --repeat 1 --json "$scratch/file" >"$scratch/table" ||
+	fail 'a run to a file failed'
 grep -q 'target .*measured' "$scratch/table" || fail 'no table beside --json FILE'
 
 python3 - "$scratch/result" "$scratch/file" <<'PYTHON'

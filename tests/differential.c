@@ -2,11 +2,12 @@
 /*
  * differential.c - long random sequences of operations against the plain reference
  *
- * An *actor* draws operations at random - add, remove, move, duplicate, lock, unlock, batches, walk, cursor, drop - does
- * each on the library and on its reference, and compares what they answer. Its chains breathe: a target length is drawn
- * again and again, and adds or removes are preferred until it is reached, so that growth, shrinking and collapse come in every
- * order. Alone, the actor compares whole pages after each step. Several at a time share pages but not handles: then each knows
- * its own part exactly, also while the others run, and at barriers the union of all references is compared.
+ * An *actor* draws operations at random - add, remove, move, duplicate, lock, unlock, batches, walk, cursor, drop -
+ * does each on the library and on its reference, and compares what they answer. Its chains breathe: a target length is
+ * drawn again and again, and adds or removes are preferred until it is reached, so that growth, shrinking and collapse
+ * come in every order. Alone, the actor compares whole pages after each step. Several at a time share pages but not
+ * handles: then each knows its own part exactly, also while the others run, and at barriers the union of all references
+ * is compared.
  *
  * RMAP_SEED repeats a run (a run of one thread exactly), RMAP_SCALE makes all of it longer or shorter.
  */
@@ -19,6 +20,7 @@
 #define PAGES 3u
 #define ACTORS 4u
 #define BATCH 24u
+#define RANGES 12u
 
 struct actor {
 	struct rmap *map;
@@ -31,6 +33,10 @@ struct actor {
 	unsigned shift;    /* between two handles */
 	uint64_t universe; /* how many handles it may use a page */
 	bool alone;
+	struct rmap_object *object; /* of pages 0, 1, 2 at indexes 0, 1, 2; alone only */
+	struct rmap_range ranges[RANGES];
+	unsigned range_count;
+	uint64_t owners;                      /* so far: no two ranges are equal */
 	int64_t present[PAGES], locks[PAGES]; /* FIRST less LAST, FIRST_LOCK less LAST_LOCK, that it was told */
 	struct crew *crew;
 };
@@ -181,7 +187,9 @@ static void step_batch(struct actor *actor, bool add)
 		unsigned p = (unsigned)(first + i) % PAGES;
 
 		pages[i] = &actor->pages[p];
-		/* Not twice the same from a snapshot of the reference: what is drawn may repeat, and then is missing. */
+		/*
+		 * Not twice the same from a snapshot of the reference: what is drawn may repeat, and then is missing.
+		 */
 		mappings[i] = add ? random_mapping(actor) : present_mapping(actor, p);
 		if (!add && !actor->alone && mappings[i].kind != RMAP_CHAINED)
 			mappings[i] = rmap_chained(actor->base + (draw(actor, actor->universe) << actor->shift));
@@ -196,13 +204,14 @@ static void step_batch(struct actor *actor, bool add)
 	for (i = 0; i < done; i++) {
 		unsigned p = (unsigned)(pages[i] - actor->pages);
 
-		wanted = add ? reference_add(&actor->references[p], mappings[i]) :
-			       reference_remove(&actor->references[p], mappings[i]);
+		wanted = add ? reference_add(&actor->references[p], mappings[i])
+			     : reference_remove(&actor->references[p], mappings[i]);
 		same_answer(actor, p, events[i], wanted);
 	}
 	expect((done == n) == (error == 0));
 	if (done < n)
-		expect(!add && error == reference_remove(&actor->references[pages[done] - actor->pages], mappings[done]));
+		expect(!add &&
+		       error == reference_remove(&actor->references[pages[done] - actor->pages], mappings[done]));
 }
 
 /* What a walk beside others found of the actor's own: as a reference, in which repeats add up. */
@@ -225,7 +234,10 @@ static int see_own(void *arg, const struct rmap_visit *visit)
 	return 0;
 }
 
-/* G3 for the actor's own mappings, which nobody else changes: all are seen, whatever the others do; by walk or by cursor. */
+/*
+ * G3 for the actor's own mappings, which nobody else changes: all are seen, whatever the others do; by walk or by
+ * cursor.
+ */
 static void step_walk(struct actor *actor, unsigned p)
 {
 	const struct rmap_target target = { .page = &actor->pages[p] };
@@ -263,6 +275,80 @@ static void step_drop(struct actor *actor, unsigned p)
 	rmap_read_unlock(actor->map);
 	reference_clear(&actor->references[p]);
 	actor->present[p] = actor->locks[p] = 0;
+}
+
+/* A range comes, goes, or is moved. */
+static void step_range(struct actor *actor)
+{
+	struct rmap_range *range = &actor->ranges[draw(actor, actor->range_count + 1)];
+	uint64_t address = (1 + draw(actor, 1000)) << 12;
+
+	if (range == &actor->ranges[actor->range_count]) {
+		if (actor->range_count == RANGES)
+			return;
+		*range = (struct rmap_range){ draw(actor, PAGES), 0, address, ++actor->owners, 12, 0 };
+		range->last = range->first + draw(actor, PAGES);
+		expect(rmap_object_attach(actor->object, range) == 0);
+		actor->range_count++;
+	} else if (draw(actor, 2) && address != range->address) {
+		expect(rmap_object_move(actor->object, range, address) == 0);
+		range->address = address;
+	} else {
+		expect(rmap_object_detach(actor->object, range) == 0);
+		*range = actor->ranges[--actor->range_count];
+	}
+}
+
+/* What a walk of page and object together found: which of the actor's ranges, and how many chained mappings. */
+struct both {
+	struct actor *actor;
+	unsigned p;
+	uint64_t chained;
+	bool met[RANGES];
+};
+
+static int see_both(void *arg, const struct rmap_visit *visit)
+{
+	struct both *both = arg;
+
+	if (visit->kind == RMAP_CHAINED) {
+		both->chained += visit->count;
+		return 0;
+	}
+	for (unsigned i = 0; i < both->actor->range_count; i++) {
+		if (memcmp(&both->actor->ranges[i], &visit->range, sizeof(visit->range)))
+			continue;
+		expect(!both->met[i]);
+		expect(visit->address == rmap_range_address(&visit->range, both->p));
+		both->met[i] = true;
+		return 0;
+	}
+	expect(!"a range that is attached");
+	return 0;
+}
+
+static void compare_ranges(struct actor *actor, unsigned p)
+{
+	const struct rmap_target target = { &actor->pages[p], actor->object, p };
+	struct both both = { .actor = actor, .p = p };
+	struct rmap_visit visits[5];
+	struct rmap_cursor cursor;
+	size_t n;
+
+	if (draw(actor, 2)) {
+		rmap_read_lock(actor->map);
+		expect(rmap_walk(actor->map, &target, see_both, &both, NULL) == 0);
+		rmap_read_unlock(actor->map);
+	} else {
+		rmap_cursor_init(&cursor, actor->map, &target);
+		while ((n = rmap_cursor_next(&cursor, visits, 1 + draw(actor, LENGTH(visits)))) > 0) {
+			for (size_t i = 0; i < n; i++)
+				see_both(&both, &visits[i]);
+		}
+	}
+	expect(both.chained == actor->references[p].chained);
+	for (unsigned i = 0; i < actor->range_count; i++)
+		expect(both.met[i] == rmap_range_covers(&actor->ranges[i], p));
 }
 
 static void step(struct actor *actor)
@@ -306,12 +392,15 @@ static void step(struct actor *actor)
 			step_walk(actor, p);
 		break;
 	default:
+		if (actor->alone)
+			step_range(actor);
 		if (actor->alone && draw(actor, 100) == 0)
 			step_drop(actor, p);
 	}
 }
 
-static void actor_init(struct actor *actor, struct fixture *fixture, struct rmap_page *pages, uint64_t seed, unsigned number)
+static void actor_init(struct actor *actor, struct fixture *fixture, struct rmap_page *pages, uint64_t seed,
+		       unsigned number)
 {
 	memset(actor, 0, sizeof(*actor));
 	actor->map = fixture->map;
@@ -343,6 +432,7 @@ static void alone_with(unsigned bits, enum rmap_reclaim reclaim)
 	actor_init(&actor, &fixture, pages, seed, 0);
 	actor.reserve = fixture.reserve;
 	actor.alone = true;
+	expect(rmap_object_create(fixture.map, &actor.object) == 0);
 	for (uint64_t i = 0; i < steps; i++) {
 		step(&actor);
 		for (unsigned p = 0; p < PAGES; p++) {
@@ -350,10 +440,13 @@ static void alone_with(unsigned bits, enum rmap_reclaim reclaim)
 			expect(actor.locks[p] == (actor.references[p].locked > 0));
 			if (i % PAGES == p || actor.references[p].n < 16)
 				reference_compare(&actor.references[p], fixture.map, &pages[p], draw(&actor, 9));
+			if (i % PAGES == p)
+				compare_ranges(&actor, p);
 		}
 	}
 	for (unsigned p = 0; p < PAGES; p++)
 		step_drop(&actor, p);
+	rmap_object_destroy(actor.object);
 	actor_fini(&actor);
 	fixture_fini(&fixture);
 }
@@ -473,12 +566,9 @@ static void together_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(alone_plain),
-		cmocka_unit_test(alone_clusters),
-		cmocka_unit_test(alone_addresses),
-		cmocka_unit_test(together_plain),
-		cmocka_unit_test(together_clusters),
-		cmocka_unit_test(together_addresses),
+		cmocka_unit_test(alone_plain),       cmocka_unit_test(alone_clusters),
+		cmocka_unit_test(alone_addresses),   cmocka_unit_test(together_plain),
+		cmocka_unit_test(together_clusters), cmocka_unit_test(together_addresses),
 	};
 
 	return cmocka_run_group_tests_name("differential", tests, NULL, NULL);

@@ -2,10 +2,10 @@
 /*
  * faults.c - every allocation made to fail in turn (G9)
  *
- * One fixed scenario of creates, fills, adds, moves, attaches, splits and removes runs again and again; in run k the k-th
- * allocation of tier and metadata together returns NULL. Each call must succeed, or return -ENOMEM with nothing changed,
- * which is compared at once; then it is called again, as an embedder would, and must succeed. The runs end with the first in
- * which nothing failed, so no site can be left out. In the end all memory is back.
+ * One fixed scenario of creates, fills, adds, moves, attaches, splits and removes runs again and again; in run k the
+ * k-th allocation of tier and metadata together returns NULL. Each call must succeed, or return -ENOMEM with nothing
+ * changed, which is compared at once; then it is called again, as an embedder would, and must succeed. The runs end
+ * with the first in which nothing failed, so no site can be left out. In the end all memory is back.
  */
 #include "support.h"
 
@@ -88,7 +88,9 @@ static void create_all(struct scenario *scenario, unsigned bits, enum rmap_recla
 
 static struct rmap_mapping nth_mapping(unsigned page, unsigned i)
 {
-	return i % 11 == 10 ? rmap_locked() : i % 7 == 6 ? rmap_linear() : rmap_chained(((uint64_t)page + 1) << 40 | (i + 1) << 13);
+	return i % 11 == 10 ? rmap_locked()
+	       : i % 7 == 6 ? rmap_linear()
+			    : rmap_chained(((uint64_t)page + 1) << 40 | (i + 1) << 13);
 }
 
 /* A fill that failed is made again; the add that follows a fill succeeds. */

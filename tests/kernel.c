@@ -2,22 +2,23 @@
 /*
  * kernel.c - the real kernel as oracle
  *
- * Helper processes map pages of a few memfds into one window of addresses, the *arena*, which lies at the same place in each.
- * This process commands them through socket pairs to mmap, touch, remap_file_pages, mremap, munmap, mlock, munlock, fork and
- * exit, truncates and extends the files itself, all at random, and does to a reverse map what an embedder's VM would do: one
- * object a file, one range a linear piece of a vma, a count for a mapping at its linear address, a chained mapping for another,
- * a locked one where the address is mlocked. After each step it reads every helper's /proc/PID/pagemap and /proc/kpagecount:
+ * Helper processes map pages of a few memfds into one window of addresses, the *arena*, which lies at the same place in
+ * each. This process commands them through socket pairs to mmap, touch, remap_file_pages, mremap, munmap, mlock,
+ * munlock, fork and exit, truncates and extends the files itself, all at random, and does to a reverse map what an
+ * embedder's VM would do: one object a file, one range a linear piece of a vma, a count for a mapping at its linear
+ * address, a chained mapping for another, a locked one where the address is mlocked. After each step it reads every
+ * helper's /proc/PID/pagemap and /proc/kpagecount:
  *
  *      for each page of each file, what the map names = the addresses at which the kernel maps the page's frame
  *                                  its mapcount       = what the kernel counts, less one for this process
  *
- * What the map names is what a cursor hands out: chained handles, and of the linear candidates those whose pte is set to this
- * page. Locked nonlinear mappings are in no chain; they may make up the difference, and no others.
+ * What the map names is what a cursor hands out: chained handles, and of the linear candidates those whose pte is set
+ * to this page. Locked nonlinear mappings are in no chain; they may make up the difference, and no others.
  *
- * Frames are known by number: this process maps every file whole, and its own pagemap says which frame holds which page. Faults
- * are made by writes alone, as reads would map neighbours too. remap_file_pages() is emulated by today's kernels with vmas
- * of their own; at random it is mirrored as that (ranges are split) or as what it was (the range stays, tagged nonlinear,
- * and its pages are chained): the library must not care.
+ * Frames are known by number: this process maps every file whole, and its own pagemap says which frame holds which
+ * page. Faults are made by writes alone, as reads would map neighbours too. remap_file_pages() is emulated by today's
+ * kernels with vmas of their own; at random it is mirrored as that (ranges are split) or as what it was (the range
+ * stays, tagged nonlinear, and its pages are chained): the library must not care.
  */
 #include "support.h"
 
@@ -87,8 +88,8 @@ struct place {
 
 struct helper {
 	pid_t pid;
-	int socket;  /* this process's end */
-	int other;   /* the helper's end; helpers keep all of them, for their children */
+	int socket; /* this process's end */
+	int other;  /* the helper's end; helpers keep all of them, for their children */
 	int pagemap;
 	struct place places[ARENA_PAGES];
 	uint64_t frames[ARENA_PAGES]; /* as last read; 0: not present */
@@ -291,7 +292,8 @@ static void cut_at(unsigned h, unsigned at)
 
 		if (piece->range.owner != h || at <= begin || at >= begin + piece_pages(piece))
 			continue;
-		expect(rmap_object_split(world.objects[piece->file], &piece->range, piece->range.first + (at - begin)) == 0);
+		expect(rmap_object_split(world.objects[piece->file], &piece->range,
+					 piece->range.first + (at - begin)) == 0);
 		expect(world.piece_count < PIECES);
 		right = &world.pieces[world.piece_count++];
 		*right = *piece;
@@ -303,7 +305,8 @@ static void cut_at(unsigned h, unsigned at)
 }
 
 /* Calls @act for each of the helper's ranges within places @at .. @at + @n - 1, after cutting at both ends. */
-static void each_piece(unsigned h, unsigned at, unsigned n, void (*act)(struct piece *piece, uint64_t with), uint64_t with)
+static void each_piece(unsigned h, unsigned at, unsigned n, void (*act)(struct piece *piece, uint64_t with),
+		       uint64_t with)
 {
 	cut_at(h, at);
 	cut_at(h, at + n);
@@ -525,7 +528,6 @@ static void step_fork(unsigned h, unsigned at, unsigned n)
 {
 	struct command command = { .kind = COMMAND_FORK };
 	unsigned child = (unsigned)draw(HELPERS);
-	unsigned count = world.piece_count;
 
 	(void)at;
 	(void)n;
@@ -535,7 +537,7 @@ static void step_fork(unsigned h, unsigned at, unsigned n)
 	world.helpers[child].pid = (pid_t)tell(h, command).value;
 	expect(world.helpers[child].pid > 0);
 	open_pagemap(child);
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0, count = world.piece_count; i < count; i++) {
 		struct rmap_range range = world.pieces[i].range;
 
 		if (range.owner == h) {
@@ -623,7 +625,10 @@ static uint64_t frame_of(uint64_t entry)
 	return entry & PAGEMAP_PRESENT ? entry & PAGEMAP_FRAME : 0;
 }
 
-/* Reads all frames. False: a page is being migrated (it looks swapped out), and the picture would be torn. */
+/*
+ * Reads all frames. False: read again. A page is being migrated (it looks swapped out), or was since the last reading: the
+ * kernel may move pages between frames at any time, and a picture is whole once two readings in a row know the same frames.
+ */
 static bool read_frames(void)
 {
 	uint64_t entries[ARENA_PAGES > FILE_PAGES ? ARENA_PAGES : FILE_PAGES];
@@ -649,13 +654,6 @@ static bool read_frames(void)
 		}
 	}
 	return whole;
-}
-
-/* The kernel may move pages between frames at any time: read until two readings in a row know the same frames. */
-static void read_kernel(void)
-{
-	while (!read_frames())
-		;
 }
 
 static uint64_t kernel_count(uint64_t frame)
@@ -734,7 +732,8 @@ static void compare_page(uint32_t file, uint32_t index)
 			mapped_by_kernel++;
 			if (named.at[h][i])
 				continue;
-			expect(place->locked && !place->linear); /* the kernel maps only what the map names, but for these */
+			expect(place->locked &&
+			       !place->linear); /* the kernel maps only what the map names, but for these */
 			locked_nonlinear++;
 		}
 	}
@@ -749,7 +748,8 @@ static void compare_page(uint32_t file, uint32_t index)
 
 static void compare_all(void)
 {
-	read_kernel();
+	while (!read_frames())
+		;
 	for (uint32_t f = 0; f < FILES; f++) {
 		rmap_read_lock(world.fixture.map);
 		expect(rmap_object_check(world.objects[f]) == 0);
@@ -852,9 +852,9 @@ static void finish(void)
 static void against_the_kernel(void **state)
 {
 	static void (*const steps[])(unsigned h, unsigned at, unsigned n) = {
-		step_mmap, step_mmap, step_mmap, step_munmap, step_mremap, step_mremap, step_remap, step_remap, step_touch,
-		step_touch, step_touch, step_touch, step_touch, step_mlock, step_munlock, step_fork, step_fork, step_exit,
-		step_truncate,
+		step_mmap,    step_mmap,  step_mmap,  step_munmap, step_mremap,   step_mremap, step_remap,
+		step_remap,   step_touch, step_touch, step_touch,  step_touch,    step_touch,  step_mlock,
+		step_munlock, step_fork,  step_fork,  step_exit,   step_truncate,
 	};
 	const uint64_t count = test_scaled(1500);
 	const char *reason;
@@ -873,7 +873,8 @@ static void against_the_kernel(void **state)
 	for (uint32_t f = 0; f < FILES; f++)
 		expect(rmap_object_create(world.fixture.map, &world.objects[f]) == 0);
 	for (uint64_t i = 0; i < count; i++) {
-		unsigned h = (unsigned)draw(HELPERS), n = 1 + (unsigned)draw(8), at = (unsigned)draw(ARENA_PAGES - n + 1);
+		unsigned h = (unsigned)draw(HELPERS), n = 1 + (unsigned)draw(8),
+			 at = (unsigned)draw(ARENA_PAGES - n + 1);
 
 		while (!world.helpers[h].pid)
 			h = (h + 1) % HELPERS;

@@ -46,7 +46,8 @@ uint64_t test_seed(void)
 		errno = 0;
 		seed = strtoull(text, &end, 0);
 		if (errno || end == text || *end || *text == '-') {
-			fprintf(stderr, "RMAP_SEED is \"%s\": set it to a number from 0 to 2^64 - 1, or unset it.\n", text);
+			fprintf(stderr, "RMAP_SEED is \"%s\": set it to a number from 0 to 2^64 - 1, or unset it.\n",
+				text);
 			exit(2);
 		}
 	} else {
@@ -67,7 +68,9 @@ uint64_t test_scaled(uint64_t n)
 	if (text) {
 		scale = strtod(text, &end);
 		if (end == text || *end || !(scale > 0 && scale <= 1e6)) {
-			fprintf(stderr, "RMAP_SCALE is \"%s\": set it to a number over 0 and up to 1000000, or unset it.\n", text);
+			fprintf(stderr,
+				"RMAP_SCALE is \"%s\": set it to a number over 0 and up to 1000000, or unset it.\n",
+				text);
 			exit(2);
 		}
 	}
@@ -491,9 +494,11 @@ static void same_content(struct reference *found, const struct reference *wanted
 {
 	reference_sort(found);
 	for (size_t i = 0; i < found->n && i < wanted->n; i++) {
-		if (found->entries[i].key != wanted->entries[i].key || found->entries[i].count != wanted->entries[i].count) {
-			fprintf(stderr, "%s: entry %zu is %#" PRIx64 " x %" PRIu64 ", wanted %#" PRIx64 " x %" PRIu64 "\n", who, i,
-				found->entries[i].key, found->entries[i].count, wanted->entries[i].key,
+		if (found->entries[i].key != wanted->entries[i].key ||
+		    found->entries[i].count != wanted->entries[i].count) {
+			fprintf(stderr,
+				"%s: entry %zu is %#" PRIx64 " x %" PRIu64 ", wanted %#" PRIx64 " x %" PRIu64 "\n", who,
+				i, found->entries[i].key, found->entries[i].count, wanted->entries[i].key,
 				wanted->entries[i].count);
 			expect(!"the same content");
 		}
@@ -652,13 +657,15 @@ void worker_end(struct worker *worker, struct rmap_reserve *reserve)
 }
 
 void workers_run(struct fixture *fixture, struct rmap_page *page, void *(*body)(void *), unsigned rounds,
-			struct worker workers[WORKERS])
+		 struct worker workers[WORKERS])
 {
 	pthread_barrier_t barrier;
 
 	expect(pthread_barrier_init(&barrier, NULL, WORKERS) == 0);
 	for (unsigned i = 0; i < WORKERS; i++)
-		workers[i] = (struct worker){ .fixture = fixture, .page = page, .barrier = &barrier, .number = i, .rounds = rounds };
+		workers[i] = (struct worker){
+			.fixture = fixture, .page = page, .barrier = &barrier, .number = i, .rounds = rounds
+		};
 	run_threads(body, workers, sizeof(*workers), WORKERS);
 	pthread_barrier_destroy(&barrier);
 }

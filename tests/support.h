@@ -2,10 +2,10 @@
 /*
  * support.h - what the tests share
  *
- * A *probe*, a memory tier that counts what it gave, can refuse, hands out garbage and poisons what comes
- * back; a *fixture*, one map on probes with one reserve; a seeded *generator*; the *reference*, the plainest thing
- * that can be right: a sorted array of keys with counts and two integers, against which a page is compared as a whole; a
- * *subject*, a page with its reference; and *workers*, threads at one page.
+ * A *probe*, a memory tier that counts what it gave, can refuse, hands out garbage and poisons what comes back; a
+ * *fixture*, one map on probes with one reserve; a seeded *generator*; the *reference*, the plainest thing that can be
+ * right: a sorted array of keys with counts and two integers, against which a page is compared as a whole; a *subject*,
+ * a page with its reference; and *workers*, threads at one page.
  *
  * expect() may be used in any thread, where cmocka's asserts, which jump, may not: it names the place and aborts.
  */
@@ -45,7 +45,10 @@ struct generator {
 uint64_t generator_next(struct generator *generator);
 uint64_t generator_below(struct generator *generator, uint64_t n);
 
-/* The environment's RMAP_SEED, or one of the clock's making; printed as a TAP comment, so that a failure can be had again. */
+/*
+ * The environment's RMAP_SEED, or one of the clock's making; printed as a TAP comment, so that a failure can be had
+ * again.
+ */
 uint64_t test_seed(void);
 /* @n times the environment's RMAP_SCALE (a number such as 0.1 or 20; 1 if unset), at least 1. */
 uint64_t test_scaled(uint64_t n);
@@ -55,8 +58,8 @@ uint64_t test_scaled(uint64_t n);
  * @fail_at:  the call, counted from 1, that returns NULL; 0: none
  * @fail_all: from now on every call returns NULL
  *
- * One probe may serve as tier and as metadata at once, so that a failing call is counted over both. The lock is there since
- * RCU's helper thread frees.
+ * One probe may serve as tier and as metadata at once, so that a failing call is counted over both. The lock is there
+ * since RCU's helper thread frees.
  */
 struct probe {
 	pthread_mutex_t lock;
@@ -139,15 +142,17 @@ void reference_merge(struct reference *reference, const struct reference *other)
 void reference_clear(struct reference *reference);
 
 /*
- * Expect that quiescent @page holds exactly @reference: counts, the equations of rmap_page_check(), what a walk visits, and
- * what a cursor copies out in batches of @batch (0: no cursor). Call it outside a section.
+ * Expect that quiescent @page holds exactly @reference: counts, the equations of rmap_page_check(), what a walk visits,
+ * and what a cursor copies out in batches of @batch (0: no cursor). Call it outside a section.
  */
 void reference_compare(const struct reference *reference, struct rmap *map, const struct rmap_page *page, size_t batch);
 
 /* The kinds in the order of their numbers. */
 extern const enum rmap_kind kinds[3];
 
-/* Handles of the @i-th mapping of a test's page; far apart, so that no two share a key with up to 13 multiplicity bits. */
+/*
+ * Handles of the @i-th mapping of a test's page; far apart, so that no two share a key with up to 13 multiplicity bits.
+ */
 uint64_t handle_of(uint64_t i);
 struct rmap_mapping mapping_of(enum rmap_kind kind, uint64_t i);
 

@@ -2,9 +2,9 @@
 /*
  * unit_chain.c - chains that grow to 10^5 mappings and shrink to none: their memory, their shape, their content
  *
- * At each step of a log scale the equations of rmap_page_check() must hold and the bytes stay under the bounds that page.h and
- * docs/design.md state. Time is not measured here; that the number of segments grows with the logarithm of the length is what
- * makes an operation O(1) expected, and that is checked.
+ * At each step of a log scale the equations of rmap_page_check() must hold and the bytes stay under the bounds that
+ * page.h and docs/design.md state. Time is not measured here; that the number of segments grows with the logarithm of
+ * the length is what makes an operation O(1) expected, and that is checked.
  */
 #include "support.h"
 
@@ -254,7 +254,8 @@ static void shared_addresses_count_sharers(void **state)
 	assert_int_equal(rmap_reserve_create(fixture.map, &unfilled), 0);
 	rmap_read_lock(fixture.map);
 	for (unsigned i = 1; i < 512; i++)
-		assert_int_equal(rmap_page_duplicate(unfilled, &subject.page, address), reference_add(&subject.reference, address));
+		assert_int_equal(rmap_page_duplicate(unfilled, &subject.page, address),
+				 reference_add(&subject.reference, address));
 	rmap_read_unlock(fixture.map);
 	rmap_reserve_destroy(unfilled);
 	assert_int_equal(fixture_shape(&fixture, &subject.page).bytes, 8);

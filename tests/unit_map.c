@@ -60,6 +60,37 @@ static void options_bad_values(void **state)
 	refused(&options);
 }
 
+static void *no_alloc(void *arg, size_t bytes, size_t align)
+{
+	(void)arg;
+	(void)bytes;
+	(void)align;
+	return NULL;
+}
+
+static void no_free(void *arg, void *memory, size_t bytes)
+{
+	(void)arg;
+	(void)memory;
+	(void)bytes;
+}
+
+static void options_bad_tiers(void **state)
+{
+	const struct rmap_tier tiers[] = {
+		{ NULL, no_free, NULL, 0 },       { no_alloc, NULL, NULL, 0 },       { no_alloc, no_free, NULL, 64 },
+		{ no_alloc, no_free, NULL, 960 }, { no_alloc, no_free, NULL, 4095 }, { no_alloc, no_free, NULL, 1 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(tiers); i++) {
+		struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+
+		options.tier = &tiers[i];
+		refused(&options);
+	}
+}
+
 static void options_unknown_tail(void **state)
 {
 	struct later_options later = { .options = RMAP_OPTIONS_DEFAULT };
@@ -197,13 +228,15 @@ static void expect_busy(struct rmap *map)
 
 static void destroy_busy(void **state)
 {
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 	struct rmap_reserve *reserve;
 	struct rmap_object *object;
 	struct rmap_page page = { 0 };
 	struct rmap *map;
 
 	(void)state;
-	assert_int_equal(rmap_create(NULL, &map), 0);
+	options.reclaim = RMAP_RECLAIM_BLOCKING; /* the child that ends has no helper thread of liburcu's */
+	assert_int_equal(rmap_create(&options, &map), 0);
 	reader_register(map);
 	assert_int_equal(rmap_reserve_create(map, &reserve), 0);
 	expect_busy(map);
@@ -312,6 +345,7 @@ int main(void)
 		cmocka_unit_test(options_null_means_defaults),
 		cmocka_unit_test(options_default_macro),
 		cmocka_unit_test(options_bad_values),
+		cmocka_unit_test(options_bad_tiers),
 		cmocka_unit_test(options_unknown_tail),
 		cmocka_unit_test(options_every_multiplicity),
 		cmocka_unit_test(options_flavor_by_name),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * unit_object.c - object.h: ranges against a naive list, at the edges of 64 bits, under the historical attacks, beside readers
+ * unit_object.c - object.h: ranges against a naive list, at the edges of 64 bits, under the historical attacks, beside
+ * readers
  *
- * The naive list is an unsorted array and its rules are those that object.h states; after each update of a random sequence
- * the object must hold the same ranges, answer stabs and tagged queries alike, and pass rmap_object_check().
+ * The naive list is an unsorted array and its rules are those that object.h states; after each update of a random
+ * sequence the object must hold the same ranges, answer stabs and tagged queries alike, and pass rmap_object_check().
  */
 #include "support.h"
 
@@ -341,7 +342,8 @@ static void edges_of_64_bits(void **state)
 	assert_int_equal(rmap_object_split(naive.object, &good[3], 0), -EINVAL);
 	assert_int_equal(rmap_object_move(naive.object, &good[3], 0 - ((uint64_t)3 << 12)), -EINVAL);
 	assert_int_equal(rmap_object_resize(naive.object, &good[3], top - 2, top - 3), -EINVAL);
-	assert_int_equal(rmap_object_resize(naive.object, &good[2], top - 1, top), naive_resize(&naive, &good[2], top - 1, top));
+	assert_int_equal(rmap_object_resize(naive.object, &good[2], top - 1, top),
+			 naive_resize(&naive, &good[2], top - 1, top));
 	assert_int_equal(rmap_object_resize(naive.object, &good[3], 0, top), -EINVAL);
 	compare_all(&naive, &generator, 10);
 	naive_fini(&naive);
@@ -350,9 +352,15 @@ static void edges_of_64_bits(void **state)
 
 static void errors_change_nothing(void **state)
 {
-	const struct rmap_range range = { .first = 10, .last = 19, .address = 0x40000, .owner = 1, .page_shift = 12, .tags = 2 };
-	const struct rmap_range left = { .first = 10, .last = 14, .address = 0x40000, .owner = 1, .page_shift = 12, .tags = 4 };
-	const struct rmap_range moved = { .first = 10, .last = 19, .address = 0x80000, .owner = 1, .page_shift = 12, .tags = 8 };
+	const struct rmap_range range = {
+		.first = 10, .last = 19, .address = 0x40000, .owner = 1, .page_shift = 12, .tags = 2
+	};
+	const struct rmap_range left = {
+		.first = 10, .last = 14, .address = 0x40000, .owner = 1, .page_shift = 12, .tags = 4
+	};
+	const struct rmap_range moved = {
+		.first = 10, .last = 19, .address = 0x80000, .owner = 1, .page_shift = 12, .tags = 8
+	};
 	const struct rmap_range missing = { .first = 10, .last = 19, .address = 0x40000, .owner = 2, .page_shift = 12 };
 	struct generator generator = { 1 };
 	struct fixture fixture;
@@ -431,8 +439,12 @@ static void historical_attacks(void **state)
 		naive_init(&naive, &fixture);
 		for (uint64_t i = 0; i < 10000; i++) {
 			const struct rmap_range range = {
-				.first = attack ? i * 7 : 0, .last = attack ? i * 7 + 6 : 599, .address = (i % 100) << 32,
-				.owner = attack ? 1 : i / 100, .page_shift = 12, .tags = (uint32_t)(i % 97 == 0),
+				.first = attack ? i * 7 : 0,
+				.last = attack ? i * 7 + 6 : 599,
+				.address = (i % 100) << 32,
+				.owner = attack ? 1 : i / 100,
+				.page_shift = 12,
+				.tags = (uint32_t)(i % 97 == 0),
 			};
 
 			assert_int_equal(rmap_object_attach(naive.object, &range), 0);
@@ -482,7 +494,8 @@ static void *cut_often(void *arg)
 		expect(rmap_object_tag(cutter->object, &right, 7) == 0);
 		expect(rmap_object_move(cutter->object, &left, 1 << 20) == 0);
 		left.address = 1 << 20;
-		expect(rmap_object_detach(cutter->object, &right) == 0); /* only the left half is sure to be there now */
+		expect(rmap_object_detach(cutter->object, &right) ==
+		       0); /* only the left half is sure to be there now */
 		expect(rmap_object_resize(cutter->object, &left, 0, 99) == 0);
 	}
 	reader_unregister(cutter->fixture->map);

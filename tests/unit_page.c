@@ -4,8 +4,9 @@
  *
  * G3 and G6 show in walks and stand in unit_walk.c; G8 and what G9 says of fills stand in unit_pool.c.
  *
- * The states of a page's word are named by three numbers: how many chained, linear and locked mappings it has. A handful of each
- * covers count, direct, first block with and without link, and segments, with linear and locked ones beside.
+ * The states of a page's word are named by three numbers: how many chained, linear and locked mappings it has. A
+ * handful of each covers count, direct, first block with and without link, and segments, with linear and locked ones
+ * beside.
  */
 #include "support.h"
 
@@ -50,7 +51,8 @@ static void g1_one_page(struct fixture *fixture, unsigned adds, unsigned handles
 	metadata_calls = probe_calls(&fixture->metadata);
 	rmap_read_lock(fixture->map);
 	for (unsigned i = 0; i < adds; i++)
-		assert_int_equal(rmap_page_add(fixture->reserve, &page, rmap_chained(handle_of(i % handles))), i ? 0 : RMAP_FIRST);
+		assert_int_equal(rmap_page_add(fixture->reserve, &page, rmap_chained(handle_of(i % handles))),
+				 i ? 0 : RMAP_FIRST);
 	assert_int_equal(rmap_page_mapcount(fixture->map, &page), adds);
 	rmap_read_unlock(fixture->map);
 	assert_int_equal(probe_calls(&fixture->chains), calls);
@@ -148,7 +150,8 @@ static void *victim_body(void *arg)
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGUSR1);
 	while (!victim_may_end) {
-		expect(rmap_reserve_fill(reserve, 64) == 0); /* SIGUSR1 is blocked here: a fill may hold malloc's lock */
+		expect(rmap_reserve_fill(reserve, 64) ==
+		       0); /* SIGUSR1 is blocked here: a fill may hold malloc's lock */
 		pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
 		rmap_read_lock(map);
 		for (uint64_t i = 0; i < 30; i++)
@@ -182,7 +185,8 @@ static void work_beside_the_stopped(struct fixture *fixture, struct rmap_page *p
 	for (uint64_t i = 0; i < n; i++)
 		assert_true(fixture_add(fixture, page, rmap_chained(handle_of(i))) >= 0);
 	for (uint64_t i = 0; i < n; i += 2)
-		assert_int_equal(fixture_move(fixture, page, rmap_chained(handle_of(i)), rmap_chained(handle_of(500 + i))), 0);
+		assert_int_equal(
+			fixture_move(fixture, page, rmap_chained(handle_of(i)), rmap_chained(handle_of(500 + i))), 0);
 	assert_int_equal(fixture_mapcount(fixture, page), stopped + n);
 	rmap_read_lock(fixture->map);
 	assert_int_equal(rmap_walk(fixture->map, &target, count_own, &own, NULL), 0);
@@ -321,7 +325,10 @@ static void g4_drop_in_every_state(void **state)
 	each_state(g4_drop_in_state);
 }
 
-/* Worker 0 reads; the others change kinds and addresses. Moves never show in the mapcount: it is the same at every moment. */
+/*
+ * Worker 0 reads; the others change kinds and addresses. Moves never show in the mapcount: it is the same at every
+ * moment.
+ */
 static void *g4_body(void *arg)
 {
 	struct worker *worker = arg;
@@ -376,7 +383,9 @@ static void g4_moves_never_show_in_the_mapcount(void **state)
 	fixture_fini(&fixture);
 }
 
-/* Each round every worker adds one mapping and locks it, and after a barrier takes both back: each event exactly once. */
+/*
+ * Each round every worker adds one mapping and locks it, and after a barrier takes both back: each event exactly once.
+ */
 static void *g5_body(void *arg)
 {
 	struct worker *worker = arg;
@@ -443,7 +452,8 @@ static void g5_each_event_is_told_once(void **state)
 /* Taken back in any order, the event comes with the one that leaves nothing. */
 static void g5_last_in_any_order(void **state)
 {
-	struct rmap_mapping mappings[4] = { rmap_linear(), rmap_locked(), mapping_of(RMAP_CHAINED, 0), mapping_of(RMAP_CHAINED, 1) };
+	struct rmap_mapping mappings[4] = { rmap_linear(), rmap_locked(), mapping_of(RMAP_CHAINED, 0),
+					    mapping_of(RMAP_CHAINED, 1) };
 	struct subject subject;
 	struct fixture fixture;
 
@@ -507,7 +517,8 @@ static void g7_memory_goes_back_with_the_last_chained(void **state)
 	for (unsigned i = 0; i < 50; i++)
 		assert_int_equal(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i)), 0);
 	for (unsigned i = 0; i < 50; i++)
-		assert_int_equal(fixture_move(&fixture, &page, mapping_of(RMAP_CHAINED, i), i % 2 ? rmap_linear() : rmap_locked()),
+		assert_int_equal(fixture_move(&fixture, &page, mapping_of(RMAP_CHAINED, i),
+					      i % 2 ? rmap_linear() : rmap_locked()),
 				 i ? 0 : RMAP_FIRST_LOCK);
 	assert_int_equal(fixture_shape(&fixture, &page).bytes, sizeof(page));
 	rmap_reserve_drain(fixture.reserve);
@@ -517,7 +528,10 @@ static void g7_memory_goes_back_with_the_last_chained(void **state)
 	fixture_fini(&fixture);
 }
 
-/* With an empty reserve an operation that needs a block is refused, one that needs none is not, and all stays as it was. */
+/*
+ * With an empty reserve an operation that needs a block is refused, one that needs none is not, and all stays as it
+ * was.
+ */
 static void g9_refused(struct subject *subject, struct rmap_reserve *unfilled, struct rmap_mapping mapping)
 {
 	struct rmap_page *page = &subject->page;
@@ -527,7 +541,8 @@ static void g9_refused(struct subject *subject, struct rmap_reserve *unfilled, s
 	rc = rmap_page_add(unfilled, page, mapping);
 	if (rc != -ENOMEM) {
 		assert_int_equal(rc, reference_add(&subject->reference, mapping));
-		assert_int_equal(rmap_page_remove(unfilled, page, mapping), reference_remove(&subject->reference, mapping));
+		assert_int_equal(rmap_page_remove(unfilled, page, mapping),
+				 reference_remove(&subject->reference, mapping));
 	}
 	if (subject->reference.linear && mapping.kind == RMAP_CHAINED) {
 		rc = rmap_page_move(unfilled, page, rmap_linear(), mapping);
@@ -555,7 +570,8 @@ static void g9_unfilled_reserve_changes_nothing(void **state)
 	each_state(g9_unfilled_in_state);
 }
 
-static void g9_expect_refusal(struct fixture *fixture, struct rmap_reserve *unfilled, struct rmap_page *page, uint32_t mapcount)
+static void g9_expect_refusal(struct fixture *fixture, struct rmap_reserve *unfilled, struct rmap_page *page,
+			      uint32_t mapcount)
 {
 	const struct rmap_mapping mapping = mapping_of(RMAP_CHAINED, mapcount);
 	struct rmap_page *const pages[] = { page };
@@ -607,7 +623,8 @@ static void g10_add_many(struct subject *subject, struct rmap_mapping mapping, u
 		some = n < LENGTH(pages) ? n : LENGTH(pages);
 		fixture_fill(subject->fixture, 2);
 		rmap_read_lock(subject->fixture->map);
-		assert_int_equal(rmap_page_add_batch(subject->fixture->reserve, pages, mappings, NULL, some, &error), some);
+		assert_int_equal(rmap_page_add_batch(subject->fixture->reserve, pages, mappings, NULL, some, &error),
+				 some);
 		rmap_read_unlock(subject->fixture->map);
 		for (uint32_t i = 0; i < some; i++)
 			reference_add(&subject->reference, mapping);
@@ -633,7 +650,8 @@ static void g10_refused(struct subject *subject, enum rmap_kind kind)
 	for (unsigned k = 0; k < LENGTH(kinds); k++) {
 		if (kinds[k] != kind && reference_remove(&subject->reference, mapping_of(kinds[k], 0)) >= 0) {
 			reference_add(&subject->reference, mapping_of(kinds[k], 0));
-			assert_int_equal(fixture_move(subject->fixture, &subject->page, mapping_of(kinds[k], 0), more), -EOVERFLOW);
+			assert_int_equal(fixture_move(subject->fixture, &subject->page, mapping_of(kinds[k], 0), more),
+					 -EOVERFLOW);
 		}
 	}
 	subject_compare(subject);
@@ -678,7 +696,9 @@ static void g11_missing_in_state(struct subject *subject, unsigned chained)
 			continue;
 		assert_int_equal(fixture_remove(subject->fixture, &subject->page, missing), -ENOENT);
 		for (unsigned t = 0; t < LENGTH(kinds); t++)
-			assert_int_equal(fixture_move(subject->fixture, &subject->page, missing, mapping_of(kinds[t], 701)), -ENOENT);
+			assert_int_equal(
+				fixture_move(subject->fixture, &subject->page, missing, mapping_of(kinds[t], 701)),
+				-ENOENT);
 		assert_int_equal(fixture_move(subject->fixture, &subject->page, missing, there), -ENOENT);
 		subject_compare(subject);
 	}
@@ -700,13 +720,14 @@ static void g11_invalid_in_state(struct subject *subject, unsigned chained)
 	for (uint64_t i = 0; i < 7; i++) /* a handle's low three bits are not the caller's */
 		bad[i] = rmap_chained(handle_of(0) + i + 1);
 	bad[7] = mapping_of((enum rmap_kind)3, 0);
-	bad[8] = mapping_of((enum rmap_kind)-1, 0);
+	bad[8] = mapping_of((enum rmap_kind) - 1, 0);
 	for (unsigned i = 0; i < LENGTH(bad); i++) {
 		assert_int_equal(fixture_add(fixture, &subject->page, bad[i]), -EINVAL);
 		assert_int_equal(fixture_remove(fixture, &subject->page, bad[i]), -EINVAL);
 		assert_int_equal(fixture_move(fixture, &subject->page, bad[i], rmap_linear()), -EINVAL);
 		if (chained)
-			assert_int_equal(fixture_move(fixture, &subject->page, mapping_of(RMAP_CHAINED, 0), bad[i]), -EINVAL);
+			assert_int_equal(fixture_move(fixture, &subject->page, mapping_of(RMAP_CHAINED, 0), bad[i]),
+					 -EINVAL);
 		if (reference_mapcount(&subject->reference))
 			assert_int_equal(fixture_duplicate(fixture, &subject->page, bad[i]), -EINVAL);
 		fixture_fill(fixture, 1);
@@ -802,7 +823,9 @@ static void batches_stop_at_the_first_failure(void **state)
 /* Handles at the edges of 64 bits are handles like others. */
 static void every_aligned_handle_is_good(void **state)
 {
-	static const uint64_t handles[] = { 0, 8, 0x7ffffffffffffff8, 0x8000000000000000, 0xfffffffffffffff8, 0x00ffffffffffff80 };
+	static const uint64_t handles[] = {
+		0, 8, 0x7ffffffffffffff8, 0x8000000000000000, 0xfffffffffffffff8, 0x00ffffffffffff80
+	};
 	struct subject subject;
 	struct fixture fixture;
 

@@ -2,8 +2,8 @@
 /*
  * unit_pool.c - pool.h: tiers, what a reserve promises, what waits for grace periods
  *
- * A tier that this machine does not offer must say -ENOTSUP, and then its test is skipped; one that is offered must hold a chain of
- * 10^5 mappings and get all of its memory back.
+ * A tier that this machine does not offer must say -ENOTSUP, and then its test is skipped; one that is offered must
+ * hold a chain of 10^5 mappings and get all of its memory back.
  */
 #include "support.h"
 
@@ -42,7 +42,8 @@ static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
 	assert_true(stats.tier_bytes >= stats.chain_bytes);
 	for (uint64_t i = 0; i < 100000; i++) {
 		rmap_read_lock(map);
-		assert_int_equal(rmap_page_remove(reserve, &page, rmap_chained((i + 1) << 3)), i < 99999 ? 0 : RMAP_LAST);
+		assert_int_equal(rmap_page_remove(reserve, &page, rmap_chained((i + 1) << 3)),
+				 i < 99999 ? 0 : RMAP_LAST);
 		rmap_read_unlock(map);
 		if (i % 256 == 0)
 			assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
@@ -122,7 +123,7 @@ static void tier_file_of_no_use(void **state)
 	close(ends[1]);
 }
 
-/* A tier's own terms: the granule is kept to, alignment is given. */
+/* A tier's own terms: slabs are of its granule, and only segments too large for one are asked for by themselves. */
 struct terms {
 	struct probe probe;
 	size_t granule;
@@ -133,7 +134,8 @@ static void *terms_alloc(void *arg, size_t bytes, size_t align)
 {
 	struct terms *terms = arg;
 
-	terms->broken |= bytes % terms->granule != 0;
+	terms->broken |= bytes % 64 != 0;
+	terms->broken |= bytes != terms->granule && bytes < terms->granule / 2 - 64;
 	return terms->probe.tier.alloc(&terms->probe, bytes, align);
 }
 
@@ -146,7 +148,7 @@ static void terms_free(void *arg, void *memory, size_t bytes)
 
 static void a_granule_is_kept_to(void **state)
 {
-	static const size_t granules[] = { 4096, 16384, 65536, 2 << 20 };
+	static const size_t granules[] = { 1024, 1088, 4096, 65536, 2 << 20 };
 	struct terms terms;
 
 	(void)state;
@@ -211,7 +213,10 @@ static void g8_memory_is_bounded(void **state)
 		for (unsigned round = 0; round < 200; round++)
 			g8_churn(&fixture, pages, 8, 60);
 		stats = fixture_stats(&fixture);
-		/* One churn of 8 x 60 mappings fits many times into the cap, so what went over it did so by one hand-over. */
+		/*
+		 * One churn of 8 x 60 mappings fits many times into the cap, so what went over it did so by one hand-
+		 * over.
+		 */
 		assert_in_range(stats.waiting_peak, 1, 2 * waiting_max);
 		assert_in_range(fixture.chains.peak_bytes, early, early + 4 * waiting_max);
 		rmap_reserve_drain(fixture.reserve);
@@ -308,8 +313,8 @@ static void a_reserve_passes_from_thread_to_thread(void **state)
 }
 
 /*
- * A section that lasts makes memory wait, and at the cap a fill holds its caller back until the section ends. That a fill has
- * begun to wait is learnt from the flavor: it is liburcu's with two calls that first say that they were made.
+ * A section that lasts makes memory wait, and at the cap a fill holds its caller back until the section ends. That a
+ * fill has begun to wait is learnt from the flavor: it is liburcu's with two calls that first say that they were made.
  */
 static atomic_bool waits;
 
@@ -366,7 +371,10 @@ static void hold_back_in(enum rmap_reclaim reclaim)
 	assert_int_equal(pthread_create(&thread, NULL, hold_section, &holder), 0);
 	pthread_barrier_wait(&holder.barrier);
 	waits = false;
-	/* Chains made and emptied under the section, many times the cap; without the cap this would end under the section. */
+	/*
+	 * Chains made and emptied under the section, many times the cap; without the cap this would end under the
+	 * section.
+	 */
 	for (unsigned i = 0; i < 20000; i++) {
 		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i % 8)) >= 0);
 		if (i % 8 == 7)

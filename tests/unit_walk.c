@@ -116,7 +116,8 @@ static int pause_at_first(void *arg, const struct rmap_visit *visit)
 {
 	struct paused_walk *walk = arg;
 
-	expect(visit->handle <= handle_of(99)); /* a mapping of the other page: the block was reused under this section */
+	expect(visit->handle <=
+	       handle_of(99)); /* a mapping of the other page: the block was reused under this section */
 	if (walk->visits++ == 0) {
 		pthread_barrier_wait(&walk->barrier);
 		pthread_barrier_wait(&walk->barrier);
@@ -137,10 +138,32 @@ static void *g6_walker(void *arg)
 	return NULL;
 }
 
+#define OTHERS 400u
+
+static void g6_drop_others(struct fixture *fixture, struct rmap_page others[OTHERS])
+{
+	for (unsigned i = 0; i < OTHERS; i++)
+		fixture_drop(fixture, &others[i]);
+}
+
+/*
+ * Makes chains on many other pages, drops them and makes them again: the drops retire so much that all of it, and what
+ * was retired before, is handed over to RCU; and the second time wants every block and segment that could be had.
+ */
+static void g6_want_all_memory(struct fixture *fixture, struct rmap_page others[OTHERS])
+{
+	for (unsigned round = 1; round <= 2; round++) {
+		for (unsigned i = 0; i < round * OTHERS / 2 * 12; i++)
+			assert_true(fixture_add(fixture, &others[i / 12], mapping_of(RMAP_CHAINED, 1000 + i)) >= 0);
+		if (round == 1)
+			g6_drop_others(fixture, others);
+	}
+}
+
 static void g6_no_reuse_within_a_section(void **state)
 {
 	static const unsigned lengths[] = { 2, 3, 5, 10, 30, 100 };
-	struct rmap_page others[200];
+	static struct rmap_page others[OTHERS];
 	struct paused_walk walk;
 	struct fixture fixture;
 	struct rmap_page page;
@@ -149,7 +172,6 @@ static void g6_no_reuse_within_a_section(void **state)
 	(void)state;
 	for (unsigned l = 0; l < LENGTH(lengths); l++) {
 		fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
-		memset(others, 0, sizeof(others));
 		page.word = 0;
 		walk = (struct paused_walk){ .fixture = &fixture, .page = &page };
 		for (unsigned i = 0; i < lengths[l]; i++)
@@ -159,13 +181,11 @@ static void g6_no_reuse_within_a_section(void **state)
 		pthread_barrier_wait(&walk.barrier);
 		for (unsigned i = 0; i < lengths[l]; i++)
 			assert_true(fixture_remove(&fixture, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
-		for (unsigned i = 0; i < 200 * 12; i++) /* enough to want every block and segment that could be had */
-			assert_true(fixture_add(&fixture, &others[i % 200], mapping_of(RMAP_CHAINED, 1000 + i)) >= 0);
+		g6_want_all_memory(&fixture, others);
 		pthread_barrier_wait(&walk.barrier);
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		assert_in_range(walk.visits, 1, lengths[l]);
-		for (unsigned i = 0; i < 200; i++)
-			assert_int_equal(fixture_drop(&fixture, &others[i]), 12);
+		g6_drop_others(&fixture, others);
 		pthread_barrier_destroy(&walk.barrier);
 		fixture_fini(&fixture);
 	}
@@ -189,7 +209,8 @@ static int collect_until(void *arg, const struct rmap_visit *visit)
 
 static struct collected collected;
 
-static int walk(struct fixture *fixture, const struct rmap_target *target, size_t end_after, struct rmap_walk_summary *summary)
+static int walk(struct fixture *fixture, const struct rmap_target *target, size_t end_after,
+		struct rmap_walk_summary *summary)
 {
 	int rc;
 
@@ -297,8 +318,12 @@ static void linear_candidates_and_unnamed_ones(void **state)
 	subject_init(&subject, &fixture, 5, 4, 3);
 	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
 	for (uint64_t i = 0; i < 10; i++) { /* ranges 0 .. 5 cover index 7, 6 .. 9 do not */
-		ranges[i] = (struct rmap_range){ .first = i < 6 ? i : 8 + i, .last = 20, .address = (i + 1) << 30, .owner = i,
-						 .page_shift = 12, .tags = (uint32_t)i };
+		ranges[i] = (struct rmap_range){ .first = i < 6 ? i : 8 + i,
+						 .last = 20,
+						 .address = (i + 1) << 30,
+						 .owner = i,
+						 .page_shift = 12,
+						 .tags = (uint32_t)i };
 		assert_int_equal(rmap_object_attach(object, &ranges[i]), 0);
 	}
 	target = (struct rmap_target){ &subject.page, object, 7 };
@@ -334,7 +359,9 @@ static void linear_candidates_and_unnamed_ones(void **state)
 	fixture_fini(&fixture);
 }
 
-/* Run a cursor in batches of @batch over @subject; after each batch @change is called with how many batches were had. */
+/*
+ * Run a cursor in batches of @batch over @subject; after each batch @change is called with how many batches were had.
+ */
 typedef void (*change_page)(struct subject *subject, unsigned had);
 
 static struct rmap_walk_summary walk_in_batches(struct subject *subject, size_t batch, change_page change)
@@ -393,11 +420,13 @@ static void move_between(struct subject *subject, unsigned had)
 	if (reference_count(&subject->reference, handle_of(i)))
 		assert_int_equal(fixture_move(subject->fixture, &subject->page, mapping_of(RMAP_CHAINED, i),
 					      mapping_of(RMAP_CHAINED, 500 + i)),
-				 reference_move(&subject->reference, mapping_of(RMAP_CHAINED, i), mapping_of(RMAP_CHAINED, 500 + i)));
+				 reference_move(&subject->reference, mapping_of(RMAP_CHAINED, i),
+						mapping_of(RMAP_CHAINED, 500 + i)));
 	else
 		assert_int_equal(fixture_move(subject->fixture, &subject->page, mapping_of(RMAP_CHAINED, 500 + i),
 					      mapping_of(RMAP_CHAINED, i)),
-				 reference_move(&subject->reference, mapping_of(RMAP_CHAINED, 500 + i), mapping_of(RMAP_CHAINED, i)));
+				 reference_move(&subject->reference, mapping_of(RMAP_CHAINED, 500 + i),
+						mapping_of(RMAP_CHAINED, i)));
 }
 
 static void all_staying_seen(bool anywhere)
@@ -455,7 +484,8 @@ static void a_cursor_across_collapse(void **state)
 	for (unsigned length = 1; length <= 200; length = length * 2 + 1) {
 		subject_init(&subject, &fixture, length, 1, 1);
 		walk_in_batches(&subject, 1, collapse_between);
-		for (size_t i = 0; i < collected.n; i++) /* the first, and of the new ones what it found; nothing else */
+		for (size_t i = 0; i < collected.n;
+		     i++) /* the first, and of the new ones what it found; nothing else */
 			assert_true(i == 0 || collected.visits[i].handle >= handle_of(2000));
 		subject_compare(&subject);
 		subject_fini(&subject);
@@ -482,7 +512,10 @@ static void a_cursor_across_moves(void **state)
 	fixture_fini(&fixture);
 }
 
-/* A worker moves one mapping between an address that its range gives and one that it does not; walks see one or the other. */
+/*
+ * A worker moves one mapping between an address that its range gives and one that it does not; walks see one or the
+ * other.
+ */
 struct crossing {
 	struct fixture *fixture;
 	struct rmap_object *object;
@@ -492,7 +525,9 @@ struct crossing {
 
 #define CROSSING_INDEX 5u
 
-/* Order of walk.h and page.h: attach before a chained mapping becomes linear, detach after a linear one became chained. */
+/*
+ * Order of walk.h and page.h: attach before a chained mapping becomes linear, detach after a linear one became chained.
+ */
 static void *cross_often(void *arg)
 {
 	struct crossing *crossing = arg;
@@ -557,7 +592,8 @@ static int empty_it(void *arg, const struct rmap_visit *visit)
 
 	emptier->visits++;
 	if (events >= 0) /* a chain that shrinks may show a mapping again */
-		expect(rmap_page_remove(emptier->subject->fixture->reserve, &emptier->subject->page, mapping) == events);
+		expect(rmap_page_remove(emptier->subject->fixture->reserve, &emptier->subject->page, mapping) ==
+		       events);
 	return 0;
 }
 
