@@ -41,6 +41,7 @@ enum statistic {
 /*
  * struct rmap_pool - the shared part of the memory
  * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
+ * @slabs:   address of the newest slab; stored under @lock, the list is read by anyone
  * @lock:    serialises carving: @slabs, @bump, @bump_end. Taken by fills only
  * @waiting: bytes handed over to RCU and not yet freed; @peak: the most of it that was seen
  * @bytes:   bytes taken from the tier and not given back
@@ -48,7 +49,7 @@ enum statistic {
 struct rmap_pool {
 	uint64_t depots[SLOT_CLASSES];
 	pthread_mutex_t lock;
-	struct slab *slabs;
+	uint64_t slabs;
 	char *bump;
 	char *bump_end;
 	uint64_t waiting;

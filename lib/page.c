@@ -38,12 +38,17 @@
 
 #include <errno.h>
 
-static void operation_begin(struct rmap_reserve *reserve)
+static void operation_begin(struct rmap_reserve *reserve, const struct rmap_page *page)
 {
+	uint64_t word;
+
 	CHECK_INSIDE(&reserve->map->rcu);
-	if (RMAP_CHECK) {
-		CHECK(fetch_add_rlx(&reserve->busy, 1) == 0, "two operations use one reserve at once");
-	}
+	if (!RMAP_CHECK)
+		return;
+	CHECK(fetch_add_rlx(&reserve->busy, 1) == 0, "two operations use one reserve at once");
+	word = load_acq(&page->word); /* A1: pairs with R1. */
+	CHECK(slot_kind(word) != SLOT_LINK || rmap_pool_owns(reserve->map, slot_pointer(word)),
+	      "the page belongs to another map than the reserve");
 }
 
 static int operation_end(struct rmap_reserve *reserve, int result)
@@ -529,7 +534,7 @@ int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct r
 
 	if (!valid(mapping))
 		return -EINVAL;
-	operation_begin(reserve);
+	operation_begin(reserve, page);
 	if (mapping.kind == RMAP_CHAINED && add_alone(page, entry_of(reserve->map, mapping)))
 		result = RMAP_FIRST;
 	else if (mapping.kind == RMAP_CHAINED)
@@ -545,7 +550,7 @@ int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struc
 
 	if (!valid(mapping))
 		return -EINVAL;
-	operation_begin(reserve);
+	operation_begin(reserve, page);
 	if (mapping.kind == RMAP_CHAINED && remove_alone(page, entry_of(reserve->map, mapping)))
 		result = RMAP_LAST;
 	else if (mapping.kind == RMAP_CHAINED)
@@ -563,7 +568,7 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 
 	if (!valid(from) || !valid(to))
 		return -EINVAL;
-	operation_begin(reserve);
+	operation_begin(reserve, page);
 	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
 		result = change_counted(reserve, page, unit_of(from.kind), unit_of(to.kind));
 	else if (from.kind != RMAP_CHAINED)
@@ -667,7 +672,7 @@ uint32_t rmap_page_drop(struct rmap_reserve *reserve, struct rmap_page *page)
 	uint32_t mappings;
 	uint64_t word;
 
-	operation_begin(reserve);
+	operation_begin(reserve, page);
 	mappings = rmap_page_mapcount(reserve->map, page);
 	word = exchange_acqrel(&page->word, 0); /* R2: pairs with A1. The caller keeps other writers away. */
 	if (slot_kind(word) == SLOT_LINK) {

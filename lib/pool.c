@@ -25,6 +25,8 @@
  *      R1     a magazine's links before its push                       the popper walks garbage
  *      A1     pairs with R1: the popper reads those links
  *      A2     pairs with R1: as A1, after losing a race
+ *      R2     a slab's head before its list                            rmap_pool_owns() walks garbage
+ *      A3     pairs with R2: it reads the heads
  */
 #include "pool.h"
 
@@ -171,14 +173,25 @@ static void *carve(struct rmap *map, size_t bytes, size_t align)
 		if (!slab)
 			return NULL;
 		carve_rest(map);
-		slab->next = pool->slabs;
+		slab->next = (struct slab *)(uintptr_t)load_rlx(&pool->slabs); /* RLX: under the lock */
 		slab->bytes = map->tier.granule;
-		pool->slabs = slab;
+		store_rel(&pool->slabs, (uintptr_t)slab); /* R2: publishes its head; pairs with A3. */
 		pool->bump_end = (char *)slab + slab->bytes;
 		place = ((uintptr_t)slab + LINE_BYTES + align - 1) & ~(uintptr_t)(align - 1);
 	}
 	pool->bump = (char *)place + bytes;
 	return (void *)place;
+}
+
+bool rmap_pool_owns(const struct rmap *map, const struct block *block)
+{
+	/* A3: pairs with R2. */
+	const struct slab *slab = (const struct slab *)(uintptr_t)load_acq(&map->pool.slabs);
+
+	for (; slab; slab = slab->next)
+		if ((uintptr_t)block - (uintptr_t)slab < slab->bytes)
+			return true;
+	return false;
 }
 
 /* A fresh magazine of up to @want blocks; NULL: the tier has no memory. */
@@ -628,7 +641,7 @@ int rmap_pool_init(struct rmap *map)
 
 void rmap_pool_fini(struct rmap *map)
 {
-	struct slab *slab = map->pool.slabs;
+	struct slab *slab = (struct slab *)(uintptr_t)load_rlx(&map->pool.slabs); /* RLX: nobody else is left */
 
 	while (slab) {
 		struct slab *next = slab->next;

@@ -12,6 +12,9 @@ int rmap_pool_init(struct rmap *map);
 /* All chain memory must have been retired. Gives the slabs back. */
 void rmap_pool_fini(struct rmap *map);
 
+/* Did @block come from this map? Slow: for checked builds. */
+bool rmap_pool_owns(const struct rmap *map, const struct block *block);
+
 /*
  * A first block or a segment of one line out of the reserve, or NULL; its words are whatever they were. What was taken
  * and not published goes back with rmap_pool_put_*(). Wait-free.

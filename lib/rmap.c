@@ -159,6 +159,12 @@ static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_stats *
 	pthread_mutex_unlock(&map->lock);
 }
 
+/* What was made and not given back. One thread's making may be summed before another's giving back, of which it is part. */
+static uint64_t in_use(uint64_t made, uint64_t retired)
+{
+	return made > retired ? made - retired : 0;
+}
+
 int rmap_stats(struct rmap *map, struct rmap_stats *out)
 {
 	struct rmap_stats stats = { .size = sizeof(stats) };
@@ -167,9 +173,9 @@ int rmap_stats(struct rmap *map, struct rmap_stats *out)
 	if (!map || !out || out->size != sizeof(stats))
 		return -EINVAL;
 	sum_statistics(map, sums, &stats);
-	stats.blocks = sums[STAT_BLOCKS_MADE] - sums[STAT_BLOCKS_RETIRED];
-	stats.segments = sums[STAT_SEGMENTS_MADE] - sums[STAT_SEGMENTS_RETIRED];
-	stats.chain_bytes = sums[STAT_BYTES_MADE] - sums[STAT_BYTES_RETIRED];
+	stats.blocks = in_use(sums[STAT_BLOCKS_MADE], sums[STAT_BLOCKS_RETIRED]);
+	stats.segments = in_use(sums[STAT_SEGMENTS_MADE], sums[STAT_SEGMENTS_RETIRED]);
+	stats.chain_bytes = in_use(sums[STAT_BYTES_MADE], sums[STAT_BYTES_RETIRED]);
 	stats.waiting_bytes += load_rlx(&map->pool.waiting);
 	stats.waiting_peak = load_rlx(&map->pool.peak);
 	stats.tier_bytes = load_rlx(&map->pool.bytes);

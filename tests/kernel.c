@@ -626,8 +626,8 @@ static uint64_t frame_of(uint64_t entry)
 }
 
 /*
- * Reads all frames. False: read again. A page is being migrated (it looks swapped out), or was since the last reading: the
- * kernel may move pages between frames at any time, and a picture is whole once two readings in a row know the same frames.
+ * Reads all frames. False: read again. The kernel may move pages between frames at any time (such a page looks swapped
+ * out meanwhile), and a picture is whole once two readings in a row know the same frames.
  */
 static bool read_frames(void)
 {

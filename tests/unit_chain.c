@@ -271,6 +271,64 @@ static void shared_addresses_count_sharers(void **state)
 	fixture_fini(&fixture);
 }
 
+/*
+ * Several threads make a short chain and unmake it without pause: each meets blocks that another has just frozen, and
+ * must help and look again, or its mapping is lost with the block. Each thread's own mappings are there when it takes
+ * them back.
+ */
+static void *flicker(void *arg)
+{
+	struct worker *worker = arg;
+	struct rmap *map = worker->fixture->map;
+	struct rmap_mapping mine[3] = { mapping_of(RMAP_CHAINED, 2 * worker->number), rmap_linear(),
+					mapping_of(RMAP_CHAINED, 2 * worker->number + 1) };
+	struct rmap_reserve *reserve;
+
+	worker_begin(worker, &reserve);
+	for (unsigned round = 0; round < worker->rounds; round++) {
+		unsigned n = 1 + (round + worker->number) % 3;
+
+		expect(rmap_reserve_fill(reserve, n) == 0);
+		rmap_read_lock(map);
+		for (unsigned i = 0; i < n; i++) {
+			int events = rmap_page_add(reserve, worker->page, mine[i]);
+
+			expect(events >= 0);
+			worker->firsts += events == RMAP_FIRST;
+		}
+		expect(rmap_page_mapcount(map, worker->page) >= n);
+		for (unsigned i = n; i-- > 0;) {
+			int events = rmap_page_remove(reserve, worker->page, mine[i]);
+
+			expect(events >= 0);
+			worker->lasts += events == RMAP_LAST;
+		}
+		rmap_read_unlock(map);
+	}
+	worker_end(worker, reserve);
+	return NULL;
+}
+
+static void chains_flicker(void **state)
+{
+	struct worker workers[WORKERS];
+	struct rmap_page page = { 0 };
+	unsigned firsts = 0, lasts = 0;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	workers_run(&fixture, &page, flicker, (unsigned)test_scaled(60000), workers);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		firsts += workers[i].firsts;
+		lasts += workers[i].lasts;
+	}
+	assert_int_equal(firsts, lasts);
+	assert_int_equal(page.word, 0);
+	assert_int_equal(fixture_stats(&fixture).blocks, 0);
+	fixture_fini(&fixture);
+}
+
 /* The same pte handle many times over: no embedder's page table does that, but nothing may break. */
 static void one_handle_many_times(void **state)
 {
@@ -301,6 +359,7 @@ int main(void)
 		cmocka_unit_test(counts_beside_a_long_chain),
 		cmocka_unit_test(clusters_share_an_element),
 		cmocka_unit_test(shared_addresses_count_sharers),
+		cmocka_unit_test(chains_flicker),
 		cmocka_unit_test(one_handle_many_times),
 	};
 
