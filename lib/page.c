@@ -146,10 +146,7 @@ static bool swing(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t
 	return false;
 }
 
-/*
- * Chains cost their own cache line and two compare-and-swaps; a word that is enough costs one. So that the latter is
- * not burdened with the registers of the former, what works on chains is kept out of line.
- */
+/* For what is rare, or costs much beside a call, so that the short ways need not save its registers. */
 #define OUT_OF_LINE __attribute__((noinline))
 
 /*
@@ -220,8 +217,8 @@ static uint64_t direct_minus_one(const struct rmap *map, uint64_t word)
 /* Counted only: add, remove, and change between linear and locked --------------------------- */
 
 /* change_counted() for a word that is a direct element or a chain. AGAIN: it is that no longer. */
-OUT_OF_LINE static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word,
-					     struct unit minus, struct unit plus)
+static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, struct unit minus,
+				 struct unit plus)
 {
 	uint64_t after;
 	int result;
@@ -261,21 +258,6 @@ static inline int change_counted(struct rmap_reserve *reserve, struct rmap_page 
 	}
 }
 
-/* An element alone in the word, the commonest of all: the first try. False: it is not that simple. */
-static inline bool add_alone(struct rmap_page *page, uint64_t entry)
-{
-	uint64_t empty = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
-
-	return empty == 0 && cas_acqrel(&page->word, &empty, entry); /* R2: pairs with A1. */
-}
-
-static inline bool remove_alone(struct rmap_page *page, uint64_t entry)
-{
-	uint64_t word = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
-
-	return word == entry && cas_acqrel(&page->word, &word, 0); /* R2: pairs with A1. */
-}
-
 /* Chained: add and remove ------------------------------------------------------------------- */
 
 static int chain_one_direct(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t entry)
@@ -302,8 +284,7 @@ static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *pag
 	return result ? result : events(word, after);
 }
 
-OUT_OF_LINE static int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus,
-				      uint64_t entry)
+static inline int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus, uint64_t entry)
 {
 	uint64_t left;
 	int result;
@@ -346,8 +327,7 @@ static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struc
 }
 
 /* Takes @key out of the chain that @word names, slot first. */
-OUT_OF_LINE static int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word,
-					  uint64_t key)
+static inline int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key)
 {
 	struct block *block = slot_pointer(word);
 	uint64_t left = 0;
@@ -528,6 +508,56 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 
 /* The public operations --------------------------------------------------------------------- */
 
+/*
+ * The first try: what one compare-and-swap does to a word that is no chain, for an element alone and for linear
+ * mappings. AGAIN: it is not that simple, or another writer was faster.
+ */
+static inline int try_add(const struct rmap *map, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	uint64_t word = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
+	uint64_t after;
+
+	if (mapping.kind == RMAP_CHAINED && word == 0)
+		after = entry_of(map, mapping);
+	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) < RMAP_LINEAR_MAX)
+		after = word + COUNT_LINEAR_ONE;
+	else
+		return AGAIN;
+	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
+		return AGAIN;
+	return word == 0 ? RMAP_FIRST : 0;
+}
+
+static inline int try_remove(const struct rmap *map, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	uint64_t word = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
+	uint64_t after;
+
+	if (mapping.kind == RMAP_CHAINED && word == entry_of(map, mapping))
+		after = 0;
+	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) > 0)
+		after = word - COUNT_LINEAR_ONE;
+	else
+		return AGAIN;
+	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
+		return AGAIN;
+	return after == 0 ? RMAP_LAST : 0;
+}
+
+OUT_OF_LINE static int add_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	if (mapping.kind == RMAP_CHAINED)
+		return chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
+	return change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
+}
+
+OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	if (mapping.kind == RMAP_CHAINED)
+		return unchain_one(reserve, page, slot_key(mapping.handle, reserve->map->key_low));
+	return change_counted(reserve, page, unit_of(mapping.kind), NO_UNIT);
+}
+
 int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
 	int result;
@@ -535,12 +565,9 @@ int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct r
 	if (!valid(mapping))
 		return -EINVAL;
 	operation_begin(reserve, page);
-	if (mapping.kind == RMAP_CHAINED && add_alone(page, entry_of(reserve->map, mapping)))
-		result = RMAP_FIRST;
-	else if (mapping.kind == RMAP_CHAINED)
-		result = chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
-	else
-		result = change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
+	result = try_add(reserve->map, page, mapping);
+	if (result == AGAIN)
+		result = add_one(reserve, page, mapping);
 	return operation_end(reserve, result);
 }
 
@@ -551,12 +578,9 @@ int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struc
 	if (!valid(mapping))
 		return -EINVAL;
 	operation_begin(reserve, page);
-	if (mapping.kind == RMAP_CHAINED && remove_alone(page, entry_of(reserve->map, mapping)))
-		result = RMAP_LAST;
-	else if (mapping.kind == RMAP_CHAINED)
-		result = unchain_one(reserve, page, slot_key(mapping.handle, reserve->map->key_low));
-	else
-		result = change_counted(reserve, page, unit_of(mapping.kind), NO_UNIT);
+	result = try_remove(reserve->map, page, mapping);
+	if (result == AGAIN)
+		result = remove_one(reserve, page, mapping);
 	return operation_end(reserve, result);
 }
 
