@@ -261,7 +261,7 @@ static unsigned next_class(const struct block *block, const struct segment *newe
 	if (chained * 2 < lines * LINE_SLOTS)
 		return 0;
 	while (class + 1 < SEGMENT_CLASSES && segment_lines(class + 1) * 5 <= lines * 2)
-		class ++;
+		class += 1;
 	return class;
 }
 

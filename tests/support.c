@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -690,7 +691,5 @@ int in_child(void (*body)(void *), void *arg)
 
 bool aborted(int status)
 {
-	if (WIFSIGNALED(status))
-		return WTERMSIG(status) == SIGABRT;
-	return WIFEXITED(status) && WEXITSTATUS(status) != 0;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }

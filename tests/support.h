@@ -195,7 +195,7 @@ void run_threads(void *(*body)(void *), void *args, size_t bytes, unsigned n);
 
 /* Run @body in a child process and return its wait status; for calls that abort in checked builds. */
 int in_child(void (*body)(void *), void *arg);
-/* Did a child end by abort()? Sanitizers that catch the signal end with an exit status instead. */
+/* Did a child end by abort()? */
 bool aborted(int status);
 
 #endif

@@ -762,9 +762,24 @@ static void fill_inside_a_section(void *arg)
 	rmap_reserve_fill(subject->fixture->reserve, 1);
 }
 
+/* A page of the subject's map, and the reserve of another. */
+struct mismatch {
+	struct subject *subject;
+	struct fixture other;
+};
+
+static void foreign_reserve(void *arg)
+{
+	struct mismatch *mismatch = arg;
+
+	rmap_read_lock(mismatch->other.map);
+	rmap_page_add(mismatch->other.reserve, &mismatch->subject->page, rmap_linear());
+}
+
 /* What cannot be seen for free is seen by checked builds. */
 static void g11_checked_builds_abort(void **state)
 {
+	struct mismatch mismatch;
 	struct subject subject;
 	struct fixture fixture;
 
@@ -773,10 +788,15 @@ static void g11_checked_builds_abort(void **state)
 		print_message("# a build without checks does not look for this\n");
 		skip();
 	}
+	mismatch.subject = &subject;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	subject_init(&subject, &fixture, 1, 0, 0);
 	assert_true(aborted(in_child(outside_a_section, &subject)));
 	assert_true(aborted(in_child(fill_inside_a_section, &subject)));
+	subject_add(&subject, mapping_of(RMAP_CHAINED, 1));
+	fixture_init(&mismatch.other, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_true(aborted(in_child(foreign_reserve, &mismatch)));
+	fixture_fini(&mismatch.other);
 	subject_fini(&subject);
 	fixture_fini(&fixture);
 }
