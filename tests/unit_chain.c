@@ -347,6 +347,57 @@ static void one_handle_many_times(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Removes that begin to close a segment and adds that push another, in turns: closing segments must not pile up. */
+static void a_saw_tooth_piles_nothing_up(void **state)
+{
+	static uint64_t live[8192];
+	struct generator generator = { 1 };
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+	uint64_t n = 0;
+	uint64_t next = 1;
+
+	(void)state;
+	for (uint64_t low = 2000; low <= 2600; low += 100) {
+		fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+		for (unsigned turn = 0; turn < 25; turn++) {
+			uint64_t pushes = fixture_stats(&fixture).pushes;
+
+			while (n < low || fixture_stats(&fixture).pushes == pushes) {
+				live[n] = next++ << 12;
+				assert_true(fixture_add(&fixture, &page, rmap_chained(live[n++])) >= 0);
+			}
+			while (n > low) {
+				uint64_t i = generator_below(&generator, n);
+
+				assert_true(fixture_remove(&fixture, &page, rmap_chained(live[i])) >= 0);
+				live[i] = live[--n];
+			}
+			check_shrinking(&fixture, &page, n);
+		}
+		assert_int_equal(fixture_drop(&fixture, &page), n);
+		n = 0;
+		fixture_fini(&fixture);
+	}
+}
+
+/* Elements of one key share two lines of each segment: when those are full, the chain must not grow as if all lines were. */
+static void one_key_takes_no_more_than_others(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 1, RMAP_RECLAIM_CALLBACK, 0);
+	for (uint64_t units = 1; units <= 2048; units++) {
+		assert_true(fixture_add(&fixture, &page, rmap_chained(4096)) >= 0);
+		assert_true(fixture_shape(&fixture, &page).bytes <= 24 * units + 256);
+	}
+	for (uint64_t units = 2048; units > 0; units--)
+		assert_int_equal(fixture_remove(&fixture, &page, rmap_chained(4096)), units == 1 ? RMAP_LAST : 0);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +412,8 @@ int main(void)
 		cmocka_unit_test(shared_addresses_count_sharers),
 		cmocka_unit_test(chains_flicker),
 		cmocka_unit_test(one_handle_many_times),
+		cmocka_unit_test(a_saw_tooth_piles_nothing_up),
+		cmocka_unit_test(one_key_takes_no_more_than_others),
 	};
 
 	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
