@@ -129,6 +129,9 @@ static inline int change_meta(struct rmap_reserve *reserve, struct block *block,
 		INJECT();
 		if (cas_acqrel(&block->meta, &meta, after)) { /* R2: pairs with A2. Linearizes the count. */
 			*left = after;
+			/* Between two counts of a living chain nothing but locks is worth telling. */
+			if (!(after & COUNT_FROZEN) && ((minus.one | plus.one) & COUNT_LOCKED_ONE) == 0)
+				return 0;
 			return events(meta, after);
 		}
 		reserve_count(reserve, STAT_RETRIES, 1);
