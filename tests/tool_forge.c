@@ -2,7 +2,7 @@
 /**
  * tool_forge.c - make a recording say something else, with a checksum that is right
  *
- *      tool_forge IN OUT OFFSET BYTE ...     put these bytes at these offsets; a negative offset counts from the body's end
+ *      tool_forge IN OUT OFFSET BYTE ...     put these bytes there; a negative offset counts from the body's end
  *      tool_forge IN OUT --seed N            change one to eight bytes of the body at random
  *
  * A checksum keeps out accidents only, so rmap must also stand up to files whose checksum is right and whose
@@ -31,8 +31,12 @@ static void change(uint8_t *bytes, long size, int argc, char **argv)
 	if (!strcmp(argv[3], "--seed")) {
 		uint64_t state = strtoull(argv[4], NULL, 0);
 
-		for (uint64_t n = next_random(&state) % 8 + 1; n; n--)
-			bytes[HEAD_SIZE + next_random(&state) % (uint64_t)body] = (uint8_t)next_random(&state);
+		/* Half of them hit the beginning, where names, files and the first vmas are. */
+		for (uint64_t n = next_random(&state) % 8 + 1; n; n--) {
+			uint64_t reach = next_random(&state) % 2 && body > 2048 ? 2048 : (uint64_t)body;
+
+			bytes[HEAD_SIZE + next_random(&state) % reach] = (uint8_t)next_random(&state);
+		}
 		return;
 	}
 	for (int i = 3; i + 1 < argc; i += 2) {

@@ -4,13 +4,14 @@
  *
  *      tool_who PATH-TO-RMAP
  *
- * The parent lays out memory and forks three children, each of which does something else with it: maps a file a second time,
- * writes to a shared anonymous page (and so gets a copy of its own), writes to a private file page, moves memory with
- * mremap, rearranges a mapping with remap_file_pages. Then `rmap who --json` is asked about pages, and must name exactly the
- * addresses that the layout says, of the right kind and object. Two more address spaces are awkward to find: one
- * is shared by two processes, one belongs to a process whose first thread has ended.
+ * The parent lays out memory and forks three children, each of which does something else with it: maps a file a
+ * second time, writes to a shared anonymous page (and so gets a copy of its own), writes to a private file page,
+ * moves memory with mremap, rearranges a mapping with remap_file_pages. Then `rmap who --json` is asked about pages,
+ * and must name exactly the addresses that the layout says, of the right kind and object. Two more address spaces are
+ * awkward to find: one is shared by two processes, one belongs to a process whose first thread has ended.
  *
- * Children tell through a pipe that they are ready and stay until another pipe is closed, so nothing here waits on a clock.
+ * Children tell through a pipe that they are ready and stay until another pipe is closed, so nothing here waits on a
+ * clock.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -262,14 +263,16 @@ static json_t *ask(pid_t pid, const char *at, int *status)
 	return answer;
 }
 
-static bool is_expected(const json_t *mapping, const struct expected *expected, size_t n, const char *kind, const char *object)
+static bool is_expected(const json_t *mapping, const struct expected *expected, size_t n, const char *kind,
+			const char *object)
 {
 	const char *at = json_string_value(json_object_get(mapping, "addr"));
 	const char *its_kind = json_string_value(json_object_get(mapping, "kind"));
 	const char *its_object = json_string_value(json_object_get(mapping, "object"));
 	pid_t pid = (pid_t)json_integer_value(json_object_get(mapping, "pid"));
 
-	if (!at || strncmp(at, "0x", 2) || !its_kind || strcmp(its_kind, kind) || !its_object || !strstr(its_object, object))
+	if (!at || strncmp(at, "0x", 2) || !its_kind || strcmp(its_kind, kind) || !its_object ||
+	    !strstr(its_object, object))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (expected[i].pid == pid && (uintptr_t)expected[i].at == strtoull(at, NULL, 16))
@@ -278,8 +281,8 @@ static bool is_expected(const json_t *mapping, const struct expected *expected, 
 }
 
 /*
- * Ask about expected[0]; all of @expected must be named and nothing else. Each is named once: as many mappings are named as
- * are expected, all of them expected, no two alike.
+ * Ask about expected[0]; all of @expected must be named and nothing else. Each is named once: as many mappings are
+ * named as are expected, all of them expected, no two alike.
  */
 static void check(const char *what, const struct expected *expected, size_t n, const char *kind, const char *object)
 {
@@ -319,31 +322,31 @@ static void check_files(void)
 	CHECK("a shared file's page, mapped twice by one process", "linear", "/memfd:rmap-test-shared",
 	      { parent, page(shared, 2) }, { child[0], page(shared, 2) }, { child[0], page(second, 1) },
 	      { child[1], page(shared, 2) }, { child[2], page(shared, 2) });
-	CHECK("the same, asked for at its second place", "linear", "/memfd:rmap-test-shared", { child[0], page(second, 1) },
-	      { parent, page(shared, 2) }, { child[0], page(shared, 2) }, { child[1], page(shared, 2) },
-	      { child[2], page(shared, 2) });
-	CHECK("a private file page that one process has a copy of", "linear", "/memfd:rmap-test-copied", { parent, copied },
-	      { child[0], copied }, { child[1], copied });
+	CHECK("the same, asked for at its second place", "linear", "/memfd:rmap-test-shared",
+	      { child[0], page(second, 1) }, { parent, page(shared, 2) }, { child[0], page(shared, 2) },
+	      { child[1], page(shared, 2) }, { child[2], page(shared, 2) });
+	CHECK("a private file page that one process has a copy of", "linear", "/memfd:rmap-test-copied",
+	      { parent, copied }, { child[0], copied }, { child[1], copied });
 	CHECK("that copy", "chained", "/memfd:rmap-test-copied", { child[2], copied });
 	CHECK("a shared file's page, moved in one process", "linear", "/memfd:rmap-test-moved", { parent, moved_file },
 	      { child[0], moved_file }, { child[1], page(places, PAGES) }, { child[2], moved_file });
 	if (remapped)
-		CHECK("a page that remap_file_pages put twice into one process", "linear", "/memfd:rmap-test-rearranged",
-		      { parent, page(rearranged, 3) }, { child[0], page(rearranged, 3) }, { child[1], page(rearranged, 3) },
-		      { child[2], rearranged }, { child[2], page(rearranged, 3) });
+		CHECK("a page that remap_file_pages put twice into one process", "linear",
+		      "/memfd:rmap-test-rearranged", { parent, page(rearranged, 3) }, { child[0], page(rearranged, 3) },
+		      { child[1], page(rearranged, 3) }, { child[2], rearranged }, { child[2], page(rearranged, 3) });
 }
 
 static void check_anonymous(void)
 {
-	CHECK("an anonymous page shared by fork, of which others have copies", "chained", "[anon]", { parent, anonymous },
-	      { child[0], anonymous }, { child[2], anonymous });
+	CHECK("an anonymous page shared by fork, of which others have copies", "chained", "[anon]",
+	      { parent, anonymous }, { child[0], anonymous }, { child[2], anonymous });
 	CHECK("a copy", "chained", "[anon]", { child[1], anonymous });
 	CHECK("an anonymous page, moved in one process", "chained", "[anon]", { parent, page(moved, 1) },
 	      { child[0], page(places, 1) }, { child[1], page(moved, 1) }, { child[2], page(moved, 1) },
 	      { sharing, page(moved, 1) }, { headless, page(moved, 1) });
-	CHECK("a page in the middle of a huge one", "chained", "[anon]", { parent, page(huge, 3) }, { child[0], page(huge, 3) },
-	      { child[1], page(huge, 3) }, { child[2], page(huge, 3) }, { sharing, page(huge, 3) },
-	      { headless, page(huge, 3) });
+	CHECK("a page in the middle of a huge one", "chained", "[anon]", { parent, page(huge, 3) },
+	      { child[0], page(huge, 3) }, { child[1], page(huge, 3) }, { child[2], page(huge, 3) },
+	      { sharing, page(huge, 3) }, { headless, page(huge, 3) });
 	CHECK("a page of a process whose first thread has ended", "chained", "[anon]", { headless, anonymous });
 }
 
@@ -357,7 +360,8 @@ static void check_sharing(void)
 	checks++;
 	if (status[0] || status[1] || !json_equal(answers[0], answers[1])) {
 		failures++;
-		fprintf(stderr, "tool_who: processes %d and %d share an address space, but rmap who answers differently\n",
+		fprintf(stderr,
+			"tool_who: processes %d and %d share an address space, but rmap who answers differently\n",
 			(int)sharing, (int)*partner);
 	}
 	json_decref(answers[0]);
@@ -378,8 +382,8 @@ static void check_zero(void)
 	checks++;
 	if (status || !found) {
 		failures++;
-		fprintf(stderr, "tool_who: the zero page: exit status %d, and the mapping that is there is %s\n", status,
-			found ? "named" : "not named");
+		fprintf(stderr, "tool_who: the zero page: exit status %d, and the mapping that is there is %s\n",
+			status, found ? "named" : "not named");
 	}
 	json_decref(answer);
 }

@@ -2,15 +2,16 @@
 /**
  * figures.c - the figures of a snapshot; see figures.h
  *
- * What a page with n mappings takes elsewhere, its own fields included. All of these store every mapping, for none tells
- * linear from chained:
+ * What a page with n mappings takes elsewhere, its own fields included. All of these store every mapping, for none
+ * tells linear from chained:
  *
  *   pte_chain (Linux 2.5)   8, and for n >= 2 a chain of 64-byte lines: a pointer to the next, and 7 ptes
  *   KVM                     8, and for n >= 2 a chain of 128-byte descriptors of 14 ptes
  *   FreeBSD amd64           16 for the list's head, and a pv_entry for each: 4,096-byte chunks hold 168, so 24.4 bytes
  *   XNU arm64               8, and for n >= 2 entries of 24 bytes that hold two
  *
- * rmap: 8 a page, and what chains take. The ranges of the vmas are not counted, as the others' vmas and shadow pages are not.
+ * rmap: 8 a page, and what chains take. The ranges of the vmas are not counted, as the others' vmas and shadow pages
+ * are not.
  */
 #include "figures.h"
 
@@ -45,7 +46,8 @@ int figures_collect(const struct system *system, struct figures *figures)
 {
 	*figures = (struct figures){ .pages = system->frames_n, .stats.size = sizeof(figures->stats) };
 	if (rmap_stats(system->map, &figures->stats))
-		return complain("the library does not know the statistics this tool asks for: install tool and library together");
+		return complain("the library does not know the statistics this tool asks for: install tool and library "
+				"together");
 	rmap_read_lock(system->map);
 	for (size_t i = 0; i < system->frames_n; i++) {
 		const struct frame *frame = &system->frames[i];
@@ -94,8 +96,10 @@ size_t figures_top(const struct system *system, size_t max, bool join, struct st
 		if (mapcount < 2)
 			continue;
 		pages = grow(pages, &capacity, n + 1, sizeof(*pages));
-		pages[n++] = (struct stretch){ .frame = &system->frames[i], .pages = 1, .mapcount = mapcount,
-						.identity = frame_identity(system, &system->frames[i]) };
+		pages[n++] = (struct stretch){ .frame = &system->frames[i],
+					       .pages = 1,
+					       .mapcount = mapcount,
+					       .identity = frame_identity(system, &system->frames[i]) };
 	}
 	rmap_read_unlock(system->map);
 	if (n)

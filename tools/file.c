@@ -10,9 +10,9 @@
  *      ...        the body
  *      8 bytes    FNV-1a hash, 64 bits, of all the above
  *
- * The body is a sequence of unsigned numbers in LEB128 (seven bits a byte, the lowest first, the top bit set in all but the
- * last). *string* is a length and that many bytes; *list* is a length and that many items; *signed* is 2 n for n >= 0, and
- * -2 n - 1 below. Addresses are in pages.
+ * The body is a sequence of unsigned numbers in LEB128 (seven bits a byte, the lowest first, the top bit set in all
+ * but the last). *string* is a length and that many bytes; *list* is a length and that many items; *signed* is 2 n
+ * for n >= 0, and -2 n - 1 below. Addresses are in pages.
  *
  *      page shift
  *      1: only some processes were read, + 2: in an inner PID namespace, + 4: the kernel tells averages
@@ -23,16 +23,19 @@
  *      list: file, numbered from 1 (0 is none): device (major << 32 | minor), inode, number of its name
  *      list: process, of
  *            pid; string: comm
- *            list: vma: gap to the end of the one before, pages - 1, name's number, file's number << 1 | shared, file's first page
+ *            list: vma: gap to the end of the one before, pages - 1, name's number, file's number << 1 | shared,
+ *                  the file's first page
  *            list: run of present ptes: gap to the end of the one before, then list: pte:
- *                  (signed: frame number - frame number of the pte before - 1) << 1 | the kernel says that it maps a file's page
- *      list: frame, in ascending order of numbers: kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
+ *                  (signed: frame number - frame number of the pte before - 1) << 1 | PTE_FILE is set
+ *      list: frame, in ascending order of numbers:
+ *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
  *
- * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse those
- * they do not know.
+ * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
+ * those they do not know.
  */
 #include "file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +54,8 @@
 #define FLAG_NAMESPACE 2u
 #define FLAG_AVERAGING 4u
 
-static const uint32_t flag_bits[] = { KPF_ANON, KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_HUGE, KPF_NOPAGE, KPF_KSM, KPF_THP,
-				      KPF_ZERO_PAGE };
+static const uint32_t flag_bits[] = { KPF_ANON,   KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_HUGE,
+				      KPF_NOPAGE, KPF_KSM,           KPF_THP,           KPF_ZERO_PAGE };
 #define FLAG_BITS (sizeof(flag_bits) / sizeof(flag_bits[0]))
 
 static uint64_t hash_bytes(const uint8_t *bytes, size_t n)
@@ -151,7 +154,7 @@ static void put_frames(struct writer *writer, const struct system *system)
 		uint64_t flags = 0;
 
 		for (size_t bit = 0; bit < FLAG_BITS; bit++)
-			flags |= (uint64_t)!!(frame->flags & flag_bits[bit]) << bit;
+			flags |= (uint64_t) !!(frame->flags & flag_bits[bit]) << bit;
 		put(writer, (uint64_t)frame->kernel << 3 | frame->verdict);
 		put(writer, flags);
 	}
@@ -215,8 +218,9 @@ int file_save(const char *path, const struct system *system)
 	put_bytes(&file, body.bytes, body.n);
 	put_fixed(&file, hash_bytes(file.bytes, file.n), HASH_SIZE);
 	if (!write_file(path, &file))
-		status = complain("%s cannot be written (%s): name a file in a directory of yours with room for %zu bytes", path,
-				  strerror(errno), file.n);
+		status = complain(
+			"%s cannot be written (%s): name a file in a directory of yours with room for %zu bytes", path,
+			strerror(errno), file.n);
 	free(body.bytes);
 	free(file.bytes);
 	return status;
@@ -263,12 +267,24 @@ static size_t get_length(struct loader *loader)
 	return (size_t)get(loader, (uint64_t)(loader->end - loader->at));
 }
 
-/* Copy a string to @text, or to the heap if that is NULL; a longer one than @size is refused. */
+static bool is_printable(const uint8_t *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (iscntrl(bytes[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Copy a string to @text, or to the heap if that is NULL. A longer one than @size is refused, and so are control
+ * characters.
+ */
 static char *get_string(struct loader *loader, char *text, size_t size)
 {
 	size_t n = get_length(loader);
 
-	if (loader->bad || n > (size_t)(loader->end - loader->at) || (text && n >= size) || memchr(loader->at, 0, n)) {
+	if (loader->bad || n > (size_t)(loader->end - loader->at) || (text && n >= size) ||
+	    !is_printable(loader->at, n)) {
 		loader->bad = true;
 		n = 0;
 	}
@@ -405,8 +421,9 @@ static int decode(const char *path, const uint8_t *bytes, size_t n, struct syste
 	if (n < MAGIC_SIZE || memcmp(bytes, MAGIC, MAGIC_SIZE))
 		return complain("%s is no recorded system: name a file that rmap snapshot --save has written", path);
 	if (n >= MAGIC_SIZE + 4 && get_fixed(bytes + MAGIC_SIZE, 4) != VERSION)
-		return complain("%s has format version %u and this rmap reads version %u: load it with the rmap that wrote it",
-				path, (unsigned)get_fixed(bytes + MAGIC_SIZE, 4), VERSION);
+		return complain(
+			"%s has format version %u and this rmap reads version %u: load it with the rmap that wrote it",
+			path, (unsigned)get_fixed(bytes + MAGIC_SIZE, 4), VERSION);
 	if (n < HEAD_SIZE + HASH_SIZE || get_fixed(bytes + MAGIC_SIZE + 4, 8) > n - HEAD_SIZE - HASH_SIZE)
 		return complain("%s is cut short: copy or record it again", path);
 	if (get_fixed(bytes + MAGIC_SIZE + 4, 8) < n - HEAD_SIZE - HASH_SIZE ||

@@ -16,7 +16,8 @@ static const struct {
 	int (*main)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
-	{ "snapshot", "rmap snapshot", snapshot_main, "the reverse map of the running system, checked against the kernel's counts" },
+	{ "snapshot", "rmap snapshot", snapshot_main,
+	  "the reverse map of the running system, checked against the kernel's counts" },
 	{ "who", "rmap who", who_main, "everyone who maps one page of memory" },
 	{ "bench", "rmap bench", bench_main, "measure the library beside its peers" },
 };

@@ -4,8 +4,9 @@
  *
  *      top[pfn >> 28] -> middle[(pfn >> 15) & 8191] -> chunk: 2^15 bits, and before each word how many lie below it
  *
- * One bit a frame, and 4 bytes for every 64 frames to number them: the tables of a fully mapped machine of 64 GiB take
- * 3 MiB. That is how the reverse map finds the record of a frame without hashing: records lie in one array in frame order.
+ * One bit a frame, and 4 bytes for every 64 frames to number them: the tables of a fully mapped machine of 64 GiB
+ * take 3 MiB. That is how the reverse map finds the record of a frame without hashing: records lie in one array in
+ * frame order.
  *
  * Any number of threads fill a set at once; then one numbers it; from then on it may be read from everywhere.
  */
@@ -24,7 +25,7 @@
 
 struct pfnset_chunk {
 	_Atomic uint64_t bits[PFNSET_WORDS];
-	uint32_t below[PFNSET_WORDS]; /* valid once numbered: members of this set that are smaller than the word's first */
+	uint32_t below[PFNSET_WORDS]; /* once numbered: how many members are smaller than the word's first */
 };
 
 struct pfnset_middle {

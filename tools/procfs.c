@@ -2,9 +2,9 @@
 /**
  * procfs.c - reading the kernel's files about tasks and page tables; see procfs.h
  *
- * The maps of a task are read whole before they are parsed, for the kernel walks them under locks. Page-table entries are
- * read in stretches: PAGEMAP_SCAN names the populated ones, neighbours closer than GAP pages are joined (one read costs as much
- * as some dozens of entries), and each stretch is read from pagemap in pieces of ENTRIES.
+ * The maps of a task are read whole before they are parsed, for the kernel walks them under locks. Page-table entries
+ * are read in stretches: PAGEMAP_SCAN names the populated ones, neighbours closer than GAP pages are joined (one read
+ * costs as much as some dozens of entries), and each stretch is read from pagemap in pieces of ENTRIES.
  */
 #include "procfs.h"
 
@@ -65,6 +65,14 @@ static enum outcome outcome_of(int error)
 	return error == EACCES || error == EPERM ? OUTCOME_REFUSED : OUTCOME_GONE;
 }
 
+/* Names are chosen by those who run: none shall reach a terminal as a command to it. */
+static void make_printable(char *name)
+{
+	for (; *name; name++)
+		if (iscntrl((unsigned char)*name))
+			*name = '?';
+}
+
 /* ---- opening ---- */
 
 static int open_kernel_file(const struct procfs *procfs, const char *name, int *out)
@@ -73,29 +81,36 @@ static int open_kernel_file(const struct procfs *procfs, const char *name, int *
 	if (*out >= 0)
 		return STATUS_OK;
 	if (errno == ENOENT)
-		return complain("/proc/%s is missing: this needs a kernel built with CONFIG_PROC_PAGE_MONITOR and a full /proc",
-				name);
+		return complain(
+			"/proc/%s is missing: this needs a kernel built with CONFIG_PROC_PAGE_MONITOR and a full /proc",
+			name);
 	if (errno == EACCES || errno == EPERM)
-		return complain("/proc/%s may be read by root only: run this with sudo, or study a recorded system with --load",
-				name);
+		return complain(
+			"/proc/%s may be read by root only: run this with sudo, or study a recorded system with --load",
+			name);
 	return complain("/proc/%s cannot be opened (%s): is /proc mounted?", name, strerror(errno));
 }
 
-/* Without CAP_SYS_ADMIN in the first user namespace, pagemap shows zeroes for frame numbers. A page of our own tells. */
+/*
+ * Without CAP_SYS_ADMIN in the first user namespace, pagemap shows zeroes for frame numbers. A page of our own tells.
+ */
 static int check_frame_numbers(struct procfs *procfs)
 {
 	volatile char mine = 1;
 	uint64_t vpn = (uint64_t)(uintptr_t)&mine >> procfs->page_shift;
 	uint64_t entry = 0;
-	struct scan_arg scan = { .size = sizeof(scan), .start = vpn << procfs->page_shift,
-				 .end = (vpn + 1) << procfs->page_shift, .category_anyof_mask = SCAN_IS_PRESENT,
+	struct scan_arg scan = { .size = sizeof(scan),
+				 .start = vpn << procfs->page_shift,
+				 .end = (vpn + 1) << procfs->page_shift,
+				 .category_anyof_mask = SCAN_IS_PRESENT,
 				 .return_mask = SCAN_IS_PRESENT };
 	struct scan_region region;
 	int fd = openat(procfs->root, "self/pagemap", O_RDONLY | O_CLOEXEC);
 	ssize_t got;
 
 	if (fd < 0)
-		return complain("/proc/self/pagemap cannot be opened (%s): this needs a kernel built with CONFIG_PROC_PAGE_MONITOR",
+		return complain("/proc/self/pagemap cannot be opened (%s): this needs a kernel built with "
+				"CONFIG_PROC_PAGE_MONITOR",
 				strerror(errno));
 	got = pread(fd, &entry, sizeof(entry), (off_t)(vpn * sizeof(entry)));
 	scan.vec = (uint64_t)(uintptr_t)&region;
@@ -103,7 +118,8 @@ static int check_frame_numbers(struct procfs *procfs)
 	procfs->pagemap_scan = ioctl(fd, SCAN_IOCTL, &scan) == 1;
 	close(fd);
 	if (got != sizeof(entry) || !(entry & PTE_PRESENT) || !(entry & PTE_PFN))
-		return complain("the kernel hides frame numbers from this user: run as root with CAP_SYS_ADMIN, or use --load");
+		return complain(
+			"the kernel hides frame numbers from this user: run as root with CAP_SYS_ADMIN, or use --load");
 	return STATUS_OK;
 }
 
@@ -122,8 +138,8 @@ int procfs_open(struct procfs *procfs)
 		status = open_kernel_file(procfs, "kpageflags", &procfs->flags);
 	if (!status)
 		status = check_frame_numbers(procfs);
-	procfs->pid_namespace = !fstatat(procfs->root, "self/ns/pid", &namespace, 0) &&
-				namespace.st_ino != FIRST_PID_NAMESPACE;
+	procfs->pid_namespace =
+		!fstatat(procfs->root, "self/ns/pid", &namespace, 0) && namespace.st_ino != FIRST_PID_NAMESPACE;
 	if (status)
 		procfs_close(procfs);
 	return status;
@@ -181,6 +197,7 @@ static bool read_stat(const struct procfs *procfs, struct task *task, struct sta
 	length = length < COMM_SIZE ? length : COMM_SIZE - 1;
 	memcpy(task->comm, comm + 1, length);
 	task->comm[length] = '\0';
+	make_printable(task->comm);
 	line->state = end[2];
 	field = end + 3;
 	for (int i = 4; i <= 28; i++)
@@ -193,7 +210,10 @@ static bool read_stat(const struct procfs *procfs, struct task *task, struct sta
 	return true;
 }
 
-/* The thread that gave the process its number may have ended while others live on: its maps are empty then. Take another. */
+/*
+ * The thread that gave the process its number may have ended while others live on: its maps are empty then. Take
+ * another.
+ */
 static bool find_living_thread(const struct procfs *procfs, struct task *task)
 {
 	char path[32];
@@ -255,8 +275,9 @@ static int compare_pid(const void *left, const void *right)
 }
 
 /*
- * Keep one task for each address space. Tasks of one address space have the same layout, and so have fork families, so
- * kcmp decides among the tasks of each layout; its order is total, which lets us insert into a sorted list of those kept.
+ * Keep one task for each address space. Tasks of one address space have the same layout, and so have fork families,
+ * so kcmp decides among the tasks of each layout; its order is total, which lets us insert into a sorted list of
+ * those kept.
  */
 static void leave_out_sharing(struct tasks *tasks)
 {
@@ -356,7 +377,10 @@ uint64_t procfs_forks(const struct procfs *procfs)
 	uint64_t forks = 0;
 	ssize_t got;
 
-	/* The line is near the end of a file that grows with CPUs and interrupts: go through it, keeping what a cut line needs. */
+	/*
+	 * The line is near the end of a file that grows with CPUs and interrupts: go through it, keeping what a cut
+	 * line needs.
+	 */
 	while (fd >= 0 && (got = read(fd, text + carried, sizeof(text) - carried - 1)) > 0) {
 		size_t length = carried + (size_t)got;
 
@@ -390,7 +414,10 @@ void reader_fini(struct reader *reader)
 	*reader = (struct reader){ 0 };
 }
 
-/* Parse one line: first-last rwxp offset major:minor inode name. Addresses beyond user space (vsyscall) are no part of a task. */
+/*
+ * Parse one line: first-last rwxp offset major:minor inode name. Addresses beyond user space (vsyscall) are no part
+ * of a task.
+ */
 static bool parse_map_line(char *text, unsigned page_shift, struct map_line *line)
 {
 	uint64_t start, end, major;
@@ -410,6 +437,7 @@ static bool parse_map_line(char *text, unsigned page_shift, struct map_line *lin
 	line->device = major << 32 | strtoull(at, &at, 16);
 	line->inode = strtoull(at, &at, 10);
 	line->name = at + strspn(at, " ");
+	make_printable(at);
 	line->first = start >> page_shift;
 	line->last = (end - 1) >> page_shift;
 	return true;
@@ -439,7 +467,8 @@ enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *ta
 		next = strchrnul(line, '\n');
 		if (*next)
 			*next++ = '\0';
-		reader->lines = grow(reader->lines, &reader->lines_capacity, reader->lines_n + 1, sizeof(*reader->lines));
+		reader->lines =
+			grow(reader->lines, &reader->lines_capacity, reader->lines_n + 1, sizeof(*reader->lines));
 		if (parse_map_line(line, procfs->page_shift, &reader->lines[reader->lines_n]))
 			reader->lines_n++;
 	}
@@ -465,8 +494,11 @@ static void add_range(struct reader *reader, uint64_t first, uint64_t last)
 static bool scan_populated(const struct procfs *procfs, int fd, struct reader *reader)
 {
 	struct scan_region regions[SCAN_REGIONS];
-	struct scan_arg scan = { .size = sizeof(scan), .vec = (uint64_t)(uintptr_t)regions, .vec_len = SCAN_REGIONS,
-				 .category_anyof_mask = SCAN_IS_PRESENT, .return_mask = SCAN_IS_PRESENT };
+	struct scan_arg scan = { .size = sizeof(scan),
+				 .vec = (uint64_t)(uintptr_t)regions,
+				 .vec_len = SCAN_REGIONS,
+				 .category_anyof_mask = SCAN_IS_PRESENT,
+				 .return_mask = SCAN_IS_PRESENT };
 	unsigned shift = procfs->page_shift;
 
 	scan.start = reader->lines[0].first << shift;
@@ -503,8 +535,8 @@ static enum outcome read_range(int fd, struct page_range range, uint64_t *entrie
 	return OUTCOME_READ;
 }
 
-enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader, pte_visit visit,
-			      void *arg)
+enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader,
+			      pte_visit visit, void *arg)
 {
 	enum outcome outcome = OUTCOME_READ;
 	int fd;
@@ -552,9 +584,12 @@ static void read_frames(int fd, const uint64_t *pfns, size_t n, uint64_t *out)
 
 		for (next = i + 1; next < n && pfns[next] - pfns[next - 1] <= 8 && pfns[next] - pfns[i] < 512;)
 			next++;
-		got = pread(fd, buffer, (pfns[next - 1] - pfns[i] + 1) * sizeof(*buffer), (off_t)(pfns[i] * sizeof(*buffer)));
+		got = pread(fd, buffer, (pfns[next - 1] - pfns[i] + 1) * sizeof(*buffer),
+			    (off_t)(pfns[i] * sizeof(*buffer)));
 		for (size_t k = i; k < next; k++)
-			out[k] = got > 0 && (pfns[k] - pfns[i]) < (size_t)got / sizeof(*buffer) ? buffer[pfns[k] - pfns[i]] : 0;
+			out[k] = got > 0 && (pfns[k] - pfns[i]) < (size_t)got / sizeof(*buffer)
+					 ? buffer[pfns[k] - pfns[i]]
+					 : 0;
 	}
 }
 

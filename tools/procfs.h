@@ -7,8 +7,8 @@
  *      /proc/kpagecount, kpageflags      for each frame, how many ptes map it, and what it is
  *      kcmp                              which tasks share one address space (vfork, CLONE_VM): it counts once
  *
- * Processes come and go while they are read. That is no error: they are reported as gone, and verify.c finds out whether
- * it mattered.
+ * Processes come and go while they are read. That is no error: they are reported as gone, and verify.c finds out
+ * whether it mattered.
  */
 #ifndef PROCFS_H
 #define PROCFS_H
@@ -19,7 +19,7 @@
 
 /** A pagemap entry, as far as it is used here. */
 #define PTE_PFN ((UINT64_C(1) << 55) - 1)
-#define PTE_FILE (UINT64_C(1) << 61) /* a page of a file or of shared memory; clear: anonymous, or no page the kernel counts */
+#define PTE_FILE (UINT64_C(1) << 61) /* of a file or shared memory; clear: anonymous, or no page the kernel counts */
 #define PTE_PRESENT (UINT64_C(1) << 63)
 
 /** Bits of /proc/kpageflags used here; all of them are among the lower 32. */
@@ -46,12 +46,12 @@ struct procfs {
 /** struct task - one that owns an address space */
 struct task {
 	pid_t pid;
-	pid_t tid;             /* the living thread that path names */
-	char path[32];         /* below /proc: PID, or PID/task/TID if the thread named PID has ended */
+	pid_t tid;     /* the living thread that path names */
+	char path[32]; /* below /proc: PID, or PID/task/TID if the thread named PID has ended */
 	char comm[COMM_SIZE];
-	uint64_t start_time;   /* with pid: names the task for ever */
-	uint64_t resident;     /* pages */
-	uint64_t layout[3];    /* equal for all tasks of one address space */
+	uint64_t start_time; /* with pid: names the task for ever */
+	uint64_t resident;   /* pages */
+	uint64_t layout[3];  /* equal for all tasks of one address space */
 };
 
 /** struct alias - @pid has the address space of @owner */
@@ -106,7 +106,10 @@ enum outcome {
 	OUTCOME_REFUSED, /* the kernel does not let this user read it */
 };
 
-/** procfs_open - open what the kernel offers, and check that it tells frame numbers; returns a status, after complaining */
+/**
+ * procfs_open - open what the kernel offers, and check that it tells frame numbers; returns a status, after
+ * complaining
+ */
 int procfs_open(struct procfs *procfs);
 void procfs_close(struct procfs *procfs);
 
@@ -132,9 +135,12 @@ enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *ta
 /** A visitor of pagemap entries: those of pages @vpn, @vpn + 1 ... Not all of them need be present. */
 typedef void (*pte_visit)(void *arg, uint64_t vpn, const uint64_t *entries, size_t n);
 
-/** procfs_read_ptes - read the pagemap entries of @reader->lines, in ascending order, without large unpopulated stretches */
-enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader, pte_visit visit,
-			      void *arg);
+/**
+ * procfs_read_ptes - read the pagemap entries of @reader->lines, in ascending order, without large unpopulated
+ * stretches
+ */
+enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader,
+			      pte_visit visit, void *arg);
 
 /** procfs_read_pte - read one pagemap entry */
 enum outcome procfs_read_pte(const struct procfs *procfs, const struct task *task, uint64_t vpn, uint64_t *entry);

@@ -35,7 +35,10 @@ static const struct {
 	[CLASS_ZERO] = { "zero", "zero page", "compared; the kernel counts none of its mappings" },
 	[CLASS_NO_PAGE] = { "no_page", "no struct page", "compared; device memory, which the kernel does not count" },
 	[CLASS_SPECIAL] = { "special", "special mappings", "compared; the kernel counts no special pte" },
-	[CLASS_AVERAGED] = { "averaged", "large folios", "compared by the average over the folio, all this kernel tells" },
+	[CLASS_AVERAGED] = { "averaged", "large folios",
+			     "compared by the average over the folio, all this kernel tells" },
+	[CLASS_SHARED_TABLES] = { "shared_tables", "shared tables",
+				  "hugetlb; compared; a page table in common may count once" },
 	[CLASS_HUGETLB] = { "hugetlb", "hugetlb pages", "compared; a huge mapping counts for each small page" },
 	[CLASS_THP] = { "thp", "transparent huge", "compared; a huge mapping counts for each small page" },
 	[CLASS_KSM] = { "ksm", "merged by KSM", "compared like any other" },
@@ -93,12 +96,16 @@ static void print_head(const struct system *system, const struct timing *timing,
 
 	if (timing->loaded && localtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), ", recorded %Y-%m-%d %H:%M", &tm);
-	printf("Reverse map of %s: Linux %s on %s%s\n\n", system->partial ? "some processes" :
-	       system->pid_namespace ? "this container" : "the whole system", system->release, system->machine, when);
+	printf("Reverse map of %s: Linux %s on %s%s\n\n",
+	       system->partial         ? "some processes"
+	       : system->pid_namespace ? "this container"
+				       : "the whole system",
+	       system->release, system->machine, when);
 	printf("  processes  %12s", grouped(system->processes_n));
 	if (system->kernel_threads)
 		printf("   and %s kernel %s without memory of %s own", grouped(system->kernel_threads),
-		       plural(system->kernel_threads, "thread", "threads"), plural(system->kernel_threads, "its", "their"));
+		       plural(system->kernel_threads, "thread", "threads"),
+		       plural(system->kernel_threads, "its", "their"));
 	printf("\n");
 	if (system->sharing)
 		printf("  %22s   more %s the memory of one of these\n", grouped(system->sharing),
@@ -117,7 +124,8 @@ static void print_head(const struct system *system, const struct timing *timing,
 }
 
 /* One line of a table: a name, a figure, another one, what it means, and a bar for @part of @whole. */
-static void print_line(const char *name, const char *figure, const char *second, const char *meaning, double part, double whole)
+static void print_line(const char *name, const char *figure, const char *second, const char *meaning, double part,
+		       double whole)
 {
 	printf("  %-20s %10s  %7s  %-18s  ", name, figure, second, meaning);
 	print_bar(stdout, part, whole, BAR_WIDTH);
@@ -146,8 +154,8 @@ static void print_shares(const struct figures *figures)
 
 	printf("\nHow mappings are kept\n");
 	for (size_t i = 0; i < 3; i++)
-		print_line(shares[i].name, grouped(shares[i].n), percent(shares[i].n, figures->mappings), shares[i].meaning,
-			   (double)shares[i].n, (double)figures->mappings);
+		print_line(shares[i].name, grouped(shares[i].n), percent(shares[i].n, figures->mappings),
+			   shares[i].meaning, (double)shares[i].n, (double)figures->mappings);
 }
 
 static void print_histogram(const struct figures *figures)
@@ -165,8 +173,10 @@ static void print_histogram(const struct figures *figures)
 		char range[64] = "1";
 
 		if (i)
-			snprintf(range, sizeof(range), "%s - %s", grouped(UINT64_C(1) << i), grouped((UINT64_C(2) << i) - 1));
-		print_line(range, grouped(n), percent(n, figures->pages), n == 1 ? "page" : "pages", (double)n, (double)most);
+			snprintf(range, sizeof(range), "%s - %s", grouped(UINT64_C(1) << i),
+				 grouped((UINT64_C(2) << i) - 1));
+		print_line(range, grouped(n), percent(n, figures->pages), n == 1 ? "page" : "pages", (double)n,
+			   (double)most);
 	}
 }
 
@@ -191,7 +201,10 @@ static void print_bytes(const struct system *system, const struct figures *figur
 	       plural(system->ranges, "vma", "vmas"));
 }
 
-/* How many of @mappers, which are sorted by process, are of processes with this @comm? Counts processes, not mappings. */
+/*
+ * How many of @mappers, which are sorted by process, are of processes with this @comm? Counts processes, not
+ * mappings.
+ */
 static unsigned count_comm(const struct system *system, const struct mapper *mappers, size_t n, const char *comm)
 {
 	unsigned count = 0;
@@ -209,11 +222,15 @@ static void print_sharers(const struct system *system, const struct mapper *mapp
 	unsigned below = UINT32_MAX, best, listed = 0;
 	size_t column = 0;
 
-	/* In each turn, all names of the highest count below the last one's. A page is mapped under a handful of names. */
+	/*
+	 * In each turn, all names of the highest count below the last one's. A page is mapped under a handful of
+	 * names.
+	 */
 	do {
 		best = 0;
 		for (size_t i = 0; i < n; i++) {
-			unsigned count = count_comm(system, mappers, n, system->processes[mappers[i].process].task.comm);
+			unsigned count =
+				count_comm(system, mappers, n, system->processes[mappers[i].process].task.comm);
 
 			best = count < below && count > best ? count : best;
 		}
@@ -258,7 +275,8 @@ static void print_top(const struct system *system, unsigned max)
 	size_t n = figures_top(system, max, true, &stretches);
 
 	if (n)
-		printf("\nMost shared pages\n  mappings  pages    first frame  of                                shared by\n");
+		printf("\nMost shared pages\n  mappings  pages    first frame  of                                "
+		       "shared by\n");
 	for (size_t i = 0; i < n; i++) {
 		bool zero = stretches[i].frame->flags & KPF_ZERO_PAGE;
 		struct mapper *mappers;
@@ -303,8 +321,9 @@ static void print_mismatches(const struct system *system)
 			continue;
 		n = system_mappers(system, frame, &mappers);
 		rmap_read_lock(system->map);
-		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n", frame->pfn,
-		       frame_counted(system, frame), frame->kernel, n ? system_mapper_name(system, &mappers[0]) : "?");
+		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n",
+		       frame->pfn, frame_counted(system, frame), frame->kernel,
+		       n ? system_mapper_name(system, &mappers[0]) : "?");
 		rmap_read_unlock(system->map);
 		free(mappers);
 		shown++;
@@ -315,8 +334,9 @@ static void print_verdict(const struct system *system, const struct timing *timi
 {
 	const struct verified *verified = &figures->verified;
 
-	printf("\nSeconds: %s %.4f, build %.4f, verify %.4f, with %u %s\n", timing->loaded ? "load" : "scan", timing->scan,
-	       timing->build, timing->verify, timing->threads, plural(timing->threads, "thread", "threads"));
+	printf("\nSeconds: %s %.4f, build %.4f, verify %.4f, with %u %s\n", timing->loaded ? "load" : "scan",
+	       timing->scan, timing->build, timing->verify, timing->threads,
+	       plural(timing->threads, "thread", "threads"));
 	printf("\nVerified: %s %s against /proc/kpagecount: %s matched, %s changed, %s mismatched\n",
 	       grouped(verified->pages), plural(verified->pages, "page", "pages"), grouped(verified->matched),
 	       grouped(verified->changed), grouped(verified->mismatched));
@@ -324,15 +344,18 @@ static void print_verdict(const struct system *system, const struct timing *timi
 		printf("  Changed: the system went on while it was read; read again, %s agreed.\n",
 		       grouped(verified->changed - verified->moving));
 	if (system->partial)
-		printf("  Other processes may map these pages too, so \"matched\" is: no more mappings than the kernel counts.\n");
+		printf("  Other processes may map these pages too, so \"matched\" is: no more mappings than the kernel "
+		       "counts.\n");
 	else if (system->pid_namespace)
-		printf("  Processes outside this container may map these pages too, so \"matched\" is: no more mappings than\n"
+		printf("  Processes outside this container may map these pages too, so \"matched\" is: no more "
+		       "mappings than\n"
 		       "  the kernel counts.\n");
 	if (verified->bounded)
 		printf("  Of %s matched %s the kernel counts more: processes that may not be read can map them too.\n",
 		       grouped(verified->bounded), plural(verified->bounded, "page", "pages"));
 	if (verified->moving)
-		printf("  Of %s of the changed ones nothing can be said: they never stood still.\n", grouped(verified->moving));
+		printf("  Of %s of the changed ones nothing can be said: they never stood still.\n",
+		       grouped(verified->moving));
 	print_mismatches(system);
 }
 
@@ -365,8 +388,8 @@ static json_t *json_histogram(const struct figures *figures)
 
 	for (unsigned i = 0; i < BUCKETS; i++)
 		if (figures->histogram[i])
-			json_array_append_new(histogram, json_pack("{s:o, s:o, s:o}", "min", number(UINT64_C(1) << i), "max",
-								   number((UINT64_C(2) << i) - 1), "pages",
+			json_array_append_new(histogram, json_pack("{s:o, s:o, s:o}", "min", number(UINT64_C(1) << i),
+								   "max", number((UINT64_C(2) << i) - 1), "pages",
 								   number(figures->histogram[i])));
 	return histogram;
 }
@@ -385,11 +408,12 @@ static json_t *json_top(const struct system *system, unsigned max)
 
 		for (size_t k = 0; k < mappers_n; k++)
 			if (!k || mappers[k].process != mappers[k - 1].process)
-				json_array_append_new(pids, json_integer(system->processes[mappers[k].process].task.pid));
+				json_array_append_new(pids,
+						      json_integer(system->processes[mappers[k].process].task.pid));
 		json_array_append_new(top, json_pack("{s:o, s:o, s:o, s:o}", "pfn", number(frame->pfn), "mapcount",
 						     number(stretches[i].mapcount), "object",
-						     text(mappers_n ? system_mapper_name(system, &mappers[0]) : ""), "pids",
-						     pids));
+						     text(mappers_n ? system_mapper_name(system, &mappers[0]) : ""),
+						     "pids", pids));
 		free(mappers);
 	}
 	free(stretches);
@@ -410,13 +434,14 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
 			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b}",
 			 "processes", number(system->processes_n), "pages", number(figures->pages), "mappings",
-			 number(figures->mappings), "linear", number(figures->linear), "direct", number(figures->direct),
-			 "chained", number(figures->chained), "histogram", json_histogram(figures), "bytes", bytes, "classes",
-			 apart, "top", json_top(system, top), "verified", "pages", number(verified->pages), "matched",
-			 number(verified->matched), "changed", number(verified->changed), "mismatched",
-			 number(verified->mismatched), "bounded", number(verified->bounded), "moving",
-			 number(verified->moving), "seconds", "scan", timing->scan, "build", timing->build, "verify",
-			 timing->verify, "threads", (int)timing->threads, "partial", system->partial);
+			 number(figures->mappings), "linear", number(figures->linear), "direct",
+			 number(figures->direct), "chained", number(figures->chained), "histogram",
+			 json_histogram(figures), "bytes", bytes, "classes", apart, "top", json_top(system, top),
+			 "verified", "pages", number(verified->pages), "matched", number(verified->matched), "changed",
+			 number(verified->changed), "mismatched", number(verified->mismatched), "bounded",
+			 number(verified->bounded), "moving", number(verified->moving), "seconds", "scan", timing->scan,
+			 "build", timing->build, "verify", timing->verify, "threads", (int)timing->threads, "partial",
+			 system->partial);
 }
 
 static int print_json(json_t *json)
@@ -460,8 +485,8 @@ static json_t *json_mapper(const struct system *system, const struct mapper *map
 	char address[32];
 
 	snprintf(address, sizeof(address), "0x%" PRIx64, mapper->vpn << system->page_shift);
-	return json_pack("{s:i, s:s, s:s, s:o}", "pid", (int)system->processes[mapper->process].task.pid, "addr", address,
-			 "kind", kind_name(mapper->kind), "object", text(system_mapper_name(system, mapper)));
+	return json_pack("{s:i, s:s, s:s, s:o}", "pid", (int)system->processes[mapper->process].task.pid, "addr",
+			 address, "kind", kind_name(mapper->kind), "object", text(system_mapper_name(system, mapper)));
 }
 
 int report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json)
@@ -481,10 +506,11 @@ int report_who(const struct system *system, uint64_t pfn, const struct frame *fr
 
 		for (size_t i = 0; i < n; i++)
 			json_array_append_new(list, json_mapper(system, &mappers[i]));
-		status = print_json(json_pack("{s:o, s:o, s:o}", "pfn", number(pfn), "mapcount", number(mapcount), "mappings",
-					      list));
+		status = print_json(json_pack("{s:o, s:o, s:o}", "pfn", number(pfn), "mapcount", number(mapcount),
+					      "mappings", list));
 	} else {
-		printf("Page frame 0x%" PRIx64 ": %s %s\n", pfn, grouped(mapcount), plural(mapcount, "mapping", "mappings"));
+		printf("Page frame 0x%" PRIx64 ": %s %s\n", pfn, grouped(mapcount),
+		       plural(mapcount, "mapping", "mappings"));
 		if (n)
 			printf("\n      pid  command                   address  kind     of\n");
 		for (size_t i = 0; i < n; i++)

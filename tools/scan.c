@@ -2,8 +2,8 @@
 /**
  * scan.c - reading the running system's page tables; see scan.h
  *
- * Threads take tasks one by one, the largest first so that none is left with a large one at the end; our own comes last, for
- * what we have read of the others changes it. Each thread keeps its buffers from task to task.
+ * Threads take tasks one by one, the largest first so that none is left with a large one at the end; our own comes
+ * last, for what we have read of the others changes it. Each thread keeps its buffers from task to task.
  */
 #include "scan.h"
 
@@ -19,7 +19,7 @@ struct scan {
 	const struct tasks *tasks;
 	size_t *order;
 	atomic_size_t next;
-	atomic_uint_fast64_t done;   /* resident pages of the tasks that were read */
+	atomic_uint_fast64_t done; /* ptes that were read, of about as many as there are resident pages */
 	uint64_t total;
 	struct progress progress;
 
@@ -40,6 +40,25 @@ struct scan_task {
 	size_t vma; /* see process_add_pte() */
 };
 
+/* Both ways go through here, so that reading again cannot agree with the kernel where the first reading went wrong. */
+static void take_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n)
+{
+	struct scan_task *task = arg;
+	struct scan *scan = task->scan;
+	uint64_t taken = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!(entries[i] & PTE_PRESENT) || (entries[i] & PTE_PFN) > PFN_MAX)
+			continue;
+		taken++;
+		if (scan->system)
+			process_add_pte(task->process, &task->vma, vpn + i, entries[i]);
+		else
+			scan->visit(scan->arg, task->thread, task->number, vpn + i, entries[i]);
+	}
+	progress_show(&scan->progress, atomic_fetch_add(&scan->done, taken) + taken, scan->total);
+}
+
 /* ---- keeping ---- */
 
 static void keep_vmas(struct scan *scan, struct process *process, const struct reader *reader)
@@ -49,22 +68,19 @@ static void keep_vmas(struct scan *scan, struct process *process, const struct r
 	pthread_mutex_lock(&scan->names_lock);
 	for (size_t i = 0; i < reader->lines_n; i++) {
 		const struct map_line *line = &reader->lines[i];
-		struct vma vma = { .first = line->first, .last = line->last, .index = line->index, .shared = line->shared };
+		struct vma vma = {
+			.first = line->first, .last = line->last, .index = line->index, .shared = line->shared
+		};
+		const struct vma *before = process->vmas_n ? &process->vmas[process->vmas_n - 1] : NULL;
 
+		/* The kernel hands out maps a page at a time: what changed between two pages may seem to overlap. */
+		if (before && vma.first <= before->last)
+			continue;
 		vma.name = names_string(names, line->name);
 		vma.file = names_file(names, line->device, line->inode, vma.name);
 		process_add_vma(process, &vma);
 	}
 	pthread_mutex_unlock(&scan->names_lock);
-}
-
-static void keep_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n)
-{
-	struct scan_task *task = arg;
-
-	for (size_t i = 0; i < n; i++)
-		if (entries[i] & PTE_PRESENT && (entries[i] & PTE_PFN) <= PFN_MAX)
-			process_add_pte(task->process, &task->vma, vpn + i, entries[i]);
 }
 
 static void keep_task(struct scan *scan, unsigned thread, size_t number, struct reader *reader)
@@ -77,19 +93,10 @@ static void keep_task(struct scan *scan, unsigned thread, size_t number, struct 
 	if (process->outcome != OUTCOME_READ)
 		return;
 	keep_vmas(scan, process, reader);
-	process->outcome = procfs_read_ptes(scan->procfs, &process->task, reader, keep_ptes, &task);
+	process->outcome = procfs_read_ptes(scan->procfs, &process->task, reader, take_ptes, &task);
 }
 
 /* ---- handing on ---- */
-
-static void hand_on_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n)
-{
-	struct scan_task *task = arg;
-
-	for (size_t i = 0; i < n; i++)
-		if (entries[i] & PTE_PRESENT)
-			task->scan->visit(task->scan->arg, task->thread, task->number, vpn + i, entries[i]);
-}
 
 static void hand_on_task(struct scan *scan, unsigned thread, size_t number, struct reader *reader)
 {
@@ -97,7 +104,7 @@ static void hand_on_task(struct scan *scan, unsigned thread, size_t number, stru
 	struct scan_task scan_task = { .scan = scan, .thread = thread, .number = number };
 
 	if (procfs_read_maps(scan->procfs, task, reader) == OUTCOME_READ)
-		procfs_read_ptes(scan->procfs, task, reader, hand_on_ptes, &scan_task);
+		procfs_read_ptes(scan->procfs, task, reader, take_ptes, &scan_task);
 }
 
 /* ---- the threads ---- */
@@ -116,9 +123,6 @@ static void scan_thread(void *arg, unsigned thread)
 			keep_task(scan, thread, number, &reader);
 		else
 			hand_on_task(scan, thread, number, &reader);
-		atomic_fetch_add(&scan->done, scan->tasks->items[number].resident);
-		if (thread == 0)
-			progress_show(&scan->progress, atomic_load(&scan->done), scan->total);
 	}
 	reader_fini(&reader);
 }
@@ -165,7 +169,8 @@ static int check_pids(const struct procfs *procfs, const pid_t *pids, size_t pid
 {
 	for (size_t i = 0; i < pids_n; i++)
 		if (!procfs_has_memory(procfs, pids[i]))
-			return complain("no process %d with memory of its own: name one that ps shows and that is no kernel thread",
+			return complain("no process %d with memory of its own: name one that ps shows and that is no "
+					"kernel thread",
 					(int)pids[i]);
 	return STATUS_OK;
 }
@@ -221,7 +226,8 @@ int scan_system(struct system *system, const struct procfs *procfs, const pid_t 
 		run_scan(&scan, threads, "reading");
 		drop_unread(system);
 		if (pids && !system->processes_n)
-			status = complain("none of the processes named can be read: they have ended, or this user may not read them");
+			status = complain("none of the processes named can be read: they have ended, or this user may "
+					  "not read them");
 	}
 	tasks_fini(&tasks);
 	return status;

@@ -33,7 +33,8 @@ static const struct argp_option option_list[] = {
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
 	{ "top", KEY_TOP, "N", 0, "How many of the most shared pages to name; default 8", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Report in JSON", 0 },
-	{ "save", KEY_SAVE, "FILE", 0, "Record the system in FILE: processes, paths, page tables and counts, no contents", 0 },
+	{ "save", KEY_SAVE, "FILE", 0,
+	  "Record the system in FILE: processes, paths, page tables and counts, no contents", 0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a recorded system, which needs no privileges", 0 },
 	{ 0 },
 };
@@ -47,7 +48,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'p':
 		if (!parse_number(arg, 1, INT32_MAX, &value))
 			argp_error(state, "--pid wants a process's number, not \"%s\"", arg);
-		options->pids = grow(options->pids, &options->pids_capacity, options->pids_n + 1, sizeof(*options->pids));
+		options->pids =
+			grow(options->pids, &options->pids_capacity, options->pids_n + 1, sizeof(*options->pids));
 		options->pids[options->pids_n++] = (pid_t)value;
 		return 0;
 	case 't':
@@ -74,7 +76,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return EINVAL;
 	case ARGP_KEY_END:
 		if (options->load && options->pids_n)
-			argp_error(state, "--pid chooses among running processes and --load reads a recording: give one of them");
+			argp_error(
+				state,
+				"--pid chooses among running processes and --load reads a recording: give one of them");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -84,9 +88,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp parser = {
 	.options = option_list,
 	.parser = parse_option,
-	.doc = "Build the reverse map of the running system from /proc, and check the mapcount of every page against the kernel's "
+	.doc = "Build the reverse map of the running system from /proc, and check the mapcount of every page against "
+	       "the kernel's "
 	       "own in /proc/kpagecount."
-	       "\vNeeds root, unless with --load. Exit status: 0 all pages agree; 1 some differ though nothing changed; "
+	       "\vNeeds root, unless with --load. Exit status: 0 all pages agree; 1 some differ though nothing "
+	       "changed; "
 	       "2 usage, privilege or kernel support lacking.",
 };
 
@@ -141,7 +147,10 @@ static int load(const struct options *options, struct system *system, struct tim
 int snapshot_main(int argc, char **argv)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	struct options options = { .threads = online < 1 ? 1 : online < THREADS_MAX ? (unsigned)online : THREADS_MAX, .top = 8 };
+	struct options options = { .threads = online < 1             ? 1
+					      : online < THREADS_MAX ? (unsigned)online
+								     : THREADS_MAX,
+				   .top = 8 };
 	struct timing timing = { 0 };
 	struct system system;
 	int status;

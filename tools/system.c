@@ -7,7 +7,7 @@
  *   1. frames     frame numbers are collected in a set, which then numbers them
  *   2. identity   each frame of a file gets the smallest identity among its ptes
  *   3. ranges     each file becomes an object, each vma of a file a range
- *   4. add        each pte is added to its frame, in batches; a reserve is filled before each batch, outside the section
+ *   4. add        each pte is added to its frame, in batches; before each, outside the section, a reserve is filled
  *
  * Pass 4 is what the library is for; the other three are the embedder's side of it. All four count as "build".
  */
@@ -70,8 +70,8 @@ const uint64_t *process_find_pte(const struct process *process, uint64_t vpn, co
 }
 
 /*
- * Can ptes of @vma be linear? An identity has room for 16 million files of 4 PiB; what lies beyond (as the offsets of some
- * device files do) is chained.
+ * Can ptes of @vma be linear? An identity has room for 16 million files of 4 PiB; what lies beyond (as the offsets of
+ * some device files do) is chained.
  */
 static bool vma_is_linear(const struct vma *vma)
 {
@@ -277,7 +277,8 @@ static void identify_frame(void *arg, uint32_t process, const struct extent *ext
 	place = &system->identities[pfnset_find(&system->pfns, pte & PTE_PFN)];
 	known = atomic_load_explicit(place, memory_order_relaxed);
 	while ((!known || identity < known) &&
-	       !atomic_compare_exchange_weak_explicit(place, &known, identity, memory_order_relaxed, memory_order_relaxed))
+	       !atomic_compare_exchange_weak_explicit(place, &known, identity, memory_order_relaxed,
+						      memory_order_relaxed))
 		;
 }
 
@@ -294,8 +295,10 @@ static void attach_process(struct build *build, uint64_t number)
 
 	for (size_t i = 0; i < process->vmas_n; i++) {
 		const struct vma *vma = &process->vmas[i];
-		struct rmap_range range = { .first = vma->index, .last = vma->index + (vma->last - vma->first),
-					    .address = vma->first << system->page_shift, .owner = number,
+		struct rmap_range range = { .first = vma->index,
+					    .last = vma->index + (vma->last - vma->first),
+					    .address = vma->first << system->page_shift,
+					    .owner = number,
 					    .page_shift = system->page_shift };
 		int error;
 
@@ -465,8 +468,9 @@ int system_build(struct system *system, unsigned threads)
 	system->overflowed = atomic_load(&build.overflowed);
 	error = atomic_load(&build.error);
 	if (error)
-		return complain("the reverse map could not be built (%s): if memory ran out, name fewer processes with --pid",
-				strerror(-error));
+		return complain(
+			"the reverse map could not be built (%s): if memory ran out, name fewer processes with --pid",
+			strerror(-error));
 	return STATUS_OK;
 }
 
@@ -495,7 +499,8 @@ static bool is_mapper(const struct system *system, const struct frame *frame, co
 	mapper->vma = extent->vma;
 	if (visit->kind == RMAP_CHAINED)
 		return true;
-	return (*pte & PTE_PFN) == frame->pfn && pte_identity(process, extent, mapper->vpn, *pte) == frame_identity(system, frame);
+	return (*pte & PTE_PFN) == frame->pfn &&
+	       pte_identity(process, extent, mapper->vpn, *pte) == frame_identity(system, frame);
 }
 
 static int compare_mappers(const void *left, const void *right)

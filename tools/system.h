@@ -4,19 +4,20 @@
  *
  *      struct process     an address space: vmas, and its present ptes in extents (runs of neighbouring pages)
  *      struct file        what a vma maps: device and inode; an rmap_object once the map is built
- *      a frame's number   its page (the library's word), its identity (which page of which file it is), its struct frame
+ *      a frame's number   its page (the library's word), its identity (of which file which page), its struct frame
  *
- * How the system is laid onto the library: a frame is a page, a file an object, a vma of a file a range whose owner is the
- * process's number. A pte is *linear* if the kernel says that it maps a file's page, and the vma puts the file page there that the
- * frame is known as; linear ptes are counted only. All others are *chained* under a handle that names the process's number
- * and the virtual page: anonymous memory, private copies of file pages, pages that no file of /proc/PID/maps names, and
- * aliases (one frame seen through two inodes, as overlay filesystems show it).
+ * How the system is laid onto the library: a frame is a page, a file an object, a vma of a file a range whose owner
+ * is the process's number. A pte is *linear* if the kernel says that it maps a file's page, and the vma puts the file
+ * page there that the frame is known as; linear ptes are counted only. All others are *chained* under a handle that
+ * names the process's number and the virtual page: anonymous memory, private copies of file pages, pages that no file
+ * of /proc/PID/maps names, and aliases (one frame seen through two inodes, as overlay filesystems show it).
  *
- * Scanning (scan.c) or loading (file.c) fills processes and files; system_build() makes frames and the map; from then on
- * everything but the frames' records, which verify.c makes, is read-only.
+ * Scanning (scan.c) or loading (file.c) fills processes and files; system_build() makes frames and the map; from then
+ * on everything but the frames' records, which verify.c makes, is read-only.
  *
- * Frames are numbered in ascending order (pfnset.h), and what is known of them lies in three arrays: pages, identities, frames.
- * They are apart because anonymous frames, most of a system, have no identity, and building touches no more than it must.
+ * Frames are numbered in ascending order (pfnset.h), and what is known of them lies in three arrays: pages,
+ * identities, frames. They are apart because anonymous frames, most of a system, have no identity, and building
+ * touches no more than it must.
  */
 #ifndef SYSTEM_H
 #define SYSTEM_H
@@ -44,7 +45,7 @@ struct extent {
 	uint64_t vpn;
 	uint64_t first; /* index into process.ptes */
 	uint32_t n;
-	uint32_t vma;   /* index into process.vmas, or NO_VMA */
+	uint32_t vma; /* index into process.vmas, or NO_VMA */
 };
 
 struct process {
@@ -98,14 +99,18 @@ enum verdict {
  * @pfn:       its number
  * @flags:     /proc/kpageflags, as far as procfs.h names them
  * @kernel:    /proc/kpagecount
+ * @ptes:      how many ptes of it were read
  * @uncounted: ptes that the kernel does not count: special ones, that map no page it knows
+ * @shareable: ptes of hugetlb pages that may lie in a page table that several processes share
  * @verdict:   an enum verdict
  */
 struct frame {
 	uint64_t pfn;
 	uint32_t flags;
 	uint32_t kernel;
+	uint32_t ptes;
 	uint32_t uncounted;
+	uint32_t shareable;
 	uint8_t verdict;
 };
 
@@ -123,11 +128,11 @@ struct system {
 	/* What was read. */
 	char release[80];
 	char machine[80];
-	uint64_t time;          /* seconds since 1970 */
+	uint64_t time; /* seconds since 1970 */
 	unsigned page_shift;
-	bool partial;           /* only some processes were read: the kernel may count more */
-	bool pid_namespace;     /* processes outside this PID namespace were not seen */
-	bool averaging;         /* the kernel tells averages for the pages of large folios */
+	bool partial;       /* only some processes were read: the kernel may count more */
+	bool pid_namespace; /* processes outside this PID namespace were not seen */
+	bool averaging;     /* the kernel tells averages for the pages of large folios */
 	size_t kernel_threads;
 	size_t sharing;         /* processes that share the address space of another one ... */
 	struct alias *aliases;  /* ... and of which; not recorded */
@@ -144,13 +149,14 @@ struct system {
 	struct rmap *map;
 	struct pfnset pfns;
 	size_t frames_n;
-	struct rmap_page *pages;       /* the reverse mapping of each frame */
-	_Atomic uint64_t *identities;  /* of each: the smallest its ptes say, so that the order of threads does not matter */
-	struct frame *frames;          /* filled in by verify.c */
+	struct rmap_page *pages; /* the reverse mapping of each frame */
+	_Atomic uint64_t
+		*identities;  /* of each: the smallest its ptes say, so that the order of threads does not matter */
+	struct frame *frames; /* filled in by verify.c */
 	uint64_t mappings;
 	uint64_t ranges;
-	uint64_t overflowed;    /* mappings beyond what the library counts for one page */
-	unsigned vpn_bits;      /* of a handle; those above name the process */
+	uint64_t overflowed; /* mappings beyond what the library counts for one page */
+	unsigned vpn_bits;   /* of a handle; those above name the process */
 };
 
 void system_init(struct system *system);
@@ -162,7 +168,9 @@ uint32_t names_file(struct names *names, uint64_t device, uint64_t inode, uint32
 
 /** process_add_vma - append a vma; in ascending order of addresses, and before any pte */
 void process_add_vma(struct process *process, const struct vma *vma);
-/** process_add_pte - append a present pte; in ascending order. @at is where the search for its vma goes on: 0 at first */
+/**
+ * process_add_pte - append a present pte; in ascending order. @at is where the search for its vma goes on: 0 at first
+ */
 void process_add_pte(struct process *process, size_t *at, uint64_t vpn, uint64_t pte);
 
 /** process_find_pte - the pte of page @vpn and its extent; NULL if none was present */
@@ -171,7 +179,9 @@ const uint64_t *process_find_pte(const struct process *process, uint64_t vpn, co
 /** pte_identity - which page of which file the vma says that this pte maps, 0 for none */
 uint64_t pte_identity(const struct process *process, const struct extent *extent, uint64_t vpn, uint64_t pte);
 
-/** system_build - number the frames of all processes, and build the reverse map in @threads threads; returns a status */
+/**
+ * system_build - number the frames of all processes, and build the reverse map in @threads threads; returns a status
+ */
 int system_build(struct system *system, unsigned threads);
 
 /** system_handle, system_handle_process, system_handle_vpn - a handle and its parts */

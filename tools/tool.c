@@ -116,22 +116,28 @@ void progress_begin(struct progress *progress, const char *what)
 	*progress = (struct progress){ .what = what, .began = seconds_now(), .terminal = isatty(STDERR_FILENO) };
 }
 
-void progress_show(struct progress *progress, uint64_t done, uint64_t total)
+static void draw(struct progress *progress, double now, double share)
 {
 	unsigned columns;
-	double now;
 
-	if (!progress->terminal || !total)
-		return;
-	now = seconds_now();
-	if (now - progress->began < 0.3 || now - progress->shown < 0.05)
-		return;
 	progress->shown = now;
 	progress->drawn = true;
 	fprintf(stderr, "\r%-8s ", progress->what);
-	columns = print_bar(stderr, (double)done, (double)total, 50);
-	fprintf(stderr, "%*s %3.0f %%", 50 - (int)columns, "", 100.0 * (double)done / (double)total);
+	columns = print_bar(stderr, share, 1, 50);
+	fprintf(stderr, "%*s %3.0f %%", 50 - (int)columns, "", 100 * share);
 	fflush(stderr);
+}
+
+void progress_show(struct progress *progress, uint64_t done, uint64_t total)
+{
+	double now;
+
+	if (!progress->terminal || !total || atomic_flag_test_and_set(&progress->drawing))
+		return;
+	now = seconds_now();
+	if (now - progress->began >= 0.3 && now - progress->shown >= 0.05)
+		draw(progress, now, done < total ? (double)done / (double)total : 1);
+	atomic_flag_clear(&progress->drawing);
 }
 
 void progress_end(struct progress *progress)

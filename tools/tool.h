@@ -2,13 +2,14 @@
 /**
  * tool.h - what every part of the `rmap` command shares: exit codes, complaints, memory, threads
  *
- * A complaint is one sentence on standard error that says what is wrong and what to do. Memory for what the tool reads is
- * taken from malloc; where it runs out the tool says so and ends, for there is nothing useful to do without it. (The
- * library's own shortages are reported by the library and handled where they arise.)
+ * A complaint is one sentence on standard error that says what is wrong and what to do. Memory for what the tool
+ * reads is taken from malloc; where it runs out the tool says so and ends, for there is nothing useful to do without
+ * it. (The library's own shortages are reported by the library and handled where they arise.)
  */
 #ifndef TOOL_H
 #define TOOL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,15 +17,18 @@
 
 /** Exit codes of `rmap`. */
 enum status {
-	STATUS_OK = 0,       /* done, and verified where there is something to verify */
-	STATUS_DIFFERS = 1,  /* some page's mapcount still differs from the kernel's */
-	STATUS_LACKING = 2,  /* usage, privilege, kernel support or memory is lacking; a sentence says which */
+	STATUS_OK = 0,      /* done, and verified where there is something to verify */
+	STATUS_DIFFERS = 1, /* some page's mapcount still differs from the kernel's */
+	STATUS_LACKING = 2, /* usage, privilege, kernel support or memory is lacking; a sentence says which */
 };
 
 /** complain - print one sentence after "rmap: " on standard error; returns STATUS_LACKING */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/** grow - make room for @need items of @size bytes in @items, which holds *@capacity; ends the program if memory runs out */
+/**
+ * grow - make room for @need items of @size bytes in @items, which holds *@capacity; ends the program if memory runs
+ * out
+ */
 void *grow(void *items, size_t *capacity, size_t need, size_t size);
 
 /** zeroed - @n zeroed items of @size bytes; ends the program if memory runs out */
@@ -46,7 +50,7 @@ unsigned team_run(unsigned threads, void (*work)(void *arg, unsigned number), vo
 /**
  * struct progress - a bar on standard error, if that is a terminal and the work is long
  *
- * One thread calls progress_show(); the bar appears once the work has lasted a third of a second.
+ * Any thread may call progress_show(), often; the bar appears once the work has lasted a third of a second.
  */
 struct progress {
 	const char *what;
@@ -54,6 +58,7 @@ struct progress {
 	double shown;
 	bool terminal;
 	bool drawn;
+	atomic_flag drawing; /* one thread is at it; others go on with their work */
 };
 
 void progress_begin(struct progress *progress, const char *what);

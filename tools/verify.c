@@ -2,20 +2,26 @@
 /**
  * verify.c - comparing every frame's mapcount with the kernel's; see verify.h
  *
- * What the kernel counts. /proc/kpagecount tells how many ptes map a frame, a mapping by a huge page's entry counting once
- * for each of its frames, just as /proc/PID/pagemap shows it once for each. It leaves out *special* ptes, which map no page
- * that it knows: the zero page, device memory. Those are recognised by what the kernel itself says of them: pagemap marks the
- * pte of a file's page (PTE_FILE), kpageflags marks an anonymous frame (KPF_ANON), and a pte that is neither is special.
- * So every frame is compared by the same rule (but for kernels that tell averages, see below),
+ * What the kernel counts. /proc/kpagecount tells how many ptes map a frame, a mapping by a huge page's entry counting
+ * once for each of its frames, just as /proc/PID/pagemap shows it once for each. It leaves out *special* ptes, which
+ * map no page that it knows: the zero page, device memory. Those are recognised by what the kernel itself says of
+ * them: pagemap marks the pte of a file's page (PTE_FILE), kpageflags marks an anonymous frame (KPF_ANON), and a pte
+ * that is neither is special. So every frame is compared by the same rule (but for kernels that tell averages, see
+ * below),
  *
  *      mappings in the map - special ptes = the kernel's count
  *
- * and no class of frames is left out. "=" becomes "<=" where only some processes were read.
+ * and no class of frames is left out. Where processes share the page tables of hugetlb memory, which the kernel does
+ * if a shared mapping covers all that one such table maps, it may count those once: there its count lies between. "="
+ * becomes "<=" where only some processes were read.
+ *
+ * Before that, every frame's mapcount in the map is compared with how many of its ptes were read: where they differ,
+ * the map is wrong, whatever the kernel says.
  *
  * The system lives. A frame that differs is looked at again, up to ROUNDS times: read the kernel's count, read all
- * page tables, read the kernel's count. If they agree now, the frame had *changed*. If they do not, though the kernel's
- * count stood still, as did our own from round to round, and no task came or went in STRIKES rounds, it is *mismatched*. A frame
- * that never stood still is *moving*.
+ * page tables, read the kernel's count. If they agree now, the frame had *changed*. If they do not, though the
+ * kernel's count stood still, as did our own from round to round, and no task came or went in STRIKES rounds, it is
+ * *mismatched*. A frame that never stood still is *moving*.
  */
 #include "verify.h"
 
@@ -47,10 +53,11 @@ enum frame_class frame_class(const struct system *system, const struct frame *fr
 		return CLASS_ZERO;
 	if (frame->flags & KPF_NOPAGE)
 		return CLASS_NO_PAGE;
-	if (frame->uncounted && !frame_counted(system, frame))
+	if (frame->uncounted && !frame_counted(system, frame) && frame->verdict == VERDICT_MATCHED)
 		return CLASS_SPECIAL;
 	if (frame->flags & KPF_HUGE)
-		return CLASS_HUGETLB;
+		return frame->shareable && frame_counted(system, frame) != frame->kernel ? CLASS_SHARED_TABLES
+											 : CLASS_HUGETLB;
 	if (system->averaging && frame->flags & (KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL))
 		return CLASS_AVERAGED;
 	if (frame->flags & KPF_THP)
@@ -87,28 +94,68 @@ static void begin_frame(void *arg, size_t number, uint64_t pfn)
 	system->frames[number] = (struct frame){ .pfn = pfn };
 }
 
-/* Count the special ptes of each frame; frame->flags are known. */
-static void count_special(struct system *system)
+/*
+ * Does all that a page table of huge pages maps around @vpn lie in @vma, which is shared? Then the kernel may let
+ * several processes have that table in common.
+ */
+static bool is_shareable(const struct system *system, const struct vma *vma, uint64_t vpn)
+{
+	/* A table has 2^(page_shift - 3) entries, and so has each of the tables below. */
+	uint64_t pages = UINT64_C(1) << 2 * (system->page_shift - 3);
+	uint64_t first = vpn & ~(pages - 1);
+
+	return vma->shared && vma->first <= first && first + pages - 1 <= vma->last;
+}
+
+/*
+ * Count each frame's ptes, and those that are compared otherwise than others; flags are known. @only: of this frame;
+ * NULL for all.
+ */
+static void count_ptes(struct system *system, const struct frame *only)
 {
 	for (size_t i = 0; i < system->processes_n; i++) {
 		const struct process *process = &system->processes[i];
 
-		for (size_t k = 0; k < process->ptes_n; k++) {
-			struct frame *frame;
+		for (size_t at = 0; at < process->extents_n; at++) {
+			const struct extent *extent = &process->extents[at];
+			const struct vma *vma = extent->vma == NO_VMA ? NULL : &process->vmas[extent->vma];
 
-			if (process->ptes[k] & PTE_FILE)
-				continue;
-			frame = system_frame(system, process->ptes[k] & PTE_PFN);
-			if (is_special(frame))
-				frame->uncounted++;
+			for (uint64_t k = 0; k < extent->n; k++) {
+				uint64_t pte = process->ptes[extent->first + k];
+				struct frame *frame = system_frame(system, pte & PTE_PFN);
+
+				if (only && frame != only)
+					continue;
+				frame->ptes++;
+				if (!(pte & PTE_FILE))
+					frame->uncounted += is_special(frame);
+				else if (frame->flags & KPF_HUGE && vma)
+					frame->shareable += is_shareable(system, vma, extent->vpn + k);
+			}
 		}
 	}
 }
 
-/* Does the map have as many mappings of @frame as the kernel counts, or counted? */
+/* Are @ours mappings of @frame, and @kernel counted ones, what they should be to each other? */
+static bool counts_agree(const struct system *system, const struct frame *frame, uint64_t ours, uint64_t kernel)
+{
+	if (frame->shareable && ours > kernel)
+		return kernel && kernel + frame->shareable > ours;
+	return agrees(system, ours, kernel);
+}
+
+/*
+ * Has the map another number of mappings of @frame than were read? If some were too many for one page, none can be
+ * told.
+ */
+static bool is_broken(const struct system *system, const struct frame *frame)
+{
+	return !system->overflowed && rmap_page_mapcount(system->map, frame_page(system, frame)) != frame->ptes;
+}
+
 static bool frame_agrees(const struct system *system, const struct frame *frame)
 {
-	return agrees(system, frame_counted(system, frame), frame->kernel);
+	return counts_agree(system, frame, frame_counted(system, frame), frame->kernel);
 }
 
 int verify_recorded(struct system *system)
@@ -122,10 +169,11 @@ int verify_recorded(struct system *system)
 		system->frames[i].kernel = system->recorded[i].kernel;
 		system->frames[i].verdict = system->recorded[i].verdict;
 	}
-	count_special(system);
+	count_ptes(system, NULL);
 	rmap_read_lock(system->map);
 	for (size_t i = 0; i < system->frames_n; i++)
-		if (system->frames[i].verdict == VERDICT_MATCHED && !frame_agrees(system, &system->frames[i]))
+		if (is_broken(system, &system->frames[i]) ||
+		    (system->frames[i].verdict == VERDICT_MATCHED && !frame_agrees(system, &system->frames[i])))
 			system->frames[i].verdict = VERDICT_MISMATCHED;
 	rmap_read_unlock(system->map);
 	return STATUS_OK;
@@ -190,8 +238,8 @@ struct suspects {
 };
 
 /*
- * What has to be looked at again: frames that differ, and such as only special ptes map. An anonymous page that was freed after
- * its pte was read looks like those, and would else pass as one of them.
+ * What has to be looked at again: frames that differ, and such as only special ptes map. An anonymous page that was
+ * freed after its pte was read looks like those, and would else pass as one of them.
  */
 static void find_suspects(struct system *system)
 {
@@ -199,7 +247,8 @@ static void find_suspects(struct system *system)
 	for (size_t i = 0; i < system->frames_n; i++) {
 		struct frame *frame = &system->frames[i];
 
-		if (!frame_agrees(system, frame) || (frame->uncounted && !(frame->flags & KPF_ZERO_PAGE)))
+		if (is_broken(system, frame) || !frame_agrees(system, frame) ||
+		    (frame->uncounted && !(frame->flags & KPF_ZERO_PAGE)))
 			frame->verdict = VERDICT_MISMATCHED;
 	}
 	rmap_read_unlock(system->map);
@@ -270,9 +319,13 @@ static void judge(const struct system *system, struct suspect *suspect, uint64_t
 
 	if (suspect->frame->verdict != VERDICT_MISMATCHED)
 		return;
-	if (before == after && agrees(system, ours, after))
-		suspect->frame->verdict = special == suspect->frame->uncounted && frame_agrees(system, suspect->frame) ?
-						  VERDICT_MATCHED : VERDICT_CHANGED;
+	/* The map is wrong: nothing that is read now can make it right. */
+	if (is_broken(system, suspect->frame))
+		suspect->strikes = STRIKES;
+	else if (before == after && counts_agree(system, suspect->frame, ours, after))
+		suspect->frame->verdict = special == suspect->frame->uncounted && frame_agrees(system, suspect->frame)
+						  ? VERDICT_MATCHED
+						  : VERDICT_CHANGED;
 	else if (!quiet || before != after)
 		suspect->strikes = 0;
 	else if (suspect->strikes && suspect->ours == ours && suspect->kernel == after)
@@ -323,28 +376,31 @@ static void conclude(struct system *system, struct suspects *suspects)
 	for (size_t i = 0; i < suspects->n; i++) {
 		struct suspect *suspect = &suspects->items[i];
 
-		if (suspect->frame->verdict != VERDICT_MISMATCHED)
+		if (suspect->frame->verdict != VERDICT_MISMATCHED || is_broken(system, suspect->frame))
 			continue;
 		if (suspect->strikes < STRIKES)
 			suspect->frame->verdict = VERDICT_MOVING;
 		else if (suspect->kernel > suspect->ours)
 			surplus += suspect->kernel - suspect->ours;
 	}
-	/* What the kernel counts beyond what we saw may be mappings of processes we may not read, if those have so many. */
+	/*
+	 * What the kernel counts beyond what we saw may be mappings of processes we may not read, if those have so
+	 * many.
+	 */
 	if (!system->refused || surplus > system->refused_pages)
 		return;
 	for (size_t i = 0; i < suspects->n; i++)
 		if (suspects->items[i].frame->verdict == VERDICT_MISMATCHED &&
-		    suspects->items[i].kernel > suspects->items[i].ours)
+		    suspects->items[i].kernel > suspects->items[i].ours && !is_broken(system, suspects->items[i].frame))
 			suspects->items[i].frame->verdict = VERDICT_BOUNDED;
 }
 
 /* ---- kernels that tell averages ---- */
 
 /*
- * Kernels built with CONFIG_NO_PAGE_MAPCOUNT keep no count for each page of a large folio. For all of them, kpagecount tells the
- * folio's mappings divided by its pages, rounded, and at least 1. Such a kernel gives itself away by equal counts in a
- * folio whose pages are not mapped equally often.
+ * Kernels built with CONFIG_NO_PAGE_MAPCOUNT keep no count for each page of a large folio. For all of them,
+ * kpagecount tells the folio's mappings divided by its pages, rounded, and at least 1. Such a kernel gives itself
+ * away by equal counts in a folio whose pages are not mapped equally often.
  */
 struct folio {
 	uint64_t head;
@@ -401,11 +457,10 @@ static void accept_averages(struct system *system, const struct procfs *procfs, 
 {
 	struct folio folio = { 0 };
 
-	rmap_read_lock(system->map);
 	for (size_t i = 0; i < suspects->n; i++) {
 		struct frame *frame = suspects->items[i].frame;
 
-		if (frame->verdict != VERDICT_MISMATCHED || frame->flags & KPF_HUGE ||
+		if (frame->verdict != VERDICT_MISMATCHED || is_broken(system, frame) || frame->flags & KPF_HUGE ||
 		    !(frame->flags & (KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL)))
 			continue;
 		if (frame->pfn - folio.head >= folio.pages)
@@ -414,51 +469,44 @@ static void accept_averages(struct system *system, const struct procfs *procfs, 
 		if (system->averaging && is_average(system, &folio))
 			frame->verdict = VERDICT_AVERAGED;
 	}
-	rmap_read_unlock(system->map);
 }
 
-void verify_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n, unsigned threads)
+void verify_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n,
+		   unsigned threads)
 {
 	struct ask ask = { .system = system, .procfs = procfs };
 	struct suspects suspects;
 
 	pfnset_list(&system->pfns, begin_frame, system);
 	team_run(threads, ask_kernel, &ask);
-	count_special(system);
+	count_ptes(system, NULL);
 	find_suspects(system);
 	suspects_init(&suspects, system);
 	for (unsigned round = 0; round < ROUNDS && suspects.n; round++)
 		if (!run_round(system, procfs, pids, pids_n, threads, &suspects))
 			break;
+	rmap_read_lock(system->map);
 	accept_averages(system, procfs, &suspects);
 	conclude(system, &suspects);
+	rmap_read_unlock(system->map);
 	suspects_fini(&suspects);
 }
 
-/* How many special ptes map @frame: those of the whole system are looked through. */
-static uint32_t special_ptes(const struct system *system, const struct frame *frame)
-{
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < system->processes_n && is_special(frame); i++)
-		for (size_t k = 0; k < system->processes[i].ptes_n; k++)
-			n += system->processes[i].ptes[k] == frame->pfn;
-	return n;
-}
-
-bool verify_frame(const struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame)
+bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame)
 {
 	bool may_be_more = system->refused || system->pid_namespace;
-	uint64_t kernel, flags, ours = 0;
+	uint64_t kernel, flags;
+	bool right;
 
 	procfs_counts(procfs, &pfn, 1, &kernel);
 	procfs_flags(procfs, &pfn, 1, &flags);
-	if (frame) {
-		*frame = (struct frame){ .pfn = pfn, .flags = (uint32_t)flags };
-		frame->uncounted = special_ptes(system, frame);
-		rmap_read_lock(system->map);
-		ours = frame_counted(system, frame);
-		rmap_read_unlock(system->map);
-	}
-	return ours == kernel || (may_be_more && ours < kernel);
+	if (!frame)
+		return !kernel || may_be_more;
+	*frame = (struct frame){ .pfn = pfn, .flags = (uint32_t)flags, .kernel = clamp(kernel) };
+	count_ptes(system, frame);
+	rmap_read_lock(system->map);
+	right = !is_broken(system, frame) &&
+		(frame_agrees(system, frame) || (may_be_more && frame_counted(system, frame) < kernel));
+	rmap_read_unlock(system->map);
+	return right;
 }

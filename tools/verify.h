@@ -30,17 +30,18 @@ int verify_recorded(struct system *system);
  *
  * More are accepted where some address spaces could not be read.
  */
-bool verify_frame(const struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame);
+bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame);
 
 /** frame_counted - how many of the mappings that the map has of @frame the kernel counts */
 uint64_t frame_counted(const struct system *system, const struct frame *frame);
 
 /** Frames that are not compared as "as many ptes as the kernel counts", and such as are of interest. */
 enum frame_class {
-	CLASS_ZERO,     /* the zero page */
-	CLASS_NO_PAGE,  /* no struct page: device memory */
-	CLASS_SPECIAL,  /* a struct page, but mapped by special ptes only */
-	CLASS_AVERAGED, /* in a large folio of a kernel that tells averages */
+	CLASS_ZERO,          /* the zero page */
+	CLASS_NO_PAGE,       /* no struct page: device memory */
+	CLASS_SPECIAL,       /* a struct page, but mapped by special ptes only */
+	CLASS_AVERAGED,      /* in a large folio of a kernel that tells averages */
+	CLASS_SHARED_TABLES, /* hugetlb pages of which the kernel counts a shared page table once */
 	CLASS_HUGETLB,
 	CLASS_THP,
 	CLASS_KSM,
@@ -53,9 +54,9 @@ enum frame_class frame_class(const struct system *system, const struct frame *fr
 /** struct verified - the frames by verdict */
 struct verified {
 	uint64_t pages;
-	uint64_t matched;    /* with bounded and averaged */
+	uint64_t matched; /* with bounded and averaged */
 	uint64_t bounded;
-	uint64_t changed;    /* with moving */
+	uint64_t changed; /* with moving */
 	uint64_t moving;
 	uint64_t mismatched;
 };

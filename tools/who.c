@@ -2,9 +2,9 @@
 /**
  * who.c - `rmap who`: everyone who maps one page
  *
- * The whole system is read and built, for anyone may map the page; then the reverse map is walked. Because the system lives,
- * the answer is taken only if the kernel counts as many mappings of this page before and after; otherwise all is
- * read again, a few times.
+ * The whole system is read and built, for anyone may map the page; then the reverse map is walked. Because the system
+ * lives, the answer is taken only if the kernel counts as many mappings of this page before and after; otherwise all
+ * is read again, a few times.
  */
 #include "command.h"
 #include "file.h"
@@ -85,7 +85,10 @@ static const struct argp parser = {
 	       "otherwise, try after try; 2 usage, privilege or kernel support lacking, or there is no page there.",
 };
 
-/* The number of the process that is named, or of the one whose address space it shares; processes_n if it was not read. */
+/*
+ * The number of the process that is named, or of the one whose address space it shares; processes_n if it was not
+ * read.
+ */
 static size_t find_process(const struct options *options, const struct system *system)
 {
 	uint64_t pid = options->pid;
@@ -110,12 +113,15 @@ static int find_frame(const struct options *options, const struct system *system
 	if (options->has_pfn)
 		return STATUS_OK;
 	if (number == system->processes_n)
-		return complain("the memory of process %" PRIu64 " cannot be read: it is not there, or this user may not read it",
+		return complain("the memory of process %" PRIu64
+				" cannot be read: it is not there, or this user may not read it",
 				options->pid);
 	pte = process_find_pte(&system->processes[number], options->address >> system->page_shift, &extent);
 	if (!pte)
-		return complain("process %" PRIu64 " has no page in memory at 0x%" PRIx64 ": it was never touched there, or is "
-				"swapped out", options->pid, options->address);
+		return complain("process %" PRIu64 " has no page in memory at 0x%" PRIx64
+				": it was never touched there, or is "
+				"swapped out",
+				options->pid, options->address);
 	*pfn = *pte & PTE_PFN;
 	return STATUS_OK;
 }
@@ -172,14 +178,17 @@ static int ask_running(const struct options *options)
 	if (status)
 		return status;
 	if (options->pid && !procfs_has_memory(&procfs, (pid_t)options->pid))
-		status = complain("no process %" PRIu64 " with memory of its own: name one that ps shows and that is no kernel thread",
+		status = complain("no process %" PRIu64
+				  " with memory of its own: name one that ps shows and that is no kernel thread",
 				  options->pid);
 	for (int i = 1; i <= TRIES && !status && !agrees; i++)
 		status = ask_once(options, &procfs, i == TRIES, &agrees);
 	procfs_close(&procfs);
 	if (status || agrees)
 		return status;
-	complain("the kernel counts otherwise, %d times in a row: the page's mappings change too fast, or rmap missed some", TRIES);
+	complain("the kernel counts otherwise, %d times in a row: the page's mappings change too fast, or rmap missed "
+		 "some",
+		 TRIES);
 	return STATUS_DIFFERS;
 }
 
