@@ -20,6 +20,7 @@
  * kernels with vmas of their own; at random it is mirrored as that (ranges are split) or as what it was (the range
  * stays, tagged nonlinear, and its pages are chained): the library must not care.
  */
+#include "kernel_helper.h"
 #include "support.h"
 
 #include <errno.h>
@@ -42,36 +43,10 @@
 #define FILE_PAGES 24u
 #define ARENA_PAGES 48u
 #define HELPERS 5u
-#define PAGE ((uint64_t)4096)
 #define NOWHERE UINT32_MAX
 #define PAGEMAP_PRESENT ((uint64_t)1 << 63)
 #define PAGEMAP_SWAPPED ((uint64_t)1 << 62)
 #define PAGEMAP_FRAME (((uint64_t)1 << 55) - 1)
-
-/* Helpers: what they are told, and what they answer. */
-enum command_kind {
-	COMMAND_MMAP,
-	COMMAND_MUNMAP,
-	COMMAND_MREMAP,
-	COMMAND_REMAP,
-	COMMAND_TOUCH,
-	COMMAND_MLOCK,
-	COMMAND_MUNLOCK,
-	COMMAND_FORK,
-	COMMAND_EXIT,
-};
-
-struct command {
-	enum command_kind kind;
-	unsigned helper; /* FORK: which slot the child takes */
-	unsigned file;
-	uint64_t address, length, to, index;
-};
-
-struct answer {
-	int64_t value;
-	int error;
-};
 
 /*
  * struct place - one page of a helper's arena, as this process believes it to be
@@ -89,7 +64,6 @@ struct place {
 struct helper {
 	pid_t pid;
 	int socket; /* this process's end */
-	int other;  /* the helper's end; helpers keep all of them, for their children */
 	int pagemap;
 	struct place places[ARENA_PAGES];
 	uint64_t frames[ARENA_PAGES]; /* as last read; 0: not present */
@@ -114,6 +88,7 @@ struct world {
 	char *arena;
 	char *views[FILES];
 	int fds[FILES];
+	int ends[HELPERS]; /* of the sockets; helpers keep all of them, for their children */
 	uint32_t sizes[FILES];
 	uint64_t frames[FILES][FILE_PAGES];
 	uint64_t counts[FILES][FILE_PAGES]; /* of those frames, by the kernel */
@@ -124,68 +99,6 @@ struct world {
 };
 
 static struct world world;
-
-/* The helpers' side ----------------------------------------------------------------------------------------------- */
-
-static int64_t obey(const struct command *command)
-{
-	void *at = (void *)(uintptr_t)command->address, *to = (void *)(uintptr_t)command->to;
-	const uint64_t length = command->length;
-
-	switch (command->kind) {
-	case COMMAND_MMAP:
-		at = mmap(at, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, world.fds[command->file],
-			  (off_t)(command->index * PAGE));
-		return at == MAP_FAILED ? -1 : 0;
-	case COMMAND_REMAP:
-		return remap_file_pages(at, length, 0, command->index, MAP_NONBLOCK);
-	case COMMAND_TOUCH:
-		*(volatile char *)at = 1;
-		return 0;
-	case COMMAND_MLOCK:
-		return mlock(at, length);
-	case COMMAND_MUNLOCK:
-		return munlock(at, length);
-	case COMMAND_MUNMAP:
-		if (munmap(at, length) != 0)
-			return -1;
-		break;
-	case COMMAND_MREMAP:
-		if (mremap(at, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
-			return -1;
-		break;
-	default:
-		return 0;
-	}
-	/* Nobody else shall map anything into the arena's holes. */
-	at = mmap(at, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	return at == MAP_FAILED ? -1 : 0;
-}
-
-__attribute__((noreturn)) static void helper_main(int socket)
-{
-	struct command command;
-
-	while (read(socket, &command, sizeof(command)) == (ssize_t)sizeof(command)) {
-		struct answer answer = { 0, 0 };
-
-		errno = 0;
-		if (command.kind == COMMAND_FORK) {
-			/* fork(), but with this helper's parent, who waits for all of them. */
-			answer.value = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-			if (answer.value == 0) {
-				socket = world.helpers[command.helper].other;
-				continue;
-			}
-		} else {
-			answer.value = obey(&command);
-		}
-		answer.error = errno;
-		if (write(socket, &answer, sizeof(answer)) != (ssize_t)sizeof(answer) || command.kind == COMMAND_EXIT)
-			break;
-	}
-	_exit(0);
-}
 
 /* This side: commands and the mirror ------------------------------------------------------------------------------ */
 
@@ -840,7 +753,7 @@ static void start_helpers(void)
 	for (unsigned h = 0; h < HELPERS; h++) {
 		expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 		world.helpers[h].socket = ends[0];
-		world.helpers[h].other = ends[1];
+		world.ends[h] = ends[1];
 		for (unsigned i = 0; i < ARENA_PAGES; i++)
 			world.helpers[h].places[i].file = NOWHERE;
 	}
@@ -850,7 +763,7 @@ static void start_helpers(void)
 	if (world.helpers[0].pid == 0) {
 		for (unsigned h = 0; h < HELPERS; h++)
 			close(world.helpers[h].socket); /* so that all helpers end when this process does */
-		helper_main(world.helpers[0].other);
+		helper_main(world.ends[0], world.fds, world.ends);
 	}
 	open_pagemap(0);
 }
@@ -861,7 +774,7 @@ static void finish(void)
 		if (world.helpers[h].pid)
 			leave(h);
 		close(world.helpers[h].socket);
-		close(world.helpers[h].other);
+		close(world.ends[h]);
 	}
 	compare_all();
 	for (uint32_t f = 0; f < FILES; f++) {
