@@ -4,14 +4,16 @@
  *
  * Two kinds of rounds take turns:
  *
- *      up and down   every thread adds its one to three mappings of each page, in an order of its own; all meet; every thread
- *                    removes them. While all add, exactly one add of each page is told RMAP_FIRST and none RMAP_LAST; while all remove
- *                    exactly one remove is told RMAP_LAST and none RMAP_FIRST; locks likewise (G5). That is exact, not a sum over
- *                    many transitions that could cancel.
- *      flap          every thread adds and removes one to three mappings of three pages without pause; the sums must agree.
+ *      up and down   every thread adds its one to three mappings of each page, in an order of its own; all meet; every
+ *                    thread removes them. While all add, exactly one add of each page is told RMAP_FIRST and none
+ *                    RMAP_LAST; while all remove exactly one remove is told RMAP_LAST and none RMAP_FIRST; locks
+ *                    likewise (G5). That is exact, not a sum over many transitions that could cancel.
+ *      flap          every thread adds and removes one to three mappings of three pages without pause; the sums must
+ *                    agree.
  *
- * Down rounds also test what the header says of orders: each remover leaves a note in plain memory before its remove, and the one
- * that is told RMAP_LAST reads the notes of all. The library alone orders them: ThreadSanitizer sees it if not.
+ * Down rounds also test what the header says of orders: each remover leaves a note in plain memory before its remove,
+ * and the one that is told RMAP_LAST reads the notes of all. The library alone orders them: ThreadSanitizer sees it if
+ * not.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -98,9 +100,12 @@ static void change(struct stress_thread *thread, struct collapse *collapse, unsi
 	stress_events_note(&worker->events[page], result);
 }
 
-/* --- up and down ------------------------------------------------------------------------------------------------------ */
+/* --- up and down ------------------------------------------------------------------------------ */
 
-/* The events of all threads on @page since the last call, which forgets them. Called by one thread while the others stand. */
+/*
+ * The events of all threads on @page since the last call, which forgets them. Called by one thread while the others
+ * stand.
+ */
 static struct stress_events take_events(struct stress_thread *thread, struct collapse *collapse, unsigned page)
 {
 	struct stress_events sum = { 0 };
@@ -142,10 +147,14 @@ static void check_up(struct stress_thread *thread, struct collapse *collapse)
 			changed |= collapse->workers[i].locks[page];
 			collapse->workers[i].locks[page] = false;
 		}
-		stress_assert(events.first == mapped && events.last == 0,
-			      "G5: while threads only added, page %u was told RMAP_FIRST %u times and RMAP_LAST %u times", page,
-			      (unsigned)events.first, (unsigned)events.last);
-		/* Moves take locks back even while all add: without any lock there is no report, and with one they alternate. */
+		stress_assert(
+			events.first == mapped && events.last == 0,
+			"G5: while threads only added, page %u was told RMAP_FIRST %u times and RMAP_LAST %u times",
+			page, (unsigned)events.first, (unsigned)events.last);
+		/*
+		 * Moves take locks back even while all add: without any lock there is no report, and with one they
+		 * alternate.
+		 */
 		stress_assert(changed || events.first_lock == 0, "G5: page %u was never locked, but told so", page);
 		stress_page_verify(thread->map, &collapse->pages[page], page, counts, &events);
 		/* What down must take back. */
@@ -160,12 +169,15 @@ static void check_down(struct stress_thread *thread, struct collapse *collapse)
 		struct stress_events events = take_events(thread, collapse, page);
 
 		stress_assert(events.last == events.first && events.first <= 1,
-			      "G5: while threads only removed, page %u was told RMAP_LAST %u times, and RMAP_FIRST %u times in all",
+			      "G5: while threads only removed, page %u was told RMAP_LAST %u times, and RMAP_FIRST %u "
+			      "times in all",
 			      page, (unsigned)events.last, (unsigned)events.first);
-		stress_assert(events.last_lock == events.first_lock && events.first_lock <= 1,
-			      "G5: while threads only removed, page %u was told RMAP_LAST_LOCK %u times for %u first locks", page,
-			      (unsigned)events.last_lock, (unsigned)events.first_lock);
-		stress_assert(collapse->pages[page].word == 0, "page %u has no mapping left, but its word is not zero", page);
+		stress_assert(
+			events.last_lock == events.first_lock && events.first_lock <= 1,
+			"G5: while threads only removed, page %u was told RMAP_LAST_LOCK %u times for %u first locks",
+			page, (unsigned)events.last_lock, (unsigned)events.first_lock);
+		stress_assert(collapse->pages[page].word == 0, "page %u has no mapping left, but its word is not zero",
+			      page);
 	}
 }
 
@@ -175,7 +187,8 @@ static void read_notes(struct stress_thread *thread, struct collapse *collapse, 
 	for (unsigned i = 0; i < thread->stress->threads; i++) {
 		if (collapse->removers[page] >> i & 1)
 			stress_assert(collapse->notes[page][i] == thread->round,
-				      "Ordering: told RMAP_LAST of page %u, the thread does not see what remover %u did before",
+				      "Ordering: told RMAP_LAST of page %u, the thread does not see what remover %u "
+				      "did before",
 				      page, i);
 	}
 }
@@ -215,7 +228,7 @@ static void up_and_down(struct stress_thread *thread, struct collapse *collapse)
 	stress_meet(thread);
 }
 
-/* --- flap ------------------------------------------------------------------------------------------------------------- */
+/* --- flap ------------------------------------------------------------------------------------- */
 
 static void flap(struct stress_thread *thread, struct collapse *collapse)
 {

@@ -2,9 +2,9 @@
 /*
  * main.c - rmap-stress: the command line of the stress tests
  *
- * Runs one test for so many operations or seconds. The first line printed has everything needed to run it again, the last one says
- * that every theorem held; a theorem that does not hold is named on standard error and ends the process with status 1.
- * Status 2: a bad command line.
+ * Runs one test for so many operations or seconds. The first line printed has everything needed to run it again, the
+ * last one says that every theorem held; a theorem that does not hold is named on standard error and ends the process
+ * with status 1, and so does a test that hangs. Status 2: a bad command line.
  *
  * The seed fixes what every thread does; which thread gets the CPU when, it cannot fix.
  */
@@ -28,8 +28,8 @@ void rmap_inject_set(unsigned permille, uint64_t seed);
 #endif
 
 static const struct stress_test *const tests[] = {
-	&stress_mix,	&stress_grow,	&stress_collapse, &stress_walk, &stress_multiplicity,
-	&stress_reclaim, &stress_object, &stress_maps,
+	&stress_mix,     &stress_grow,   &stress_collapse, &stress_walk, &stress_multiplicity,
+	&stress_reclaim, &stress_object, &stress_maps,     &stress_stop,
 };
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
@@ -56,8 +56,8 @@ static uint64_t parse_number(struct argp_state *state, const char *option, const
 	errno = 0;
 	value = strtoull(text, &end, 0);
 	if (errno || end == text || *end || strchr(text, '-') || value < min || value > max)
-		argp_error(state, "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 "; give one", option, text,
-			   min, max);
+		argp_error(state, "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 "; give one", option,
+			   text, min, max);
 	return value;
 }
 
@@ -121,8 +121,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, NULL, "Stress tests of librmap: theorems under concurrency.",
-					  NULL, NULL, NULL };
+	static const struct argp argp = { options,
+					  parse,
+					  NULL,
+					  "Stress tests of librmap: theorems under concurrency."
+					  "\vStatus: 0 every theorem held; 1 one did not, or the test hangs; 2 a bad "
+					  "command line. Tests run one at a time; --list names them.",
+					  NULL,
+					  NULL,
+					  NULL };
 	struct stress stress = { .threads = 4 };
 	struct timespec now;
 

@@ -6,8 +6,8 @@
  *      private   each thread makes a map of random options, uses it and destroys it, again and again
  *      still     a map that nobody touches: its figures never change
  *
- * A handle names its map too, so what a walk finds belongs to its map or is seen at once. Each destroy returns 0, whatever other
- * maps do meanwhile, and each map's tiers have every byte back.
+ * A handle names its map too, so what a walk finds belongs to its map or is seen at once. Each destroy returns 0,
+ * whatever other maps do meanwhile, and each map's tiers have every byte back.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +85,7 @@ static void enter(struct place *place, struct stress_thread *thread, struct rmap
 	stress_assert(rmap_reserve_create(map, &place->reserve) == 0, "a reserve cannot be made");
 }
 
-/* --- one map, one thread ---------------------------------------------------------------------------------------------- */
+/* --- one map, one thread ---------------------------------------------------------------------- */
 
 static uint64_t handle_of(const struct place *place, unsigned page, unsigned key)
 {
@@ -124,8 +124,8 @@ static int visit(void *arg, const struct rmap_visit *visit)
 	struct place *place = arg;
 
 	stress_assert(visit->kind == RMAP_CHAINED &&
-			      stress_handle_of(place->thread->stress, visit->handle, place->number * PAGES + place->page,
-					       place->shift, KEYS),
+			      stress_handle_of(place->thread->stress, visit->handle,
+					       place->number * PAGES + place->page, place->shift, KEYS),
 		      "a walk in map %u met %llx, a handle of another map or page", place->number,
 		      (unsigned long long)visit->handle);
 	if (stress_handle_thread(visit->handle) == place->thread->id)
@@ -174,7 +174,7 @@ static void leave(struct place *place)
 	rmap_reserve_destroy(place->reserve);
 }
 
-/* --- the run ---------------------------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void private_map(struct stress_thread *thread)
 {
@@ -184,7 +184,8 @@ static void private_map(struct stress_thread *thread)
 	struct stress_map map;
 	struct place place;
 
-	make(&map, stress_one_in(thread, 2) ? RMAP_RECLAIM_CALLBACK : RMAP_RECLAIM_BLOCKING, bits, stress_one_in(thread, 2));
+	make(&map, stress_one_in(thread, 2) ? RMAP_RECLAIM_CALLBACK : RMAP_RECLAIM_BLOCKING, bits,
+	     stress_one_in(thread, 2));
 	enter(&place, thread, map.map, PRIVATE, bits, pages);
 	stress_assert(rmap_object_create(map.map, &object) == 0, "an object cannot be made");
 	for (unsigned i = 0; i < PRIVATE_OPS && stress_next(thread); i++)
@@ -215,7 +216,8 @@ static void still_begin(struct stress_thread *thread, struct maps *maps)
 		stress_assert(rmap_reserve_fill(thread->reserve, 1) == 0, "a fill found no memory");
 		rmap_read_lock(thread->map);
 		stress_assert(rmap_page_add(thread->reserve, &maps->still_page,
-					    rmap_chained(stress_handle(STILL * PAGES, 0, key, 3))) >= 0, "an add failed");
+					    rmap_chained(stress_handle(STILL * PAGES, 0, key, 3))) >= 0,
+			      "an add failed");
 		rmap_read_unlock(thread->map);
 	}
 	rmap_reserve_drain(thread->reserve);
@@ -286,7 +288,8 @@ static void run(struct stress *stress)
 
 	maps->places = stress_zalloc(stress->threads, sizeof(*maps->places));
 	for (unsigned i = 0; i < SHARED; i++)
-		make(&maps->shared[i], shared_options[i].reclaim, shared_options[i].bits, shared_options[i].other_flavor);
+		make(&maps->shared[i], shared_options[i].reclaim, shared_options[i].bits,
+		     shared_options[i].other_flavor);
 	make(&maps->still, RMAP_RECLAIM_CALLBACK, 0, false);
 	stress_run(stress, &plan);
 	for (unsigned i = 0; i < SHARED; i++)

@@ -2,15 +2,16 @@
 /*
  * mix.c - every page operation on a few pages, from every thread
  *
- * Each thread owns its handles and keeps a private record of what it holds on each page. Only it removes them, so the record
- * is exact for its own mappings whatever the others do:
+ * Each thread owns its handles and keeps a private record of what it holds on each page. Only it removes them, so the
+ * record is exact for its own mappings whatever the others do:
  *
  *      held     remove and move never fail; every walk visits it, each cursor too; no count is below what is held
  *      not held remove and move are -ENOENT and change nothing; no walk visits it
  *      a walk that removes what it visits leaves nothing of the thread's own
  *
- * At each check, with all threads still, the counts are exactly the sums of the records, and first and last reports add up.
- * Each thread has a mood, how much it wants to hold, so that pages go back and forth between nothing, direct, a block and segments.
+ * At each check, with all threads still, the counts are exactly the sums of the records, and first and last reports add
+ * up. Each thread has a mood, how much it wants to hold, so that pages go back and forth between nothing, direct, a
+ * block and segments.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -105,7 +106,7 @@ static struct rmap_mapping held_mapping(struct worker *worker, unsigned page)
 	return rmap_chained(handle_of(worker, page, key));
 }
 
-/* --- operations ------------------------------------------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------------------- */
 
 static void add(struct worker *worker, unsigned page)
 {
@@ -117,8 +118,10 @@ static void add(struct worker *worker, unsigned page)
 		result = rmap_page_duplicate(worker->thread->reserve, &worker->pages[page], mapping);
 	else
 		result = rmap_page_add(worker->thread->reserve, &worker->pages[page], mapping);
-	stress_assert(result >= 0, "G1: an add of kind %d with a filled reserve failed: %s", mapping.kind, strerror(-result));
-	stress_assert(!fork || !(result & RMAP_FIRST), "G5: a duplicate was told RMAP_FIRST beside a mapping that stays");
+	stress_assert(result >= 0, "G1: an add of kind %d with a filled reserve failed: %s", mapping.kind,
+		      strerror(-result));
+	stress_assert(!fork || !(result & RMAP_FIRST),
+		      "G5: a duplicate was told RMAP_FIRST beside a mapping that stays");
 	note(worker, page, mapping, 1);
 	stress_events_note(&worker->records[page].events, result);
 }
@@ -127,8 +130,8 @@ static int remove_held(struct worker *worker, unsigned page, struct rmap_mapping
 {
 	int result = rmap_page_remove(worker->thread->reserve, &worker->pages[page], mapping);
 
-	stress_assert(result >= 0, "a remove of the thread's own mapping (kind %d, handle %llx) failed: %s", mapping.kind,
-		      (unsigned long long)mapping.handle, strerror(-result));
+	stress_assert(result >= 0, "a remove of the thread's own mapping (kind %d, handle %llx) failed: %s",
+		      mapping.kind, (unsigned long long)mapping.handle, strerror(-result));
 	note(worker, page, mapping, -1);
 	stress_events_note(&worker->records[page].events, result);
 	stress_assert(!(result & RMAP_LAST) || held(&worker->records[page]) == 0,
@@ -156,9 +159,10 @@ static void move(struct worker *worker, unsigned page)
 		return;
 	from = held_mapping(worker, page);
 	result = rmap_page_move(worker->thread->reserve, &worker->pages[page], from, to);
-	stress_assert(result >= 0, "a move of the thread's own mapping from kind %d to %d failed: %s", from.kind, to.kind,
-		      strerror(-result));
-	stress_assert(!(result & (RMAP_FIRST | RMAP_LAST)), "G5: a move was told that the mapcount left or reached zero");
+	stress_assert(result >= 0, "a move of the thread's own mapping from kind %d to %d failed: %s", from.kind,
+		      to.kind, strerror(-result));
+	stress_assert(!(result & (RMAP_FIRST | RMAP_LAST)),
+		      "G5: a move was told that the mapcount left or reached zero");
 	note(worker, page, from, -1);
 	note(worker, page, to, 1);
 	stress_events_note(&worker->records[page].events, result);
@@ -175,8 +179,10 @@ static void misuse(struct worker *worker, unsigned page)
 	if (stress_one_in(worker->thread, 2))
 		result = rmap_page_remove(worker->thread->reserve, &worker->pages[page], absent);
 	else
-		result = rmap_page_move(worker->thread->reserve, &worker->pages[page], absent, any_mapping(worker, page));
-	stress_assert(result == -ENOENT, "G11: removing or moving a handle that nobody holds gave %d, not -ENOENT", result);
+		result = rmap_page_move(worker->thread->reserve, &worker->pages[page], absent,
+					any_mapping(worker, page));
+	stress_assert(result == -ENOENT, "G11: removing or moving a handle that nobody holds gave %d, not -ENOENT",
+		      result);
 }
 
 static void count(struct worker *worker, unsigned page)
@@ -186,10 +192,10 @@ static void count(struct worker *worker, unsigned page)
 	uint32_t mapcount = rmap_page_mapcount(worker->thread->map, &worker->pages[page]);
 
 	stress_assert(counts.chained >= own.chained && counts.linear >= own.linear && counts.locked >= own.locked,
-		      "G4: counts of %u chained, %u linear, %u locked are below the thread's own %u, %u, %u", counts.chained,
-		      counts.linear, counts.locked, own.chained, own.linear, own.locked);
-	stress_assert(mapcount >= held(&worker->records[page]), "G4: mapcount %u is below the thread's own %u", mapcount,
-		      held(&worker->records[page]));
+		      "G4: counts of %u chained, %u linear, %u locked are below the thread's own %u, %u, %u",
+		      counts.chained, counts.linear, counts.locked, own.chained, own.linear, own.locked);
+	stress_assert(mapcount >= held(&worker->records[page]), "G4: mapcount %u is below the thread's own %u",
+		      mapcount, held(&worker->records[page]));
 }
 
 static void batch(struct worker *worker, unsigned page)
@@ -207,7 +213,8 @@ static void batch(struct worker *worker, unsigned page)
 		n++;
 	}
 	done = rmap_page_add_batch(worker->thread->reserve, pages, mappings, events, n, &error);
-	stress_assert(done == n && error == 0, "G1: a batch of %zu adds ended after %zu: %s", n, done, strerror(-error));
+	stress_assert(done == n && error == 0, "G1: a batch of %zu adds ended after %zu: %s", n, done,
+		      strerror(-error));
 	for (size_t i = 0; i < n; i++) {
 		note(worker, (page + i) % PAGES, mappings[i], 1);
 		stress_events_note(&worker->records[(page + i) % PAGES].events, events[i]);
@@ -222,7 +229,7 @@ static void batch(struct worker *worker, unsigned page)
 	}
 }
 
-/* --- walks ------------------------------------------------------------------------------------------------------------ */
+/* --- walks ------------------------------------------------------------------------------------ */
 
 static int visit(void *arg, const struct rmap_visit *visit)
 {
@@ -230,8 +237,8 @@ static int visit(void *arg, const struct rmap_visit *visit)
 	const struct stress *stress = worker->thread->stress;
 	unsigned key = stress_handle_key(visit->handle, SHIFT);
 
-	stress_assert(visit->kind == RMAP_CHAINED && visit->count == 1, "a walk of a plain page visited kind %d, count %u",
-		      visit->kind, visit->count);
+	stress_assert(visit->kind == RMAP_CHAINED && visit->count == 1,
+		      "a walk of a plain page visited kind %d, count %u", visit->kind, visit->count);
 	stress_assert(stress_handle_of(stress, visit->handle, worker->page, SHIFT, KEYS),
 		      "G6: a walk of page %u visited %llx, which nobody ever added to it", worker->page,
 		      (unsigned long long)visit->handle);
@@ -240,9 +247,12 @@ static int visit(void *arg, const struct rmap_visit *visit)
 		return 0;
 	worker->seen[key]++;
 	if (!worker->removing)
-		stress_assert(worker->records[worker->page].handles[key], "G3: a walk visited key %u, which was gone before it",
-			      key);
-	/* All of the key: which of two equal elements a remove takes is not said, so one ahead may go and this one stay. */
+		stress_assert(worker->records[worker->page].handles[key],
+			      "G3: a walk visited key %u, which was gone before it", key);
+	/*
+	 * All of the key: which of two equal elements a remove takes is not said, so one ahead may go and this one
+	 * stay.
+	 */
 	while (worker->removing && worker->records[worker->page].handles[key])
 		remove_held(worker, worker->page, rmap_chained(visit->handle));
 	return 0;
@@ -274,7 +284,8 @@ static void walk(struct worker *worker, unsigned page)
 			      worker->records[page].counts.chained);
 	else
 		seen_all(worker, "a walk");
-	stress_assert((worker->removing || summary.chained >= own.chained) && summary.linear >= own.linear && summary.unnamed >= own.locked,
+	stress_assert((worker->removing || summary.chained >= own.chained) && summary.linear >= own.linear &&
+			      summary.unnamed >= own.locked,
 		      "a walk counted %u chained, %u linear, %u unnamed, the thread's own are %u, %u, %u",
 		      (unsigned)summary.chained, summary.linear, summary.unnamed, own.chained, own.linear, own.locked);
 }
@@ -298,7 +309,7 @@ static void cursor(struct worker *worker, unsigned page)
 	seen_all(worker, "a cursor");
 }
 
-/* --- the run ---------------------------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void operate(struct worker *worker)
 {
@@ -394,9 +405,12 @@ static void run(struct stress *stress)
 	plan.map = map.map;
 	stress_run(stress, &plan);
 	for (unsigned page = 0; page < PAGES; page++)
-		stress_assert(mix->pages[page].word == 0, "page %u has no mapping left, but its word is not zero", page);
+		stress_assert(mix->pages[page].word == 0, "page %u has no mapping left, but its word is not zero",
+			      page);
 	stress_map_fini(&map, "the map");
 	free(mix);
 }
 
-const struct stress_test stress_mix = { "mix", "every page operation on few pages; each thread's own mappings are exact", run };
+const struct stress_test stress_mix = { "mix",
+					"every page operation on few pages; each thread's own mappings are exact",
+					run };

@@ -2,12 +2,19 @@
 /*
  * multiplicity.c - elements that stand for many mappings: cluster windows and shared addresses
  *
- * All threads add to and remove from the same keys, so that one element's count is everybody's. Each keeps a record of how many mappings
- * of each key are its own. Runs twice: windows of 16 ptes (4 bits) and addresses of a fork family (9 bits), each with more mappings than one
- * element can count, so that a key has several elements now and then.
+ * All threads add to and remove from the same keys, so that one element's count is everybody's and any thread's remove
+ * may take the unit that another one added. Runs three times: plain ptes that are there several times, each an element
+ * of its own; windows of 16 ptes (4 bits); addresses of a fork family (9 bits). In the latter two a key has more
+ * mappings now and then than one element can count.
  *
- *      valid removes never fail; a key that nobody adds is -ENOENT
- *      a walk finds at least as many mappings of a key as the walker itself holds of it (G3)
+ * In each round all threads have one mood for a page: how many keys are in use, how many mappings of each a thread
+ * wants to hold, and how many of those it has it *keeps*, that is, does not remove before the round ends. So pages go
+ * back and forth together between nothing, direct, a block and many segments.
+ *
+ *      a remove, move or lock of a held mapping never fails, though others take units of its key at the same time: one
+ *      pass over the chain is exact; a key that nobody adds is -ENOENT
+ *      a walk's and a cursor's counts of a key add up to at least what all threads keep and the walker itself holds:
+ *      the units that stay throughout (G3), wherever others' adds and removes make them lie
  *      at each check a walk finds of each key exactly the sum of the records
  */
 #include <errno.h>
@@ -17,28 +24,51 @@
 #include "stress.h"
 
 #define PAGES 2u
-#define KEYS 12u
+#define KEYS 96u
 /* Never added. */
 #define ABSENT KEYS
 
+/*
+ * struct mood - what all threads want of one page in one round; written by the thread that checks
+ * @keys:  the keys in use are those below; mappings of others go
+ * @most:  how many mappings of each of these a thread wants
+ * @keep:  so many that it holds when the round begins it keeps
+ * @reach: no thread holds, or will add, a key from here on
+ * @moves: mappings change their keys and are locked, which makes walks start over
+ * @stay:  per key what all threads keep together
+ */
+struct mood {
+	uint32_t keys;
+	uint32_t most;
+	uint32_t keep;
+	uint32_t reach;
+	bool moves;
+	uint32_t stay[KEYS];
+};
+
+/*
+ * struct worker - one thread's own memory
+ * @keeps: how many of @held it keeps in this round
+ */
 struct worker {
 	uint32_t held[PAGES][KEYS];
+	uint32_t keeps[PAGES][KEYS];
 	uint32_t locked[PAGES];
 	struct stress_events events[PAGES];
-	unsigned mood;
 };
 
 /*
  * struct multiplicity
  * @shift: the lowest bit of a key
- * @most:  how many mappings of one key a thread holds at most
+ * @most:  how many mappings of one key a thread wants to hold at most
  */
 struct multiplicity {
 	struct rmap_page pages[PAGES];
+	struct mood moods[PAGES];
 	struct worker workers[STRESS_THREADS_MAX];
 	unsigned bits;
 	unsigned shift;
-	unsigned most;
+	uint32_t most;
 };
 
 struct look {
@@ -48,8 +78,8 @@ struct look {
 };
 
 /* Any pte of the window names it; an address has none below it. */
-static struct rmap_mapping mapping_of(struct stress_thread *thread, const struct multiplicity *multiplicity, unsigned page,
-				      unsigned key)
+static struct rmap_mapping mapping_of(struct stress_thread *thread, const struct multiplicity *multiplicity,
+				      unsigned page, unsigned key)
 {
 	uint64_t handle = stress_handle(page, 0, key, multiplicity->shift);
 
@@ -67,7 +97,7 @@ static uint32_t sum_held(const struct worker *worker, unsigned page)
 	return sum;
 }
 
-/* --- operations, inside a read-side section with a filled reserve ----------------------------------------------------- */
+/* --- operations, inside a read-side section with a filled reserve ----------------------------- */
 
 static void add(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page, unsigned key)
 {
@@ -99,9 +129,10 @@ static void drop(struct stress_thread *thread, struct multiplicity *multiplicity
 static void move(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page, unsigned key)
 {
 	struct worker *worker = &multiplicity->workers[thread->id];
-	unsigned to = stress_below(thread, KEYS);
-	int result = rmap_page_move(thread->reserve, &multiplicity->pages[page], mapping_of(thread, multiplicity, page, key),
-				    mapping_of(thread, multiplicity, page, to));
+	unsigned to = stress_below(thread, multiplicity->moods[page].keys);
+	int result =
+		rmap_page_move(thread->reserve, &multiplicity->pages[page], mapping_of(thread, multiplicity, page, key),
+			       mapping_of(thread, multiplicity, page, to));
 
 	stress_assert(result == 0, "a move of key %u, of which the thread holds %u, to %u gave %d", key,
 		      worker->held[page][key], to, result);
@@ -112,10 +143,11 @@ static void move(struct stress_thread *thread, struct multiplicity *multiplicity
 static void lock(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page, unsigned key)
 {
 	struct worker *worker = &multiplicity->workers[thread->id];
-	int result = rmap_page_lock(thread->reserve, &multiplicity->pages[page], mapping_of(thread, multiplicity, page, key));
+	int result = rmap_page_lock(thread->reserve, &multiplicity->pages[page],
+				    mapping_of(thread, multiplicity, page, key));
 
-	stress_assert(result >= 0, "a lock of key %u, of which the thread holds %u, failed: %s", key, worker->held[page][key],
-		      strerror(-result));
+	stress_assert(result >= 0, "a lock of key %u, of which the thread holds %u, failed: %s", key,
+		      worker->held[page][key], strerror(-result));
 	worker->held[page][key]--;
 	worker->locked[page]++;
 	stress_events_note(&worker->events[page], result);
@@ -151,47 +183,103 @@ static int visit(void *arg, const struct rmap_visit *visit)
 			      visit->handle == stress_handle(look->page, 0, key, multiplicity->shift),
 		      "G6: a walk of page %u visited handle %llx, which nobody ever added to it", look->page,
 		      (unsigned long long)visit->handle);
-	stress_assert(visit->count >= 1 && visit->count <= 1u << multiplicity->bits, "an element stands for %u mappings",
-		      visit->count);
+	stress_assert(visit->count >= 1 && visit->count <= 1u << multiplicity->bits,
+		      "an element stands for %u mappings", visit->count);
 	look->found[key] += visit->count;
 	return 0;
 }
 
+/* What stays is counted in full, whether @what was made in one section or in batches. */
+static void found_all(struct stress_thread *thread, const struct look *look, const char *what)
+{
+	const struct worker *worker = &look->multiplicity->workers[thread->id];
+	const struct mood *mood = &look->multiplicity->moods[look->page];
+
+	for (unsigned key = 0; key < KEYS; key++) {
+		uint32_t own = worker->held[look->page][key], keeps = worker->keeps[look->page][key];
+
+		stress_assert(look->found[key] >= mood->stay[key] + own - keeps,
+			      "G3: %s found %u mappings of key %u, but %u are there throughout, %u of them its own",
+			      what, (unsigned)look->found[key], key, mood->stay[key] + own - keeps, own);
+	}
+}
+
 static void walk(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page)
 {
-	const struct worker *worker = &multiplicity->workers[thread->id];
 	struct rmap_target target = { .page = &multiplicity->pages[page] };
 	struct look look = { .multiplicity = multiplicity, .page = page };
 
-	rmap_walk(thread->map, &target, visit, &look, NULL);
-	for (unsigned key = 0; key < KEYS; key++)
-		stress_assert(look.found[key] >= worker->held[page][key],
-			      "G3: a walk found %u mappings of key %u, the walker itself holds %u", (unsigned)look.found[key],
-			      key, worker->held[page][key]);
+	stress_assert(rmap_walk(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
+	found_all(thread, &look, "a walk");
 }
 
-/* --- the run ---------------------------------------------------------------------------------------------------------- */
+static void cursor(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page)
+{
+	static const size_t sizes[] = { 1, 3, 64 };
+	size_t size = sizes[stress_below(thread, 3)], n;
+	struct rmap_target target = { .page = &multiplicity->pages[page] };
+	struct look look = { .multiplicity = multiplicity, .page = page };
+	struct rmap_visit visits[64];
+	struct rmap_cursor cursor;
 
-static void operate(struct stress_thread *thread, struct multiplicity *multiplicity)
+	rmap_cursor_init(&cursor, thread->map, &target);
+	while ((n = rmap_cursor_next(&cursor, visits, size)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			visit(&look, &visits[i]);
+		stress_perturb(thread);
+	}
+	found_all(thread, &look, "a cursor");
+}
+
+/* A key that is not wanted goes at once, so that pages do empty. */
+static void drop_some(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page, unsigned key,
+		      uint32_t n)
+{
+	while (n--)
+		drop(thread, multiplicity, page, key);
+}
+
+/* --- the run ---------------------------------------------------------------------------------- */
+
+/* A mapping that is locked: it becomes a chained one again, or goes, as the mood wants. */
+static void release_locked(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page)
 {
 	struct worker *worker = &multiplicity->workers[thread->id];
-	unsigned page = stress_below(thread, PAGES), key = stress_below(thread, KEYS), dice = stress_below(thread, 32);
-	uint32_t held = worker->held[page][key];
+	const struct mood *mood = &multiplicity->moods[page];
+	int result;
+
+	if (mood->keys && stress_one_in(thread, 2)) {
+		unlock(thread, multiplicity, page, stress_below(thread, mood->keys));
+		return;
+	}
+	result = rmap_page_remove(thread->reserve, &multiplicity->pages[page], rmap_locked());
+	stress_assert(result >= 0, "a remove of the thread's own locked mapping failed: %s", strerror(-result));
+	worker->locked[page]--;
+	stress_events_note(&worker->events[page], result);
+}
+
+static void operate(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page)
+{
+	struct worker *worker = &multiplicity->workers[thread->id];
+	const struct mood *mood = &multiplicity->moods[page];
+	unsigned key = stress_below(thread, mood->reach), dice = stress_below(thread, 32);
+	uint32_t wanted = key < mood->keys ? mood->most : 0, held = worker->held[page][key];
+	uint32_t spare = held - worker->keeps[page][key];
+	/* Not straight to what is wanted: a step back now and then, so that adds and removes meet. */
+	bool back = stress_one_in(thread, 4);
 
 	if (dice == 0)
 		misuse(thread, multiplicity, page);
-	else if (dice == 1)
-		walk(thread, multiplicity, page);
-	else if (dice < 6 && held)
+	else if (dice < (mood->most ? 3 : 9) && worker->locked[page])
+		release_locked(thread, multiplicity, page);
+	else if (dice < 6 && mood->moves && mood->keys && spare)
 		move(thread, multiplicity, page, key);
-	else if (dice == 6 && held)
+	else if (dice == 6 && mood->moves && spare)
 		lock(thread, multiplicity, page, key);
-	else if (dice < 9 && worker->locked[page])
-		unlock(thread, multiplicity, page, key);
-	else if (held < worker->mood)
+	else if (back ? held >= wanted && key < mood->keys : held < wanted)
 		add(thread, multiplicity, page, key);
-	else if (held)
-		drop(thread, multiplicity, page, key);
+	else
+		drop_some(thread, multiplicity, page, key, wanted && spare ? 1 : spare);
 }
 
 static void leave(struct stress_thread *thread, struct multiplicity *multiplicity)
@@ -206,11 +294,23 @@ static void leave(struct stress_thread *thread, struct multiplicity *multiplicit
 				rmap_read_unlock(thread->map);
 			}
 		}
-		for (; worker->locked[page]; worker->locked[page]--) {
+		while (worker->locked[page]) {
 			rmap_read_lock(thread->map);
-			stress_assert(rmap_page_remove(thread->reserve, &multiplicity->pages[page], rmap_locked()) >= 0,
-				      "a remove of the thread's own locked mapping failed");
+			release_locked(thread, multiplicity, page);
 			rmap_read_unlock(thread->map);
+		}
+	}
+}
+
+static void begin_round(struct stress_thread *thread, struct multiplicity *multiplicity)
+{
+	struct worker *worker = &multiplicity->workers[thread->id];
+
+	for (unsigned page = 0; page < PAGES; page++) {
+		for (unsigned key = 0; key < KEYS; key++) {
+			uint32_t keep = multiplicity->moods[page].keep, held = worker->held[page][key];
+
+			worker->keeps[page][key] = keep < held ? keep : held;
 		}
 	}
 }
@@ -218,19 +318,57 @@ static void leave(struct stress_thread *thread, struct multiplicity *multiplicit
 static void body(struct stress_thread *thread, void *arg)
 {
 	struct multiplicity *multiplicity = arg;
-	struct worker *worker = &multiplicity->workers[thread->id];
 
 	while (stress_round(thread)) {
+		begin_round(thread, multiplicity);
 		while (stress_next(thread)) {
-			if (stress_one_in(thread, 256))
-				worker->mood = stress_one_in(thread, 3) ? 0 : stress_below(thread, multiplicity->most + 1);
+			unsigned page = stress_below(thread, PAGES);
+
+			if (stress_one_in(thread, 64)) {
+				cursor(thread, multiplicity, page);
+				continue;
+			}
 			stress_assert(rmap_reserve_fill(thread->reserve, 1) == 0, "a fill found no memory");
 			rmap_read_lock(thread->map);
-			operate(thread, multiplicity);
+			if (stress_one_in(thread, 64))
+				walk(thread, multiplicity, page);
+			else
+				operate(thread, multiplicity, page);
 			rmap_read_unlock(thread->map);
 		}
 	}
+	/* Nothing is wanted any more, and nothing kept. */
+	if (stress_meet(thread))
+		memset(multiplicity->moods, 0, sizeof(multiplicity->moods));
+	stress_meet(thread);
 	leave(thread, multiplicity);
+}
+
+/* While all stand still; @held is the sum of the records. */
+static void change_mood(struct stress_thread *thread, struct multiplicity *multiplicity, unsigned page,
+			const uint64_t *held)
+{
+	const uint32_t most = multiplicity->most;
+	/*
+	 * Keys, mappings of each. Where none are wanted, steps back alone make some, and the page empties all the time.
+	 */
+	const uint32_t moods[][2] = { { 0, 0 },    { 1, 0 },    { 2, 0 },  { 2, 1 },
+				      { 2, most }, { 3, most }, { 12, 3 }, { KEYS, 1 } };
+	unsigned pick = stress_below(thread, sizeof(moods) / sizeof(moods[0]));
+	struct mood *mood = &multiplicity->moods[page];
+
+	*mood = (struct mood){ .keys = moods[pick][0], .most = moods[pick][1], .moves = stress_one_in(thread, 2) };
+	mood->keep = mood->most && stress_one_in(thread, 2) ? 1 + stress_below(thread, mood->most) : 0;
+	mood->reach = mood->keys ? mood->keys : 1;
+	for (unsigned key = 0; key < KEYS; key++) {
+		if (held[key] && key >= mood->reach)
+			mood->reach = key + 1;
+		for (unsigned i = 0; i < thread->stress->threads; i++) {
+			uint32_t own = multiplicity->workers[i].held[page][key];
+
+			mood->stay[key] += own < mood->keep ? own : mood->keep;
+		}
+	}
 }
 
 static void check(struct stress_thread *thread, void *arg)
@@ -258,17 +396,19 @@ static void check(struct stress_thread *thread, void *arg)
 		rmap_walk(thread->map, &target, visit, &look, NULL);
 		rmap_read_unlock(thread->map);
 		for (unsigned key = 0; key < KEYS; key++)
-			stress_assert(look.found[key] == held[key], "page %u has %u mappings of key %u, the records say %u", page,
+			stress_assert(look.found[key] == held[key],
+				      "page %u has %u mappings of key %u, the records say %u", page,
 				      (unsigned)look.found[key], key, (unsigned)held[key]);
+		change_mood(thread, multiplicity, page, held);
 	}
 }
 
-static void run_with(struct stress *stress, unsigned bits, unsigned most)
+static void run_with(struct stress *stress, unsigned bits, uint32_t most, const char *what)
 {
 	struct multiplicity *multiplicity = stress_zalloc(1, sizeof(*multiplicity));
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 	struct stress_map map;
-	struct stress_plan plan = { .body = body, .check = check, .arg = multiplicity, .parts = 2 };
+	struct stress_plan plan = { .body = body, .check = check, .arg = multiplicity, .parts = 3 };
 
 	multiplicity->bits = bits;
 	multiplicity->shift = bits + 3;
@@ -277,16 +417,17 @@ static void run_with(struct stress *stress, unsigned bits, unsigned most)
 	stress_map_init(&map, &options, false);
 	plan.map = map.map;
 	stress_run(stress, &plan);
-	stress_map_fini(&map, bits == 4 ? "windows" : "addresses");
+	stress_map_fini(&map, what);
 	free(multiplicity);
 }
 
 static void run(struct stress *stress)
 {
-	run_with(stress, 4, 12);
-	run_with(stress, 9, 400);
+	run_with(stress, 0, 8, "ptes");
+	run_with(stress, 4, 16, "windows");
+	run_with(stress, 9, 200, "addresses");
 }
 
-const struct stress_test stress_multiplicity = {
-	"multiplicity", "cluster windows and shared addresses; sums of counts are conserved", run
-};
+const struct stress_test stress_multiplicity = { "multiplicity",
+						 "cluster windows and shared addresses; sums of counts are conserved",
+						 run };

@@ -2,8 +2,9 @@
 /*
  * object.c - ranges come, go, split, move, grow and change tags while readers stab
  *
- * Each thread owns a few ranges, told apart by their owner field, and changes them in turn; all threads stab, and know of each
- * owner what every single query must show, since an update takes effect in one step and a query sees one moment:
+ * Each thread owns a few ranges, told apart by their owner field, and changes them in turn; all threads stab, and know
+ * of each owner what every single query must show, since an update takes effect in one step and a query sees one
+ * moment:
  *
  *      FIXED   attached for good                            exactly once in each stab
  *      PIECES  split, and put together by resize + detach   each index covered once, or twice with one address
@@ -66,7 +67,9 @@ static uint64_t address_of(unsigned thread, enum role role, bool elsewhere)
 
 static struct rmap_range range_of(unsigned thread, enum role role)
 {
-	return (struct rmap_range){ .first = 0, .last = INDEXES - 1, .page_shift = PAGE_SHIFT,
+	return (struct rmap_range){ .first = 0,
+				    .last = INDEXES - 1,
+				    .page_shift = PAGE_SHIFT,
 				    .address = address_of(thread, role, false),
 				    .owner = (uint64_t)thread * ROLES + role };
 }
@@ -86,7 +89,7 @@ static void must(int result, const char *what)
 	stress_assert(result == 0, "an update of the thread's own range failed: %s: %s", what, strerror(-result));
 }
 
-/* --- owners ----------------------------------------------------------------------------------------------------------- */
+/* --- owners ----------------------------------------------------------------------------------- */
 
 static void split(struct stress_thread *thread, struct object *object, struct worker *worker)
 {
@@ -181,7 +184,7 @@ static void change(struct stress_thread *thread, struct object *object)
 	}
 }
 
-/* --- readers ---------------------------------------------------------------------------------------------------------- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 static int visit(void *arg, const struct rmap_range *range)
 {
@@ -190,15 +193,18 @@ static int visit(void *arg, const struct rmap_range *range)
 	enum role role = (enum role)(range->owner % ROLES);
 	uint64_t address, want;
 
-	stress_assert(thread < look->thread->stress->threads && range->page_shift == PAGE_SHIFT && range->last < INDEXES,
+	stress_assert(thread < look->thread->stress->threads && range->page_shift == PAGE_SHIFT &&
+			      range->last < INDEXES,
 		      "a query showed a range that was never attached (owner %" PRIu64 ", %" PRIu64 " to %" PRIu64 ")",
 		      range->owner, range->first, range->last);
-	stress_assert(rmap_range_covers(range, look->index), "a stab of %" PRIu64 " showed a range of %" PRIu64 " to %" PRIu64,
-		      look->index, range->first, range->last);
+	stress_assert(rmap_range_covers(range, look->index),
+		      "a stab of %" PRIu64 " showed a range of %" PRIu64 " to %" PRIu64, look->index, range->first,
+		      range->last);
 	address = rmap_range_address(range, look->index);
 	want = address_of(thread, role, false) + (look->index << PAGE_SHIFT);
 	stress_assert(address == want || (role == MOVED && address == want + (1ull << 31)),
-		      "index %" PRIu64 " of role %d lies at %" PRIx64 ", not at %" PRIx64, look->index, role, address, want);
+		      "index %" PRIu64 " of role %d lies at %" PRIx64 ", not at %" PRIx64, look->index, role, address,
+		      want);
 	look->found[thread][role]++;
 	return 0;
 }
@@ -210,16 +216,18 @@ static void judge(const struct look *look, const char *what, bool once)
 		const unsigned *found = look->found[i];
 
 		stress_assert(found[FIXED] >= 1 && found[PIECES] >= 1 && found[MOVED] >= 1 && found[TAGGED] >= 1,
-			      "%s of index %" PRIu64 " saw thread %u's fixed range %u, pieces %u, moved %u, tagged %u times", what,
-			      look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TAGGED]);
+			      "%s of index %" PRIu64
+			      " saw thread %u's fixed range %u, pieces %u, moved %u, tagged %u times",
+			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TAGGED]);
 		if (!once)
 			continue;
 		stress_assert(found[FIXED] == 1 && found[PIECES] <= 2 && found[MOVED] == 1 && found[TAGGED] == 1,
-			      "%s of index %" PRIu64 " saw thread %u's fixed range %u, pieces %u, moved %u, tagged %u times", what,
-			      look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TAGGED]);
+			      "%s of index %" PRIu64
+			      " saw thread %u's fixed range %u, pieces %u, moved %u, tagged %u times",
+			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TAGGED]);
 		stress_assert(found[INNER] <= found[OUTER] && found[OUTER] <= 1,
-			      "%s of index %" PRIu64 " saw thread %u's inner range %u times, its outer one %u times", what,
-			      look->index, i, found[INNER], found[OUTER]);
+			      "%s of index %" PRIu64 " saw thread %u's inner range %u times, its outer one %u times",
+			      what, look->index, i, found[INNER], found[OUTER]);
 	}
 }
 
@@ -237,7 +245,8 @@ static int visit_tagged(void *arg, const struct rmap_range *range)
 {
 	struct look *look = arg;
 
-	stress_assert(range->tags == TAG_A || range->tags == TAG_B, "a query for tags showed a range with tags %u", range->tags);
+	stress_assert(range->tags == TAG_A || range->tags == TAG_B, "a query for tags showed a range with tags %u",
+		      range->tags);
 	return visit(arg, range) || look->found[range->owner / ROLES][range->owner % ROLES] > 1;
 }
 
@@ -246,12 +255,13 @@ static void search(struct stress_thread *thread, struct object *object)
 	struct look look = { .thread = thread, .index = stress_below(thread, INDEXES) };
 
 	rmap_read_lock(thread->map);
-	stress_assert(rmap_object_tagged(object->object, TAG_A | TAG_B, look.index, look.index, visit_tagged, &look) == 0,
+	stress_assert(rmap_object_tagged(object->object, TAG_A | TAG_B, look.index, look.index, visit_tagged, &look) ==
+			      0,
 		      "a query for tags showed one range twice");
 	rmap_read_unlock(thread->map);
 	for (unsigned i = 0; i < thread->stress->threads; i++)
-		stress_assert(look.found[i][TAGGED] == 1, "a query for both tags saw thread %u's tagged range %u times", i,
-			      look.found[i][TAGGED]);
+		stress_assert(look.found[i][TAGGED] == 1, "a query for both tags saw thread %u's tagged range %u times",
+			      i, look.found[i][TAGGED]);
 }
 
 static int visit_walk(void *arg, const struct rmap_visit *visited)
@@ -263,7 +273,10 @@ static int visit_walk(void *arg, const struct rmap_visit *visited)
 	return visit(arg, &visited->range);
 }
 
-/* A cursor leaves its section between batches, so it may see ranges twice or half of a nest, but misses nothing that stays. */
+/*
+ * A cursor leaves its section between batches, so it may see ranges twice or half of a nest, but misses nothing that
+ * stays.
+ */
 static void walk(struct stress_thread *thread, struct object *object)
 {
 	static const size_t sizes[] = { 1, 3, 64 };
@@ -288,19 +301,21 @@ static void walk(struct stress_thread *thread, struct object *object)
 	judge(&look, by_cursor ? "a cursor" : "a walk", !by_cursor);
 }
 
-/* --- the run ---------------------------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void truncate_sequence(struct stress_thread *thread, struct object *object)
 {
 	struct worker *worker = &object->workers[thread->id];
 	uint64_t before = rmap_object_truncate_seq(object->object), after;
 
-	stress_assert(before >= worker->seq, "the truncate sequence went back from %" PRIu64 " to %" PRIu64, worker->seq, before);
+	stress_assert(before >= worker->seq, "the truncate sequence went back from %" PRIu64 " to %" PRIu64,
+		      worker->seq, before);
 	rmap_object_truncate_advance(object->object);
 	worker->advances++;
 	after = rmap_object_truncate_seq(object->object);
-	stress_assert(after > before, "the truncate sequence is %" PRIu64 " behind an advance, it was %" PRIu64 " before it",
-		      after, before);
+	stress_assert(after > before,
+		      "the truncate sequence is %" PRIu64 " behind an advance, it was %" PRIu64 " before it", after,
+		      before);
 	worker->seq = after;
 }
 
@@ -355,8 +370,9 @@ static void check(struct stress_thread *thread, void *arg)
 		advances += worker->advances;
 	}
 	rmap_read_lock(thread->map);
-	stress_assert(rmap_object_ranges(object->object) == ranges, "%" PRIu64 " ranges are attached, the records say %" PRIu64,
-		      rmap_object_ranges(object->object), ranges);
+	stress_assert(rmap_object_ranges(object->object) == ranges,
+		      "%" PRIu64 " ranges are attached, the records say %" PRIu64, rmap_object_ranges(object->object),
+		      ranges);
 	stress_assert(rmap_object_check(object->object) == 0, "an equation of the object does not hold");
 	rmap_read_unlock(thread->map);
 	stress_assert(rmap_object_truncate_seq(object->object) == advances,

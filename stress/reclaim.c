@@ -2,15 +2,18 @@
 /*
  * reclaim.c - memory that is given back: when, to whom, and how much of it waits
  *
- * Threads build chains of up to hundreds of mappings and tear them down again, on pages of their own and on shared ones, while others
- * look at them out of long read-side sections. The tier poisons what it gets back and makes it unreadable, so that a reader of
- * memory that went back too early dies there; blocks that the library reuses itself are seen by the handles in them, which name their page (G6).
+ * Threads build chains of up to hundreds of mappings and tear them down again, on pages of their own and on shared
+ * ones, while others look at them out of long read-side sections. The tier poisons what it gets back and makes it
+ * unreadable, so that a reader of memory that went back too early dies there; blocks that the library reuses itself are
+ * seen by the handles in them, which name their page (G6).
  *
  *      in each walk    only handles of this page, whatever was reused meanwhile
- *      all the time    what waits for grace periods stays within the cap and a slack for each thread; so does the tier's whole
- *                      memory (G8), through a churn of any length
+ *      all the time    what waits for grace periods stays within the cap and a slack for each thread; so does the
+ *                      tier's whole memory (G8), through a churn of any length
  *
- * Runs twice, with both ways to wait for grace periods.
+ * Runs three times: with both ways to wait for grace periods, and with chains so small and a cap so low that every fill
+ * waits for one and memory comes round again within microseconds. A thread that pops a depot meets recurring heads
+ * there.
  */
 #include <inttypes.h>
 #include <sched.h>
@@ -24,7 +27,10 @@
 #define SHIFT 3u
 
 #define WAITING_MAX ((size_t)128 << 10)
-/* One thread passes the cap's check, then retires at most the largest chain of its own and one of those that others built. */
+/*
+ * One thread passes the cap's check, then retires at most the largest chain of its own and one of those that others
+ * built.
+ */
 #define WAITING_SLACK ((size_t)64 << 10)
 /* In chains, in hand in the reserve, and carved into sizes that are not asked for just now. */
 #define MEMORY_SLACK ((size_t)1 << 20)
@@ -35,7 +41,14 @@ struct worker {
 	struct stress_events events[SHARED];
 };
 
+/*
+ * struct reclaim
+ * @cap:  bytes that may wait for grace periods
+ * @tight: the third run
+ */
 struct reclaim {
+	size_t cap;
+	bool tight;
 	struct rmap_page pages[SHARED];
 	struct worker workers[STRESS_THREADS_MAX];
 	struct stress_map map;
@@ -59,7 +72,8 @@ static int visit(void *arg, const struct rmap_visit *visit)
 
 	stress_assert(visit->kind == RMAP_CHAINED &&
 			      stress_handle_of(look->thread->stress, visit->handle, look->page, SHIFT, CHAIN_MAX),
-		      "G6: a walk of page %u met %" PRIx64 ", a handle of another page or of nobody", look->page, visit->handle);
+		      "G6: a walk of page %u met %" PRIx64 ", a handle of another page or of nobody", look->page,
+		      visit->handle);
 	look->found++;
 	/* Long sections, in which others tear the chain down. */
 	if (stress_one_in(look->thread, 64))
@@ -104,24 +118,25 @@ static void drop(struct stress_thread *thread, struct rmap_page *page, unsigned 
 /* Figures that must hold at any moment. */
 static void bounded(struct stress_thread *thread, const struct reclaim *reclaim)
 {
-	const uint64_t cap = WAITING_MAX + thread->stress->threads * WAITING_SLACK;
+	const uint64_t cap = reclaim->cap + thread->stress->threads * WAITING_SLACK;
 	struct rmap_stats stats = { .size = sizeof(stats) };
 	uint64_t peak = atomic_load_explicit(&reclaim->map.chains.peak, memory_order_relaxed);
 
 	stress_assert(rmap_stats(thread->map, &stats) == 0, "rmap_stats refused its own size");
 	stress_assert(stats.waiting_bytes <= cap && stats.waiting_peak <= cap,
-		      "G8: %" PRIu64 " bytes wait for grace periods and %" PRIu64 " did, the cap with its slack is %" PRIu64,
+		      "G8: %" PRIu64 " bytes wait for grace periods and %" PRIu64
+		      " did, the cap with its slack is %" PRIu64,
 		      stats.waiting_bytes, stats.waiting_peak, cap);
 	stress_assert(peak <= cap + thread->stress->threads * MEMORY_SLACK,
-		      "G8: %" PRIu64 " bytes were taken from the tier at once, chains and cap account for %" PRIu64, peak,
-		      cap + thread->stress->threads * MEMORY_SLACK);
+		      "G8: %" PRIu64 " bytes were taken from the tier at once, chains and cap account for %" PRIu64,
+		      peak, cap + thread->stress->threads * MEMORY_SLACK);
 }
 
 /* A chain from nothing to nothing, on a page of the thread's own: every figure of it is known. */
 static void whole_chain(struct stress_thread *thread, struct reclaim *reclaim)
 {
 	struct worker *worker = &reclaim->workers[thread->id];
-	unsigned size = 2 + stress_below(thread, stress_one_in(thread, 8) ? CHAIN_MAX - 2 : 12);
+	unsigned size = 2 + stress_below(thread, reclaim->tight ? 6 : stress_one_in(thread, 8) ? CHAIN_MAX - 2 : 12);
 	struct stress_events events = { 0 };
 	uint64_t found;
 
@@ -130,11 +145,13 @@ static void whole_chain(struct stress_thread *thread, struct reclaim *reclaim)
 	rmap_read_lock(thread->map);
 	found = walk(thread, &worker->page, own_number(thread));
 	rmap_read_unlock(thread->map);
-	stress_assert(found == size, "G3: a walk of a page that stands still found %" PRIu64 " of %u mappings", found, size);
+	stress_assert(found == size, "G3: a walk of a page that stands still found %" PRIu64 " of %u mappings", found,
+		      size);
 	for (unsigned key = 0; key < size; key++)
 		drop(thread, &worker->page, own_number(thread), key, &events);
-	stress_assert(events.first == 1 && events.last == 1, "G5: one chain was told RMAP_FIRST %u and RMAP_LAST %u times",
-		      (unsigned)events.first, (unsigned)events.last);
+	stress_assert(events.first == 1 && events.last == 1,
+		      "G5: one chain was told RMAP_FIRST %u and RMAP_LAST %u times", (unsigned)events.first,
+		      (unsigned)events.last);
 }
 
 /* Chains that all build and tear down together. Each thread's own mappings come and go in the order of a stack. */
@@ -171,7 +188,8 @@ static void body(struct stress_thread *thread, void *arg)
 
 	while (stress_round(thread)) {
 		while (stress_next(thread)) {
-			unsigned dice = stress_below(thread, 16);
+			/* Long sections and large chains would keep memory from coming round. */
+			unsigned dice = reclaim->tight ? 0 : stress_below(thread, 16);
 
 			if (dice < 11)
 				whole_chain(thread, reclaim);
@@ -204,25 +222,27 @@ static void check(struct stress_thread *thread, void *arg)
 	}
 }
 
-static void run_with(struct stress *stress, enum rmap_reclaim way)
+static void run_with(struct stress *stress, enum rmap_reclaim way, size_t cap, const char *what)
 {
 	struct reclaim *reclaim = stress_zalloc(1, sizeof(*reclaim));
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
-	struct stress_plan plan = { .body = body, .check = check, .arg = reclaim, .parts = 2, .round_ops = 200 };
+	struct stress_plan plan = { .body = body, .check = check, .arg = reclaim, .parts = 3, .round_ops = 200 };
 
 	options.reclaim = way;
-	options.waiting_max = WAITING_MAX;
+	options.waiting_max = reclaim->cap = cap;
+	reclaim->tight = cap < WAITING_MAX;
 	stress_map_init(&reclaim->map, &options, true);
 	plan.map = reclaim->map.map;
 	stress_run(stress, &plan);
-	stress_map_fini(&reclaim->map, way == RMAP_RECLAIM_CALLBACK ? "callback" : "blocking");
+	stress_map_fini(&reclaim->map, what);
 	free(reclaim);
 }
 
 static void run(struct stress *stress)
 {
-	run_with(stress, RMAP_RECLAIM_CALLBACK);
-	run_with(stress, RMAP_RECLAIM_BLOCKING);
+	run_with(stress, RMAP_RECLAIM_CALLBACK, WAITING_MAX, "callback");
+	run_with(stress, RMAP_RECLAIM_BLOCKING, WAITING_MAX, "blocking");
+	run_with(stress, RMAP_RECLAIM_BLOCKING, 1, "tight");
 }
 
 const struct stress_test stress_reclaim = {

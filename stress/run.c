@@ -2,16 +2,19 @@
 /*
  * run.c - the runner of the stress tests: threads, rounds, deadlines, and the tiers that see every byte
  *
- * Threads meet at a barrier between rounds; nothing else that the runner shares orders them, so the budget and the clock are
- * read relaxed. Operations are claimed from the budget in handfuls: --ops is exact, and the claims cost little.
+ * Threads meet at a barrier between rounds; nothing else that the runner shares orders them, so the budget and the
+ * clock are read relaxed. Operations are claimed from the budget in handfuls: --ops is exact, and the claims cost
+ * little.
  */
 #include <inttypes.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +23,9 @@
 #define ROUND_OPS 2000u
 #define HANDFUL 64u
 #define NO_DEADLINE UINT64_MAX
+/* A run hangs if no thread claims an operation for so many ticks of so many seconds: claims are milliseconds apart. */
+#define WATCH_TICK 10u
+#define WATCH_TICKS 4u
 
 /* The one run of this process: for the message of a theorem that does not hold. */
 static const struct stress *running;
@@ -58,7 +64,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* --- rounds ----------------------------------------------------------------------------------------------------------- */
+/* --- rounds ----------------------------------------------------------------------------------- */
 
 /* Each run of a test, and each thread of a run, has its own sequence. splitmix64 keeps neighbouring seeds apart. */
 static uint64_t thread_seed(const struct stress *stress, unsigned id)
@@ -124,8 +130,8 @@ bool stress_round(struct stress_thread *thread)
 		if (stress->plan->check)
 			stress->plan->check(thread, stress->plan->arg);
 		/* A handful that its thread has not used up is done in the next round, so ask what it would find. */
-		stress->more = now_ns() < stress->deadline &&
-			       atomic_load_explicit(&stress->budget, memory_order_relaxed) > 0;
+		stress->more =
+			now_ns() < stress->deadline && atomic_load_explicit(&stress->budget, memory_order_relaxed) > 0;
 		stress->rounds += stress->more;
 	}
 	stress_meet(thread);
@@ -145,7 +151,8 @@ static void end_reserve(struct stress_thread *thread)
 		stress_assert(rmap_stats(thread->map, &stats) == 0, "rmap_stats refused its own size");
 		stress_assert(stats.blocks == 0 && stats.segments == 0 && stats.chain_bytes == 0,
 			      "no page has a mapping, but %" PRIu64 " blocks, %" PRIu64 " segments, %" PRIu64
-			      " bytes of chains are in use", stats.blocks, stats.segments, stats.chain_bytes);
+			      " bytes of chains are in use",
+			      stats.blocks, stats.segments, stats.chain_bytes);
 		stress_assert(stats.waiting_bytes == 0, "every reserve was drained, but %" PRIu64 " bytes wait",
 			      stats.waiting_bytes);
 	}
@@ -170,6 +177,53 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+/* What the watch writes: put together beforehand, for a signal handler must not format. */
+static char hang_message[200];
+
+/*
+ * Runs in the main thread, the only one that does not block the signal. What hangs may be the library: so this looks at
+ * nothing but the budget, which falls by every claim, and calls nothing but what a signal handler may.
+ */
+static void watch(int signal)
+{
+	static uint64_t last;
+	static unsigned ticks;
+	uint64_t budget = atomic_load_explicit(&running->budget, memory_order_relaxed);
+	ssize_t written;
+
+	(void)signal;
+	ticks = budget == last ? ticks + 1 : 0;
+	last = budget;
+	if (ticks < WATCH_TICKS)
+		return;
+	written = write(STDERR_FILENO, hang_message, strlen(hang_message));
+	(void)written;
+	_exit(1);
+}
+
+/* From the first run of a test to the end of the process, so that the making and ending of maps is watched as well. */
+static void start_watch(const struct stress *stress)
+{
+	const struct itimerval tick = { { WATCH_TICK, 0 }, { WATCH_TICK, 0 } };
+	struct sigaction action = { .sa_handler = watch, .sa_flags = SA_RESTART };
+
+	snprintf(hang_message, sizeof(hang_message),
+		 "rmap-stress: %s: FAILED: it hangs, no operation was begun for %u seconds (seed=%" PRIu64 ")\n",
+		 stress->test->name, WATCH_TICK * WATCH_TICKS, stress->seed);
+	stress_assert(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &tick, NULL) == 0,
+		      "the watch for hangs cannot be started");
+}
+
+/* The threads that are created between the two calls leave the signal to the main thread. */
+static void block_watch(bool block)
+{
+	sigset_t alarm;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &alarm, NULL);
+}
+
 static void prepare(struct stress *stress, const struct stress_plan *plan)
 {
 	unsigned parts = plan->parts ? plan->parts : 1;
@@ -179,8 +233,11 @@ static void prepare(struct stress *stress, const struct stress_plan *plan)
 	stress->runs++;
 	stress->deadline = stress->seconds ? now_ns() + stress->seconds * 1000000000u / parts : NO_DEADLINE;
 	/* The first parts get what does not divide evenly. */
-	atomic_init(&stress->budget, stress->ops ? stress->ops / parts + (stress->runs <= stress->ops % parts) : UINT64_MAX);
+	atomic_init(&stress->budget,
+		    stress->ops ? stress->ops / parts + (stress->runs <= stress->ops % parts) : UINT64_MAX);
 	stress_assert(pthread_barrier_init(&stress->barrier, NULL, stress->threads) == 0, "a barrier cannot be made");
+	if (stress->runs == 1)
+		start_watch(stress);
 }
 
 void stress_run(struct stress *stress, const struct stress_plan *plan)
@@ -189,6 +246,7 @@ void stress_run(struct stress *stress, const struct stress_plan *plan)
 	struct stress_thread *threads = stress_zalloc(stress->threads, sizeof(*threads));
 
 	prepare(stress, plan);
+	block_watch(true);
 	for (unsigned i = 0; i < stress->threads; i++) {
 		threads[i].stress = stress;
 		threads[i].map = plan->map;
@@ -197,6 +255,7 @@ void stress_run(struct stress *stress, const struct stress_plan *plan)
 		stress_assert(pthread_create(&ids[i], NULL, thread_main, &threads[i]) == 0,
 			      "thread %u cannot be started; give fewer --threads", i);
 	}
+	block_watch(false);
 	for (unsigned i = 0; i < stress->threads; i++) {
 		pthread_join(ids[i], NULL);
 		/* What was claimed and not done is lost to the run, not to the figure that it prints. */
@@ -206,7 +265,7 @@ void stress_run(struct stress *stress, const struct stress_plan *plan)
 	free(threads);
 }
 
-/* --- checks ----------------------------------------------------------------------------------------------------------- */
+/* --- checks ----------------------------------------------------------------------------------- */
 
 struct rmap_shape stress_page_verify(struct rmap *map, const struct rmap_page *page, unsigned number,
 				     struct rmap_counts want, const struct stress_events *events)
@@ -217,8 +276,8 @@ struct rmap_shape stress_page_verify(struct rmap *map, const struct rmap_page *p
 
 	rmap_read_lock(map);
 	counts = rmap_page_counts(map, page);
-	stress_assert(rmap_page_mapcount(map, page) == mapped, "G4: page %u has mapcount %u, the records say %u", number,
-		      rmap_page_mapcount(map, page), mapped);
+	stress_assert(rmap_page_mapcount(map, page) == mapped, "G4: page %u has mapcount %u, the records say %u",
+		      number, rmap_page_mapcount(map, page), mapped);
 	stress_assert(counts.chained == want.chained && counts.linear == want.linear && counts.locked == want.locked,
 		      "G4: page %u counts %u chained, %u linear, %u locked, the records say %u, %u, %u", number,
 		      counts.chained, counts.linear, counts.locked, want.chained, want.linear, want.locked);
@@ -226,15 +285,16 @@ struct rmap_shape stress_page_verify(struct rmap *map, const struct rmap_page *p
 	rmap_read_unlock(map);
 
 	stress_assert(events->first - events->last == (mapped > 0),
-		      "G5: page %u has mapcount %u, but RMAP_FIRST was told %" PRIu64 " times and RMAP_LAST %" PRIu64, number,
-		      mapped, events->first, events->last);
+		      "G5: page %u has mapcount %u, but RMAP_FIRST was told %" PRIu64 " times and RMAP_LAST %" PRIu64,
+		      number, mapped, events->first, events->last);
 	stress_assert(events->first_lock - events->last_lock == (want.locked > 0),
-		      "G5: page %u has %u locked, but RMAP_FIRST_LOCK was told %" PRIu64 " times and RMAP_LAST_LOCK %" PRIu64,
+		      "G5: page %u has %u locked, but RMAP_FIRST_LOCK was told %" PRIu64
+		      " times and RMAP_LAST_LOCK %" PRIu64,
 		      number, want.locked, events->first_lock, events->last_lock);
 	return shape;
 }
 
-/* --- tiers ------------------------------------------------------------------------------------------------------------ */
+/* --- tiers ------------------------------------------------------------------------------------ */
 
 /* Written behind every area: an overrun, or a free of other bytes than were asked for, breaks it. */
 #define CANARY_BYTES 64u
@@ -252,7 +312,9 @@ static void *poisoning_alloc(size_t bytes, size_t align)
 
 	if (memory == MAP_FAILED)
 		return NULL;
-	/* Whole pages before and after the aligned area go back at once, so that its own bounds are enough to free it. */
+	/*
+	 * Whole pages before and after the aligned area go back at once, so that its own bounds are enough to free it.
+	 */
 	aligned = (char *)(((uintptr_t)memory + align - 1) & ~(uintptr_t)(align - 1));
 	if (aligned > memory && ((uintptr_t)aligned & 4095) == 0)
 		munmap(memory, (size_t)(aligned - memory));
@@ -306,8 +368,8 @@ static void counting_free(void *arg, void *memory, size_t bytes)
 	uint64_t mark;
 
 	memcpy(&mark, (char *)memory + bytes, sizeof(mark));
-	stress_assert(mark == canary(memory, bytes), "%zu bytes given back to a tier are not what was taken, or were overrun",
-		      bytes);
+	stress_assert(mark == canary(memory, bytes),
+		      "%zu bytes given back to a tier are not what was taken, or were overrun", bytes);
 	atomic_fetch_sub_explicit(&tier->bytes, bytes, memory_order_relaxed);
 	if (tier->poison)
 		poisoning_free(tier, memory, bytes);
@@ -329,7 +391,8 @@ void stress_tier_fini(struct stress_tier *tier, const char *what)
 {
 	uint64_t bytes = atomic_load_explicit(&tier->bytes, memory_order_relaxed);
 
-	stress_assert(bytes == 0, "the map is destroyed, but %" PRIu64 " bytes of its %s are not given back", bytes, what);
+	stress_assert(bytes == 0, "the map is destroyed, but %" PRIu64 " bytes of its %s are not given back", bytes,
+		      what);
 	for (size_t i = 0; i < sizeof(tier->quarantine) / sizeof(tier->quarantine[0]); i++) {
 		if (tier->quarantine[i].memory)
 			munmap(tier->quarantine[i].memory, tier->quarantine[i].bytes);
@@ -352,10 +415,11 @@ void stress_map_init(struct stress_map *map, const struct rmap_options *options,
 
 static void print_figures(const char *what, const struct rmap_stats *stats, uint64_t peak)
 {
-	printf("  %s: promotions=%" PRIu64 " collapses=%" PRIu64 " pushes=%" PRIu64 " pops=%" PRIu64 " entries_moved=%" PRIu64
-	       " batches=%" PRIu64 " held_back=%" PRIu64 " retries=%" PRIu64 " tier_peak=%" PRIu64 "\n",
-	       what, stats->promotions, stats->collapses, stats->pushes, stats->pops, stats->entries_moved, stats->batches,
-	       stats->fills_held_back, stats->retries, peak);
+	printf("  %s: promotions=%" PRIu64 " collapses=%" PRIu64 " pushes=%" PRIu64 " pops=%" PRIu64
+	       " entries_moved=%" PRIu64 " batches=%" PRIu64 " held_back=%" PRIu64 " retries=%" PRIu64
+	       " tier_peak=%" PRIu64 "\n",
+	       what, stats->promotions, stats->collapses, stats->pushes, stats->pops, stats->entries_moved,
+	       stats->batches, stats->fills_held_back, stats->retries, peak);
 }
 
 void stress_map_fini(struct stress_map *map, const char *what)
@@ -371,8 +435,8 @@ void stress_map_fini(struct stress_map *map, const char *what)
 		      stats.chain_bytes, stats.reserve_bytes);
 	error = rmap_destroy(map->map);
 	stress_assert(error == 0, "the map cannot be destroyed: %s", strerror(-error));
-	stress_assert(stats.tier_bytes >= given || stats.waiting_bytes, "the tier gave %" PRIu64 " bytes, the map knows of %" PRIu64,
-		      given, stats.tier_bytes);
+	stress_assert(stats.tier_bytes >= given || stats.waiting_bytes,
+		      "the tier gave %" PRIu64 " bytes, the map knows of %" PRIu64, given, stats.tier_bytes);
 	stress_tier_fini(&map->chains, "tier");
 	stress_tier_fini(&map->metadata, "metadata");
 	if (what)

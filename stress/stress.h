@@ -8,12 +8,12 @@
  *                     while (stress_next(thread))      is there an operation left for this thread in this round?
  *                             one operation
  *
- * Theorems are asserted on each thread's private records. What a test keeps about the library it keeps in memory of one thread
- * only and sums up at the check: shared atomics would order the threads, and hide from ThreadSanitizer and from weakly
- * ordered CPUs the very orders that the library has to provide. Where a test does share something, it says why.
+ * Theorems are asserted on each thread's private records. What a test keeps about the library it keeps in memory of one
+ * thread only and sums up at the check: shared atomics would order the threads, and hide from ThreadSanitizer and from
+ * weakly ordered CPUs the very orders that the library has to provide. Where a test does share something, it says why.
  *
- * A handle names its page, its thread and its key, so that a visit of a block that was reused too early is a visit of a foreign
- * handle, and fails.
+ * A handle names its page, its thread and its key, so that a visit of a block that was reused too early is a visit of a
+ * foreign handle, and fails.
  */
 #ifndef RMAP_STRESS_H
 #define RMAP_STRESS_H
@@ -50,6 +50,7 @@ extern const struct stress_test stress_multiplicity;
 extern const struct stress_test stress_reclaim;
 extern const struct stress_test stress_object;
 extern const struct stress_test stress_maps;
+extern const struct stress_test stress_stop;
 
 /**
  * struct stress_plan - what stress_run() is to do
@@ -115,10 +116,10 @@ struct stress_thread {
 _Noreturn void stress_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /** stress_assert - the theorem, and the sentence with its figures that is printed when it does not hold */
-#define stress_assert(holds, ...)                                          \
-	do {                                                               \
-		if (!(holds))                                              \
-			stress_fail(__FILE__, __LINE__, __VA_ARGS__);      \
+#define stress_assert(holds, ...)                                                                                      \
+	do {                                                                                                           \
+		if (!(holds))                                                                                          \
+			stress_fail(__FILE__, __LINE__, __VA_ARGS__);                                                  \
 	} while (0)
 
 /** stress_zalloc - zeroed memory; ends the process if there is none */
@@ -195,8 +196,8 @@ static inline struct rmap_mapping stress_mapping(enum rmap_kind kind, uint64_t h
 
 /**
  * struct stress_events - what one thread was told about one page (G5)
- * In any order in which the operations may have taken effect, firsts and lasts alternate; so their sums over all threads
- * differ by one while the page is mapped and are equal while it is not.
+ * In any order in which the operations may have taken effect, firsts and lasts alternate; so their sums over all
+ * threads differ by one while the page is mapped and are equal while it is not.
  */
 struct stress_events {
 	uint64_t first;
@@ -222,7 +223,8 @@ static inline void stress_events_sum(struct stress_events *sum, const struct str
 }
 
 /**
- * stress_page_verify - at a check: @page's counts are exactly @want (G4), its events add up (G5), and its equations hold
+ * stress_page_verify - at a check: @page's counts are exactly @want (G4), its events add up (G5), and its equations
+ *                      hold
  * Return: the page's shape
  */
 struct rmap_shape stress_page_verify(struct rmap *map, const struct rmap_page *page, unsigned number,
@@ -230,7 +232,8 @@ struct rmap_shape stress_page_verify(struct rmap *map, const struct rmap_page *p
 
 /**
  * struct stress_tier - a tier that counts, and sees whether what comes back is what went out
- * @poison: what is given back is poisoned and becomes unreadable, so that a late reader is killed (pages of memory, slow)
+ * @poison: what is given back is poisoned and becomes unreadable, so that a late reader is killed (pages of memory,
+ *          slow)
  */
 struct stress_tier {
 	struct rmap_tier tier;
@@ -260,7 +263,8 @@ struct stress_map {
 void stress_map_init(struct stress_map *map, const struct rmap_options *options, bool poison);
 /**
  * stress_map_fini - theorems: nothing is in use or in hand, destroy returns 0, the tiers have everything back
- * @what: printed with the map's figures, so that a run which never came by some path is seen for what it is; NULL: no line
+ * @what: printed with the map's figures, so that a run which never came by some path is seen for what it is; NULL: no
+ *        line
  */
 void stress_map_fini(struct stress_map *map, const char *what);
 

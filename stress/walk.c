@@ -2,8 +2,8 @@
 /*
  * walk.c - what walks and cursors see while everything moves (G3)
  *
- * A *mapping* here has three places: two handles and, with a range of its own, the linear address. Its owner adds it somewhere, moves it
- * from place to place, removes it. What its owner is doing it says in a state word:
+ * A *mapping* here has three places: two handles and, with a range of its own, the linear address. Its owner adds it
+ * somewhere, moves it from place to place, removes it. What its owner is doing it says in a state word:
  *
  *      gone -> coming -> present -> going -> gone -> ...       each step counts up; moves do not step: it stays present
  *
@@ -12,10 +12,11 @@
  *      and was present   must be seen, at one of its three places at least
  *      and was gone      must not be seen at all
  *
- * The words are shared on purpose, with release and acquire: "before the walk began" means nothing else. So this test cannot
- * find an order that the library lacks between an adder and a walker; grow.c and collapse.c do.
+ * The words are shared on purpose, with release and acquire: "before the walk began" means nothing else. So this test
+ * cannot find an order that the library lacks between an adder and a walker; grow.c and collapse.c do.
  *
- * A few mappings of each page are permanent. Owners want to hold few or many in turn, so that chains grow, shrink and collapse.
+ * A few mappings of each page are permanent. Owners want to hold few or many in turn, so that chains grow, shrink and
+ * collapse.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ struct look {
 	unsigned page;
 };
 
-/* --- owners ----------------------------------------------------------------------------------------------------------- */
+/* --- owners ----------------------------------------------------------------------------------- */
 
 static struct rmap_mapping mapping_of(unsigned page, unsigned thread, unsigned i, enum place place)
 {
@@ -75,7 +76,9 @@ static struct rmap_mapping mapping_of(unsigned page, unsigned thread, unsigned i
 /* A range that covers one page only; its owner names the mapping. */
 static struct rmap_range range_of(unsigned page, unsigned thread, unsigned i)
 {
-	return (struct rmap_range){ .first = page, .last = page, .page_shift = PAGE_SHIFT,
+	return (struct rmap_range){ .first = page,
+				    .last = page,
+				    .page_shift = PAGE_SHIFT,
 				    .address = ((uint64_t)thread * MINE + i + 1) << PAGE_SHIFT,
 				    .owner = (uint64_t)thread * MINE + i };
 }
@@ -172,7 +175,7 @@ static bool present(const struct worker *worker, unsigned page, unsigned i)
 	return (atomic_load_explicit(&worker->states[page][i], memory_order_relaxed) & 3) == PRESENT;
 }
 
-/* --- walkers ---------------------------------------------------------------------------------------------------------- */
+/* --- walkers ---------------------------------------------------------------------------------- */
 
 static void see(struct look *look, unsigned thread, unsigned i)
 {
@@ -189,10 +192,11 @@ static int visit(void *arg, const struct rmap_visit *visit)
 	if (visit->kind == RMAP_LINEAR) {
 		unsigned thread = (unsigned)(visit->range.owner / MINE), i = (unsigned)(visit->range.owner % MINE);
 
-		stress_assert(thread < stress->threads && visit->range.first == look->page &&
-				      visit->address == ((uint64_t)thread * MINE + i + 1) << PAGE_SHIFT,
-			      "a walk of page %u visited a range that was never attached there (owner %llu, address %llx)",
-			      look->page, (unsigned long long)visit->range.owner, (unsigned long long)visit->address);
+		stress_assert(
+			thread < stress->threads && visit->range.first == look->page &&
+				visit->address == ((uint64_t)thread * MINE + i + 1) << PAGE_SHIFT,
+			"a walk of page %u visited a range that was never attached there (owner %llu, address %llx)",
+			look->page, (unsigned long long)visit->range.owner, (unsigned long long)visit->address);
 		see(look, thread, i);
 	} else {
 		stress_assert(stress_handle_of(stress, visit->handle, look->page, SHIFT, MINE * 2) && visit->count == 1,
@@ -200,7 +204,9 @@ static int visit(void *arg, const struct rmap_visit *visit)
 			      (unsigned long long)visit->handle);
 		see(look, stress_handle_thread(visit->handle), stress_handle_key(visit->handle, SHIFT) / 2);
 	}
-	/* Ranges come first: a walk that waits behind them meets mappings that have moved from the chain into a range. */
+	/*
+	 * Ranges come first: a walk that waits behind them meets mappings that have moved from the chain into a range.
+	 */
 	if (visit->kind == RMAP_LINEAR && stress_one_in(look->thread, 16))
 		sched_yield();
 	else if (stress_one_in(look->thread, 8))
@@ -237,11 +243,11 @@ static void judge(struct look *look, const char *what)
 			if (before != after)
 				continue;
 			stress_assert((after & 3) != PRESENT || seen,
-				      "G3: %s of page %u missed mapping %u of thread %u, which was there all the time", what,
-				      look->page, i, thread);
+				      "G3: %s of page %u missed mapping %u of thread %u, which was there all the time",
+				      what, look->page, i, thread);
 			stress_assert((after & 3) != GONE || !seen,
-				      "G3: %s of page %u saw mapping %u of thread %u, which was gone before it began", what,
-				      look->page, i, thread);
+				      "G3: %s of page %u saw mapping %u of thread %u, which was gone before it began",
+				      what, look->page, i, thread);
 		}
 	}
 }
@@ -256,8 +262,8 @@ static void look_around(struct stress_thread *thread, struct walk *walk, unsigne
 	worker->walks++;
 	for (unsigned other = 0; other < thread->stress->threads; other++) {
 		for (unsigned i = 0; i < MINE; i++)
-			worker->before[other][i] = atomic_load_explicit(&walk->workers[other].states[page][i],
-									memory_order_acquire);
+			worker->before[other][i] =
+				atomic_load_explicit(&walk->workers[other].states[page][i], memory_order_acquire);
 	}
 	if (by_cursor) {
 		with_cursor(&look, &target);
@@ -269,7 +275,7 @@ static void look_around(struct stress_thread *thread, struct walk *walk, unsigne
 	judge(&look, by_cursor ? "a cursor" : "a walk");
 }
 
-/* --- the run ---------------------------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void change(struct stress_thread *thread, struct walk *walk, unsigned page)
 {
@@ -362,4 +368,5 @@ static void run(struct stress *stress)
 	free(walk);
 }
 
-const struct stress_test stress_walk = { "walk", "walks and cursors see what stays, through growth, shrinking and moves", run };
+const struct stress_test stress_walk = { "walk",
+					 "walks and cursors see what stays, through growth, shrinking and moves", run };
