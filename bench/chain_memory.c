@@ -42,7 +42,7 @@ struct sweep {
 /* Bytes of the one chain in @map and its word. Reading the figures costs no walk, so it can be done at every size. */
 static uint64_t chain_bytes(const struct chain_map *map)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 
 	if (rmap_stats(map->map, &stats))
 		return 0;
@@ -176,7 +176,7 @@ static int build_bin(const struct chain_map *map, struct rmap_page *pages, size_
 /* Where the pages of a bin do not divide evenly by its width, the smaller sizes get one page more. */
 static json_t *measure_distribution(void)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 	uint64_t fresh = 0, sums[3] = { 0 };
 	size_t total = 0, done = 0;
 	struct chain_map map;

@@ -15,7 +15,9 @@
 
 #define WINDOW 16
 
-/* The embedder's page table; a pte holds the page it maps. Aligned, so that a window begins at a multiple of its size. */
+/*
+ * The embedder's page table; a pte holds the page it maps. Aligned, so that a window begins at a multiple of its size.
+ */
 static struct page *table[512] __attribute__((aligned(4096)));
 
 struct page {

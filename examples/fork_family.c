@@ -3,8 +3,9 @@
  * fork_family.c - distinct addresses with a multiplicity: fork bumps a number and allocates nothing
  *
  * A page of anonymous memory is mapped by a parent and its children, nearly always at the same address. With
- * multiplicity_bits = 9 an element is an address and how many mms of the family map the page there: 12 low bits of an address
- * are zero, 3 the library keeps for itself, 9 hold the number. A child that moves the mapping (mremap) gets an element of its own.
+ * multiplicity_bits = 9 an element is an address and how many mms of the family map the page there: 12 low bits of an
+ * address are zero, 3 the library keeps for itself, 9 hold the number. A child that moves the mapping (mremap) gets an
+ * element of its own.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -20,7 +20,7 @@
 /* Stripes of the move counter: a walk repeats only if a mapping of a page in its own stripe moved. */
 #define MOVE_STRIPES 64u
 
-/* Per-reserve event counts; the names of struct rmap_stats. */
+/* Per-reserve event counts; the names of struct rmap_statistics. */
 enum statistic {
 	STAT_BLOCKS_MADE,
 	STAT_BLOCKS_RETIRED,

@@ -102,7 +102,7 @@ int rmap_create(const struct rmap_options *given, struct rmap **out)
 
 int rmap_destroy(struct rmap *map)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 	struct rmap_tier metadata;
 
 	if (!map)
@@ -144,7 +144,7 @@ void rmap_read_unlock(const struct rmap *map)
 }
 
 /* The sum of what reserves counted, ended ones and living. Their owners go on counting: RLX, a figure. */
-static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_stats *stats)
+static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_statistics *stats)
 {
 	const struct rmap_reserve *reserve;
 
@@ -159,15 +159,18 @@ static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_stats *
 	pthread_mutex_unlock(&map->lock);
 }
 
-/* What was made and not given back. One thread's making may be summed before another's giving back, of which it is part. */
+/*
+ * What was made and not given back. One thread's making may be summed before another's giving back, of which it is
+ * part.
+ */
 static uint64_t in_use(uint64_t made, uint64_t retired)
 {
 	return made > retired ? made - retired : 0;
 }
 
-int rmap_stats(struct rmap *map, struct rmap_stats *out)
+int rmap_stats(struct rmap *map, struct rmap_statistics *out)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 	uint64_t sums[STATISTICS];
 
 	if (!map || !out || out->size != sizeof(stats))

@@ -49,7 +49,7 @@ struct maps {
 	struct place (*places)[SHARED];
 	struct stress_map still;
 	struct rmap_page still_page;
-	struct rmap_stats still_stats;
+	struct rmap_statistics still_stats;
 };
 
 static const struct {
@@ -199,9 +199,9 @@ static void private_map(struct stress_thread *thread)
 	stress_map_fini(&map, NULL);
 }
 
-static struct rmap_stats still_now(struct maps *maps)
+static struct rmap_statistics still_now(struct maps *maps)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 
 	stress_assert(rmap_stats(maps->still.map, &stats) == 0, "rmap_stats refused its own size");
 	return stats;
@@ -263,7 +263,7 @@ static void body(struct stress_thread *thread, void *arg)
 static void check(struct stress_thread *thread, void *arg)
 {
 	struct maps *maps = arg;
-	struct rmap_stats still = still_now(maps);
+	struct rmap_statistics still = still_now(maps);
 
 	stress_assert(memcmp(&still, &maps->still_stats, sizeof(still)) == 0,
 		      "the figures of a map that nobody touched have changed");

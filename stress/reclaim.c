@@ -119,7 +119,7 @@ static void drop(struct stress_thread *thread, struct rmap_page *page, unsigned 
 static void bounded(struct stress_thread *thread, const struct reclaim *reclaim)
 {
 	const uint64_t cap = reclaim->cap + thread->stress->threads * WAITING_SLACK;
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 	uint64_t peak = atomic_load_explicit(&reclaim->map.chains.peak, memory_order_relaxed);
 
 	stress_assert(rmap_stats(thread->map, &stats) == 0, "rmap_stats refused its own size");

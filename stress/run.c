@@ -143,7 +143,7 @@ bool stress_round(struct stress_thread *thread)
 /* Everything a thread retired is handed over and freed before one of them looks whether anything is left. */
 static void end_reserve(struct stress_thread *thread)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 
 	stress_meet(thread);
 	rmap_reserve_drain(thread->reserve);
@@ -413,7 +413,7 @@ void stress_map_init(struct stress_map *map, const struct rmap_options *options,
 	stress_assert(rmap_create(&own, &map->map) == 0, "the map cannot be made");
 }
 
-static void print_figures(const char *what, const struct rmap_stats *stats, uint64_t peak)
+static void print_figures(const char *what, const struct rmap_statistics *stats, uint64_t peak)
 {
 	printf("  %s: promotions=%" PRIu64 " collapses=%" PRIu64 " pushes=%" PRIu64 " pops=%" PRIu64
 	       " entries_moved=%" PRIu64 " batches=%" PRIu64 " held_back=%" PRIu64 " retries=%" PRIu64
@@ -424,7 +424,7 @@ static void print_figures(const char *what, const struct rmap_stats *stats, uint
 
 void stress_map_fini(struct stress_map *map, const char *what)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 	uint64_t given;
 	int error;
 

@@ -595,8 +595,8 @@ static bool read_counts(void)
 }
 
 /*
- * A picture of frames and their mapcounts: while the kernel moves a page, its mapcount falls, so a count is taken only between
- * two readings that know the same frames, and only if it is that of the reading before.
+ * A picture of frames and their mapcounts: while the kernel moves a page, its mapcount falls, so a count is taken only
+ * between two readings that know the same frames, and only if it is that of the reading before.
  */
 static void read_picture(void)
 {

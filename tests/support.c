@@ -309,9 +309,9 @@ struct rmap_shape fixture_shape(struct fixture *fixture, const struct rmap_page 
 	return shape;
 }
 
-struct rmap_stats fixture_stats(struct fixture *fixture)
+struct rmap_statistics fixture_stats(struct fixture *fixture)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 
 	expect(rmap_stats(fixture->map, &stats) == 0);
 	return stats;

@@ -110,7 +110,7 @@ struct rmap_counts fixture_counts(struct fixture *fixture, const struct rmap_pag
 uint32_t fixture_mapcount(struct fixture *fixture, const struct rmap_page *page);
 /* The shape; expects rmap_page_check() to hold. */
 struct rmap_shape fixture_shape(struct fixture *fixture, const struct rmap_page *page);
-struct rmap_stats fixture_stats(struct fixture *fixture);
+struct rmap_statistics fixture_stats(struct fixture *fixture);
 
 struct reference_entry {
 	uint64_t key;

@@ -381,7 +381,10 @@ static void a_saw_tooth_piles_nothing_up(void **state)
 	}
 }
 
-/* Elements of one key share two lines of each segment: when those are full, the chain must not grow as if all lines were. */
+/*
+ * Elements of one key share two lines of each segment: when those are full, the chain must not grow as if all lines
+ * were.
+ */
 static void one_key_takes_no_more_than_others(void **state)
 {
 	struct rmap_page page = { 0 };

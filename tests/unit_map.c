@@ -176,7 +176,7 @@ static void maps_share_nothing(void **state)
 {
 	struct rmap_page pages[3] = { { 0 }, { 0 }, { 0 } };
 	struct fixture fixtures[3];
-	struct rmap_stats quiet;
+	struct rmap_statistics quiet;
 	uint64_t calls;
 
 	(void)state;
@@ -262,7 +262,7 @@ static void destroy_busy(void **state)
 
 static void stats_sizes(void **state)
 {
-	struct rmap_stats stats = { .size = sizeof(stats) - 8 };
+	struct rmap_statistics stats = { .size = sizeof(stats) - 8 };
 	struct fixture fixture;
 
 	(void)state;
@@ -281,7 +281,7 @@ static void stats_follow_a_chain(void **state)
 {
 	struct rmap_page page = { 0 };
 	struct fixture fixture;
-	struct rmap_stats stats;
+	struct rmap_statistics stats;
 
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);

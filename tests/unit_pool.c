@@ -19,7 +19,7 @@
 static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
 {
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
-	struct rmap_stats stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) };
 	struct rmap_reserve *reserve;
 	struct rmap_page page = { 0 };
 	struct rmap *map;
@@ -199,7 +199,7 @@ static void g8_memory_is_bounded(void **state)
 {
 	const size_t waiting_max = 64 << 10;
 	struct rmap_page pages[8];
-	struct rmap_stats stats;
+	struct rmap_statistics stats;
 	struct fixture fixture;
 	size_t early;
 

@@ -29,7 +29,7 @@ struct figures {
 	uint64_t histogram[BUCKETS];
 	uint64_t classes[CLASSES];
 	double bytes[DESIGNS];
-	struct rmap_stats stats;
+	struct rmap_statistics stats;
 	struct verified verified;
 };
 

@@ -144,13 +144,13 @@ RMAP_API void rmap_read_lock(const struct rmap *map);
 RMAP_API void rmap_read_unlock(const struct rmap *map);
 
 /**
- * struct rmap_stats - a map's figures
+ * struct rmap_statistics - a map's figures
  *
  * Exact when quiescent; while operations run each figure is one that was true of each thread a moment ago.
  * Units: counts, except where a name says bytes. Counts of events run from rmap_create().
  */
-struct rmap_stats {
-	size_t size;              /* sizeof(struct rmap_stats), set by the caller */
+struct rmap_statistics {
+	size_t size;              /* sizeof(struct rmap_statistics), set by the caller */
 	uint64_t blocks;          /* first blocks in use: pages that have a chain */
 	uint64_t segments;        /* hashed segments in use */
 	uint64_t chain_bytes;     /* bytes of both */
@@ -173,7 +173,7 @@ struct rmap_stats {
  * Context:  any; may sleep (it takes the list of reserves)
  * Return:   0; -EINVAL if @out->size is not known
  */
-RMAP_API int rmap_stats(struct rmap *map, struct rmap_stats *out);
+RMAP_API int rmap_stats(struct rmap *map, struct rmap_statistics *out);
 
 #ifdef __cplusplus
 }
