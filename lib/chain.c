@@ -172,6 +172,7 @@ static inline __attribute__((always_inline)) bool chain_adjust(struct block *blo
 	}
 	if (slot_kind(link) == SLOT_LINK && segments_adjust(link, key, low, adjust))
 		return true;
+	INJECT();
 	return slot_adjust(&block->slots[0], key, low, adjust) || slot_adjust(&block->slots[1], key, low, adjust);
 }
 

@@ -100,29 +100,6 @@ int rmap_create(const struct rmap_options *given, struct rmap **out)
 	return 0;
 }
 
-int rmap_destroy(struct rmap *map)
-{
-	struct rmap_statistics stats = { .size = sizeof(stats) };
-	struct rmap_tier metadata;
-
-	if (!map)
-		return 0;
-	CHECK_OUTSIDE(&map->rcu);
-	rmap_rcu_wait(&map->rcu);
-	rmap_stats(map, &stats);
-	CHECK(!map->reserves, "a reserve still exists");
-	CHECK(map->objects == 0, "%llu objects still exist", (unsigned long long)map->objects);
-	CHECK(stats.chain_bytes == 0, "%llu pages still have a chain", (unsigned long long)stats.blocks);
-	if (map->reserves || map->objects || stats.chain_bytes)
-		return -EBUSY;
-	rmap_pool_fini(map);
-	rmap_rcu_fini(&map->rcu);
-	pthread_mutex_destroy(&map->lock);
-	metadata = map->metadata;
-	metadata.free(metadata.arg, map, sizeof(*map));
-	return 0;
-}
-
 void rmap_thread_register(struct rmap *map)
 {
 	map->rcu.flavor->register_thread();
@@ -157,6 +134,41 @@ static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_statist
 		stats->waiting_bytes += load_rlx(&reserve->retired_bytes);
 	}
 	pthread_mutex_unlock(&map->lock);
+}
+
+/* Has every block and segment that was made been retired, once? Nothing runs, so the sums are exact. */
+static bool no_chain_is_left(struct rmap *map)
+{
+	struct rmap_statistics ignored = { 0 };
+	uint64_t sums[STATISTICS];
+
+	sum_statistics(map, sums, &ignored);
+	return sums[STAT_BLOCKS_MADE] == sums[STAT_BLOCKS_RETIRED] &&
+	       sums[STAT_SEGMENTS_MADE] == sums[STAT_SEGMENTS_RETIRED] &&
+	       sums[STAT_BYTES_MADE] == sums[STAT_BYTES_RETIRED];
+}
+
+int rmap_destroy(struct rmap *map)
+{
+	struct rmap_tier metadata;
+	bool empty;
+
+	if (!map)
+		return 0;
+	CHECK_OUTSIDE(&map->rcu);
+	rmap_rcu_wait(&map->rcu);
+	empty = no_chain_is_left(map);
+	CHECK(!map->reserves, "a reserve still exists");
+	CHECK(map->objects == 0, "%llu objects still exist", (unsigned long long)map->objects);
+	CHECK(empty, "a page still has a chain");
+	if (map->reserves || map->objects || !empty)
+		return -EBUSY;
+	rmap_pool_fini(map);
+	rmap_rcu_fini(&map->rcu);
+	pthread_mutex_destroy(&map->lock);
+	metadata = map->metadata;
+	metadata.free(metadata.arg, map, sizeof(*map));
+	return 0;
 }
 
 /*

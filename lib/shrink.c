@@ -17,8 +17,8 @@
  *      no room at 2:                       MOVING(v)  -> ENTRY(v)
  *      taken between 1 and 3:              MOVING(v)  -> DEAD                   then REF -> EMPTY, and DEAD -> SEALED
  *
- * DEAD and SEALED are two kinds only so that a reader of REF can tell "this stands for nothing" from "look again": were
- * both one, it would wait for a stopped mover to clear the REF.
+ * DEAD and SEALED are two kinds because SEALED says that the mover is through: in slot 0 it makes the closing word, and
+ * in any slot it counts for the pop. A taker only says that the mapping is gone.
  *
  * At every moment exactly one word is the mapping's truth: the original until it commits, the copy from then on.
  * Removers and adders of a unit adjust the truth, so no mapping is taken twice and none is lost; a copy whose original
