@@ -327,12 +327,12 @@ static bool place_in_segments(struct rmap_reserve *reserve, struct block *block,
 	return false;
 }
 
-int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry, bool merge)
+int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry)
 {
 	uint64_t low = reserve->map->key_low;
 	int error;
 
-	if (merge && low && chain_adjust(block, slot_key(entry, low), low, ADJUST_MERGE))
+	if (low && chain_adjust(block, slot_key(entry, low), low, ADJUST_MERGE))
 		return 0;
 	if (rmap_block_place(block, entry))
 		return 0;

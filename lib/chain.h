@@ -13,12 +13,11 @@
 #include <rmap/page.h>
 
 /*
- * Stores @entry (kind ENTRY), or with @merge adds its unit to an element that has its key and room. The caller has
- * counted it already, or holds another counted mapping of the page meanwhile, so the chain stays. 0; -ENOMEM if a
- * segment was needed and the reserve has none; -ENOENT if the chain has collapsed (the caller's claim was wrong).
- * Lock-free.
+ * Stores @entry (kind ENTRY), or adds its unit to an element that has its key and room. The caller has counted it already,
+ * or holds another counted mapping of the page meanwhile, so the chain stays. 0; -ENOMEM if a segment was needed and the
+ * reserve has none; -ENOENT if the chain has collapsed (the caller's claim was wrong). Lock-free.
  */
-int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry, bool merge);
+int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry);
 
 /* Takes one unit of @key out. False: there is none. Lock-free. */
 bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t key);

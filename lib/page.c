@@ -299,7 +299,7 @@ static inline int chain_one_more(struct rmap_reserve *reserve, struct block *blo
 	if (result < 0)
 		return result;
 	INJECT();
-	error = rmap_chain_insert(reserve, block, entry, true);
+	error = rmap_chain_insert(reserve, block, entry);
 	CHECK(error == 0, "an insert with a filled reserve into a counted chain failed: %d", error);
 	(void)error;
 	return result;
@@ -466,7 +466,7 @@ static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, u
 		return -ENOENT;
 	if (!rmap_pool_has_segment(reserve))
 		return -ENOMEM;
-	error = rmap_chain_insert(reserve, block, entry, true);
+	error = rmap_chain_insert(reserve, block, entry);
 	if (error)
 		return error;
 	note_move(reserve->map, page);
