@@ -88,16 +88,23 @@ int rmap_create(const struct rmap_options *given, struct rmap **out)
 	map->key_low = (((uint64_t)1 << options.multiplicity_bits) - 1) * SLOT_ONE;
 	map->waiting_max = options.waiting_max ? options.waiting_max : RMAP_WAITING_DEFAULT;
 	error = rmap_rcu_init(&map->rcu, &options);
-	if (!error)
-		error = rmap_pool_init(map);
-	if (!error)
-		error = -pthread_mutex_init(&map->lock, NULL);
-	if (error) {
-		rmap_metadata_free(&template, map, sizeof(*map));
-		return error;
-	}
+	if (error)
+		goto no_rcu;
+	error = rmap_pool_init(map);
+	if (error)
+		goto no_pool;
+	error = -pthread_mutex_init(&map->lock, NULL);
+	if (error)
+		goto no_lock;
 	*out = map;
 	return 0;
+no_lock:
+	rmap_pool_fini(map);
+no_pool:
+	rmap_rcu_fini(&map->rcu);
+no_rcu:
+	rmap_metadata_free(&template, map, sizeof(*map));
+	return error;
 }
 
 void rmap_thread_register(struct rmap *map)

@@ -96,6 +96,16 @@ static const struct argp parser = {
 	       "2 usage, privilege or kernel support lacking.",
 };
 
+/* Make the reverse map of what was read. Returns a status. */
+static int build(const struct options *options, struct system *system, struct timing *timing)
+{
+	double began = seconds_now();
+	int status = system_build(system, options->threads);
+
+	timing->build = seconds_now() - began;
+	return status;
+}
+
 /* Read the running system. Returns a status. */
 static int take(const struct options *options, struct system *system, struct timing *timing)
 {
@@ -109,11 +119,8 @@ static int take(const struct options *options, struct system *system, struct tim
 	began = seconds_now();
 	status = scan_system(system, &procfs, pids, options->pids_n, options->threads);
 	timing->scan = seconds_now() - began;
-	if (!status) {
-		began = seconds_now();
-		status = system_build(system, options->threads);
-		timing->build = seconds_now() - began;
-	}
+	if (!status)
+		status = build(options, system, timing);
 	if (!status) {
 		began = seconds_now();
 		verify_system(system, &procfs, pids, options->pids_n, options->threads);
@@ -131,11 +138,8 @@ static int load(const struct options *options, struct system *system, struct tim
 
 	timing->loaded = true;
 	timing->scan = seconds_now() - began;
-	if (!status) {
-		began = seconds_now();
-		status = system_build(system, options->threads);
-		timing->build = seconds_now() - began;
-	}
+	if (!status)
+		status = build(options, system, timing);
 	if (!status) {
 		began = seconds_now();
 		status = verify_recorded(system);
