@@ -9,6 +9,8 @@
  *
  *   rlx     relaxed                     acq     acquire                    rel    release
  *   acqrel  acquire and release; a compare-and-swap that fails is an acquire load of what it found
+ *
+ * A build with RMAP_EXPLORE calls STEP_*() before each operation: there model/explore chooses which thread goes on.
  */
 #ifndef RMAP_LIB_ATOMIC_H
 #define RMAP_LIB_ATOMIC_H
@@ -16,44 +18,60 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef RMAP_EXPLORE
+#include <explore_step.h>
+#else
+#define STEP_LOAD(word) ((void)0)
+#define STEP_STORE(word) ((void)0)
+#define STEP_CAS(word, expected) ((void)0)
+#endif
+
 static inline uint64_t load_rlx(const uint64_t *word)
 {
+	STEP_LOAD(word);
 	return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t load_acq(const uint64_t *word)
 {
+	STEP_LOAD(word);
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
 static inline void store_rlx(uint64_t *word, uint64_t value)
 {
+	STEP_STORE(word);
 	__atomic_store_n(word, value, __ATOMIC_RELAXED);
 }
 
 static inline void store_rel(uint64_t *word, uint64_t value)
 {
+	STEP_STORE(word);
 	__atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
 /* On failure *expected is what the word held. */
 static inline bool cas_acqrel(uint64_t *word, uint64_t *expected, uint64_t desired)
 {
+	STEP_CAS(word, *expected);
 	return __atomic_compare_exchange_n(word, expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
 static inline uint64_t exchange_acqrel(uint64_t *word, uint64_t value)
 {
+	STEP_STORE(word);
 	return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
 }
 
 static inline uint64_t fetch_add_rlx(uint64_t *word, uint64_t value)
 {
+	STEP_STORE(word);
 	return __atomic_fetch_add(word, value, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t fetch_add_acqrel(uint64_t *word, uint64_t value)
 {
+	STEP_STORE(word);
 	return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
 }
 

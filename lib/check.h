@@ -24,9 +24,14 @@
 		}                                                                                                      \
 	} while (0)
 
-/* Blocks in a magazine, and retired blocks that make a batch. */
+/* Blocks in a magazine, and retired blocks that make a batch; the explorer wants each of them to be met at once. */
+#ifdef RMAP_EXPLORE
+#define MAGAZINE_BLOCKS 1u
+#define BATCH_BLOCKS 1u
+#else
 #define MAGAZINE_BLOCKS (RMAP_CHECK ? 3u : 32u)
 #define BATCH_BLOCKS (RMAP_CHECK ? 3u : 64u)
+#endif
 #define BATCH_BYTES (RMAP_CHECK ? 512u : 16384u)
 
 #endif

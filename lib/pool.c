@@ -41,7 +41,10 @@
 #endif
 #endif
 
-#ifdef RMAP_ASAN
+#ifdef RMAP_EXPLORE
+#define POISON(memory, bytes) explore_poison(memory, bytes)
+#define UNPOISON(memory, bytes) explore_unpoison(memory, bytes)
+#elif defined(RMAP_ASAN)
 #include <sanitizer/asan_interface.h>
 #define POISON(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
 #define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cases.c - the programs, how they run, and what must hold at the end of each execution
+ *
+ * At the end the history must be explained (history.h), the page must hold what the specification says and satisfy its
+ * equations, and a map whose page was dropped must end with all of its memory back (G6, G8).
+ */
+#include "cases.h"
+#include "history.h"
+
+#include <explore_step.h>
+#include <rmap/walk.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILL 4u
+
+/* Where all of a case's threads find it. In the arena: what an execution changes. */
+static struct {
+	struct rmap *map;
+	struct rmap_reserve *setup;
+	struct rmap_reserve *reserves[THREADS_MAX];
+	struct rmap_page *page;
+	struct op programs[THREADS_MAX][OPS_MAX];
+	unsigned lengths[THREADS_MAX];
+	struct history history;
+} world;
+
+static void must(int result, const char *what)
+{
+	if (result < 0) {
+		fprintf(stderr, "explore: preparing a case: %s: %s\n", what, strerror(-result));
+		exit(2);
+	}
+}
+
+static void *tier_alloc(void *arg, size_t bytes, size_t align)
+{
+	(void)arg;
+	return engine_alloc(bytes, align);
+}
+
+static void tier_free(void *arg, void *memory, size_t bytes)
+{
+	(void)arg;
+	explore_poison(memory, bytes);
+}
+
+/* Programs ---------------------------------------------------------------------------------- */
+
+static struct rmap_mapping read_mapping(char letter)
+{
+	if (letter == 'l')
+		return rmap_linear();
+	if (letter == 'k')
+		return rmap_locked();
+	return rmap_chained((uint64_t)(letter - 'A'));
+}
+
+static struct op read_op(const char *word)
+{
+	if (word[0] == '+')
+		return (struct op){ .kind = OP_ADD, .to = read_mapping(word[1]) };
+	if (word[0] == '-')
+		return (struct op){ .kind = OP_REMOVE, .from = read_mapping(word[1]) };
+	if (word[0] == '=')
+		return (struct op){ .kind = OP_DUPLICATE, .to = read_mapping(word[1]) };
+	if (word[0] == '#')
+		return (struct op){ .kind = OP_COUNT };
+	if (word[0] == '?')
+		return (struct op){ .kind = OP_WALK };
+	if (word[0] == 'c')
+		return (struct op){ .kind = OP_CURSOR };
+	if (word[0] == 'f')
+		return (struct op){ .kind = OP_FILL };
+	return (struct op){ .kind = OP_MOVE, .from = read_mapping(word[0]), .to = read_mapping(word[2]) };
+}
+
+static unsigned read_program(const char *text, struct op *ops)
+{
+	unsigned count = 0;
+
+	for (; *text; text += strcspn(text, " "), text += strspn(text, " ")) {
+		if (count == OPS_MAX) {
+			fprintf(stderr, "explore: a program is too long: %s\n", text);
+			exit(2);
+		}
+		ops[count++] = read_op(text);
+	}
+	return count;
+}
+
+/* A handle whose key differs from all others' for any multiplicity a case has. */
+static struct rmap_mapping real(struct rmap_mapping mapping)
+{
+	if (mapping.kind == RMAP_CHAINED)
+		mapping.handle = (mapping.handle + 1) << 12;
+	return mapping;
+}
+
+static int count_visit(void *arg, const struct rmap_visit *visit)
+{
+	struct record *record = arg;
+
+	if (visit->kind == RMAP_CHAINED)
+		record->seen[(visit->handle >> 12) - 1] += (uint8_t)visit->count;
+	return 0;
+}
+
+static void walk_by_cursor(struct record *record, const struct rmap_target *target)
+{
+	struct rmap_cursor cursor;
+	struct rmap_visit visit;
+
+	rmap_cursor_init(&cursor, world.map, target);
+	while (rmap_cursor_next(&cursor, &visit, 1) > 0)
+		count_visit(record, &visit);
+}
+
+static int perform(struct rmap_reserve *reserve, struct record *record)
+{
+	const struct op *op = &record->op;
+	struct rmap_target target = { .page = world.page };
+
+	switch (op->kind) {
+	case OP_ADD:
+		return rmap_page_add(reserve, world.page, real(op->to));
+	case OP_REMOVE:
+		return rmap_page_remove(reserve, world.page, real(op->from));
+	case OP_MOVE:
+		return rmap_page_move(reserve, world.page, real(op->from), real(op->to));
+	case OP_DUPLICATE:
+		return rmap_page_duplicate(reserve, world.page, real(op->to));
+	case OP_COUNT:
+		return (int)rmap_page_mapcount(world.map, world.page);
+	case OP_WALK:
+		return rmap_walk(world.map, &target, count_visit, record, NULL);
+	case OP_CURSOR:
+		walk_by_cursor(record, &target);
+		return 0;
+	default:
+		return rmap_reserve_fill(reserve, FILL);
+	}
+}
+
+static void run_op(struct rmap_reserve *reserve, struct record *record)
+{
+	bool section = record->op.kind != OP_FILL && record->op.kind != OP_CURSOR;
+
+	memset(record->seen, 0, sizeof(record->seen));
+	record->begin = engine_now();
+	if (section)
+		rmap_read_lock(world.map);
+	record->result = perform(reserve, record);
+	if (section)
+		rmap_read_unlock(world.map);
+	record->end = engine_now();
+}
+
+static void run_thread(void *arg, unsigned thread)
+{
+	(void)arg;
+	world.history.counts[thread] = 0;
+	for (unsigned i = 0; i < world.lengths[thread]; i++) {
+		struct record *record = &world.history.records[thread][i];
+
+		record->op = world.programs[thread][i];
+		run_op(world.reserves[thread], record);
+		world.history.counts[thread]++;
+	}
+}
+
+/* The end of an execution ------------------------------------------------------------------- */
+
+static const char *check_page(void)
+{
+	struct spec spec = world.history.initial;
+	const char *wrong = NULL;
+
+	/* Successful operations commute as far as the final counts go. */
+	for (unsigned i = 0; i < world.history.threads; i++)
+		for (unsigned j = 0; j < world.history.counts[i]; j++)
+			if (world.history.records[i][j].result >= 0)
+				spec_apply(&spec, &world.history.records[i][j].op);
+	rmap_read_lock(world.map);
+	if (rmap_page_check(world.map, world.page, NULL))
+		wrong = "the page breaks one of its equations";
+	else if (rmap_page_mapcount(world.map, world.page) != spec_mapcount(&spec))
+		wrong = "the mapcount is not what was added less what was removed (G4)";
+	rmap_page_drop(world.setup, world.page);
+	rmap_read_unlock(world.map);
+	return wrong;
+}
+
+static const char *verify(void *arg)
+{
+	const char *wrong = history_check(&world.history);
+
+	(void)arg;
+	if (!wrong)
+		wrong = check_page();
+	if (wrong)
+		return wrong;
+	for (unsigned i = 0; i < world.history.threads; i++)
+		rmap_reserve_destroy(world.reserves[i]);
+	rmap_reserve_destroy(world.setup);
+	return rmap_destroy(world.map) ? "a block was lost, or retired twice (G8)" : NULL;
+}
+
+/* Preparing --------------------------------------------------------------------------------- */
+
+static void prepare_initial(const char *text)
+{
+	struct op ops[OPS_MAX];
+	unsigned count = read_program(text, ops);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct record record = { .op = ops[i] };
+
+		must(rmap_reserve_fill(world.setup, FILL), "filling a reserve");
+		run_op(world.setup, &record);
+		must(record.result, "an initial operation");
+		spec_apply(&world.history.initial, &ops[i]);
+	}
+}
+
+struct engine_run case_prepare(const struct explore_case *test)
+{
+	struct rmap_tier tier = { tier_alloc, tier_free, NULL, 1024 };
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+
+	engine_reset();
+	memset(&world, 0, sizeof(world));
+	options.flavor = &engine_flavor;
+	options.tier = options.metadata = &tier;
+	options.multiplicity_bits = test->bits;
+	world.page = engine_alloc(sizeof(*world.page), 64);
+	must(rmap_create(&options, &world.map), "making the map");
+	must(rmap_reserve_create(world.map, &world.setup), "making a reserve");
+	while (world.history.threads < THREADS_MAX && test->threads[world.history.threads]) {
+		unsigned i = world.history.threads++;
+
+		world.lengths[i] = read_program(test->threads[i], world.programs[i]);
+		must(rmap_reserve_create(world.map, &world.reserves[i]), "making a reserve");
+		must(rmap_reserve_fill(world.reserves[i], FILL), "filling a reserve");
+	}
+	prepare_initial(test->initial);
+	return (struct engine_run){
+		.threads = world.history.threads,
+		.body = run_thread,
+		.verify = verify,
+		.victim = -1,
+	};
+}
+
+bool case_fills(const struct explore_case *test)
+{
+	for (unsigned i = 0; i < THREADS_MAX && test->threads[i]; i++)
+		if (strchr(test->threads[i], 'f'))
+			return true;
+	return false;
+}
+
+/* The cases --------------------------------------------------------------------------------- */
+
+#define FULL "+A +B +C +D +E +F +G +H +I +J "
+
+const struct explore_case explore_cases[] = {
+	{ "count-count", 0, "", { "+l -l", "+l #" }, 35 },
+	{ "count-lock", 0, "+l", { "l>k", "+k -k" }, 24 },
+	{ "direct-direct", 0, "", { "+A -A", "+B -B" }, 1100 },
+	{ "direct-linear", 0, "+A", { "-A", "+l -l" }, 151 },
+	{ "direct-lock", 0, "+A", { "A>k", "+l #" }, 76 },
+	{ "promote-remove", 0, "+A", { "-A", "+B" }, 7 },
+	{ "promote-promote", 0, "+A", { "+B", "+C" }, 8 },
+	{ "promote-walk", 0, "+A", { "+B", "?" }, 3 },
+	{ "collapse-add", 0, "+A +B", { "-A -B", "+C" }, 75 },
+	{ "collapse-remove", 0, "+A +B", { "-A", "-B" }, 60 },
+	{ "collapse-count", 0, "+A +B", { "-A -B", "# #" }, 105 },
+	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 60 },
+	{ "collapse-linear", 0, "+A +B", { "-A -B", "+l" }, 74 },
+	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 117 },
+	{ "collapse-reuse", 0, "+A +B", { "-A -B f +C +D", "+E" }, 3944 },
+	{ "move-move", 0, "+A +B", { "A>C", "B>D" }, 66 },
+	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 10 },
+	{ "move-cursor", 0, "+A +B", { "A>D", "c" }, 14 },
+	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1703 },
+	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 28 },
+	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 24 },
+	{ "push-walk", 0, "+A +B +C", { "+D", "?" }, 3 },
+	{ "push-second", 0, FULL, { "+K", "-A" }, 11 },
+	{ "shrink-add", 0, FULL "-A -B -C", { "-D", "+K" }, 24 },
+	{ "shrink-remove", 0, FULL "-A -B -C", { "-D", "-J" }, 0 },
+	{ "shrink-shrink", 0, FULL "-A -B -C", { "-D", "-E" }, 0 },
+	{ "shrink-walk", 0, FULL "-A -B -C", { "-D", "?" }, 2337 },
+	{ "shrink-again", 0, FULL "-A -B -C", { "-D", "-J +J -J" }, 0 },
+	{ "family-duplicate", 9, "+A +A", { "=A", "-A" }, 9 },
+	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 54 },
+	{ "depot-depot", 0, "+A +B", { "-A f", "-B f" }, 1060 },
+	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 20 },
+	{ "three-collapse", 0, "+A +B", { "-A", "-B", "+C" }, 4130 },
+};
+
+const unsigned explore_cases_count = sizeof(explore_cases) / sizeof(explore_cases[0]);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cases.h - small programs of a few threads on one page
+ *
+ * A program is a row of words:
+ *
+ *      +A  -A      add, remove the chained mapping A        +l -l +k -k    the same, linear and locked
+ *      A>B         move; any two of a letter, l and k       =A             duplicate: fork
+ *      #           mapcount                                 ?  c           walk; cursor, a batch of one at a time
+ *      f           fill the reserve
+ */
+#ifndef RMAP_EXPLORE_CASES_H
+#define RMAP_EXPLORE_CASES_H
+
+#include "engine.h"
+
+/*
+ * struct explore_case
+ * @bits:    multiplicity bits
+ * @initial: done before, by one thread
+ * @threads: their programs
+ * @pinned:  the executions there are; a change of code that changes them shows. 0: too many, or not known
+ */
+struct explore_case {
+	const char *name;
+	unsigned bits;
+	const char *initial;
+	const char *threads[THREADS_MAX];
+	uint64_t pinned;
+};
+
+extern const struct explore_case explore_cases[];
+extern const unsigned explore_cases_count;
+
+/* Builds the page of @test; the run that explores it. Aborts with a message if that cannot be. */
+struct engine_run case_prepare(const struct explore_case *test);
+
+/* Does one of its threads fill a reserve? */
+bool case_fills(const struct explore_case *test);
+
+#endif

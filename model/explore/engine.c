@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine.c - coroutines, the search over their interleavings, and the model of RCU; see engine.h
+ *
+ * An execution is a row of nodes, one a step. Each node knows who could go on there, who has been tried, who must be
+ * tried (backtrack), and who sleeps: whose next step was tried before and has met nothing since that depends on it.
+ * When a step is taken, each earlier step that races with it (they depend on each other, and nothing orders them) makes
+ * the step's thread one to be tried at the node of the earlier one. The search is depth first over those.
+ *
+ * Coroutines switch by setjmp and longjmp, which cost no system call.
+ */
+#include "engine.h"
+
+#include <explore_step.h>
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <urcu/flavor.h>
+#include <urcu/urcu-memb.h>
+
+#undef pthread_mutex_lock
+#undef pthread_mutex_unlock
+
+#define ARENA_BYTES ((size_t)256 << 10)
+#define STACK_BYTES ((size_t)64 << 10)
+#define PENDING_MAX 16u
+#define MUTEXES_MAX 8u
+
+/* What a step does. Two of them depend on each other if their bytes meet and one writes. */
+struct step {
+	uintptr_t address;
+	size_t bytes;
+	bool write;
+};
+
+enum waits { WAITS_NOT, WAITS_MUTEX, WAITS_SECTIONS, WAITS_CALLBACKS, WAITS_WORK };
+
+struct actor {
+	ucontext_t start;
+	jmp_buf at;
+	char *stack;
+	bool fresh;
+	bool done;
+	struct step next;
+	enum waits waits;
+	const void *mutex;
+	unsigned sections_waited;
+	unsigned taken;
+};
+
+struct node {
+	unsigned enabled;
+	unsigned backtrack;
+	unsigned tried;
+	unsigned sleep;
+	unsigned chosen;
+	struct step step;
+	uint16_t clock[ACTORS];
+};
+
+struct callback {
+	struct rcu_head *head;
+	void (*work)(struct rcu_head *head);
+	unsigned sections;
+};
+
+static struct {
+	const struct engine_run *run;
+	struct engine_result *result;
+	struct actor actors[ACTORS];
+	struct node nodes[STEPS_MAX];
+	unsigned depth;  /* steps taken in this execution */
+	unsigned prefix; /* how many of them are given by the search */
+	unsigned current;
+	bool inside; /* a coroutine runs */
+	jmp_buf scheduler;
+	uint16_t clocks[ACTORS][ACTORS];
+	unsigned sections; /* actors inside a read-side section */
+	unsigned nesting[ACTORS];
+	struct callback pending[PENDING_MAX];
+	unsigned pendings;
+	const void *held[MUTEXES_MAX];
+	unsigned mutexes;
+	unsigned outcome;
+} engine;
+
+enum outcome { GOES_ON, COMPLETE, BLOCKED, WRONG };
+
+static _Alignas(4096) unsigned char arena[ARENA_BYTES];
+static unsigned char snapshot[ARENA_BYTES];
+static unsigned char poisoned[ARENA_BYTES / 8];
+static unsigned char poisoned_snapshot[ARENA_BYTES / 8];
+static size_t arena_used;
+static size_t snapshot_used;
+static char sections_word; /* stands for the state of RCU in steps */
+static char mutex_word;
+
+/* Memory ------------------------------------------------------------------------------------ */
+
+void *engine_alloc(size_t bytes, size_t align)
+{
+	size_t start = (arena_used + align - 1) & ~(align - 1);
+
+	if (start + bytes > ARENA_BYTES)
+		return NULL;
+	arena_used = start + bytes;
+	return arena + start;
+}
+
+void engine_reset(void)
+{
+	memset(arena, 0, ARENA_BYTES);
+	memset(poisoned, 0, sizeof(poisoned));
+	engine.sections = engine.pendings = engine.mutexes = 0;
+	memset(engine.nesting, 0, sizeof(engine.nesting));
+	arena_used = 0;
+}
+
+static void set_poison(const void *memory, size_t bytes, unsigned char value)
+{
+	size_t offset = (size_t)((const unsigned char *)memory - arena);
+
+	if (offset < ARENA_BYTES)
+		memset(&poisoned[offset / 8], value, bytes / 8);
+}
+
+void explore_poison(const void *memory, size_t bytes)
+{
+	explore_step(memory, bytes, true);
+	set_poison(memory, bytes, 1);
+}
+
+void explore_unpoison(const void *memory, size_t bytes)
+{
+	set_poison(memory, bytes, 0);
+}
+
+static void check_poison(const struct step *step)
+{
+	size_t offset = (size_t)(step->address - (uintptr_t)arena);
+
+	if (offset < ARENA_BYTES && step->bytes == 8 && poisoned[offset / 8])
+		engine_fail("memory is used after its grace period");
+}
+
+/* Who can go on ----------------------------------------------------------------------------- */
+
+static bool mutex_is_held(const void *mutex)
+{
+	for (unsigned i = 0; i < engine.mutexes; i++)
+		if (engine.held[i] == mutex)
+			return true;
+	return false;
+}
+
+static bool work_is_ready(void)
+{
+	for (unsigned i = 0; i < engine.pendings; i++)
+		if (engine.pending[i].sections == 0)
+			return true;
+	return false;
+}
+
+static bool can_go_on(unsigned index)
+{
+	const struct actor *actor = &engine.actors[index];
+
+	if (actor->done)
+		return false;
+	if ((int)index == engine.run->victim && actor->taken >= engine.run->victim_steps)
+		return false;
+	switch (actor->waits) {
+	case WAITS_MUTEX:
+		return !mutex_is_held(actor->mutex);
+	case WAITS_SECTIONS:
+		return actor->sections_waited == 0;
+	case WAITS_CALLBACKS:
+		return engine.pendings == 0 && engine.actors[RECLAIMER].waits == WAITS_WORK;
+	case WAITS_WORK:
+		return work_is_ready();
+	default:
+		return true;
+	}
+}
+
+static unsigned enabled_set(void)
+{
+	unsigned set = 0;
+
+	for (unsigned i = 0; i < ACTORS; i++)
+		if ((i < engine.run->threads || i == RECLAIMER) && can_go_on(i))
+			set |= 1u << i;
+	return set;
+}
+
+/* All threads but a stopped one are through. */
+static bool all_done(void)
+{
+	for (unsigned i = 0; i < engine.run->threads; i++)
+		if (!engine.actors[i].done && (int)i != engine.run->victim)
+			return false;
+	return true;
+}
+
+/* The search -------------------------------------------------------------------------------- */
+
+static bool depend(const struct step *a, const struct step *b)
+{
+	return (a->write || b->write) && a->address < b->address + b->bytes && b->address < a->address + a->bytes;
+}
+
+static void join(uint16_t *into, const uint16_t *from)
+{
+	for (unsigned i = 0; i < ACTORS; i++)
+		if (into[i] < from[i])
+			into[i] = from[i];
+}
+
+/* Adds to the backtrack sets of earlier steps that race with @step of @index, and gives the step its clock. */
+static void find_races(unsigned index, struct node *node)
+{
+	uint16_t *clock = engine.clocks[index];
+
+	for (unsigned i = engine.depth; i-- > 0;) {
+		struct node *earlier = &engine.nodes[i];
+
+		if (!depend(&earlier->step, &node->step) || clock[earlier->chosen] >= earlier->clock[earlier->chosen])
+			continue;
+		if (earlier->enabled & (1u << index))
+			earlier->backtrack |= 1u << index;
+		else
+			earlier->backtrack |= earlier->enabled;
+		join(clock, earlier->clock);
+	}
+	clock[index] = (uint16_t)(engine.depth + 1);
+	memcpy(node->clock, clock, sizeof(node->clock));
+}
+
+static unsigned lowest(unsigned set)
+{
+	return (unsigned)__builtin_ctz(set);
+}
+
+/* Whose turn it is at a new node: who ran goes on, if it may. */
+static unsigned choose(const struct node *node)
+{
+	unsigned set = node->enabled & ~node->sleep;
+
+	if (set & (1u << engine.current))
+		return engine.current;
+	return lowest(set);
+}
+
+static unsigned sleepers(const struct node *before)
+{
+	unsigned set = 0;
+	unsigned all = before->sleep | (before->tried & ~(1u << before->chosen));
+
+	for (unsigned i = 0; i < ACTORS; i++)
+		if ((all & (1u << i)) && !depend(&engine.actors[i].next, &before->step))
+			set |= 1u << i;
+	return set;
+}
+
+static unsigned letter_index(char letter)
+{
+	return letter == 'r' ? RECLAIMER : (unsigned)(letter - 'a');
+}
+
+static char letter_of(unsigned index)
+{
+	return index == RECLAIMER ? 'r' : (char)('a' + index);
+}
+
+void engine_save_schedule(struct engine_result *result)
+{
+	for (unsigned i = 0; i < engine.depth; i++)
+		result->schedule[i] = letter_of(engine.nodes[i].chosen);
+	result->schedule[engine.depth] = '\0';
+}
+
+/* Picks the actor whose next step is taken. GOES_ON, or how the execution ends. */
+static enum outcome pick(unsigned *chosen)
+{
+	struct node *node = &engine.nodes[engine.depth];
+	unsigned enabled = enabled_set();
+
+	if (all_done() && enabled == 0)
+		return COMPLETE;
+	if (enabled == 0) {
+		engine.result->error = "nobody can go on";
+		return WRONG;
+	}
+	if (engine.depth == STEPS_MAX) {
+		engine.result->error = "the threads do not come to an end";
+		return WRONG;
+	}
+	if (engine.run->replay && engine.depth < strlen(engine.run->replay)) {
+		node->chosen = letter_index(engine.run->replay[engine.depth]);
+		if (!(enabled & (1u << node->chosen))) {
+			engine.result->error = "the schedule does not fit: this thread cannot go on here";
+			return WRONG;
+		}
+	} else if (engine.depth >= engine.prefix) {
+		node->enabled = enabled;
+		node->sleep = engine.depth ? sleepers(node - 1) : 0;
+		if ((enabled & ~node->sleep) == 0)
+			return BLOCKED;
+		node->chosen = choose(node);
+		node->backtrack = node->tried = 1u << node->chosen;
+	}
+	*chosen = node->chosen;
+	node->step = engine.actors[*chosen].next;
+	find_races(*chosen, node);
+	engine.depth++;
+	engine.actors[*chosen].taken++;
+	return GOES_ON;
+}
+
+/* The next choice: the deepest node at which someone is left to be tried. False: there is none. */
+static bool next_execution(void)
+{
+	while (engine.depth > 0) {
+		struct node *node = &engine.nodes[--engine.depth];
+		unsigned left = node->backtrack & ~node->tried & ~node->sleep;
+
+		if (left) {
+			node->chosen = lowest(left);
+			node->tried |= 1u << node->chosen;
+			engine.prefix = engine.depth + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Coroutines -------------------------------------------------------------------------------- */
+
+static void __attribute__((noreturn)) end_execution(enum outcome outcome)
+{
+	engine.outcome = outcome;
+	longjmp(engine.scheduler, 1);
+}
+
+void engine_fail(const char *why)
+{
+	if (!engine.inside) {
+		fprintf(stderr, "explore: %s\n", why);
+		abort();
+	}
+	engine.result->error = why;
+	end_execution(WRONG);
+}
+
+uint64_t engine_now(void)
+{
+	return engine.depth;
+}
+
+static void switch_to_chosen(void)
+{
+	unsigned chosen;
+	enum outcome outcome = pick(&chosen);
+	struct actor *actor = &engine.actors[chosen];
+
+	if (outcome != GOES_ON)
+		end_execution(outcome);
+	if (chosen == engine.current && !actor->fresh)
+		return;
+	engine.current = chosen;
+	if (actor->fresh) {
+		actor->fresh = false;
+		setcontext(&actor->start);
+		abort();
+	}
+	longjmp(actor->at, 1);
+}
+
+/* Stops before a step until it is this actor's turn. */
+static void stop_before(struct step step, enum waits waits)
+{
+	struct actor *actor = &engine.actors[engine.current];
+
+	actor->next = step;
+	actor->waits = waits;
+	if (setjmp(actor->at) == 0)
+		switch_to_chosen();
+	actor->waits = WAITS_NOT;
+	check_poison(&actor->next);
+}
+
+void explore_step(const void *address, size_t bytes, bool write)
+{
+	if (engine.inside)
+		stop_before((struct step){ (uintptr_t)address, bytes, write }, WAITS_NOT);
+}
+
+void explore_step_cas(const uint64_t *word, uint64_t expected)
+{
+	struct step *step;
+
+	if (!engine.inside)
+		return;
+	stop_before((struct step){ (uintptr_t)word, sizeof(*word), true }, WAITS_NOT);
+	/* One that fails has only read. */
+	step = &engine.nodes[engine.depth - 1].step;
+	step->write = *word == expected;
+}
+
+static void run_reclaimer(void);
+
+static void actor_main(void)
+{
+	unsigned index = engine.current;
+
+	if (index == RECLAIMER)
+		run_reclaimer();
+	engine.run->body(engine.run->arg, index);
+	engine.actors[index].done = true;
+	switch_to_chosen();
+	abort();
+}
+
+static void prepare_actor(unsigned index)
+{
+	struct actor *actor = &engine.actors[index];
+
+	if (!actor->stack)
+		actor->stack = malloc(STACK_BYTES);
+	if (!actor->stack)
+		engine_fail("no memory for a stack");
+	getcontext(&actor->start);
+	actor->start.uc_stack.ss_sp = actor->stack;
+	actor->start.uc_stack.ss_size = STACK_BYTES;
+	actor->start.uc_link = NULL;
+	makecontext(&actor->start, actor_main, 0);
+	actor->fresh = true;
+	actor->done = false;
+	actor->taken = 0;
+	actor->waits = index == RECLAIMER ? WAITS_WORK : WAITS_NOT;
+	/* The first step is to begin: it touches nothing. The reclaimer's is to take work. */
+	actor->next = (struct step){ (uintptr_t)&sections_word, index == RECLAIMER, index == RECLAIMER };
+}
+
+static void restore_snapshot(void)
+{
+	memcpy(arena, snapshot, snapshot_used);
+	memcpy(poisoned, poisoned_snapshot, ARENA_BYTES / 8);
+	arena_used = snapshot_used;
+}
+
+static void execute(void)
+{
+	restore_snapshot();
+	memset(engine.clocks, 0, sizeof(engine.clocks));
+	memset(engine.nesting, 0, sizeof(engine.nesting));
+	engine.sections = engine.pendings = engine.mutexes = 0;
+	engine.depth = 0;
+	engine.current = 0;
+	for (unsigned i = 0; i < ACTORS; i++)
+		prepare_actor(i);
+	engine.inside = true;
+	if (setjmp(engine.scheduler) == 0) {
+		engine.current = ACTORS; /* nobody yet */
+		switch_to_chosen();
+	}
+	engine.inside = false;
+	engine.current = 0;
+}
+
+static void search(const struct engine_run *run, struct engine_result *result)
+{
+	*result = (struct engine_result){ .victim_end = true };
+	engine.run = run;
+	engine.result = result;
+	engine.prefix = 0;
+	do {
+		if (run->limit && result->executions + result->blocked == run->limit)
+			return;
+		execute();
+		result->steps += engine.depth;
+		if (engine.outcome == BLOCKED) {
+			result->blocked++;
+			continue;
+		}
+		result->executions++;
+		if (run->victim >= 0 && !engine.actors[run->victim].done)
+			result->victim_end = false;
+		if (engine.outcome == COMPLETE && run->verify && run->victim < 0)
+			result->error = run->verify(run->arg);
+		if (result->error) {
+			engine_save_schedule(result);
+			return;
+		}
+		if (run->replay)
+			return;
+	} while (next_execution());
+	result->exhausted = true;
+}
+
+void engine_explore(const struct engine_run *run, struct engine_result *result)
+{
+	memcpy(snapshot, arena, arena_used);
+	memcpy(poisoned_snapshot, poisoned, ARENA_BYTES / 8);
+	snapshot_used = arena_used;
+	search(run, result);
+	restore_snapshot();
+}
+
+/* Mutexes ----------------------------------------------------------------------------------- */
+
+int explore_mutex_lock(pthread_mutex_t *mutex)
+{
+	if (!engine.inside)
+		return 0;
+	engine.actors[engine.current].mutex = mutex;
+	stop_before((struct step){ (uintptr_t)&mutex_word, 1, true }, WAITS_MUTEX);
+	if (engine.mutexes == MUTEXES_MAX)
+		engine_fail("too many mutexes are held");
+	engine.held[engine.mutexes++] = mutex;
+	return 0;
+}
+
+int explore_mutex_unlock(pthread_mutex_t *mutex)
+{
+	if (!engine.inside)
+		return 0;
+	stop_before((struct step){ (uintptr_t)&mutex_word, 1, true }, WAITS_NOT);
+	for (unsigned i = 0; i < engine.mutexes; i++)
+		if (engine.held[i] == mutex)
+			engine.held[i] = engine.held[--engine.mutexes];
+	return 0;
+}
+
+/* RCU --------------------------------------------------------------------------------------- */
+
+static unsigned current_actor(void)
+{
+	return engine.inside ? engine.current : 0;
+}
+
+static bool waits_for(unsigned bit)
+{
+	for (unsigned i = 0; i < engine.pendings; i++)
+		if (engine.pending[i].sections & bit)
+			return true;
+	for (unsigned i = 0; i < ACTORS; i++)
+		if (engine.actors[i].waits == WAITS_SECTIONS && (engine.actors[i].sections_waited & bit))
+			return true;
+	return false;
+}
+
+static void model_read_lock(void)
+{
+	unsigned self = current_actor();
+
+	if (engine.nesting[self]++ > 0)
+		return;
+	explore_step(&sections_word, 1, false);
+	engine.sections |= 1u << self;
+}
+
+static void model_read_unlock(void)
+{
+	unsigned self = current_actor();
+	unsigned bit = 1u << self;
+
+	if (--engine.nesting[self] > 0)
+		return;
+	/* It matters to nobody but those who wait for it. */
+	explore_step(&sections_word, 1, waits_for(bit));
+	engine.sections &= ~bit;
+	for (unsigned i = 0; i < engine.pendings; i++)
+		engine.pending[i].sections &= ~bit;
+	for (unsigned i = 0; i < ACTORS; i++)
+		engine.actors[i].sections_waited &= ~bit;
+}
+
+static int model_read_ongoing(void)
+{
+	return engine.nesting[current_actor()] > 0;
+}
+
+static void model_call_rcu(struct rcu_head *head, void (*work)(struct rcu_head *head))
+{
+	if (!engine.inside) {
+		work(head);
+		return;
+	}
+	explore_step(&sections_word, 1, true);
+	if (engine.pendings == PENDING_MAX)
+		engine_fail("too many callbacks wait");
+	engine.pending[engine.pendings++] = (struct callback){ head, work, engine.sections };
+}
+
+static void model_synchronize(void)
+{
+	struct actor *actor = &engine.actors[engine.current];
+
+	if (!engine.inside)
+		return;
+	explore_step(&sections_word, 1, true);
+	actor->sections_waited = engine.sections;
+	stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_SECTIONS);
+}
+
+static void model_barrier(void)
+{
+	if (engine.inside)
+		stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_CALLBACKS);
+}
+
+static void run_reclaimer(void)
+{
+	for (;;) {
+		struct callback callback;
+		unsigned i = 0;
+
+		while (engine.pending[i].sections != 0)
+			i++;
+		callback = engine.pending[i];
+		engine.pending[i] = engine.pending[--engine.pendings];
+		callback.work(callback.head);
+		stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_WORK);
+	}
+}
+
+static void model_nothing(void)
+{
+}
+
+const struct rcu_flavor_struct engine_flavor = {
+	.read_lock = model_read_lock,
+	.read_unlock = model_read_unlock,
+	.read_ongoing = model_read_ongoing,
+	.read_quiescent_state = model_nothing,
+	.update_call_rcu = model_call_rcu,
+	.update_synchronize_rcu = model_synchronize,
+	.thread_offline = model_nothing,
+	.thread_online = model_nothing,
+	.register_thread = model_nothing,
+	.unregister_thread = model_nothing,
+	.barrier = model_barrier,
+};

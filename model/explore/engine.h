@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine.h - every interleaving of a few threads that run the library's own sources
+ *
+ * Threads are coroutines that stop before each atomic operation. An execution starts from a snapshot of all memory (one
+ * arena holds the map, its chains and the pages), so it depends on nothing but the choices of who goes on; the engine
+ * runs one execution after the other until every order of operations that depend on each other has been seen.
+ *
+ * Reduction: dynamic partial-order reduction after Flanagan and Godefroid (POPL 2005) with sleep sets. Two steps depend
+ * on each other if they touch common bytes and one of them writes. The engine is exhaustive for sequentially consistent
+ * executions; delayed stores and stale loads are not modelled.
+ *
+ * RCU is modelled, too: a section is a pair of steps, a callback may run as soon as all sections that were open when it
+ * was queued are closed, and it runs in a thread of its own, in any order with the rest.
+ */
+#ifndef RMAP_EXPLORE_ENGINE_H
+#define RMAP_EXPLORE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define THREADS_MAX 4u /* and one more, the reclaimer, which runs callbacks */
+#define RECLAIMER THREADS_MAX
+#define ACTORS (THREADS_MAX + 1)
+#define STEPS_MAX 4096u
+
+/*
+ * struct engine_run - one exploration
+ * @threads:    how many, at most THREADS_MAX
+ * @body:       what a thread does; called in every execution
+ * @verify:     called after each complete execution; NULL if all is well, or what is wrong
+ * @limit:      stop after so many executions; 0: never
+ * @victim:     this thread stops for ever before its step @victim_steps; -1: none. The others must finish
+ * @replay:     one schedule to run instead, a letter a step; NULL: explore
+ */
+struct engine_run {
+	unsigned threads;
+	void (*body)(void *arg, unsigned thread);
+	const char *(*verify)(void *arg);
+	void *arg;
+	uint64_t limit;
+	int victim;
+	unsigned victim_steps;
+	const char *replay;
+};
+
+/*
+ * struct engine_result
+ * @executions: complete ones; @blocked: abandoned, as they only repeat others in another order
+ * @steps:      of all executions
+ * @error:      what was wrong, or NULL; @schedule: how to see it again, a letter a step
+ * @victim_end: the victim finished before its stop in every execution: later stops are no different
+ */
+struct engine_result {
+	uint64_t executions;
+	uint64_t blocked;
+	uint64_t steps;
+	bool exhausted;
+	bool victim_end;
+	const char *error;
+	char schedule[STEPS_MAX + 1];
+};
+
+void engine_explore(const struct engine_run *run, struct engine_result *result);
+
+/* The steps of the execution that runs or ran last. */
+void engine_save_schedule(struct engine_result *result);
+
+/* Memory for the map and all else that changes during executions. Never given back; part of the snapshot. */
+void *engine_alloc(size_t bytes, size_t align);
+
+/* Begins afresh: an empty arena. */
+void engine_reset(void);
+
+/* A step count that orders what threads do in an execution. */
+uint64_t engine_now(void);
+
+/* Ends the execution as wrong. */
+void engine_fail(const char *why) __attribute__((noreturn));
+
+/* The modelled flavor: hand it to rmap_create() in its options. */
+extern const struct rcu_flavor_struct engine_flavor;
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * history.c - linearizability by trying all orders, and G3; see history.h
+ *
+ * A history is linearizable if its operations can be put in one order that keeps every order there was (an operation
+ * that ended before another began comes first) and in which the specification gives the answers that were given. With a
+ * handful of operations all orders can be tried. Threads only remove what is theirs, as page.h asks of callers; an
+ * operation on what was never there may be part of a case.
+ *
+ * A walk is no part of that order. G3 asks: a mapping that was there from its beginning to its end is visited, one that
+ * was gone before it began is not, and one that moved meanwhile is seen at one of its places.
+ */
+#include "history.h"
+
+#include <errno.h>
+#include <string.h>
+
+uint32_t spec_mapcount(const struct spec *spec)
+{
+	uint32_t count = spec->linear + spec->locked;
+
+	for (unsigned i = 0; i < LETTERS; i++)
+		count += spec->chained[i];
+	return count;
+}
+
+static uint32_t *spec_field(struct spec *spec, struct rmap_mapping mapping)
+{
+	if (mapping.kind == RMAP_CHAINED)
+		return &spec->chained[mapping.handle];
+	return mapping.kind == RMAP_LINEAR ? &spec->linear : &spec->locked;
+}
+
+static int spec_events(uint32_t count, uint32_t locked, const struct spec *after)
+{
+	int event = 0;
+
+	if (!count != !spec_mapcount(after))
+		event |= count ? RMAP_LAST : RMAP_FIRST;
+	if (!locked != !after->locked)
+		event |= locked ? RMAP_LAST_LOCK : RMAP_FIRST_LOCK;
+	return event;
+}
+
+int spec_apply(struct spec *spec, const struct op *op)
+{
+	uint32_t count = spec_mapcount(spec);
+	uint32_t locked = spec->locked;
+
+	switch (op->kind) {
+	case OP_REMOVE:
+	case OP_MOVE:
+		if (*spec_field(spec, op->from) == 0)
+			return -ENOENT;
+		--*spec_field(spec, op->from);
+		if (op->kind == OP_MOVE)
+			++*spec_field(spec, op->to);
+		break;
+	case OP_DUPLICATE:
+		if (count == 0)
+			return -ENOENT;
+		++*spec_field(spec, op->to);
+		return spec_events(count, locked, spec) & ~RMAP_FIRST;
+	case OP_ADD:
+		++*spec_field(spec, op->to);
+		break;
+	case OP_COUNT:
+		return (int)count;
+	default:
+		return 0;
+	}
+	return spec_events(count, locked, spec);
+}
+
+/* Can @record come next, if each thread has done the first @done of its own? Nothing left ended before it began. */
+static bool may_be_next(const struct history *history, const unsigned *done, const struct record *record)
+{
+	for (unsigned i = 0; i < history->threads; i++)
+		if (done[i] < history->counts[i] && history->records[i][done[i]].end < record->begin)
+			return false;
+	return true;
+}
+
+static bool explained(const struct history *history, unsigned *done, const struct spec *spec)
+{
+	bool through = true;
+
+	for (unsigned i = 0; i < history->threads; i++) {
+		const struct record *record = &history->records[i][done[i]];
+		struct spec after = *spec;
+
+		if (done[i] == history->counts[i])
+			continue;
+		through = false;
+		if (!may_be_next(history, done, record) || spec_apply(&after, &record->op) != record->result)
+			continue;
+		done[i]++;
+		if (explained(history, done, &after))
+			return true;
+		done[i]--;
+	}
+	return through;
+}
+
+static bool is_letter(struct rmap_mapping mapping, unsigned letter)
+{
+	return mapping.kind == RMAP_CHAINED && mapping.handle == letter;
+}
+
+static bool adds(const struct op *op, unsigned letter)
+{
+	return (op->kind == OP_ADD || op->kind == OP_DUPLICATE || op->kind == OP_MOVE) && is_letter(op->to, letter);
+}
+
+static bool removes(const struct op *op, unsigned letter)
+{
+	return (op->kind == OP_REMOVE || op->kind == OP_MOVE) && is_letter(op->from, letter);
+}
+
+/* Was @letter there all the time (surely), could it have been (possibly), and was it seen where it moved to? */
+static const char *check_letter(const struct history *history, const struct record *walk, unsigned letter)
+{
+	long surely = history->initial.chained[letter];
+	long possibly = surely;
+	long moving = 0;
+	bool seen_moved = false;
+
+	for (unsigned i = 0; i < history->threads; i++) {
+		for (unsigned j = 0; j < history->counts[i]; j++) {
+			const struct record *record = &history->records[i][j];
+			bool before = record->end < walk->begin;
+			bool behind = record->begin > walk->end;
+
+			if (record->result < 0)
+				continue;
+			if (adds(&record->op, letter)) {
+				surely += before;
+				possibly += !behind;
+			}
+			if (removes(&record->op, letter)) {
+				surely -= !behind;
+				possibly -= before;
+			}
+			if (removes(&record->op, letter) && record->op.kind == OP_MOVE && !before && !behind &&
+			    record->op.to.kind == RMAP_CHAINED) {
+				moving++;
+				seen_moved |= walk->seen[record->op.to.handle] > 0;
+			}
+		}
+	}
+	if (surely > 0 && walk->seen[letter] < surely)
+		return "a walk missed a mapping that was there all the time (G3)";
+	if (surely + moving > 0 && !walk->seen[letter] && !seen_moved)
+		return "a walk saw a moving mapping at neither place (G3)";
+	if (possibly <= 0 && walk->seen[letter])
+		return "a walk visited a mapping that was gone (G3)";
+	return NULL;
+}
+
+static const char *check_walk(const struct history *history, const struct record *walk)
+{
+	for (unsigned letter = 0; letter < LETTERS; letter++) {
+		const char *wrong = check_letter(history, walk, letter);
+
+		if (wrong)
+			return wrong;
+	}
+	return NULL;
+}
+
+const char *history_check(const struct history *history)
+{
+	unsigned done[THREADS_MAX] = { 0 };
+
+	for (unsigned i = 0; i < history->threads; i++) {
+		for (unsigned j = 0; j < history->counts[i]; j++) {
+			const struct record *record = &history->records[i][j];
+			const char *wrong = NULL;
+
+			if (record->op.kind == OP_WALK || record->op.kind == OP_CURSOR)
+				wrong = check_walk(history, record);
+			if (wrong)
+				return wrong;
+		}
+	}
+	if (!explained(history, done, &history->initial))
+		return "no order of the operations explains what they answered (G4, G5)";
+	return NULL;
+}

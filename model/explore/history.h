@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * history.h - what threads did to one page, and whether a sequential page could have answered the same
+ */
+#ifndef RMAP_EXPLORE_HISTORY_H
+#define RMAP_EXPLORE_HISTORY_H
+
+#include "engine.h"
+
+#include <rmap/page.h>
+
+#define LETTERS 26u
+#define OPS_MAX 24u
+
+enum op_kind { OP_ADD, OP_REMOVE, OP_MOVE, OP_DUPLICATE, OP_COUNT, OP_WALK, OP_CURSOR, OP_FILL };
+
+/* @from: what is removed or moved; @to: what is added. Chained handles are letters here: 0 is A. */
+struct op {
+	enum op_kind kind;
+	struct rmap_mapping from;
+	struct rmap_mapping to;
+};
+
+/* An operation that took place between two moments. @seen: how often a walk visited each letter. */
+struct record {
+	struct op op;
+	uint64_t begin;
+	uint64_t end;
+	int result;
+	uint8_t seen[LETTERS];
+};
+
+/* A page as its specification has it. */
+struct spec {
+	uint32_t chained[LETTERS];
+	uint32_t linear;
+	uint32_t locked;
+};
+
+struct history {
+	struct spec initial;
+	struct record records[THREADS_MAX][OPS_MAX];
+	unsigned counts[THREADS_MAX];
+	unsigned threads;
+};
+
+/* What @op answers on @spec, which it changes. Walks answer 0. */
+int spec_apply(struct spec *spec, const struct op *op);
+
+uint32_t spec_mapcount(const struct spec *spec);
+
+/* NULL, or what is wrong: no order of the operations explains the answers, or a walk breaks G3. */
+const char *history_check(const struct history *history);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c - the explorer's command line
+ */
+#include "cases.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct request {
+	const char *name;
+	const char *replay;
+	uint64_t limit;
+	bool list;
+	bool stop;
+};
+
+static struct engine_result result;
+
+static const struct argp_option options[] = {
+	{ "case", 'c', "NAME", 0, "explore this case; without it, all of them", 0 },
+	{ "limit", 'n', "N", 0, "give up a case after N executions (default: never)", 0 },
+	{ "list", 'l', NULL, 0, "list the cases", 0 },
+	{ "replay", 'r', "SCHEDULE", 0, "run one schedule, as a failure printed it, of --case", 0 },
+	{ "stop", 's', NULL, 0, "stop each thread for ever at each of its steps: the others must finish (G2)", 0 },
+	{ 0 },
+};
+
+static error_t read_option(int key, char *value, struct argp_state *state)
+{
+	struct request *request = state->input;
+	char *end;
+
+	switch (key) {
+	case 'c':
+		request->name = value;
+		return 0;
+	case 'l':
+		request->list = true;
+		return 0;
+	case 'n':
+		errno = 0;
+		request->limit = strtoull(value, &end, 10);
+		if (errno || *end || end == value || *value == '-' || request->limit == 0)
+			argp_error(state, "--limit takes a number from 1 on, not '%s'", value);
+		return 0;
+	case 'r':
+		request->replay = value;
+		if (value[strspn(value, "abcdr")] || strlen(value) > STEPS_MAX)
+			argp_error(state, "--replay takes what a failure printed, letters of a to d and r");
+		return 0;
+	case 's':
+		request->stop = true;
+		return 0;
+	case ARGP_KEY_END:
+		if (request->replay && !request->name)
+			argp_error(state, "--replay needs --case");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static bool report(const struct explore_case *test, const struct engine_run *run)
+{
+	if (!result.error)
+		return true;
+	printf("%s: FAILED after %" PRIu64 " executions: %s\n", test->name, result.executions, result.error);
+	if (run->victim >= 0)
+		printf("  thread %c was stopped before its step %u\n", 'a' + run->victim, run->victim_steps);
+	printf("  again: rmap-explore --case %s --replay %s\n", test->name, result.schedule);
+	return false;
+}
+
+static bool explore(const struct explore_case *test, const struct request *request)
+{
+	struct engine_run run = case_prepare(test);
+
+	run.limit = request->limit;
+	run.replay = request->replay;
+	engine_explore(&run, &result);
+	if (!report(test, &run))
+		return false;
+	printf("%-18s %9" PRIu64 " executions, %9" PRIu64 " cut short, %10" PRIu64 " steps%s\n", test->name,
+	       result.executions, result.blocked, result.steps, result.exhausted ? "" : ", not all");
+	if (test->pinned && result.exhausted && result.executions != test->pinned) {
+		printf("%s: FAILED: there were %" PRIu64 " executions: if the change is meant, pin the new number\n",
+		       test->name, test->pinned);
+		return false;
+	}
+	return true;
+}
+
+/* Every stop of every thread. Programs that fill take mutexes, and G2 is not about them. */
+static bool explore_stops(const struct explore_case *test, const struct request *request)
+{
+	uint64_t executions = 0;
+	unsigned stops = 0;
+	struct engine_run run = case_prepare(test);
+
+	if (case_fills(test))
+		return true;
+	run.limit = request->limit;
+	for (run.victim = 0; run.victim < (int)run.threads; run.victim++) {
+		for (run.victim_steps = 0;; run.victim_steps++) {
+			engine_explore(&run, &result);
+			executions += result.executions;
+			if (!report(test, &run))
+				return false;
+			if (result.victim_end)
+				break;
+			stops++;
+		}
+	}
+	printf("%-18s %9u stops, %9" PRIu64 " executions\n", test->name, stops, executions);
+	return true;
+}
+
+static const struct explore_case *explored;
+
+/* A failed assertion of the library, or a fault: the search is over, and the schedule that led there is printed. */
+static void on_crash(int signal)
+{
+	engine_save_schedule(&result);
+	fprintf(stderr, "%s: FAILED after %" PRIu64 " executions: %s\n  again: rmap-explore --case %s --replay %s\n",
+		explored->name, result.executions, strsignal(signal), explored->name, result.schedule);
+	_exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	static const char doc[] = "Runs the library's sources in every interleaving of small programs.";
+	const struct argp argp = { options, read_option, NULL, doc, NULL, NULL, NULL };
+	struct request request = { 0 };
+	unsigned run = 0;
+	unsigned failed = 0;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &request);
+	signal(SIGABRT, on_crash);
+	signal(SIGSEGV, on_crash);
+	for (unsigned i = 0; i < explore_cases_count; i++) {
+		const struct explore_case *test = &explore_cases[i];
+
+		if (request.name && strcmp(request.name, test->name) != 0)
+			continue;
+		run++;
+		explored = test;
+		if (request.list)
+			printf("%-18s %s |%s |%s |%s\n", test->name, test->initial, test->threads[0], test->threads[1],
+			       test->threads[2] ? test->threads[2] : "");
+		else if (!(request.stop ? explore_stops(test, &request) : explore(test, &request)))
+			failed++;
+		fflush(stdout);
+	}
+	if (run == 0) {
+		fprintf(stderr, "rmap-explore: there is no case '%s'; --list names them\n", request.name);
+		return 2;
+	}
+	return failed ? 1 : 0;
+}
