@@ -36,9 +36,12 @@ static void must(int result, const char *what)
 	}
 }
 
+static size_t last_bytes;
+
 static void *tier_alloc(void *arg, size_t bytes, size_t align)
 {
 	(void)arg;
+	last_bytes = bytes;
 	return engine_alloc(bytes, align);
 }
 
@@ -226,6 +229,17 @@ static void prepare_initial(const char *text)
 	}
 }
 
+/* A reserve is its thread's alone. */
+static struct rmap_reserve *prepare_reserve(void)
+{
+	struct rmap_reserve *reserve;
+
+	must(rmap_reserve_create(world.map, &reserve), "making a reserve");
+	engine_private(reserve, last_bytes);
+	must(rmap_reserve_fill(reserve, FILL), "filling a reserve");
+	return reserve;
+}
+
 struct engine_run case_prepare(const struct explore_case *test)
 {
 	struct rmap_tier tier = { tier_alloc, tier_free, NULL, 1024 };
@@ -238,13 +252,12 @@ struct engine_run case_prepare(const struct explore_case *test)
 	options.multiplicity_bits = test->bits;
 	world.page = engine_alloc(sizeof(*world.page), 64);
 	must(rmap_create(&options, &world.map), "making the map");
-	must(rmap_reserve_create(world.map, &world.setup), "making a reserve");
+	world.setup = prepare_reserve();
 	while (world.history.threads < THREADS_MAX && test->threads[world.history.threads]) {
 		unsigned i = world.history.threads++;
 
 		world.lengths[i] = read_program(test->threads[i], world.programs[i]);
-		must(rmap_reserve_create(world.map, &world.reserves[i]), "making a reserve");
-		must(rmap_reserve_fill(world.reserves[i], FILL), "filling a reserve");
+		world.reserves[i] = prepare_reserve();
 	}
 	prepare_initial(test->initial);
 	return (struct engine_run){
@@ -282,6 +295,7 @@ const struct explore_case explore_cases[] = {
 	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 60 },
 	{ "collapse-linear", 0, "+A +B", { "-A -B", "+l" }, 74 },
 	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 117 },
+	{ "collapse-absent", 0, "+A +B", { "-A -B", "-C" }, 57 },
 	{ "collapse-reuse", 0, "+A +B", { "-A -B f +C +D", "+E" }, 3944 },
 	{ "move-move", 0, "+A +B", { "A>C", "B>D" }, 66 },
 	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 10 },

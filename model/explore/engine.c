@@ -57,6 +57,8 @@ struct node {
 	unsigned tried;
 	unsigned sleep;
 	unsigned chosen;
+	unsigned preemptions; /* before this node */
+	unsigned ran;         /* who took the step before */
 	struct step step;
 	uint16_t clock[ACTORS];
 };
@@ -93,6 +95,7 @@ static _Alignas(4096) unsigned char arena[ARENA_BYTES];
 static unsigned char snapshot[ARENA_BYTES];
 static unsigned char poisoned[ARENA_BYTES / 8];
 static unsigned char poisoned_snapshot[ARENA_BYTES / 8];
+static unsigned char private_words[ARENA_BYTES / 8];
 static size_t arena_used;
 static size_t snapshot_used;
 static char sections_word; /* stands for the state of RCU in steps */
@@ -114,9 +117,22 @@ void engine_reset(void)
 {
 	memset(arena, 0, ARENA_BYTES);
 	memset(poisoned, 0, sizeof(poisoned));
+	memset(private_words, 0, sizeof(private_words));
 	engine.sections = engine.pendings = engine.mutexes = 0;
 	memset(engine.nesting, 0, sizeof(engine.nesting));
 	arena_used = 0;
+}
+
+void engine_private(const void *memory, size_t bytes)
+{
+	memset(&private_words[((const unsigned char *)memory - arena) / 8], 1, bytes / 8);
+}
+
+static bool is_private(const void *address)
+{
+	size_t offset = (size_t)((const unsigned char *)address - arena);
+
+	return offset < ARENA_BYTES && private_words[offset / 8];
 }
 
 static void set_poison(const void *memory, size_t bytes, unsigned char value)
@@ -254,6 +270,20 @@ static unsigned choose(const struct node *node)
 	return lowest(set);
 }
 
+/* Was the thread that ran before stopped at @node, though it could have gone on? */
+static bool preempts(const struct node *node)
+{
+	return node->chosen != node->ran && (node->enabled & (1u << node->ran));
+}
+
+/* Whom a bounded search tries at a new node besides the one who goes on. */
+static unsigned bounded_backtrack(const struct node *node)
+{
+	if ((node->enabled & (1u << node->ran)) && node->preemptions >= engine.run->preemptions)
+		return 0;
+	return node->enabled;
+}
+
 static unsigned sleepers(const struct node *before)
 {
 	unsigned set = 0;
@@ -306,15 +336,20 @@ static enum outcome pick(unsigned *chosen)
 		}
 	} else if (engine.depth >= engine.prefix) {
 		node->enabled = enabled;
-		node->sleep = engine.depth ? sleepers(node - 1) : 0;
+		node->ran = engine.current;
+		node->preemptions = engine.depth ? (node - 1)->preemptions + preempts(node - 1) : 0;
+		node->sleep = engine.depth && !engine.run->bounded ? sleepers(node - 1) : 0;
 		if ((enabled & ~node->sleep) == 0)
 			return BLOCKED;
 		node->chosen = choose(node);
 		node->backtrack = node->tried = 1u << node->chosen;
+		if (engine.run->bounded)
+			node->backtrack |= bounded_backtrack(node);
 	}
 	*chosen = node->chosen;
 	node->step = engine.actors[*chosen].next;
-	find_races(*chosen, node);
+	if (!engine.run->bounded)
+		find_races(*chosen, node);
 	engine.depth++;
 	engine.actors[*chosen].taken++;
 	return GOES_ON;
@@ -394,7 +429,7 @@ static void stop_before(struct step step, enum waits waits)
 
 void explore_step(const void *address, size_t bytes, bool write)
 {
-	if (engine.inside)
+	if (engine.inside && !is_private(address))
 		stop_before((struct step){ (uintptr_t)address, bytes, write }, WAITS_NOT);
 }
 

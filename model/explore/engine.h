@@ -6,9 +6,10 @@
  * arena holds the map, its chains and the pages), so it depends on nothing but the choices of who goes on; the engine
  * runs one execution after the other until every order of operations that depend on each other has been seen.
  *
- * Reduction: dynamic partial-order reduction after Flanagan and Godefroid (POPL 2005) with sleep sets. Two steps depend
- * on each other if they touch common bytes and one of them writes. The engine is exhaustive for sequentially consistent
- * executions; delayed stores and stale loads are not modelled.
+ * Two searches. Whole: dynamic partial-order reduction after Flanagan and Godefroid (POPL 2005) with sleep sets; two
+ * steps depend on each other if they touch common bytes and one of them writes. Bounded, for programs too long for that:
+ * every execution in which at most so many times a thread has to stop that could have gone on (Musuvathi and Qadeer,
+ * PLDI 2007). Both are of sequentially consistent executions; delayed stores and stale loads are not modelled.
  *
  * RCU is modelled, too: a section is a pair of steps, a callback may run as soon as all sections that were open when it
  * was queued are closed, and it runs in a thread of its own, in any order with the rest.
@@ -30,6 +31,7 @@
  * @threads:    how many, at most THREADS_MAX
  * @body:       what a thread does; called in every execution
  * @verify:     called after each complete execution; NULL if all is well, or what is wrong
+ * @bounded:    search with at most @preemptions of them, instead of whole
  * @limit:      stop after so many executions; 0: never
  * @victim:     this thread stops for ever before its step @victim_steps; -1: none. The others must finish
  * @replay:     one schedule to run instead, a letter a step; NULL: explore
@@ -39,6 +41,8 @@ struct engine_run {
 	void (*body)(void *arg, unsigned thread);
 	const char *(*verify)(void *arg);
 	void *arg;
+	bool bounded;
+	unsigned preemptions;
 	uint64_t limit;
 	int victim;
 	unsigned victim_steps;
@@ -69,6 +73,9 @@ void engine_save_schedule(struct engine_result *result);
 
 /* Memory for the map and all else that changes during executions. Never given back; part of the snapshot. */
 void *engine_alloc(size_t bytes, size_t align);
+
+/* Memory that one thread alone uses until the next reset: steps on it are no choices. */
+void engine_private(const void *memory, size_t bytes);
 
 /* Begins afresh: an empty arena. */
 void engine_reset(void);
