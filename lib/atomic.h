@@ -10,7 +10,7 @@
  *   rlx     relaxed                     acq     acquire                    rel    release
  *   acqrel  acquire and release; a compare-and-swap that fails is an acquire load of what it found
  *
- * A build with RMAP_EXPLORE calls STEP_*() before each operation: there model/explore chooses which thread goes on.
+ * A build with RMAP_EXPLORE does them through model/explore, which chooses which thread goes on, and what a load finds.
  */
 #ifndef RMAP_LIB_ATOMIC_H
 #define RMAP_LIB_ATOMIC_H
@@ -21,58 +21,53 @@
 #ifdef RMAP_EXPLORE
 #include <explore_step.h>
 #else
-#define STEP_LOAD(word) ((void)0)
-#define STEP_STORE(word) ((void)0)
-#define STEP_CAS(word, expected) ((void)0)
+#define ATOMIC_LOAD(word, order) __atomic_load_n(word, order)
+#define ATOMIC_STORE(word, value, order) __atomic_store_n(word, value, order)
+#define ATOMIC_CAS(word, expected, desired, order, failure)                                                            \
+	__atomic_compare_exchange_n(word, expected, desired, false, order, failure)
+#define ATOMIC_EXCHANGE(word, value, order) __atomic_exchange_n(word, value, order)
+#define ATOMIC_FETCH_ADD(word, value, order) __atomic_fetch_add(word, value, order)
 #endif
 
 static inline uint64_t load_rlx(const uint64_t *word)
 {
-	STEP_LOAD(word);
-	return __atomic_load_n(word, __ATOMIC_RELAXED);
+	return ATOMIC_LOAD(word, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t load_acq(const uint64_t *word)
 {
-	STEP_LOAD(word);
-	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	return ATOMIC_LOAD(word, __ATOMIC_ACQUIRE);
 }
 
 static inline void store_rlx(uint64_t *word, uint64_t value)
 {
-	STEP_STORE(word);
-	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+	ATOMIC_STORE(word, value, __ATOMIC_RELAXED);
 }
 
 static inline void store_rel(uint64_t *word, uint64_t value)
 {
-	STEP_STORE(word);
-	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+	ATOMIC_STORE(word, value, __ATOMIC_RELEASE);
 }
 
 /* On failure *expected is what the word held. */
 static inline bool cas_acqrel(uint64_t *word, uint64_t *expected, uint64_t desired)
 {
-	STEP_CAS(word, *expected);
-	return __atomic_compare_exchange_n(word, expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	return ATOMIC_CAS(word, expected, desired, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
 static inline uint64_t exchange_acqrel(uint64_t *word, uint64_t value)
 {
-	STEP_STORE(word);
-	return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);
+	return ATOMIC_EXCHANGE(word, value, __ATOMIC_ACQ_REL);
 }
 
 static inline uint64_t fetch_add_rlx(uint64_t *word, uint64_t value)
 {
-	STEP_STORE(word);
-	return __atomic_fetch_add(word, value, __ATOMIC_RELAXED);
+	return ATOMIC_FETCH_ADD(word, value, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t fetch_add_acqrel(uint64_t *word, uint64_t value)
 {
-	STEP_STORE(word);
-	return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
+	return ATOMIC_FETCH_ADD(word, value, __ATOMIC_ACQ_REL);
 }
 
 /* For a word that only one thread writes and others may read: no read-modify-write is needed. */

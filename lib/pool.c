@@ -41,6 +41,13 @@
 #endif
 #endif
 
+/* Plain stores of zeroes to memory that is private yet. */
+#ifdef RMAP_EXPLORE
+#define CLEAR(memory, bytes) explore_clear(memory, bytes)
+#else
+#define CLEAR(memory, bytes) memset(memory, 0, bytes)
+#endif
+
 #ifdef RMAP_EXPLORE
 #define POISON(memory, bytes) explore_poison(memory, bytes)
 #define UNPOISON(memory, bytes) explore_unpoison(memory, bytes)
@@ -334,7 +341,7 @@ static struct segment *large_take(struct rmap_reserve *reserve, unsigned class)
 	/* PRIV. Atomic where a late depot_pop() may still look, in bulk beyond. */
 	for (unsigned i = 0; i < LINE_SLOTS - 1; i++)
 		store_rlx(&segment->slots[i], SLOT_EMPTY);
-	memset((char *)segment + LINE_BYTES, 0, bytes - LINE_BYTES);
+	CLEAR((char *)segment + LINE_BYTES, bytes - LINE_BYTES);
 	store_rlx(&segment->header, class);
 	return segment;
 }

@@ -23,6 +23,8 @@ static struct {
 	struct rmap_reserve *setup;
 	struct rmap_reserve *reserves[THREADS_MAX];
 	struct rmap_page *page;
+	uint64_t *written; /* by letter: its adder has done what comes before the add */
+	uint64_t *begun;   /* by thread: how many operations it has begun */
 	struct op programs[THREADS_MAX][OPS_MAX];
 	unsigned lengths[THREADS_MAX];
 	struct history history;
@@ -107,8 +109,12 @@ static int count_visit(void *arg, const struct rmap_visit *visit)
 {
 	struct record *record = arg;
 
-	if (visit->kind == RMAP_CHAINED)
-		record->seen[(visit->handle >> 12) - 1] += (uint8_t)visit->count;
+	if (visit->kind == RMAP_CHAINED) {
+		unsigned letter = (unsigned)(visit->handle >> 12) - 1;
+
+		record->seen[letter] += (uint8_t)visit->count;
+		record->blind |= explore_load(&world.written[letter], __ATOMIC_RELAXED) == 0;
+	}
 	return 0;
 }
 
@@ -148,18 +154,41 @@ static int perform(struct rmap_reserve *reserve, struct record *record)
 	}
 }
 
-static void run_op(struct rmap_reserve *reserve, struct record *record)
+/* What an embedder does around an operation, for others to see: relaxed, so that only the library can order it. */
+static void before_op(const struct op *op, unsigned thread, unsigned place)
+{
+	bool adds = op->kind == OP_ADD || op->kind == OP_DUPLICATE || op->kind == OP_MOVE;
+
+	if (adds && op->to.kind == RMAP_CHAINED)
+		explore_store(&world.written[op->to.handle], 1, __ATOMIC_RELAXED);
+	if (op->kind == OP_REMOVE)
+		explore_store(&world.begun[thread], place + 1, __ATOMIC_RELAXED);
+}
+
+static void after_op(struct record *record)
+{
+	if (record->op.kind != OP_REMOVE || record->result < 0 || !(record->result & RMAP_LAST))
+		return;
+	for (unsigned i = 0; i < world.history.threads; i++)
+		record->saw[i] = (unsigned)explore_load(&world.begun[i], __ATOMIC_RELAXED);
+}
+
+static void run_op(struct rmap_reserve *reserve, struct record *record, unsigned thread, unsigned place)
 {
 	bool section = record->op.kind != OP_FILL && record->op.kind != OP_CURSOR;
 
 	memset(record->seen, 0, sizeof(record->seen));
-	record->begin = engine_now();
+	record->blind = false;
+	for (unsigned i = 0; i < world.history.threads; i++)
+		record->before[i] = engine_ended(i);
+	before_op(&record->op, thread, place);
 	if (section)
 		rmap_read_lock(world.map);
 	record->result = perform(reserve, record);
 	if (section)
 		rmap_read_unlock(world.map);
-	record->end = engine_now();
+	after_op(record);
+	engine_op_ends();
 }
 
 static void run_thread(void *arg, unsigned thread)
@@ -170,7 +199,7 @@ static void run_thread(void *arg, unsigned thread)
 		struct record *record = &world.history.records[thread][i];
 
 		record->op = world.programs[thread][i];
-		run_op(world.reserves[thread], record);
+		run_op(world.reserves[thread], record, thread, i);
 		world.history.counts[thread]++;
 	}
 }
@@ -197,11 +226,51 @@ static const char *check_page(void)
 	return wrong;
 }
 
+/* How many operations of @thread had begun when the last one that did something had. */
+static unsigned effective(unsigned thread)
+{
+	unsigned count = world.history.counts[thread];
+
+	while (count > 0 && world.history.records[thread][count - 1].result < 0)
+		count--;
+	return count;
+}
+
+static const char *check_saw(const struct record *record)
+{
+	if (record->result < 0 || !(record->result & RMAP_LAST))
+		return NULL;
+	for (unsigned i = 0; i < world.history.threads; i++)
+		if (record->saw[i] < effective(i))
+			return "the last remover does not see what others did before their removes (G5)";
+	return NULL;
+}
+
+/*
+ * In a program of removes only, whoever is told RMAP_LAST comes after all that removed something, and must see what
+ * came before each: it is about to free the page.
+ */
+static const char *check_last(void)
+{
+	const char *wrong = NULL;
+
+	for (unsigned i = 0; i < world.history.threads; i++)
+		for (unsigned j = 0; j < world.lengths[i]; j++)
+			if (world.programs[i][j].kind != OP_REMOVE)
+				return NULL;
+	for (unsigned i = 0; i < world.history.threads; i++)
+		for (unsigned j = 0; !wrong && j < world.history.counts[i]; j++)
+			wrong = check_saw(&world.history.records[i][j]);
+	return wrong;
+}
+
 static const char *verify(void *arg)
 {
 	const char *wrong = history_check(&world.history);
 
 	(void)arg;
+	if (!wrong)
+		wrong = check_last();
 	if (!wrong)
 		wrong = check_page();
 	if (wrong)
@@ -223,7 +292,7 @@ static void prepare_initial(const char *text)
 		struct record record = { .op = ops[i] };
 
 		must(rmap_reserve_fill(world.setup, FILL), "filling a reserve");
-		run_op(world.setup, &record);
+		run_op(world.setup, &record, 0, 0);
 		must(record.result, "an initial operation");
 		spec_apply(&world.history.initial, &ops[i]);
 	}
@@ -251,6 +320,8 @@ struct engine_run case_prepare(const struct explore_case *test)
 	options.tier = options.metadata = &tier;
 	options.multiplicity_bits = test->bits;
 	world.page = engine_alloc(sizeof(*world.page), 64);
+	world.written = engine_alloc(LETTERS * sizeof(*world.written), 64);
+	world.begun = engine_alloc(THREADS_MAX * sizeof(*world.begun), 64);
 	must(rmap_create(&options, &world.map), "making the map");
 	world.setup = prepare_reserve();
 	while (world.history.threads < THREADS_MAX && test->threads[world.history.threads]) {
@@ -283,8 +354,9 @@ bool case_fills(const struct explore_case *test)
 const struct explore_case explore_cases[] = {
 	{ "count-count", 0, "", { "+l -l", "+l #" }, 35 },
 	{ "count-lock", 0, "+l", { "l>k", "+k -k" }, 24 },
-	{ "direct-direct", 0, "", { "+A -A", "+B -B" }, 1100 },
-	{ "direct-linear", 0, "+A", { "-A", "+l -l" }, 151 },
+	{ "count-last", 0, "+l +k", { "-l", "-k" }, 7 },
+	{ "direct-direct", 0, "", { "+A -A", "+B -B" }, 1120 },
+	{ "direct-linear", 0, "+A", { "-A", "+l -l" }, 155 },
 	{ "direct-lock", 0, "+A", { "A>k", "+l #" }, 76 },
 	{ "promote-remove", 0, "+A", { "-A", "+B" }, 7 },
 	{ "promote-promote", 0, "+A", { "+B", "+C" }, 8 },
@@ -295,7 +367,7 @@ const struct explore_case explore_cases[] = {
 	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 60 },
 	{ "collapse-linear", 0, "+A +B", { "-A -B", "+l" }, 74 },
 	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 117 },
-	{ "collapse-absent", 0, "+A +B", { "-A -B", "-C" }, 57 },
+	{ "collapse-absent", 0, "+A +B", { "-A -B", "-C" }, 60 },
 	{ "collapse-reuse", 0, "+A +B", { "-A -B f +C +D", "+E" }, 3944 },
 	{ "move-move", 0, "+A +B", { "A>C", "B>D" }, 66 },
 	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 10 },
@@ -304,6 +376,7 @@ const struct explore_case explore_cases[] = {
 	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 28 },
 	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 24 },
 	{ "push-walk", 0, "+A +B +C", { "+D", "?" }, 3 },
+	{ "place-walk", 0, "+A +B +C +D +E", { "+F", "?" }, 3 },
 	{ "push-second", 0, FULL, { "+K", "-A" }, 11 },
 	{ "shrink-add", 0, FULL "-A -B -C", { "-D", "+K" }, 24 },
 	{ "shrink-remove", 0, FULL "-A -B -C", { "-D", "-J" }, 0 },
@@ -311,9 +384,12 @@ const struct explore_case explore_cases[] = {
 	{ "shrink-walk", 0, FULL "-A -B -C", { "-D", "?" }, 2337 },
 	{ "shrink-again", 0, FULL "-A -B -C", { "-D", "-J +J -J" }, 0 },
 	{ "family-duplicate", 9, "+A +A", { "=A", "-A" }, 9 },
-	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 54 },
+	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 108 },
 	{ "depot-depot", 0, "+A +B", { "-A f", "-B f" }, 1060 },
+	{ "depot-reuse", 0, "+A +B", { "-A -B +C +D f -C -D +E +F", "#" }, 0 },
 	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 20 },
+	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 6324 },
+	{ "three-shrink", 0, FULL "-A -B -C", { "-D", "-E", "?" }, 0 },
 	{ "three-collapse", 0, "+A +B", { "-A", "-B", "+C" }, 4130 },
 };
 

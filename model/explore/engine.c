@@ -10,6 +10,7 @@
  * Coroutines switch by setjmp and longjmp, which cost no system call.
  */
 #include "engine.h"
+#include "weak.h"
 
 #include <explore_step.h>
 
@@ -59,6 +60,9 @@ struct node {
 	unsigned chosen;
 	unsigned preemptions; /* before this node */
 	unsigned ran;         /* who took the step before */
+	unsigned stale;       /* stale reads before this node */
+	unsigned read;        /* which message the step reads, 0 the newest, */
+	unsigned reads;       /* of so many */
 	struct step step;
 	uint16_t clock[ACTORS];
 };
@@ -75,18 +79,21 @@ static struct {
 	struct actor actors[ACTORS];
 	struct node nodes[STEPS_MAX];
 	unsigned depth;  /* steps taken in this execution */
-	unsigned prefix; /* how many of them are given by the search */
+	unsigned prefix;      /* in how many of them the search says who goes on, */
+	unsigned known_reads; /* and in how many what is read */
 	unsigned current;
 	bool inside; /* a coroutine runs */
 	jmp_buf scheduler;
 	uint16_t clocks[ACTORS][ACTORS];
 	unsigned sections; /* actors inside a read-side section */
 	unsigned nesting[ACTORS];
+	unsigned ended[ACTORS]; /* operations */
 	struct callback pending[PENDING_MAX];
 	unsigned pendings;
 	const void *held[MUTEXES_MAX];
 	unsigned mutexes;
 	unsigned outcome;
+	uint64_t draws;
 } engine;
 
 enum outcome { GOES_ON, COMPLETE, BLOCKED, WRONG };
@@ -143,9 +150,11 @@ static void set_poison(const void *memory, size_t bytes, unsigned char value)
 		memset(&poisoned[offset / 8], value, bytes / 8);
 }
 
+static void step(const void *address, size_t bytes, bool write);
+
 void explore_poison(const void *memory, size_t bytes)
 {
-	explore_step(memory, bytes, true);
+	step(memory, bytes, true);
 	set_poison(memory, bytes, 1);
 }
 
@@ -235,6 +244,12 @@ static void join(uint16_t *into, const uint16_t *from)
 			into[i] = from[i];
 }
 
+/* A search that reduces. */
+static bool is_whole(void)
+{
+	return !engine.run->bounded && !engine.run->random;
+}
+
 /* Adds to the backtrack sets of earlier steps that race with @step of @index, and gives the step its clock. */
 static void find_races(unsigned index, struct node *node)
 {
@@ -260,11 +275,37 @@ static unsigned lowest(unsigned set)
 	return (unsigned)__builtin_ctz(set);
 }
 
+/* xorshift64*. */
+static uint64_t draw(void)
+{
+	engine.draws ^= engine.draws >> 12;
+	engine.draws ^= engine.draws << 25;
+	engine.draws ^= engine.draws >> 27;
+	return (engine.draws * 0x2545F4914F6CDD1Du) >> 32;
+}
+
+/* One in so many steps of a random execution stops who runs. */
+#define RANDOM_PREEMPTION 8u
+
+static unsigned choose_randomly(const struct node *node)
+{
+	unsigned chosen;
+
+	if ((node->enabled & (1u << node->ran)) && draw() % RANDOM_PREEMPTION != 0)
+		return node->ran;
+	do
+		chosen = (unsigned)(draw() % ACTORS);
+	while (!(node->enabled & (1u << chosen)));
+	return chosen;
+}
+
 /* Whose turn it is at a new node: who ran goes on, if it may. */
 static unsigned choose(const struct node *node)
 {
 	unsigned set = node->enabled & ~node->sleep;
 
+	if (engine.run->random)
+		return choose_randomly(node);
 	if (set & (1u << engine.current))
 		return engine.current;
 	return lowest(set);
@@ -305,11 +346,38 @@ static char letter_of(unsigned index)
 	return index == RECLAIMER ? 'r' : (char)('a' + index);
 }
 
+/* A letter a step, and behind it which message it reads, if that is not the newest. */
 void engine_save_schedule(struct engine_result *result)
 {
-	for (unsigned i = 0; i < engine.depth; i++)
-		result->schedule[i] = letter_of(engine.nodes[i].chosen);
-	result->schedule[engine.depth] = '\0';
+	size_t length = 0;
+
+	for (unsigned i = 0; i < engine.depth && length + 8 < sizeof(result->schedule); i++) {
+		result->schedule[length++] = letter_of(engine.nodes[i].chosen);
+		if (engine.nodes[i].read)
+			length += (size_t)sprintf(&result->schedule[length], "%u", engine.nodes[i].read % 1000);
+	}
+	result->schedule[length] = '\0';
+}
+
+/* Makes a schedule the given part of the execution. False: it is too long. */
+static bool read_schedule(const char *text)
+{
+	char *end;
+
+	while (*text) {
+		struct node *node = &engine.nodes[engine.prefix];
+
+		if (engine.prefix == STEPS_MAX)
+			return false;
+		memset(node, 0, sizeof(*node));
+		node->chosen = letter_index(*text++);
+		if (*text >= '0' && *text <= '9') {
+			node->read = (unsigned)strtoul(text, &end, 10);
+			text = end;
+		}
+		engine.known_reads = ++engine.prefix;
+	}
+	return true;
 }
 
 /* Picks the actor whose next step is taken. GOES_ON, or how the execution ends. */
@@ -328,17 +396,19 @@ static enum outcome pick(unsigned *chosen)
 		engine.result->error = "the threads do not come to an end";
 		return WRONG;
 	}
-	if (engine.run->replay && engine.depth < strlen(engine.run->replay)) {
-		node->chosen = letter_index(engine.run->replay[engine.depth]);
+	if (engine.depth < engine.prefix) {
 		if (!(enabled & (1u << node->chosen))) {
 			engine.result->error = "the schedule does not fit: this thread cannot go on here";
 			return WRONG;
 		}
-	} else if (engine.depth >= engine.prefix) {
+	} else {
 		node->enabled = enabled;
 		node->ran = engine.current;
 		node->preemptions = engine.depth ? (node - 1)->preemptions + preempts(node - 1) : 0;
-		node->sleep = engine.depth && !engine.run->bounded ? sleepers(node - 1) : 0;
+		node->stale = engine.depth ? (node - 1)->stale + ((node - 1)->read > 0) : 0;
+		node->read = 0;
+		node->reads = 1;
+		node->sleep = engine.depth && is_whole() ? sleepers(node - 1) : 0;
 		if ((enabled & ~node->sleep) == 0)
 			return BLOCKED;
 		node->chosen = choose(node);
@@ -348,7 +418,7 @@ static enum outcome pick(unsigned *chosen)
 	}
 	*chosen = node->chosen;
 	node->step = engine.actors[*chosen].next;
-	if (!engine.run->bounded)
+	if (is_whole())
 		find_races(*chosen, node);
 	engine.depth++;
 	engine.actors[*chosen].taken++;
@@ -358,14 +428,26 @@ static enum outcome pick(unsigned *chosen)
 /* The next choice: the deepest node at which someone is left to be tried. False: there is none. */
 static bool next_execution(void)
 {
+	if (engine.run->random) {
+		engine.draws = (engine.run->seed + engine.result->executions) * 0x9E3779B97F4A7C15u | 1;
+		return true;
+	}
 	while (engine.depth > 0) {
 		struct node *node = &engine.nodes[--engine.depth];
 		unsigned left = node->backtrack & ~node->tried & ~node->sleep;
 
+		if (node->read + 1 < node->reads) {
+			node->read++;
+			engine.prefix = engine.known_reads = engine.depth + 1;
+			return true;
+		}
 		if (left) {
+			node->read = 0;
+			node->reads = 1;
 			node->chosen = lowest(left);
 			node->tried |= 1u << node->chosen;
 			engine.prefix = engine.depth + 1;
+			engine.known_reads = engine.depth;
 			return true;
 		}
 	}
@@ -390,9 +472,19 @@ void engine_fail(const char *why)
 	end_execution(WRONG);
 }
 
-uint64_t engine_now(void)
+void engine_op_ends(void)
 {
-	return engine.depth;
+	if (!engine.inside)
+		return;
+	engine.ended[engine.current]++;
+	weak_tick(engine.current);
+}
+
+unsigned engine_ended(unsigned thread)
+{
+	if (!engine.inside)
+		return 0;
+	return engine.run->stale ? weak_known(engine.current, thread) : engine.ended[thread];
 }
 
 static void switch_to_chosen(void)
@@ -427,22 +519,114 @@ static void stop_before(struct step step, enum waits waits)
 	check_poison(&actor->next);
 }
 
-void explore_step(const void *address, size_t bytes, bool write)
+static void step(const void *address, size_t bytes, bool write)
 {
 	if (engine.inside && !is_private(address))
 		stop_before((struct step){ (uintptr_t)address, bytes, write }, WAITS_NOT);
 }
 
-void explore_step_cas(const uint64_t *word, uint64_t expected)
-{
-	struct step *step;
+/* Operations -------------------------------------------------------------------------------- */
 
-	if (!engine.inside)
+/* Which message the step that has just begun reads. */
+static unsigned read_choice(const uint64_t *word, const uint64_t *expected)
+{
+	struct node *node = &engine.nodes[engine.depth - 1];
+
+	if (engine.depth > engine.known_reads && node->stale < engine.run->stale) {
+		node->reads = weak_choices(engine.current, word, expected);
+		if (engine.run->random && node->reads > 1)
+			node->read = (unsigned)(draw() % node->reads);
+	}
+	return node->read;
+}
+
+static bool is_step(const void *word)
+{
+	return engine.inside && !is_private(word);
+}
+
+uint64_t explore_load(const uint64_t *word, int order)
+{
+	if (!is_step(word))
+		return *word;
+	step(word, sizeof(*word), false);
+	return weak_read(engine.current, word, NULL, read_choice(word, NULL), order);
+}
+
+void explore_store(uint64_t *word, uint64_t value, int order)
+{
+	if (!is_step(word)) {
+		*word = value;
 		return;
-	stop_before((struct step){ (uintptr_t)word, sizeof(*word), true }, WAITS_NOT);
-	/* One that fails has only read. */
-	step = &engine.nodes[engine.depth - 1].step;
-	step->write = *word == expected;
+	}
+	step(word, sizeof(*word), true);
+	weak_write(engine.current, word, value, order, false);
+}
+
+bool explore_cas(uint64_t *word, uint64_t *expected, uint64_t desired, int order, int failure)
+{
+	unsigned choice;
+	uint64_t found;
+
+	if (!is_step(word)) {
+		found = *word;
+		if (found == *expected)
+			*word = desired;
+	} else {
+		step(word, sizeof(*word), true);
+		choice = read_choice(word, expected);
+		if (choice == 0 && *word == *expected) {
+			weak_read(engine.current, word, expected, 0, order);
+			weak_write(engine.current, word, desired, order, true);
+			return true;
+		}
+		found = weak_read(engine.current, word, expected, choice, failure);
+		engine.nodes[engine.depth - 1].step.write = false; /* it has only read */
+	}
+	if (found == *expected)
+		return true;
+	*expected = found;
+	return false;
+}
+
+uint64_t explore_exchange(uint64_t *word, uint64_t value, int order)
+{
+	uint64_t found = *word;
+
+	if (!is_step(word)) {
+		*word = value;
+		return found;
+	}
+	step(word, sizeof(*word), true);
+	found = weak_read(engine.current, word, NULL, 0, order);
+	weak_write(engine.current, word, value, order, true);
+	return found;
+}
+
+uint64_t explore_fetch_add(uint64_t *word, uint64_t value, int order)
+{
+	uint64_t found = *word;
+
+	if (!is_step(word)) {
+		*word += value;
+		return found;
+	}
+	step(word, sizeof(*word), true);
+	found = weak_read(engine.current, word, NULL, 0, order);
+	weak_write(engine.current, word, found + value, order, true);
+	return found;
+}
+
+void explore_clear(void *memory, size_t bytes)
+{
+	uint64_t *words = memory;
+
+	for (size_t i = 0; i < bytes / sizeof(*words); i++) {
+		if (engine.inside)
+			weak_write(engine.current, &words[i], 0, __ATOMIC_RELAXED, false);
+		else
+			words[i] = 0;
+	}
 }
 
 static void run_reclaimer(void);
@@ -492,7 +676,9 @@ static void execute(void)
 	restore_snapshot();
 	memset(engine.clocks, 0, sizeof(engine.clocks));
 	memset(engine.nesting, 0, sizeof(engine.nesting));
+	memset(engine.ended, 0, sizeof(engine.ended));
 	engine.sections = engine.pendings = engine.mutexes = 0;
+	weak_begin(engine.run->stale > 0);
 	engine.depth = 0;
 	engine.current = 0;
 	for (unsigned i = 0; i < ACTORS; i++)
@@ -511,7 +697,12 @@ static void search(const struct engine_run *run, struct engine_result *result)
 	*result = (struct engine_result){ .victim_end = true };
 	engine.run = run;
 	engine.result = result;
-	engine.prefix = 0;
+	engine.prefix = engine.known_reads = 0;
+	engine.draws = run->seed * 0x9E3779B97F4A7C15u | 1;
+	if (run->replay && !read_schedule(run->replay)) {
+		result->error = "the schedule is too long";
+		return;
+	}
 	do {
 		if (run->limit && result->executions + result->blocked == run->limit)
 			return;
@@ -556,6 +747,7 @@ int explore_mutex_lock(pthread_mutex_t *mutex)
 	if (engine.mutexes == MUTEXES_MAX)
 		engine_fail("too many mutexes are held");
 	engine.held[engine.mutexes++] = mutex;
+	weak_receive(engine.current, WEAK_MUTEX);
 	return 0;
 }
 
@@ -564,6 +756,7 @@ int explore_mutex_unlock(pthread_mutex_t *mutex)
 	if (!engine.inside)
 		return 0;
 	stop_before((struct step){ (uintptr_t)&mutex_word, 1, true }, WAITS_NOT);
+	weak_send(engine.current, WEAK_MUTEX);
 	for (unsigned i = 0; i < engine.mutexes; i++)
 		if (engine.held[i] == mutex)
 			engine.held[i] = engine.held[--engine.mutexes];
@@ -594,8 +787,9 @@ static void model_read_lock(void)
 
 	if (engine.nesting[self]++ > 0)
 		return;
-	explore_step(&sections_word, 1, false);
+	step(&sections_word, 1, false);
 	engine.sections |= 1u << self;
+	weak_receive(self, WEAK_GRACE_PERIOD);
 }
 
 static void model_read_unlock(void)
@@ -606,8 +800,9 @@ static void model_read_unlock(void)
 	if (--engine.nesting[self] > 0)
 		return;
 	/* It matters to nobody but those who wait for it. */
-	explore_step(&sections_word, 1, waits_for(bit));
+	step(&sections_word, 1, waits_for(bit));
 	engine.sections &= ~bit;
+	weak_send(self, WEAK_SECTION_END);
 	for (unsigned i = 0; i < engine.pendings; i++)
 		engine.pending[i].sections &= ~bit;
 	for (unsigned i = 0; i < ACTORS; i++)
@@ -625,9 +820,10 @@ static void model_call_rcu(struct rcu_head *head, void (*work)(struct rcu_head *
 		work(head);
 		return;
 	}
-	explore_step(&sections_word, 1, true);
+	step(&sections_word, 1, true);
 	if (engine.pendings == PENDING_MAX)
 		engine_fail("too many callbacks wait");
+	weak_send(engine.current, WEAK_GRACE_PERIOD);
 	engine.pending[engine.pendings++] = (struct callback){ head, work, engine.sections };
 }
 
@@ -637,15 +833,19 @@ static void model_synchronize(void)
 
 	if (!engine.inside)
 		return;
-	explore_step(&sections_word, 1, true);
+	step(&sections_word, 1, true);
 	actor->sections_waited = engine.sections;
+	weak_send(engine.current, WEAK_GRACE_PERIOD);
 	stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_SECTIONS);
+	weak_receive(engine.current, WEAK_SECTION_END);
 }
 
 static void model_barrier(void)
 {
-	if (engine.inside)
-		stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_CALLBACKS);
+	if (!engine.inside)
+		return;
+	stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_CALLBACKS);
+	weak_receive(engine.current, WEAK_CALLBACK);
 }
 
 static void run_reclaimer(void)
@@ -658,7 +858,10 @@ static void run_reclaimer(void)
 			i++;
 		callback = engine.pending[i];
 		engine.pending[i] = engine.pending[--engine.pendings];
+		weak_receive(RECLAIMER, WEAK_GRACE_PERIOD);
+		weak_receive(RECLAIMER, WEAK_SECTION_END);
 		callback.work(callback.head);
+		weak_send(RECLAIMER, WEAK_CALLBACK);
 		stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_WORK);
 	}
 }

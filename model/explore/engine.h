@@ -7,9 +7,10 @@
  * runs one execution after the other until every order of operations that depend on each other has been seen.
  *
  * Two searches. Whole: dynamic partial-order reduction after Flanagan and Godefroid (POPL 2005) with sleep sets; two
- * steps depend on each other if they touch common bytes and one of them writes. Bounded, for programs too long for that:
- * every execution in which at most so many times a thread has to stop that could have gone on (Musuvathi and Qadeer,
- * PLDI 2007). Both are of sequentially consistent executions; delayed stores and stale loads are not modelled.
+ * steps depend on each other if they touch common bytes and one of them writes. Bounded, for longer programs: every
+ * execution in which at most so many times a thread has to stop that could have gone on (Musuvathi and Qadeer, PLDI
+ * 2007). With @stale, loads of a bounded search may also read what is not the newest, as weak memory lets them
+ * (weak.h), so many times in an execution.
  *
  * RCU is modelled, too: a section is a pair of steps, a callback may run as soon as all sections that were open when it
  * was queued are closed, and it runs in a thread of its own, in any order with the rest.
@@ -32,6 +33,8 @@
  * @body:       what a thread does; called in every execution
  * @verify:     called after each complete execution; NULL if all is well, or what is wrong
  * @bounded:    search with at most @preemptions of them, instead of whole
+ * @stale:      with @bounded or @random: at most so many loads of an execution read a stale value
+ * @random:     no search: @limit executions drawn by @seed, each with any number of preemptions and stale reads
  * @limit:      stop after so many executions; 0: never
  * @victim:     this thread stops for ever before its step @victim_steps; -1: none. The others must finish
  * @replay:     one schedule to run instead, a letter a step; NULL: explore
@@ -43,6 +46,9 @@ struct engine_run {
 	void *arg;
 	bool bounded;
 	unsigned preemptions;
+	unsigned stale;
+	bool random;
+	uint64_t seed;
 	uint64_t limit;
 	int victim;
 	unsigned victim_steps;
@@ -63,7 +69,7 @@ struct engine_result {
 	bool exhausted;
 	bool victim_end;
 	const char *error;
-	char schedule[STEPS_MAX + 1];
+	char schedule[2 * STEPS_MAX];
 };
 
 void engine_explore(const struct engine_run *run, struct engine_result *result);
@@ -80,8 +86,12 @@ void engine_private(const void *memory, size_t bytes);
 /* Begins afresh: an empty arena. */
 void engine_reset(void);
 
-/* A step count that orders what threads do in an execution. */
-uint64_t engine_now(void);
+/*
+ * Threads say when an operation of theirs has ended, and ask how many of @thread's have ended for them to know: in
+ * fact, or with stale reads, as far as what they have read tells. That is the order a history has to keep.
+ */
+void engine_op_ends(void);
+unsigned engine_ended(unsigned thread);
 
 /* Ends the execution as wrong. */
 void engine_fail(const char *why) __attribute__((noreturn));

@@ -2,7 +2,7 @@
 /*
  * explore_step.h - what the library's sources call when they are built for the explorer
  *
- * lib/atomic.h calls a step before each atomic operation. The step hands over to the scheduler and returns when it is
+ * The operations of lib/atomic.h come here. Each is a step: it hands over to the scheduler, which returns when it is
  * this thread's turn; what follows, up to the next step, runs undisturbed.
  */
 #ifndef RMAP_EXPLORE_STEP_H
@@ -13,8 +13,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void explore_step(const void *address, size_t bytes, bool write);
-void explore_step_cas(const uint64_t *word, uint64_t expected);
+/* @order is one of C11's as the compiler names them, __ATOMIC_RELAXED and so on. */
+uint64_t explore_load(const uint64_t *word, int order);
+void explore_store(uint64_t *word, uint64_t value, int order);
+bool explore_cas(uint64_t *word, uint64_t *expected, uint64_t desired, int order, int failure);
+uint64_t explore_exchange(uint64_t *word, uint64_t value, int order);
+uint64_t explore_fetch_add(uint64_t *word, uint64_t value, int order);
+
+#define ATOMIC_LOAD(word, order) explore_load(word, order)
+#define ATOMIC_STORE(word, value, order) explore_store(word, value, order)
+#define ATOMIC_CAS(word, expected, desired, order, failure) explore_cas(word, expected, desired, order, failure)
+#define ATOMIC_EXCHANGE(word, value, order) explore_exchange(word, value, order)
+#define ATOMIC_FETCH_ADD(word, value, order) explore_fetch_add(word, value, order)
+
+/* Plain stores of zeroes to memory that is private yet. */
+void explore_clear(void *memory, size_t bytes);
 
 /* Memory that nobody may touch until it is taken again. */
 void explore_poison(const void *memory, size_t bytes);
@@ -25,9 +38,5 @@ int explore_mutex_lock(pthread_mutex_t *mutex);
 int explore_mutex_unlock(pthread_mutex_t *mutex);
 #define pthread_mutex_lock explore_mutex_lock
 #define pthread_mutex_unlock explore_mutex_unlock
-
-#define STEP_LOAD(word) explore_step(word, sizeof(*(word)), false)
-#define STEP_STORE(word) explore_step(word, sizeof(*(word)), true)
-#define STEP_CAS(word, expected) explore_step_cas(word, expected)
 
 #endif

@@ -72,11 +72,11 @@ int spec_apply(struct spec *spec, const struct op *op)
 	return spec_events(count, locked, spec);
 }
 
-/* Can @record come next, if each thread has done the first @done of its own? Nothing left ended before it began. */
+/* Can @record come next, if each thread has done the first @done of its own? All that ended before it have. */
 static bool may_be_next(const struct history *history, const unsigned *done, const struct record *record)
 {
 	for (unsigned i = 0; i < history->threads; i++)
-		if (done[i] < history->counts[i] && history->records[i][done[i]].end < record->begin)
+		if (done[i] < record->before[i])
 			return false;
 	return true;
 }
@@ -117,8 +117,12 @@ static bool removes(const struct op *op, unsigned letter)
 	return (op->kind == OP_REMOVE || op->kind == OP_MOVE) && is_letter(op->from, letter);
 }
 
-/* Was @letter there all the time (surely), could it have been (possibly), and was it seen where it moved to? */
-static const char *check_letter(const struct history *history, const struct record *walk, unsigned letter)
+/*
+ * @walk is the @place-th operation of @thread. Was @letter there all the time (surely), could it have been (possibly),
+ * and was it seen where it moved to?
+ */
+static const char *check_letter(const struct history *history, const struct record *walk, unsigned thread,
+				unsigned place, unsigned letter)
 {
 	long surely = history->initial.chained[letter];
 	long possibly = surely;
@@ -128,8 +132,8 @@ static const char *check_letter(const struct history *history, const struct reco
 	for (unsigned i = 0; i < history->threads; i++) {
 		for (unsigned j = 0; j < history->counts[i]; j++) {
 			const struct record *record = &history->records[i][j];
-			bool before = record->end < walk->begin;
-			bool behind = record->begin > walk->end;
+			bool before = j < walk->before[i];
+			bool behind = record->before[thread] > place;
 
 			if (record->result < 0)
 				continue;
@@ -157,10 +161,14 @@ static const char *check_letter(const struct history *history, const struct reco
 	return NULL;
 }
 
-static const char *check_walk(const struct history *history, const struct record *walk)
+static const char *check_walk(const struct history *history, unsigned thread, unsigned place)
 {
+	const struct record *walk = &history->records[thread][place];
+
+	if (walk->blind)
+		return "a walk visited a mapping and cannot see what its adder did before (walk.h, Ordering)";
 	for (unsigned letter = 0; letter < LETTERS; letter++) {
-		const char *wrong = check_letter(history, walk, letter);
+		const char *wrong = check_letter(history, walk, thread, place, letter);
 
 		if (wrong)
 			return wrong;
@@ -178,7 +186,7 @@ const char *history_check(const struct history *history)
 			const char *wrong = NULL;
 
 			if (record->op.kind == OP_WALK || record->op.kind == OP_CURSOR)
-				wrong = check_walk(history, record);
+				wrong = check_walk(history, i, j);
 			if (wrong)
 				return wrong;
 		}

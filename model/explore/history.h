@@ -21,13 +21,18 @@ struct op {
 	struct rmap_mapping to;
 };
 
-/* An operation that took place between two moments. @seen: how often a walk visited each letter. */
+/*
+ * An operation. @before: how many operations of each thread had ended when it began; @seen: how often a walk visited
+ * each letter; @blind: it visited one whose adder's work it could not see; @saw: of each thread, how many operations
+ * whoever was told RMAP_LAST saw begun.
+ */
 struct record {
 	struct op op;
-	uint64_t begin;
-	uint64_t end;
+	unsigned before[THREADS_MAX];
 	int result;
 	uint8_t seen[LETTERS];
+	bool blind;
+	unsigned saw[THREADS_MAX];
 };
 
 /* A page as its specification has it. */

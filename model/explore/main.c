@@ -3,6 +3,7 @@
  * main.c - the explorer's command line
  */
 #include "cases.h"
+#include "litmus.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -18,7 +19,11 @@ struct request {
 	const char *replay;
 	uint64_t limit;
 	unsigned preemptions;
+	unsigned stale;
+	uint64_t seed;
 	bool bounded;
+	bool random;
+	bool litmus;
 	bool list;
 	bool stop;
 };
@@ -30,12 +35,16 @@ static const struct argp_option options[] = {
 	{ "limit", 'n', "N", 0, "give up a case after N executions (default: never)", 0 },
 	{ "list", 'l', NULL, 0, "list the cases", 0 },
 	{ "preemptions", 'p', "N", 0, "search all executions with at most N preemptions, instead of whole", 0 },
+	{ "stale", 'w', "N", 0, "weak memory: at most N loads of an execution read stale values", 0 },
+	{ "random", 'x', "SEED", 0, "no search: --limit executions drawn at random (default 100000)", 0 },
+	{ "litmus", 't', NULL, 0, "show what the model of weak memory finds, and what it does not", 0 },
 	{ "replay", 'r', "SCHEDULE", 0, "run one schedule, as a failure printed it, of --case", 0 },
 	{ "stop", 's', NULL, 0, "stop each thread for ever at each of its steps: the others must finish (G2)", 0 },
 	{ 0 },
 };
 
-static uint64_t read_number(struct argp_state *state, const char *name, const char *value, uint64_t least, uint64_t most)
+static uint64_t read_number(struct argp_state *state, const char *name, const char *value, uint64_t least,
+			    uint64_t most)
 {
 	char *end;
 	uint64_t number;
@@ -57,6 +66,16 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 		request->bounded = true;
 		request->preemptions = (unsigned)read_number(state, "preemptions", value, 0, 64);
 		return 0;
+	case 'x':
+		request->random = true;
+		request->seed = read_number(state, "random", value, 0, UINT64_MAX);
+		return 0;
+	case 't':
+		request->litmus = true;
+		return 0;
+	case 'w':
+		request->stale = (unsigned)read_number(state, "stale", value, 0, 64);
+		return 0;
 	case 'c':
 		request->name = value;
 		return 0;
@@ -68,8 +87,8 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 		return 0;
 	case 'r':
 		request->replay = value;
-		if (value[strspn(value, "abcdr")] || strlen(value) > STEPS_MAX)
-			argp_error(state, "--replay takes what a failure printed, letters of a to d and r");
+		if (value[strspn(value, "abcdr0123456789")] || (*value >= '0' && *value <= '9'))
+			argp_error(state, "--replay takes what a failure printed: letters of a to d and r, and numbers");
 		return 0;
 	case 's':
 		request->stop = true;
@@ -77,6 +96,12 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (request->replay && !request->name)
 			argp_error(state, "--replay needs --case");
+		if (request->stale && !request->bounded && !request->random)
+			argp_error(state, "--stale needs --preemptions or --random: the whole search knows no stale reads");
+		if (request->random && (request->bounded || request->stop))
+			argp_error(state, "--random is no search: it goes with neither --preemptions nor --stop");
+		if (request->random && !request->limit)
+			request->limit = 100000;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -88,9 +113,14 @@ static bool report(const struct explore_case *test, const struct engine_run *run
 	if (!result.error)
 		return true;
 	printf("%s: FAILED after %" PRIu64 " executions: %s\n", test->name, result.executions, result.error);
+	if (run->random)
+		printf("  the seed was %" PRIu64 "\n", run->seed);
 	if (run->victim >= 0)
 		printf("  thread %c was stopped before its step %u\n", 'a' + run->victim, run->victim_steps);
-	printf("  again: rmap-explore --case %s --replay %s\n", test->name, result.schedule);
+	printf("  again: rmap-explore --case %s", test->name);
+	if (run->stale)
+		printf(" --preemptions 0 --stale %u", run->stale);
+	printf(" --replay %s\n", result.schedule);
 	return false;
 }
 
@@ -101,13 +131,16 @@ static bool explore(const struct explore_case *test, const struct request *reque
 	run.limit = request->limit;
 	run.bounded = request->bounded;
 	run.preemptions = request->preemptions;
+	run.stale = request->stale;
+	run.random = request->random;
+	run.seed = request->seed;
 	run.replay = request->replay;
 	engine_explore(&run, &result);
 	if (!report(test, &run))
 		return false;
 	printf("%-18s %9" PRIu64 " executions, %9" PRIu64 " cut short, %10" PRIu64 " steps%s\n", test->name,
-	       result.executions, result.blocked, result.steps, result.exhausted ? "" : ", not all");
-	if (test->pinned && !run.bounded && result.exhausted && result.executions != test->pinned) {
+	       result.executions, result.blocked, result.steps, result.exhausted || run.random ? "" : ", not all");
+	if (test->pinned && !run.bounded && !run.random && result.exhausted && result.executions != test->pinned) {
 		printf("%s: FAILED: there were %" PRIu64 " executions: if the change is meant, pin the new number\n",
 		       test->name, test->pinned);
 		return false;
@@ -127,6 +160,7 @@ static bool explore_stops(const struct explore_case *test, const struct request 
 	run.limit = request->limit;
 	run.bounded = request->bounded;
 	run.preemptions = request->preemptions;
+	run.stale = request->stale;
 	for (run.victim = 0; run.victim < (int)run.threads; run.victim++) {
 		for (run.victim_steps = 0;; run.victim_steps++) {
 			engine_explore(&run, &result);
@@ -162,6 +196,8 @@ int main(int argc, char **argv)
 	unsigned failed = 0;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &request);
+	if (request.litmus)
+		return litmus_run() ? 0 : 1;
 	signal(SIGABRT, on_crash);
 	signal(SIGSEGV, on_crash);
 	for (unsigned i = 0; i < explore_cases_count; i++) {
