@@ -9,7 +9,7 @@ exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(build-essential clang libclang-rt-dev libcmocka-dev libjansson-dev liburcu-dev meson ninja-build pkg-config
-	util-linux)
+	python3 util-linux)
 
 say() {
 	printf '\n==> %s\n' "$*"

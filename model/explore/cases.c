@@ -11,11 +11,15 @@
 #include <explore_step.h>
 #include <rmap/walk.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FILL 4u
+#define PAGE_INDEX 5u
+#define FREED 0xA5
+#define RANGE_LAST 15u
 
 /* Where all of a case's threads find it. In the arena: what an execution changes. */
 static struct {
@@ -23,6 +27,7 @@ static struct {
 	struct rmap_reserve *setup;
 	struct rmap_reserve *reserves[THREADS_MAX];
 	struct rmap_page *page;
+	struct rmap_object *object;
 	uint64_t *written; /* by letter: its adder has done what comes before the add */
 	uint64_t *begun;   /* by thread: how many operations it has begun */
 	struct op programs[THREADS_MAX][OPS_MAX];
@@ -51,6 +56,7 @@ static void tier_free(void *arg, void *memory, size_t bytes)
 {
 	(void)arg;
 	explore_poison(memory, bytes);
+	memset(memory, FREED, bytes); /* plain accesses meet no poison: they shall find no sense */
 }
 
 /* Programs ---------------------------------------------------------------------------------- */
@@ -80,6 +86,12 @@ static struct op read_op(const char *word)
 		return (struct op){ .kind = OP_CURSOR };
 	if (word[0] == 'f')
 		return (struct op){ .kind = OP_FILL };
+	if (word[0] == 's')
+		return (struct op){ .kind = OP_SPLIT };
+	if (word[0] == 'm')
+		return (struct op){ .kind = OP_SHIFT };
+	if (word[0] == 't')
+		return (struct op){ .kind = OP_TAG };
 	return (struct op){ .kind = OP_MOVE, .from = read_mapping(word[0]), .to = read_mapping(word[2]) };
 }
 
@@ -114,6 +126,9 @@ static int count_visit(void *arg, const struct rmap_visit *visit)
 
 		record->seen[letter] += (uint8_t)visit->count;
 		record->blind |= explore_load(&world.written[letter], __ATOMIC_RELAXED) == 0;
+	} else {
+		record->ranges++;
+		explore_load(world.begun, __ATOMIC_RELAXED); /* a step: others may go on between two visits */
 	}
 	return 0;
 }
@@ -128,10 +143,35 @@ static void walk_by_cursor(struct record *record, const struct rmap_target *targ
 		count_visit(record, &visit);
 }
 
+/* The range that covers the page's index, as a caller that updates it finds it. */
+static int find_range(void *arg, const struct rmap_range *range)
+{
+	*(struct rmap_range *)arg = *range;
+	return 1;
+}
+
+/* Two threads that update one range meet: then -ENOENT or -EEXIST is a right answer, and nothing has changed. */
+static int update_range(enum op_kind kind)
+{
+	struct rmap_range range;
+	int result;
+
+	rmap_read_lock(world.map);
+	rmap_object_stab(world.object, PAGE_INDEX, find_range, &range);
+	rmap_read_unlock(world.map);
+	if (kind == OP_TAG)
+		result = rmap_object_tag(world.object, &range, range.tags + 1);
+	else if (kind == OP_SHIFT)
+		result = rmap_object_move(world.object, &range, range.address + 0x100000);
+	else
+		result = rmap_object_split(world.object, &range, range.first == 0 ? PAGE_INDEX : PAGE_INDEX + 1);
+	return result == -ENOENT || result == -EEXIST ? 0 : result;
+}
+
 static int perform(struct rmap_reserve *reserve, struct record *record)
 {
 	const struct op *op = &record->op;
-	struct rmap_target target = { .page = world.page };
+	struct rmap_target target = { world.page, world.object, PAGE_INDEX };
 
 	switch (op->kind) {
 	case OP_ADD:
@@ -149,8 +189,10 @@ static int perform(struct rmap_reserve *reserve, struct record *record)
 	case OP_CURSOR:
 		walk_by_cursor(record, &target);
 		return 0;
-	default:
+	case OP_FILL:
 		return rmap_reserve_fill(reserve, FILL);
+	default:
+		return update_range(op->kind);
 	}
 }
 
@@ -175,10 +217,11 @@ static void after_op(struct record *record)
 
 static void run_op(struct rmap_reserve *reserve, struct record *record, unsigned thread, unsigned place)
 {
-	bool section = record->op.kind != OP_FILL && record->op.kind != OP_CURSOR;
+	bool section = record->op.kind < OP_CURSOR;
 
 	memset(record->seen, 0, sizeof(record->seen));
 	record->blind = false;
+	record->ranges = 0;
 	for (unsigned i = 0; i < world.history.threads; i++)
 		record->before[i] = engine_ended(i);
 	before_op(&record->op, thread, place);
@@ -275,6 +318,7 @@ static const char *verify(void *arg)
 		wrong = check_page();
 	if (wrong)
 		return wrong;
+	rmap_object_destroy(world.object);
 	for (unsigned i = 0; i < world.history.threads; i++)
 		rmap_reserve_destroy(world.reserves[i]);
 	rmap_reserve_destroy(world.setup);
@@ -309,6 +353,25 @@ static struct rmap_reserve *prepare_reserve(void)
 	return reserve;
 }
 
+static bool has_word(const struct explore_case *test, const char *letters)
+{
+	for (unsigned i = 0; i < THREADS_MAX && test->threads[i]; i++)
+		if (strpbrk(test->threads[i], letters))
+			return true;
+	return false;
+}
+
+static void prepare_object(const struct explore_case *test)
+{
+	struct rmap_range range = { .last = RANGE_LAST, .address = 0x100000, .owner = 1, .page_shift = 12 };
+
+	world.history.has_range = has_word(test, "smt");
+	if (!world.history.has_range)
+		return;
+	must(rmap_object_create(world.map, &world.object), "making the object");
+	must(rmap_object_attach(world.object, &range), "attaching the range");
+}
+
 struct engine_run case_prepare(const struct explore_case *test)
 {
 	struct rmap_tier tier = { tier_alloc, tier_free, NULL, 1024 };
@@ -330,6 +393,7 @@ struct engine_run case_prepare(const struct explore_case *test)
 		world.lengths[i] = read_program(test->threads[i], world.programs[i]);
 		world.reserves[i] = prepare_reserve();
 	}
+	prepare_object(test);
 	prepare_initial(test->initial);
 	return (struct engine_run){
 		.threads = world.history.threads,
@@ -339,12 +403,9 @@ struct engine_run case_prepare(const struct explore_case *test)
 	};
 }
 
-bool case_fills(const struct explore_case *test)
+bool case_blocks(const struct explore_case *test)
 {
-	for (unsigned i = 0; i < THREADS_MAX && test->threads[i]; i++)
-		if (strchr(test->threads[i], 'f'))
-			return true;
-	return false;
+	return has_word(test, "fsmt");
 }
 
 /* The cases --------------------------------------------------------------------------------- */
@@ -385,6 +446,10 @@ const struct explore_case explore_cases[] = {
 	{ "shrink-again", 0, FULL "-A -B -C", { "-D", "-J +J -J" }, 0 },
 	{ "family-duplicate", 9, "+A +A", { "=A", "-A" }, 9 },
 	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 108 },
+	{ "range-split-walk", 0, "+A", { "s s", "?" }, 152 },
+	{ "range-move-cursor", 0, "+A", { "m", "c" }, 43 },
+	{ "range-updates", 0, "", { "s", "m t" }, 3444 },
+	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 29 },
 	{ "depot-depot", 0, "+A +B", { "-A f", "-B f" }, 1060 },
 	{ "depot-reuse", 0, "+A +B", { "-A -B +C +D f -C -D +E +F", "#" }, 0 },
 	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 20 },

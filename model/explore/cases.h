@@ -7,7 +7,9 @@
  *      +A  -A      add, remove the chained mapping A        +l -l +k -k    the same, linear and locked
  *      A>B         move; any two of a letter, l and k       =A             duplicate: fork
  *      #           mapcount                                 ?  c           walk; cursor, a batch of one at a time
- *      f           fill the reserve
+ *      f           fill the reserve                         s m t         split, move, tag the range of its object
+ *
+ * Programs of s, m and t have an object with one range that covers the page, so that walks visit it.
  */
 #ifndef RMAP_EXPLORE_CASES_H
 #define RMAP_EXPLORE_CASES_H
@@ -35,7 +37,7 @@ extern const unsigned explore_cases_count;
 /* Builds the page of @test; the run that explores it. Aborts with a message if that cannot be. */
 struct engine_run case_prepare(const struct explore_case *test);
 
-/* Does one of its threads fill a reserve? */
-bool case_fills(const struct explore_case *test);
+/* Does one of its threads take a mutex: fill a reserve, update a range? G2 is not about those. */
+bool case_blocks(const struct explore_case *test);
 
 #endif

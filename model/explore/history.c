@@ -167,6 +167,8 @@ static const char *check_walk(const struct history *history, unsigned thread, un
 
 	if (walk->blind)
 		return "a walk visited a mapping and cannot see what its adder did before (walk.h, Ordering)";
+	if (history->has_range && !walk->ranges)
+		return "a walk saw no range, though one covered the page all the time (G3)";
 	for (unsigned letter = 0; letter < LETTERS; letter++) {
 		const char *wrong = check_letter(history, walk, thread, place, letter);
 

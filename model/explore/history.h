@@ -12,7 +12,20 @@
 #define LETTERS 26u
 #define OPS_MAX 24u
 
-enum op_kind { OP_ADD, OP_REMOVE, OP_MOVE, OP_DUPLICATE, OP_COUNT, OP_WALK, OP_CURSOR, OP_FILL };
+/* Those before OP_CURSOR run inside a read-side section. */
+enum op_kind {
+	OP_ADD,
+	OP_REMOVE,
+	OP_MOVE,
+	OP_DUPLICATE,
+	OP_COUNT,
+	OP_WALK,
+	OP_CURSOR,
+	OP_FILL,
+	OP_SPLIT,
+	OP_SHIFT,
+	OP_TAG,
+};
 
 /* @from: what is removed or moved; @to: what is added. Chained handles are letters here: 0 is A. */
 struct op {
@@ -22,15 +35,18 @@ struct op {
 };
 
 /*
- * An operation. @before: how many operations of each thread had ended when it began; @seen: how often a walk visited
- * each letter; @blind: it visited one whose adder's work it could not see; @saw: of each thread, how many operations
- * whoever was told RMAP_LAST saw begun.
+ * struct record - an operation
+ * @before: how many operations of each thread had ended when it began
+ * @seen:   a walk: how often it visited each letter; @ranges: how many ranges
+ * @blind:  a walk: it visited a mapping whose adder's work it could not see
+ * @saw:    of each thread, how many operations whoever was told RMAP_LAST saw begun
  */
 struct record {
 	struct op op;
 	unsigned before[THREADS_MAX];
 	int result;
 	uint8_t seen[LETTERS];
+	uint8_t ranges;
 	bool blind;
 	unsigned saw[THREADS_MAX];
 };
@@ -44,6 +60,7 @@ struct spec {
 
 struct history {
 	struct spec initial;
+	bool has_range; /* a range covers the page all the time */
 	struct record records[THREADS_MAX][OPS_MAX];
 	unsigned counts[THREADS_MAX];
 	unsigned threads;

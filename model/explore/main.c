@@ -24,6 +24,8 @@ struct request {
 	bool bounded;
 	bool random;
 	bool litmus;
+	bool first;
+	bool no_pins;
 	bool list;
 	bool stop;
 };
@@ -36,6 +38,8 @@ static const struct argp_option options[] = {
 	{ "list", 'l', NULL, 0, "list the cases", 0 },
 	{ "preemptions", 'p', "N", 0, "search all executions with at most N preemptions, instead of whole", 0 },
 	{ "stale", 'w', "N", 0, "weak memory: at most N loads of an execution read stale values", 0 },
+	{ "first", 'f', NULL, 0, "end with the first case that fails", 0 },
+	{ "no-pins", 'u', NULL, 0, "do not compare numbers of executions: for a library that is broken on purpose", 0 },
 	{ "random", 'x', "SEED", 0, "no search: --limit executions drawn at random (default 100000)", 0 },
 	{ "litmus", 't', NULL, 0, "show what the model of weak memory finds, and what it does not", 0 },
 	{ "replay", 'r', "SCHEDULE", 0, "run one schedule, as a failure printed it, of --case", 0 },
@@ -65,6 +69,12 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 	case 'p':
 		request->bounded = true;
 		request->preemptions = (unsigned)read_number(state, "preemptions", value, 0, 64);
+		return 0;
+	case 'f':
+		request->first = true;
+		return 0;
+	case 'u':
+		request->no_pins = true;
 		return 0;
 	case 'x':
 		request->random = true;
@@ -124,6 +134,11 @@ static bool report(const struct explore_case *test, const struct engine_run *run
 	return false;
 }
 
+static bool pins_apply(const struct explore_case *test, const struct request *request)
+{
+	return test->pinned && !request->no_pins && !request->bounded && !request->random && !request->replay;
+}
+
 static bool explore(const struct explore_case *test, const struct request *request)
 {
 	struct engine_run run = case_prepare(test);
@@ -140,7 +155,7 @@ static bool explore(const struct explore_case *test, const struct request *reque
 		return false;
 	printf("%-18s %9" PRIu64 " executions, %9" PRIu64 " cut short, %10" PRIu64 " steps%s\n", test->name,
 	       result.executions, result.blocked, result.steps, result.exhausted || run.random ? "" : ", not all");
-	if (test->pinned && !run.bounded && !run.random && result.exhausted && result.executions != test->pinned) {
+	if (pins_apply(test, request) && result.exhausted && result.executions != test->pinned) {
 		printf("%s: FAILED: there were %" PRIu64 " executions: if the change is meant, pin the new number\n",
 		       test->name, test->pinned);
 		return false;
@@ -148,14 +163,14 @@ static bool explore(const struct explore_case *test, const struct request *reque
 	return true;
 }
 
-/* Every stop of every thread. Programs that fill take mutexes, and G2 is not about them. */
+/* Every stop of every thread. */
 static bool explore_stops(const struct explore_case *test, const struct request *request)
 {
 	uint64_t executions = 0;
 	unsigned stops = 0;
 	struct engine_run run = case_prepare(test);
 
-	if (case_fills(test))
+	if (case_blocks(test))
 		return true;
 	run.limit = request->limit;
 	run.bounded = request->bounded;
@@ -213,6 +228,8 @@ int main(int argc, char **argv)
 		else if (!(request.stop ? explore_stops(test, &request) : explore(test, &request)))
 			failed++;
 		fflush(stdout);
+		if (failed && request.first)
+			break;
 	}
 	if (run == 0) {
 		fprintf(stderr, "rmap-explore: there is no case '%s'; --list names them\n", request.name);
