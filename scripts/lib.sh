@@ -11,6 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages=(build-essential clang libclang-rt-dev libcmocka-dev libjansson-dev liburcu-dev meson ninja-build pkg-config
 	python3 util-linux)
 
+# For the variant aarch64, of which only check has need.
+cross_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 liburcu-dev:arm64 qemu-user)
+
 say() {
 	printf '\n==> %s\n' "$*"
 }
@@ -39,12 +42,11 @@ quiet_apt() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 "$@"
 }
 
-install_packages() {
+# install PACKAGE... - those that are missing
+install() {
 	local package missing=()
 
-	command -v dpkg-query >/dev/null || die "this is no Debian: install what these packages hold, then build as" \
-		"CONTRIBUTING.md says: ${packages[*]}."
-	for package in "${packages[@]}"; do
+	for package in "$@"; do
 		installed "$package" || missing+=("$package")
 	done
 	if [ ${#missing[@]} = 0 ]; then
@@ -56,6 +58,18 @@ install_packages() {
 		die "apt-get update failed: see its message above; is there a network, and a mirror in /etc/apt?"
 	quiet_apt install -y --no-install-recommends "${missing[@]}" ||
 		die "apt-get could not install ${missing[*]}: see its message above."
+}
+
+install_packages() {
+	command -v dpkg-query >/dev/null || die "this is no Debian: install what these packages hold, then build as" \
+		"CONTRIBUTING.md says: ${packages[*]}."
+	install "${packages[@]}"
+}
+
+install_cross_packages() {
+	[ "$(dpkg --print-architecture)" = arm64 ] || dpkg --print-foreign-architectures | grep -qx arm64 ||
+		as_root dpkg --add-architecture arm64
+	install "${cross_packages[@]}"
 }
 
 # logged WHAT LOG COMMAND... - runs the command quietly; where it fails, shows the end of its log and says where all of it is
@@ -70,11 +84,13 @@ logged() {
 	fi
 }
 
-# build NAME TARGET... - builds build/NAME, configured as scripts/native/NAME.ini says. No target means all.
+# build NAME TARGET... - builds build/NAME, configured as scripts/native/NAME.ini or scripts/cross/NAME.ini says. No target means all.
 # A directory that another version of that file configured, or that was copied here from elsewhere, is made anew.
 build() {
-	local dir=build/$1 ini=scripts/native/$1.ini stamp
+	local dir=build/$1 kind=native ini stamp
 
+	[ -e "scripts/native/$1.ini" ] || kind=cross
+	ini=scripts/$kind/$1.ini
 	shift
 	stamp=$(echo "$PWD"; cat "$ini")
 	if ! { mkdir -p build && [ -w build ]; }; then
@@ -82,7 +98,7 @@ build() {
 	fi
 	if [ "$(cat "$dir/configured-by" 2>/dev/null)" != "$stamp" ]; then
 		rm -rf "$dir"
-		logged "configuring $dir" "$dir-setup.log" meson setup --native-file "$ini" "$dir" || return
+		logged "configuring $dir" "$dir-setup.log" meson setup "--$kind-file" "$ini" "$dir" || return
 		echo "$stamp" >"$dir/configured-by"
 	fi
 	logged "building $dir" "$dir-build.log" ninja -C "$dir" "$@"
