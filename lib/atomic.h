@@ -22,6 +22,7 @@
 #include <explore_step.h>
 #else
 #define ATOMIC_LOAD(word, order) __atomic_load_n(word, order)
+#define ATOMIC_LOAD_STRAY(word) __atomic_load_n(word, __ATOMIC_RELAXED)
 #define ATOMIC_STORE(word, value, order) __atomic_store_n(word, value, order)
 #define ATOMIC_CAS(word, expected, desired, order, failure)                                                            \
 	__atomic_compare_exchange_n(word, expected, desired, false, order, failure)
@@ -37,6 +38,12 @@ static inline uint64_t load_rlx(const uint64_t *word)
 static inline uint64_t load_acq(const uint64_t *word)
 {
 	return ATOMIC_LOAD(word, __ATOMIC_ACQUIRE);
+}
+
+/* A relaxed load of memory that may have become another's: whatever it finds, a compare-and-swap must revalidate it. */
+static inline uint64_t load_stray(const uint64_t *word)
+{
+	return ATOMIC_LOAD_STRAY(word);
 }
 
 static inline void store_rlx(uint64_t *word, uint64_t value)

@@ -41,11 +41,13 @@
 #endif
 #endif
 
-/* Plain stores of zeroes to memory that is private yet. */
+/* CLEAR: plain stores of zeroes. TAKEN: from here on nobody may find in @memory what it held before. */
 #ifdef RMAP_EXPLORE
 #define CLEAR(memory, bytes) explore_clear(memory, bytes)
+#define TAKEN(memory, bytes) explore_taken(memory, bytes)
 #else
 #define CLEAR(memory, bytes) memset(memory, 0, bytes)
+#define TAKEN(memory, bytes) ((void)(memory))
 #endif
 
 #ifdef RMAP_EXPLORE
@@ -142,7 +144,7 @@ static uint64_t *depot_pop(struct rmap *map, unsigned class, unsigned *count)
 	while (head) {
 		uint64_t *magazine = (uint64_t *)(uintptr_t)head;
 		/* RLX: ordered by A1; if the magazine has been taken meanwhile this is garbage and the swap fails. */
-		uint64_t below = load_rlx(&magazine[MAGAZINE_MAGAZINE]);
+		uint64_t below = load_stray(&magazine[MAGAZINE_MAGAZINE]);
 
 		INJECT();
 		if (cas_acqrel(depot, &head, below)) { /* A2: pairs with R1, also when it fails. */
@@ -277,7 +279,10 @@ static int stock_refill(struct rmap_reserve *reserve, struct stock *stock, unsig
 
 struct block *rmap_pool_take_block(struct rmap_reserve *reserve)
 {
-	return (struct block *)stock_pop(reserve, &reserve->blocks, sizeof(struct block));
+	struct block *block = (struct block *)stock_pop(reserve, &reserve->blocks, sizeof(*block));
+
+	TAKEN(block, sizeof(*block));
+	return block;
 }
 
 void rmap_pool_put_block(struct rmap_reserve *reserve, struct block *block)
@@ -298,6 +303,7 @@ struct segment *rmap_pool_take_segment(struct rmap_reserve *reserve, unsigned *c
 	segment = (struct segment *)stock_pop(reserve, &reserve->lines, LINE_BYTES);
 	if (!segment)
 		return NULL;
+	TAKEN(segment, LINE_BYTES);
 	*class = 0;
 	for (unsigned i = 0; i < LINE_SLOTS - 1; i++)
 		store_rlx(&segment->slots[i], SLOT_EMPTY); /* PRIV */
@@ -338,6 +344,7 @@ static struct segment *large_take(struct rmap_reserve *reserve, unsigned class)
 	if (!segment)
 		return NULL;
 	UNPOISON(segment, bytes);
+	TAKEN(segment, bytes);
 	/* PRIV. Atomic where a late depot_pop() may still look, in bulk beyond. */
 	for (unsigned i = 0; i < LINE_SLOTS - 1; i++)
 		store_rlx(&segment->slots[i], SLOT_EMPTY);

@@ -553,6 +553,14 @@ uint64_t explore_load(const uint64_t *word, int order)
 	return weak_read(engine.current, word, NULL, read_choice(word, NULL), order);
 }
 
+uint64_t explore_load_stray(const uint64_t *word)
+{
+	if (!is_step(word))
+		return *word;
+	step(word, sizeof(*word), false);
+	return weak_read_stray(engine.current, word, read_choice(word, NULL));
+}
+
 void explore_store(uint64_t *word, uint64_t value, int order)
 {
 	if (!is_step(word)) {
@@ -615,6 +623,14 @@ uint64_t explore_fetch_add(uint64_t *word, uint64_t value, int order)
 	found = weak_read(engine.current, word, NULL, 0, order);
 	weak_write(engine.current, word, found + value, order, true);
 	return found;
+}
+
+void explore_taken(const void *memory, size_t bytes)
+{
+	const uint64_t *words = memory;
+
+	for (size_t i = 0; engine.inside && words && i < bytes / sizeof(*words); i++)
+		weak_taken(&words[i]);
 }
 
 void explore_clear(void *memory, size_t bytes)

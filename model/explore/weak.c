@@ -37,6 +37,7 @@ static struct {
 	unsigned views;
 	const uint64_t *addresses[WORDS_MAX];
 	unsigned last[WORDS_MAX];
+	unsigned taken[WORDS_MAX]; /* the newest stamp when the word's life began */
 	unsigned table[TABLE_SIZE]; /* by address: the word's number, or 0 */
 	struct message message[MESSAGES_MAX];
 	struct view view[MESSAGES_MAX];
@@ -103,6 +104,7 @@ static unsigned word_of(const uint64_t *address)
 		weak.table[place] = word;
 		weak.addresses[word] = address;
 		weak.last[word] = 0;
+		weak.taken[word] = 0;
 	}
 	if (weak.last[word] == 0 || weak.message[weak.last[word]].value != *address) {
 		unsigned stamp = append(word, *address)->stamp;
@@ -144,15 +146,11 @@ static bool releases(int order)
 	return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
 }
 
-uint64_t weak_read(unsigned actor, const uint64_t *word, const uint64_t *expected, unsigned choice, int order)
+static const struct message *read_message(unsigned actor, unsigned number, const uint64_t *expected, unsigned choice)
 {
 	struct view *view = &weak.actors[actor];
 	const struct message *message;
-	unsigned number;
 
-	if (!weak.on)
-		return *word;
-	number = word_of(word);
 	message = &weak.message[weak.last[number]];
 	while (choice > 0) {
 		message = &weak.message[message->previous];
@@ -160,9 +158,38 @@ uint64_t weak_read(unsigned actor, const uint64_t *word, const uint64_t *expecte
 	}
 	if (view->newest[number] < message->stamp)
 		view->newest[number] = (uint16_t)message->stamp;
+	return message;
+}
+
+uint64_t weak_read(unsigned actor, const uint64_t *word, const uint64_t *expected, unsigned choice, int order)
+{
+	const struct message *message;
+	unsigned number;
+
+	if (!weak.on)
+		return *word;
+	number = word_of(word);
+	message = read_message(actor, number, expected, choice);
+	if (message->stamp <= weak.taken[number])
+		engine_fail("a load finds what memory held before it was published");
 	if (acquires(order) && message->view)
-		join(view, message->view);
+		join(&weak.actors[actor], message->view);
 	return message->value;
+}
+
+uint64_t weak_read_stray(unsigned actor, const uint64_t *word, unsigned choice)
+{
+	return weak.on ? read_message(actor, word_of(word), NULL, choice)->value : *word;
+}
+
+void weak_taken(const uint64_t *word)
+{
+	unsigned number;
+
+	if (!weak.on)
+		return;
+	number = word_of(word);
+	weak.taken[number] = weak.message[weak.last[number]].stamp;
 }
 
 void weak_write(unsigned actor, uint64_t *word, uint64_t value, int order, bool update)

@@ -36,6 +36,12 @@ unsigned weak_choices(unsigned actor, const uint64_t *word, const uint64_t *expe
 /* Reads the @choice-th of these, 0 the newest. */
 uint64_t weak_read(unsigned actor, const uint64_t *word, const uint64_t *expected, unsigned choice, int order);
 
+/* The same, relaxed, of memory that may be another's by now. */
+uint64_t weak_read_stray(unsigned actor, const uint64_t *word, unsigned choice);
+
+/* @word begins a new life: to read one of its messages of before is an error, but for weak_read_stray(). */
+void weak_taken(const uint64_t *word);
+
 /* A store, or with @update the write of a read-modify-write, whose read has been made. Changes the word itself, too. */
 void weak_write(unsigned actor, uint64_t *word, uint64_t value, int order, bool update);
 
