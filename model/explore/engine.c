@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * engine.c - coroutines, the search over their interleavings, and the model of RCU; see engine.h
+ * engine.c - coroutines, and the search over their interleavings; see engine.h
  *
  * An execution is a row of nodes, one a step. Each node knows who could go on there, who has been tried, who must be
  * tried (backtrack), and who sleeps: whose next step was tried before and has met nothing since that depends on it.
@@ -10,6 +10,7 @@
  * Coroutines switch by setjmp and longjmp, which cost no system call.
  */
 #include "engine.h"
+#include "step.h"
 #include "weak.h"
 
 #include <explore_step.h>
@@ -19,25 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
-#include <urcu/flavor.h>
-#include <urcu/urcu-memb.h>
-
-#undef pthread_mutex_lock
-#undef pthread_mutex_unlock
 
 #define ARENA_BYTES ((size_t)256 << 10)
 #define STACK_BYTES ((size_t)64 << 10)
-#define PENDING_MAX 16u
-#define MUTEXES_MAX 8u
-
-/* What a step does. Two of them depend on each other if their bytes meet and one writes. */
-struct step {
-	uintptr_t address;
-	size_t bytes;
-	bool write;
-};
-
-enum waits { WAITS_NOT, WAITS_MUTEX, WAITS_SECTIONS, WAITS_CALLBACKS, WAITS_WORK };
 
 struct actor {
 	ucontext_t start;
@@ -46,9 +31,7 @@ struct actor {
 	bool fresh;
 	bool done;
 	struct step next;
-	enum waits waits;
-	const void *mutex;
-	unsigned sections_waited;
+	bool (*ready)(unsigned actor); /* NULL: it waits for nothing */
 	unsigned taken;
 };
 
@@ -67,12 +50,6 @@ struct node {
 	uint16_t clock[ACTORS];
 };
 
-struct callback {
-	struct rcu_head *head;
-	void (*work)(struct rcu_head *head);
-	unsigned sections;
-};
-
 static struct {
 	const struct engine_run *run;
 	struct engine_result *result;
@@ -85,13 +62,7 @@ static struct {
 	bool inside; /* a coroutine runs */
 	jmp_buf scheduler;
 	uint16_t clocks[ACTORS][ACTORS];
-	unsigned sections; /* actors inside a read-side section */
-	unsigned nesting[ACTORS];
 	unsigned ended[ACTORS]; /* operations */
-	struct callback pending[PENDING_MAX];
-	unsigned pendings;
-	const void *held[MUTEXES_MAX];
-	unsigned mutexes;
 	unsigned outcome;
 	uint64_t draws;
 } engine;
@@ -105,8 +76,6 @@ static unsigned char poisoned_snapshot[ARENA_BYTES / 8];
 static unsigned char private_words[ARENA_BYTES / 8];
 static size_t arena_used;
 static size_t snapshot_used;
-static char sections_word; /* stands for the state of RCU in steps */
-static char mutex_word;
 
 /* Memory ------------------------------------------------------------------------------------ */
 
@@ -125,8 +94,6 @@ void engine_reset(void)
 	memset(arena, 0, ARENA_BYTES);
 	memset(poisoned, 0, sizeof(poisoned));
 	memset(private_words, 0, sizeof(private_words));
-	engine.sections = engine.pendings = engine.mutexes = 0;
-	memset(engine.nesting, 0, sizeof(engine.nesting));
 	arena_used = 0;
 }
 
@@ -135,7 +102,7 @@ void engine_private(const void *memory, size_t bytes)
 	memset(&private_words[((const unsigned char *)memory - arena) / 8], 1, bytes / 8);
 }
 
-static bool is_private(const void *address)
+bool engine_is_private(const void *address)
 {
 	size_t offset = (size_t)((const unsigned char *)address - arena);
 
@@ -150,11 +117,9 @@ static void set_poison(const void *memory, size_t bytes, unsigned char value)
 		memset(&poisoned[offset / 8], value, bytes / 8);
 }
 
-static void step(const void *address, size_t bytes, bool write);
-
 void explore_poison(const void *memory, size_t bytes)
 {
-	step(memory, bytes, true);
+	engine_step(memory, bytes, true);
 	set_poison(memory, bytes, 1);
 }
 
@@ -173,22 +138,6 @@ static void check_poison(const struct step *step)
 
 /* Who can go on ----------------------------------------------------------------------------- */
 
-static bool mutex_is_held(const void *mutex)
-{
-	for (unsigned i = 0; i < engine.mutexes; i++)
-		if (engine.held[i] == mutex)
-			return true;
-	return false;
-}
-
-static bool work_is_ready(void)
-{
-	for (unsigned i = 0; i < engine.pendings; i++)
-		if (engine.pending[i].sections == 0)
-			return true;
-	return false;
-}
-
 static bool can_go_on(unsigned index)
 {
 	const struct actor *actor = &engine.actors[index];
@@ -197,18 +146,7 @@ static bool can_go_on(unsigned index)
 		return false;
 	if ((int)index == engine.run->victim && actor->taken >= engine.run->victim_steps)
 		return false;
-	switch (actor->waits) {
-	case WAITS_MUTEX:
-		return !mutex_is_held(actor->mutex);
-	case WAITS_SECTIONS:
-		return actor->sections_waited == 0;
-	case WAITS_CALLBACKS:
-		return engine.pendings == 0 && engine.actors[RECLAIMER].waits == WAITS_WORK;
-	case WAITS_WORK:
-		return work_is_ready();
-	default:
-		return true;
-	}
+	return !actor->ready || actor->ready(index);
 }
 
 static unsigned enabled_set(void)
@@ -507,28 +445,30 @@ static void switch_to_chosen(void)
 }
 
 /* Stops before a step until it is this actor's turn. */
-static void stop_before(struct step step, enum waits waits)
+static void stop_before(struct step step, bool (*ready)(unsigned actor))
 {
 	struct actor *actor = &engine.actors[engine.current];
 
 	actor->next = step;
-	actor->waits = waits;
+	actor->ready = ready;
 	if (setjmp(actor->at) == 0)
 		switch_to_chosen();
-	actor->waits = WAITS_NOT;
+	actor->ready = NULL;
 	check_poison(&actor->next);
 }
 
-static void step(const void *address, size_t bytes, bool write)
+void engine_step(const void *address, size_t bytes, bool write)
 {
-	if (engine.inside && !is_private(address))
-		stop_before((struct step){ (uintptr_t)address, bytes, write }, WAITS_NOT);
+	if (engine.inside)
+		stop_before((struct step){ (uintptr_t)address, bytes, write }, NULL);
 }
 
-/* Operations -------------------------------------------------------------------------------- */
+void engine_step_when(const void *address, bool (*ready)(unsigned actor))
+{
+	stop_before((struct step){ (uintptr_t)address, 1, true }, ready);
+}
 
-/* Which message the step that has just begun reads. */
-static unsigned read_choice(const uint64_t *word, const uint64_t *expected)
+unsigned engine_read_choice(const uint64_t *word, const uint64_t *expected)
 {
 	struct node *node = &engine.nodes[engine.depth - 1];
 
@@ -540,119 +480,27 @@ static unsigned read_choice(const uint64_t *word, const uint64_t *expected)
 	return node->read;
 }
 
-static bool is_step(const void *word)
+void engine_step_has_only_read(void)
 {
-	return engine.inside && !is_private(word);
+	engine.nodes[engine.depth - 1].step.write = false;
 }
 
-uint64_t explore_load(const uint64_t *word, int order)
+bool engine_is_inside(void)
 {
-	if (!is_step(word))
-		return *word;
-	step(word, sizeof(*word), false);
-	return weak_read(engine.current, word, NULL, read_choice(word, NULL), order);
+	return engine.inside;
 }
 
-uint64_t explore_load_stray(const uint64_t *word)
+unsigned engine_self(void)
 {
-	if (!is_step(word))
-		return *word;
-	step(word, sizeof(*word), false);
-	return weak_read_stray(engine.current, word, read_choice(word, NULL));
+	return engine.inside ? engine.current : 0;
 }
-
-void explore_store(uint64_t *word, uint64_t value, int order)
-{
-	if (!is_step(word)) {
-		*word = value;
-		return;
-	}
-	step(word, sizeof(*word), true);
-	weak_write(engine.current, word, value, order, false);
-}
-
-bool explore_cas(uint64_t *word, uint64_t *expected, uint64_t desired, int order, int failure)
-{
-	unsigned choice;
-	uint64_t found;
-
-	if (!is_step(word)) {
-		found = *word;
-		if (found == *expected)
-			*word = desired;
-	} else {
-		step(word, sizeof(*word), true);
-		choice = read_choice(word, expected);
-		if (choice == 0 && *word == *expected) {
-			weak_read(engine.current, word, expected, 0, order);
-			weak_write(engine.current, word, desired, order, true);
-			return true;
-		}
-		found = weak_read(engine.current, word, expected, choice, failure);
-		engine.nodes[engine.depth - 1].step.write = false; /* it has only read */
-	}
-	if (found == *expected)
-		return true;
-	*expected = found;
-	return false;
-}
-
-uint64_t explore_exchange(uint64_t *word, uint64_t value, int order)
-{
-	uint64_t found = *word;
-
-	if (!is_step(word)) {
-		*word = value;
-		return found;
-	}
-	step(word, sizeof(*word), true);
-	found = weak_read(engine.current, word, NULL, 0, order);
-	weak_write(engine.current, word, value, order, true);
-	return found;
-}
-
-uint64_t explore_fetch_add(uint64_t *word, uint64_t value, int order)
-{
-	uint64_t found = *word;
-
-	if (!is_step(word)) {
-		*word += value;
-		return found;
-	}
-	step(word, sizeof(*word), true);
-	found = weak_read(engine.current, word, NULL, 0, order);
-	weak_write(engine.current, word, found + value, order, true);
-	return found;
-}
-
-void explore_taken(const void *memory, size_t bytes)
-{
-	const uint64_t *words = memory;
-
-	for (size_t i = 0; engine.inside && words && i < bytes / sizeof(*words); i++)
-		weak_taken(&words[i]);
-}
-
-void explore_clear(void *memory, size_t bytes)
-{
-	uint64_t *words = memory;
-
-	for (size_t i = 0; i < bytes / sizeof(*words); i++) {
-		if (engine.inside)
-			weak_write(engine.current, &words[i], 0, __ATOMIC_RELAXED, false);
-		else
-			words[i] = 0;
-	}
-}
-
-static void run_reclaimer(void);
 
 static void actor_main(void)
 {
 	unsigned index = engine.current;
 
 	if (index == RECLAIMER)
-		run_reclaimer();
+		sync_reclaim();
 	engine.run->body(engine.run->arg, index);
 	engine.actors[index].done = true;
 	switch_to_chosen();
@@ -675,9 +523,9 @@ static void prepare_actor(unsigned index)
 	actor->fresh = true;
 	actor->done = false;
 	actor->taken = 0;
-	actor->waits = index == RECLAIMER ? WAITS_WORK : WAITS_NOT;
 	/* The first step is to begin: it touches nothing. The reclaimer's is to take work. */
-	actor->next = (struct step){ (uintptr_t)&sections_word, index == RECLAIMER, index == RECLAIMER };
+	actor->ready = index == RECLAIMER ? sync_has_work : NULL;
+	actor->next = index == RECLAIMER ? sync_work_step() : (struct step){ 0, 0, false };
 }
 
 static void restore_snapshot(void)
@@ -691,9 +539,8 @@ static void execute(void)
 {
 	restore_snapshot();
 	memset(engine.clocks, 0, sizeof(engine.clocks));
-	memset(engine.nesting, 0, sizeof(engine.nesting));
 	memset(engine.ended, 0, sizeof(engine.ended));
-	engine.sections = engine.pendings = engine.mutexes = 0;
+	sync_begin();
 	weak_begin(engine.run->stale > 0);
 	engine.depth = 0;
 	engine.current = 0;
@@ -751,151 +598,3 @@ void engine_explore(const struct engine_run *run, struct engine_result *result)
 	search(run, result);
 	restore_snapshot();
 }
-
-/* Mutexes ----------------------------------------------------------------------------------- */
-
-int explore_mutex_lock(pthread_mutex_t *mutex)
-{
-	if (!engine.inside)
-		return 0;
-	engine.actors[engine.current].mutex = mutex;
-	stop_before((struct step){ (uintptr_t)&mutex_word, 1, true }, WAITS_MUTEX);
-	if (engine.mutexes == MUTEXES_MAX)
-		engine_fail("too many mutexes are held");
-	engine.held[engine.mutexes++] = mutex;
-	weak_receive(engine.current, WEAK_MUTEX);
-	return 0;
-}
-
-int explore_mutex_unlock(pthread_mutex_t *mutex)
-{
-	if (!engine.inside)
-		return 0;
-	stop_before((struct step){ (uintptr_t)&mutex_word, 1, true }, WAITS_NOT);
-	weak_send(engine.current, WEAK_MUTEX);
-	for (unsigned i = 0; i < engine.mutexes; i++)
-		if (engine.held[i] == mutex)
-			engine.held[i] = engine.held[--engine.mutexes];
-	return 0;
-}
-
-/* RCU --------------------------------------------------------------------------------------- */
-
-static unsigned current_actor(void)
-{
-	return engine.inside ? engine.current : 0;
-}
-
-static bool waits_for(unsigned bit)
-{
-	for (unsigned i = 0; i < engine.pendings; i++)
-		if (engine.pending[i].sections & bit)
-			return true;
-	for (unsigned i = 0; i < ACTORS; i++)
-		if (engine.actors[i].waits == WAITS_SECTIONS && (engine.actors[i].sections_waited & bit))
-			return true;
-	return false;
-}
-
-static void model_read_lock(void)
-{
-	unsigned self = current_actor();
-
-	if (engine.nesting[self]++ > 0)
-		return;
-	step(&sections_word, 1, false);
-	engine.sections |= 1u << self;
-	weak_receive(self, WEAK_GRACE_PERIOD);
-}
-
-static void model_read_unlock(void)
-{
-	unsigned self = current_actor();
-	unsigned bit = 1u << self;
-
-	if (--engine.nesting[self] > 0)
-		return;
-	/* It matters to nobody but those who wait for it. */
-	step(&sections_word, 1, waits_for(bit));
-	engine.sections &= ~bit;
-	weak_send(self, WEAK_SECTION_END);
-	for (unsigned i = 0; i < engine.pendings; i++)
-		engine.pending[i].sections &= ~bit;
-	for (unsigned i = 0; i < ACTORS; i++)
-		engine.actors[i].sections_waited &= ~bit;
-}
-
-static int model_read_ongoing(void)
-{
-	return engine.nesting[current_actor()] > 0;
-}
-
-static void model_call_rcu(struct rcu_head *head, void (*work)(struct rcu_head *head))
-{
-	if (!engine.inside) {
-		work(head);
-		return;
-	}
-	step(&sections_word, 1, true);
-	if (engine.pendings == PENDING_MAX)
-		engine_fail("too many callbacks wait");
-	weak_send(engine.current, WEAK_GRACE_PERIOD);
-	engine.pending[engine.pendings++] = (struct callback){ head, work, engine.sections };
-}
-
-static void model_synchronize(void)
-{
-	struct actor *actor = &engine.actors[engine.current];
-
-	if (!engine.inside)
-		return;
-	step(&sections_word, 1, true);
-	actor->sections_waited = engine.sections;
-	weak_send(engine.current, WEAK_GRACE_PERIOD);
-	stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_SECTIONS);
-	weak_receive(engine.current, WEAK_SECTION_END);
-}
-
-static void model_barrier(void)
-{
-	if (!engine.inside)
-		return;
-	stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_CALLBACKS);
-	weak_receive(engine.current, WEAK_CALLBACK);
-}
-
-static void run_reclaimer(void)
-{
-	for (;;) {
-		struct callback callback;
-		unsigned i = 0;
-
-		while (engine.pending[i].sections != 0)
-			i++;
-		callback = engine.pending[i];
-		engine.pending[i] = engine.pending[--engine.pendings];
-		weak_receive(RECLAIMER, WEAK_GRACE_PERIOD);
-		weak_receive(RECLAIMER, WEAK_SECTION_END);
-		callback.work(callback.head);
-		weak_send(RECLAIMER, WEAK_CALLBACK);
-		stop_before((struct step){ (uintptr_t)&sections_word, 1, true }, WAITS_WORK);
-	}
-}
-
-static void model_nothing(void)
-{
-}
-
-const struct rcu_flavor_struct engine_flavor = {
-	.read_lock = model_read_lock,
-	.read_unlock = model_read_unlock,
-	.read_ongoing = model_read_ongoing,
-	.read_quiescent_state = model_nothing,
-	.update_call_rcu = model_call_rcu,
-	.update_synchronize_rcu = model_synchronize,
-	.thread_offline = model_nothing,
-	.thread_online = model_nothing,
-	.register_thread = model_nothing,
-	.unregister_thread = model_nothing,
-	.barrier = model_barrier,
-};

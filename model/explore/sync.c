@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sync.c - mutexes and RCU as threads of the explorer see them; see engine.h
+ *
+ * One byte stands for the state of all mutexes, and one for that of RCU: steps that write it depend on each other.
+ */
+#include "engine.h"
+#include "step.h"
+#include "weak.h"
+
+#include <explore_step.h>
+
+#include <string.h>
+#include <urcu/urcu-memb.h>
+
+#define PENDING_MAX 16u
+#define MUTEXES_MAX 8u
+
+/* A call_rcu whose callback has not run. @sections: the actors whose sections it waits for. */
+struct callback {
+	struct rcu_head *head;
+	void (*work)(struct rcu_head *head);
+	unsigned sections;
+};
+
+static struct {
+	unsigned sections; /* actors inside a read-side section */
+	unsigned nesting[ACTORS];
+	unsigned awaited[ACTORS]; /* by whoever synchronizes: the sections that must end */
+	struct callback pending[PENDING_MAX];
+	unsigned pendings;
+	bool reclaiming;
+	const void *held[MUTEXES_MAX];
+	unsigned mutexes;
+	const void *wanted[ACTORS];
+} state;
+
+static char rcu_byte;
+static char mutex_byte;
+
+void sync_begin(void)
+{
+	memset(&state, 0, sizeof(state));
+}
+
+/* Mutexes ----------------------------------------------------------------------------------- */
+
+static bool mutex_is_free(unsigned actor)
+{
+	for (unsigned i = 0; i < state.mutexes; i++)
+		if (state.held[i] == state.wanted[actor])
+			return false;
+	return true;
+}
+
+int explore_mutex_lock(pthread_mutex_t *mutex)
+{
+	if (!engine_is_inside())
+		return 0;
+	state.wanted[engine_self()] = mutex;
+	engine_step_when(&mutex_byte, mutex_is_free);
+	if (state.mutexes == MUTEXES_MAX)
+		engine_fail("too many mutexes are held");
+	state.held[state.mutexes++] = mutex;
+	weak_receive(engine_self(), WEAK_MUTEX);
+	return 0;
+}
+
+int explore_mutex_unlock(pthread_mutex_t *mutex)
+{
+	if (!engine_is_inside())
+		return 0;
+	engine_step(&mutex_byte, 1, true);
+	weak_send(engine_self(), WEAK_MUTEX);
+	for (unsigned i = 0; i < state.mutexes; i++)
+		if (state.held[i] == mutex)
+			state.held[i] = state.held[--state.mutexes];
+	return 0;
+}
+
+/* RCU --------------------------------------------------------------------------------------- */
+
+static bool is_awaited(unsigned bit)
+{
+	for (unsigned i = 0; i < state.pendings; i++)
+		if (state.pending[i].sections & bit)
+			return true;
+	for (unsigned i = 0; i < ACTORS; i++)
+		if (state.awaited[i] & bit)
+			return true;
+	return false;
+}
+
+static void model_read_lock(void)
+{
+	unsigned self = engine_self();
+
+	if (state.nesting[self]++ > 0)
+		return;
+	engine_step(&rcu_byte, 1, false);
+	state.sections |= 1u << self;
+	weak_receive(self, WEAK_GRACE_PERIOD);
+}
+
+static void model_read_unlock(void)
+{
+	unsigned self = engine_self();
+	unsigned bit = 1u << self;
+
+	if (--state.nesting[self] > 0)
+		return;
+	/* It matters to nobody but those who wait for it. */
+	engine_step(&rcu_byte, 1, is_awaited(bit));
+	state.sections &= ~bit;
+	weak_send(self, WEAK_SECTION_END);
+	for (unsigned i = 0; i < state.pendings; i++)
+		state.pending[i].sections &= ~bit;
+	for (unsigned i = 0; i < ACTORS; i++)
+		state.awaited[i] &= ~bit;
+}
+
+static int model_read_ongoing(void)
+{
+	return state.nesting[engine_self()] > 0;
+}
+
+static void model_call_rcu(struct rcu_head *head, void (*work)(struct rcu_head *head))
+{
+	if (!engine_is_inside()) {
+		work(head);
+		return;
+	}
+	engine_step(&rcu_byte, 1, true);
+	if (state.pendings == PENDING_MAX)
+		engine_fail("too many callbacks wait");
+	weak_send(engine_self(), WEAK_GRACE_PERIOD);
+	state.pending[state.pendings++] = (struct callback){ head, work, state.sections };
+}
+
+static bool sections_have_ended(unsigned actor)
+{
+	return state.awaited[actor] == 0;
+}
+
+static void model_synchronize(void)
+{
+	if (!engine_is_inside())
+		return;
+	engine_step(&rcu_byte, 1, true);
+	state.awaited[engine_self()] = state.sections;
+	weak_send(engine_self(), WEAK_GRACE_PERIOD);
+	engine_step_when(&rcu_byte, sections_have_ended);
+	weak_receive(engine_self(), WEAK_SECTION_END);
+}
+
+static bool callbacks_have_run(unsigned actor)
+{
+	(void)actor;
+	return state.pendings == 0 && !state.reclaiming;
+}
+
+static void model_barrier(void)
+{
+	if (!engine_is_inside())
+		return;
+	engine_step_when(&rcu_byte, callbacks_have_run);
+	weak_receive(engine_self(), WEAK_CALLBACK);
+}
+
+struct step sync_work_step(void)
+{
+	return (struct step){ (uintptr_t)&rcu_byte, 1, true };
+}
+
+bool sync_has_work(unsigned actor)
+{
+	(void)actor;
+	for (unsigned i = 0; i < state.pendings; i++)
+		if (state.pending[i].sections == 0)
+			return true;
+	return false;
+}
+
+void sync_reclaim(void)
+{
+	for (;;) {
+		struct callback callback;
+		unsigned i = 0;
+
+		while (state.pending[i].sections != 0)
+			i++;
+		callback = state.pending[i];
+		state.pending[i] = state.pending[--state.pendings];
+		state.reclaiming = true;
+		weak_receive(RECLAIMER, WEAK_GRACE_PERIOD);
+		weak_receive(RECLAIMER, WEAK_SECTION_END);
+		callback.work(callback.head);
+		weak_send(RECLAIMER, WEAK_CALLBACK);
+		state.reclaiming = false;
+		engine_step_when(&rcu_byte, sync_has_work);
+	}
+}
+
+static void model_nothing(void)
+{
+}
+
+const struct rcu_flavor_struct engine_flavor = {
+	.read_lock = model_read_lock,
+	.read_unlock = model_read_unlock,
+	.read_ongoing = model_read_ongoing,
+	.read_quiescent_state = model_nothing,
+	.update_call_rcu = model_call_rcu,
+	.update_synchronize_rcu = model_synchronize,
+	.thread_offline = model_nothing,
+	.thread_online = model_nothing,
+	.register_thread = model_nothing,
+	.unregister_thread = model_nothing,
+	.barrier = model_barrier,
+};
