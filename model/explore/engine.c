@@ -65,6 +65,7 @@ static struct {
 	unsigned ended[ACTORS]; /* operations */
 	unsigned outcome;
 	uint64_t draws;
+	size_t chosen; /* of the choices that are given, so many are used */
 } engine;
 
 enum outcome { GOES_ON, COMPLETE, BLOCKED, WRONG };
@@ -91,9 +92,11 @@ void *engine_alloc(size_t bytes, size_t align)
 
 void engine_reset(void)
 {
-	memset(arena, 0, ARENA_BYTES);
-	memset(poisoned, 0, sizeof(poisoned));
-	memset(private_words, 0, sizeof(private_words));
+	size_t words = arena_used / 8 + 1;
+
+	memset(arena, 0, arena_used);
+	memset(poisoned, 0, words);
+	memset(private_words, 0, words);
 	arena_used = 0;
 }
 
@@ -213,9 +216,11 @@ static unsigned lowest(unsigned set)
 	return (unsigned)__builtin_ctz(set);
 }
 
-/* xorshift64*. */
+/* The next choice of a random execution: given, or of xorshift64*. */
 static uint64_t draw(void)
 {
+	if (engine.run->choices)
+		return engine.chosen < engine.run->choices_n ? engine.run->choices[engine.chosen++] : 1;
 	engine.draws ^= engine.draws >> 12;
 	engine.draws ^= engine.draws << 25;
 	engine.draws ^= engine.draws >> 27;
@@ -231,9 +236,8 @@ static unsigned choose_randomly(const struct node *node)
 
 	if ((node->enabled & (1u << node->ran)) && draw() % RANDOM_PREEMPTION != 0)
 		return node->ran;
-	do
-		chosen = (unsigned)(draw() % ACTORS);
-	while (!(node->enabled & (1u << chosen)));
+	for (chosen = (unsigned)(draw() % ACTORS); !(node->enabled & (1u << chosen));)
+		chosen = (chosen + 1) % ACTORS;
 	return chosen;
 }
 
@@ -531,7 +535,7 @@ static void prepare_actor(unsigned index)
 static void restore_snapshot(void)
 {
 	memcpy(arena, snapshot, snapshot_used);
-	memcpy(poisoned, poisoned_snapshot, ARENA_BYTES / 8);
+	memcpy(poisoned, poisoned_snapshot, arena_used / 8 + 1);
 	arena_used = snapshot_used;
 }
 
@@ -562,6 +566,7 @@ static void search(const struct engine_run *run, struct engine_result *result)
 	engine.result = result;
 	engine.prefix = engine.known_reads = 0;
 	engine.draws = run->seed * 0x9E3779B97F4A7C15u | 1;
+	engine.chosen = 0;
 	if (run->replay && !read_schedule(run->replay)) {
 		result->error = "the schedule is too long";
 		return;
@@ -593,7 +598,7 @@ static void search(const struct engine_run *run, struct engine_result *result)
 void engine_explore(const struct engine_run *run, struct engine_result *result)
 {
 	memcpy(snapshot, arena, arena_used);
-	memcpy(poisoned_snapshot, poisoned, ARENA_BYTES / 8);
+	memcpy(poisoned_snapshot, poisoned, sizeof(poisoned));
 	snapshot_used = arena_used;
 	search(run, result);
 	restore_snapshot();

@@ -35,6 +35,7 @@
  * @bounded:    search with at most @preemptions of them, instead of whole
  * @stale:      with @bounded or @random: at most so many loads of an execution read a stale value
  * @random:     no search: @limit executions drawn by @seed, each with any number of preemptions and stale reads
+ * @choices:    with @random: @choices_n bytes that choose instead of a generator; behind them whoever runs goes on
  * @limit:      stop after so many executions; 0: never
  * @victim:     this thread stops for ever before its step @victim_steps; -1: none. The others must finish
  * @replay:     one schedule to run instead, a letter a step; NULL: explore
@@ -49,6 +50,8 @@ struct engine_run {
 	unsigned stale;
 	bool random;
 	uint64_t seed;
+	const uint8_t *choices;
+	size_t choices_n;
 	uint64_t limit;
 	int victim;
 	unsigned victim_steps;

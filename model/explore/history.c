@@ -8,7 +8,7 @@
  * operation on what was never there may be part of a case.
  *
  * A walk is no part of that order. G3 asks: a mapping that was there from its beginning to its end is visited, one that
- * was gone before it began is not, and one that moved meanwhile is seen at one of its places.
+ * was gone before it began is not, and one that moved meanwhile, once or more, is seen at one of its places.
  */
 #include "history.h"
 
@@ -102,61 +102,100 @@ static bool explained(const struct history *history, unsigned *done, const struc
 	return through;
 }
 
-static bool is_letter(struct rmap_mapping mapping, unsigned letter)
+static bool adds(const struct op *op)
 {
-	return mapping.kind == RMAP_CHAINED && mapping.handle == letter;
+	return op->kind == OP_ADD || op->kind == OP_DUPLICATE || op->kind == OP_MOVE;
 }
 
-static bool adds(const struct op *op, unsigned letter)
+static bool removes(const struct op *op)
 {
-	return (op->kind == OP_ADD || op->kind == OP_DUPLICATE || op->kind == OP_MOVE) && is_letter(op->to, letter);
-}
-
-static bool removes(const struct op *op, unsigned letter)
-{
-	return (op->kind == OP_REMOVE || op->kind == OP_MOVE) && is_letter(op->from, letter);
+	return op->kind == OP_REMOVE || op->kind == OP_MOVE;
 }
 
 /*
- * @walk is the @place-th operation of @thread. Was @letter there all the time (surely), could it have been (possibly),
- * and was it seen where it moved to?
+ * A walk: the @place-th operation of @thread. What had ended when it began is before it, what began when it had ended
+ * is behind.
  */
-static const char *check_letter(const struct history *history, const struct record *walk, unsigned thread,
-				unsigned place, unsigned letter)
+struct moment {
+	const struct history *history;
+	const struct record *walk;
+	unsigned thread;
+	unsigned place;
+};
+
+static bool is_before(const struct moment *moment, unsigned thread, unsigned place)
 {
-	long surely = history->initial.chained[letter];
-	long possibly = surely;
-	long moving = 0;
-	bool seen_moved = false;
+	return place < moment->walk->before[thread];
+}
 
-	for (unsigned i = 0; i < history->threads; i++) {
-		for (unsigned j = 0; j < history->counts[i]; j++) {
-			const struct record *record = &history->records[i][j];
-			bool before = j < walk->before[i];
-			bool behind = record->before[thread] > place;
+static bool is_behind(const struct moment *moment, const struct record *record)
+{
+	return record->before[moment->thread] > moment->place;
+}
 
-			if (record->result < 0)
-				continue;
-			if (adds(&record->op, letter)) {
-				surely += before;
-				possibly += !behind;
-			}
-			if (removes(&record->op, letter)) {
-				surely -= !behind;
-				possibly -= before;
-			}
-			if (removes(&record->op, letter) && record->op.kind == OP_MOVE && !before && !behind &&
-			    record->op.to.kind == RMAP_CHAINED) {
-				moving++;
-				seen_moved |= walk->seen[record->op.to.handle] > 0;
+static bool is_in(unsigned set, struct rmap_mapping mapping)
+{
+	return mapping.kind == RMAP_CHAINED && (set >> mapping.handle & 1);
+}
+
+/* @letters, and where mappings of them may have moved to during the walk. */
+static unsigned reached(const struct moment *moment, unsigned letters)
+{
+	unsigned before;
+
+	do {
+		before = letters;
+		for (unsigned i = 0; i < moment->history->threads; i++) {
+			for (unsigned j = 0; j < moment->history->counts[i]; j++) {
+				const struct record *record = &moment->history->records[i][j];
+
+				if (record->op.kind == OP_MOVE && record->op.to.kind == RMAP_CHAINED &&
+				    record->result >= 0 && is_in(letters, record->op.from) &&
+				    !is_before(moment, i, j) && !is_behind(moment, record))
+					letters |= 1u << record->op.to.handle;
 			}
 		}
+	} while (letters != before);
+	return letters;
+}
+
+/* Mappings of @letters that were there all the time, and those that could have been there at some time. */
+static void count_units(const struct moment *moment, unsigned letters, long *surely, long *possibly)
+{
+	*surely = 0;
+	for (unsigned letter = 0; letter < LETTERS; letter++)
+		if (letters >> letter & 1)
+			*surely += moment->history->initial.chained[letter];
+	*possibly = *surely;
+	for (unsigned i = 0; i < moment->history->threads; i++) {
+		for (unsigned j = 0; j < moment->history->counts[i]; j++) {
+			const struct record *record = &moment->history->records[i][j];
+			bool in = adds(&record->op) && is_in(letters, record->op.to);
+			bool out = removes(&record->op) && is_in(letters, record->op.from);
+
+			if (record->result < 0 || in == out)
+				continue;
+			*surely += in ? is_before(moment, i, j) : -(long)!is_behind(moment, record);
+			*possibly += in ? !is_behind(moment, record) : -(long)is_before(moment, i, j);
+		}
 	}
-	if (surely > 0 && walk->seen[letter] < surely)
-		return "a walk missed a mapping that was there all the time (G3)";
-	if (surely + moving > 0 && !walk->seen[letter] && !seen_moved)
-		return "a walk saw a moving mapping at neither place (G3)";
-	if (possibly <= 0 && walk->seen[letter])
+}
+
+static const char *check_letter(const struct moment *moment, unsigned letter)
+{
+	unsigned letters = reached(moment, 1u << letter);
+	long seen = 0;
+	long surely;
+	long possibly;
+
+	for (unsigned i = 0; i < LETTERS; i++)
+		seen += letters >> i & 1 ? moment->walk->seen[i] : 0;
+	count_units(moment, letters, &surely, &possibly);
+	if (seen < surely)
+		return letters == 1u << letter ? "a walk missed a mapping that was there all the time (G3)"
+					       : "a walk saw a moving mapping at none of its places (G3)";
+	count_units(moment, 1u << letter, &surely, &possibly);
+	if (possibly <= 0 && moment->walk->seen[letter])
 		return "a walk visited a mapping that was gone (G3)";
 	return NULL;
 }
@@ -164,13 +203,14 @@ static const char *check_letter(const struct history *history, const struct reco
 static const char *check_walk(const struct history *history, unsigned thread, unsigned place)
 {
 	const struct record *walk = &history->records[thread][place];
+	const struct moment moment = { history, walk, thread, place };
 
 	if (walk->blind)
 		return "a walk visited a mapping and cannot see what its adder did before (walk.h, Ordering)";
 	if (history->has_range && !walk->ranges)
 		return "a walk saw no range, though one covered the page all the time (G3)";
 	for (unsigned letter = 0; letter < LETTERS; letter++) {
-		const char *wrong = check_letter(history, walk, thread, place, letter);
+		const char *wrong = check_letter(&moment, letter);
 
 		if (wrong)
 			return wrong;

@@ -18,7 +18,9 @@
 #define MESSAGES_MAX 8192u
 #define TABLE_SIZE 4096u
 
+/* Of words from @words on the view says nothing yet: 0. */
 struct view {
+	unsigned words;
 	uint16_t newest[WORDS_MAX];
 };
 
@@ -45,6 +47,14 @@ static struct {
 	struct view channels[WEAK_CHANNELS];
 } weak;
 
+static void widen(struct view *view, unsigned words)
+{
+	if (view->words >= words)
+		return;
+	memset(&view->newest[view->words], 0, (words - view->words) * sizeof(view->newest[0]));
+	view->words = words;
+}
+
 void weak_begin(bool on)
 {
 	weak.on = on;
@@ -54,13 +64,18 @@ void weak_begin(bool on)
 	weak.messages = 1;
 	weak.views = 0;
 	memset(weak.table, 0, sizeof(weak.table));
-	memset(weak.actors, 0, sizeof(weak.actors));
-	memset(weak.channels, 0, sizeof(weak.channels));
+	for (unsigned i = 0; i < ACTORS; i++) {
+		weak.actors[i].words = 0;
+		widen(&weak.actors[i], ACTORS);
+	}
+	for (unsigned i = 0; i < WEAK_CHANNELS; i++)
+		weak.channels[i].words = 0;
 }
 
 static void join(struct view *into, const struct view *from)
 {
-	for (unsigned i = 0; i < weak.words; i++)
+	widen(into, from->words);
+	for (unsigned i = 0; i < from->words; i++)
 		if (into->newest[i] < from->newest[i])
 			into->newest[i] = from->newest[i];
 }
@@ -72,7 +87,7 @@ static struct view *new_view(void)
 	if (weak.views == MESSAGES_MAX)
 		engine_fail("too many views: the model is too small for this program");
 	view = &weak.view[weak.views++];
-	memset(view, 0, sizeof(*view));
+	view->words = 0;
 	return view;
 }
 
@@ -105,6 +120,8 @@ static unsigned word_of(const uint64_t *address)
 		weak.addresses[word] = address;
 		weak.last[word] = 0;
 		weak.taken[word] = 0;
+		for (unsigned i = 0; i < ACTORS; i++)
+			widen(&weak.actors[i], weak.words);
 	}
 	if (weak.last[word] == 0 || weak.message[weak.last[word]].value != *address) {
 		unsigned stamp = append(word, *address)->stamp;

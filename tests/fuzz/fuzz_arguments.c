@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fuzz_arguments.c - command lines of `rmap snapshot` and `rmap who` out of the fuzzer's bytes
+ *
+ * The first byte picks the word, the rest are arguments with a zero byte between them; behind them stands --load and
+ * the recording that RMAP_RECORDING names, so that nothing of the running system is read. Whatever is asked for, the
+ * command must end with one of its three statuses. It may end the process (argp does), so it runs in a child, which
+ * hands its coverage counters back, or the fuzzer would learn nothing.
+ *
+ * --save is left out, in all its abbreviations: it would write to files of the fuzzer's choice.
+ */
+#include "counters.h"
+
+#include "../../tools/command.h"
+#include "../../tools/tool.h"
+
+#include <argp.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ARGUMENTS_MAX 16
+#define TEXT_MAX 256
+#define CHILD_SECONDS 15
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+const char *__asan_default_options(void);
+
+static size_t counters(void)
+{
+	return (size_t)(counters_end - counters_start);
+}
+
+/* A child that finds an error must not end with a status that the command has, too. */
+const char *__asan_default_options(void)
+{
+	return "abort_on_error=1";
+}
+
+/* What a child counted, for its parent. */
+static char *counted;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	if (!getenv("RMAP_RECORDING")) {
+		fputs("fuzz_arguments: RMAP_RECORDING must name a recording of rmap snapshot --save\n", stderr);
+		exit(2);
+	}
+	counted = mmap(NULL, counters(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counted == MAP_FAILED)
+		abort();
+	return 0;
+}
+
+/* Before the fuzzer's own handler, which takes every exit for a failure. */
+static void leave(int status, void *arg)
+{
+	(void)arg;
+	memcpy(counted, counters_start, counters());
+	_exit(status);
+}
+
+static void run(bool who, int argc, char **argv)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	on_exit(leave, NULL);
+	alarm(CHILD_SECONDS);
+	argp_err_exit_status = STATUS_LACKING;
+	exit(who ? who_main(argc, argv) : snapshot_main(argc, argv));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	static char load[] = "--load";
+	char text[TEXT_MAX + 1] = "";
+	char *argv[ARGUMENTS_MAX + 4] = { size && bytes[0] % 2 ? "rmap who" : "rmap snapshot" };
+	int argc = 1;
+	int status;
+	pid_t child;
+
+	if (size < 2 || size - 1 > TEXT_MAX)
+		return 0;
+	memcpy(text, bytes + 1, size - 1);
+	for (size_t at = 0; at < size - 1 && argc <= ARGUMENTS_MAX; at += strlen(text + at) + 1) {
+		if (!strncmp(text + at, "--s", 3))
+			return 0;
+		argv[argc++] = text + at;
+	}
+	argv[argc++] = load;
+	argv[argc++] = getenv("RMAP_RECORDING");
+	child = fork();
+	if (child == 0)
+		run(bytes[0] % 2, argc, argv);
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		abort();
+	memcpy(counters_start, counted, counters());
+	if (!WIFEXITED(status) || WEXITSTATUS(status) > STATUS_LACKING) {
+		fprintf(stderr, "fuzz_arguments: the command ended with wait status %#x\n", (unsigned)status);
+		abort();
+	}
+	return 0;
+}
