@@ -94,7 +94,7 @@ static bool slot_adjust_moving(uint64_t *slot, uint64_t key, uint64_t low, enum 
 
 		if (!truth)
 			return false;
-		word = load_acq(truth); /* A3: pairs with R2. */
+		word = load_rlx(truth); /* RLX: rmap_slot_truth() has acquired what led here; the swap revalidates. */
 		if (slot_kind(word) != SLOT_ENTRY && slot_kind(word) != SLOT_MOVING)
 			continue;
 		if (slot_key(word, low) != key)
@@ -126,7 +126,7 @@ static inline bool line_adjust(struct segment *segment, uint64_t line, uint64_t 
 	unsigned i;
 
 	for (i = first; i < LINE_SLOTS; i++) {
-		uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. */
+		uint64_t word = load_rlx(&slots[i]); /* RLX: the second loop reads anew what matters. */
 
 		if ((word & ~low) == (key | SLOT_ENTRY))
 			break;

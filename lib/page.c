@@ -46,7 +46,7 @@ static void operation_begin(struct rmap_reserve *reserve, const struct rmap_page
 	if (!RMAP_CHECK)
 		return;
 	CHECK(fetch_add_rlx(&reserve->busy, 1) == 0, "two operations use one reserve at once");
-	word = load_acq(&page->word); /* A1: pairs with R1. */
+	word = load_rlx(&page->word); /* RLX: nothing is read through it. */
 	CHECK(slot_kind(word) != SLOT_LINK || rmap_pool_owns(reserve->map, slot_pointer(word)),
 	      "the page belongs to another map than the reserve");
 }
@@ -114,7 +114,8 @@ static inline int change_counts(uint64_t old, struct unit minus, struct unit plu
 static inline int change_meta(struct rmap_reserve *reserve, struct block *block, struct unit minus, struct unit plus,
 			      uint64_t *left)
 {
-	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
+	/* RLX: only the compare-and-swap trusts it; who helps a frozen chain along reads it anew. */
+	uint64_t meta = load_rlx(&block->meta);
 	uint64_t after;
 	int error;
 
@@ -336,7 +337,7 @@ static inline int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_p
 	uint64_t left = 0;
 	int result;
 
-	if (load_acq(&block->meta) & COUNT_FROZEN) { /* A2: pairs with R2. */
+	if (load_rlx(&block->meta) & COUNT_FROZEN) { /* RLX: help_collapse() reads it anew. */
 		help_collapse(reserve, page, word);
 		return AGAIN;
 	}
@@ -402,7 +403,8 @@ static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page,
 	uint64_t left = 0;
 	int result;
 
-	if (!(load_acq(&block->meta) & COUNT_FROZEN) && !rmap_chain_find(reserve->map, block, key)) /* A2 */
+	/* RLX: change_meta() looks again. */
+	if (!(load_rlx(&block->meta) & COUNT_FROZEN) && !rmap_chain_find(reserve->map, block, key))
 		return -ENOENT;
 	note_move(reserve->map, page); /* first: from the counts on a helper may collapse the chain */
 	result = change_meta(reserve, block, CHAINED_UNIT, plus, &left);
@@ -458,7 +460,7 @@ static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, u
 	uint64_t low = reserve->map->key_low;
 	int error;
 
-	if (load_acq(&block->meta) & COUNT_FROZEN) { /* A2: pairs with R2. */
+	if (load_rlx(&block->meta) & COUNT_FROZEN) { /* RLX: help_collapse() reads it anew. */
 		help_collapse(reserve, page, word);
 		return AGAIN;
 	}
@@ -713,7 +715,7 @@ uint32_t rmap_page_drop(struct rmap_reserve *reserve, struct rmap_page *page)
 int rmap_page_check(const struct rmap *map, const struct rmap_page *page, struct rmap_shape *shape)
 {
 	struct rmap_shape unwanted;
-	uint64_t word = load_acq(&page->word); /* A1: pairs with R1. */
+	uint64_t word = load_rlx(&page->word); /* RLX: quiescent */
 	struct block *block = slot_pointer(word);
 	uint64_t meta;
 
@@ -728,7 +730,7 @@ int rmap_page_check(const struct rmap *map, const struct rmap_page *page, struct
 		shape->elements = 1;
 		return 0;
 	case SLOT_LINK:
-		meta = load_acq(&block->meta); /* A2: pairs with R2. */
+		meta = load_rlx(&block->meta); /* RLX: quiescent */
 		if ((meta & SLOT_KIND_MASK) || count_chained(meta) == 0) {
 			fprintf(stderr, "rmap: a quiescent chain has meta %#llx\n", (unsigned long long)meta);
 			return -EINVAL;

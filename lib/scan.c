@@ -179,7 +179,7 @@ static int check_segment(const struct segment *segment, struct tally *tally)
 int rmap_chain_check(const struct rmap *map, struct block *block, uint32_t chained, struct rmap_shape *shape)
 {
 	struct tally tally = { map->key_low, 0, shape };
-	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1. */
+	uint64_t link = load_rlx(&block->slots[BLOCK_LINK]); /* RLX: quiescent */
 	struct segment *segment;
 
 	shape->bytes += sizeof(*block);

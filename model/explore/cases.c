@@ -28,8 +28,9 @@ static struct {
 	struct rmap_reserve *reserves[THREADS_MAX];
 	struct rmap_page *page;
 	struct rmap_object *object;
-	uint64_t *written; /* by letter: its adder has done what comes before the add */
+	uint64_t *written; /* by letter: how many of its adders have done what comes before the add */
 	uint64_t *begun;   /* by thread: how many operations it has begun */
+	uint64_t *end;     /* of the object: how often it was truncated */
 	struct op programs[THREADS_MAX][OPS_MAX];
 	unsigned lengths[THREADS_MAX];
 	struct history history;
@@ -90,6 +91,10 @@ static struct op read_op(const char *word)
 		return (struct op){ .kind = OP_SPLIT };
 	if (word[0] == 'm')
 		return (struct op){ .kind = OP_SHIFT };
+	if (word[0] == 'e')
+		return (struct op){ .kind = OP_TRUNCATE };
+	if (word[0] == 'q')
+		return (struct op){ .kind = OP_FAULT };
 	if (word[0] == 't')
 		return (struct op){ .kind = OP_TAG };
 	return (struct op){ .kind = OP_MOVE, .from = read_mapping(word[0]), .to = read_mapping(word[2]) };
@@ -125,7 +130,7 @@ static int count_visit(void *arg, const struct rmap_visit *visit)
 		unsigned letter = (unsigned)(visit->handle >> 12) - 1;
 
 		record->seen[letter] += (uint8_t)visit->count;
-		record->blind |= explore_load(&world.written[letter], __ATOMIC_RELAXED) == 0;
+		record->blind |= explore_load(&world.written[letter], __ATOMIC_RELAXED) < visit->count;
 	} else {
 		record->ranges++;
 		explore_load(world.begun, __ATOMIC_RELAXED); /* a step: others may go on between two visits */
@@ -148,6 +153,21 @@ static int find_range(void *arg, const struct rmap_range *range)
 {
 	*(struct rmap_range *)arg = *range;
 	return 1;
+}
+
+/* What object.h asks of a truncate and of a faulter. A faulter that has the new sequence must see the new end. */
+static int truncate_object(void)
+{
+	explore_fetch_add(world.end, 1, __ATOMIC_RELAXED);
+	rmap_object_truncate_advance(world.object);
+	return 0;
+}
+
+static int fault(void)
+{
+	uint64_t sequence = rmap_object_truncate_seq(world.object);
+
+	return explore_load(world.end, __ATOMIC_RELAXED) < sequence ? -EFAULT : 0;
 }
 
 /* Two threads that update one range meet: then -ENOENT or -EEXIST is a right answer, and nothing has changed. */
@@ -191,6 +211,10 @@ static int perform(struct rmap_reserve *reserve, struct record *record)
 		return 0;
 	case OP_FILL:
 		return rmap_reserve_fill(reserve, FILL);
+	case OP_TRUNCATE:
+		return truncate_object();
+	case OP_FAULT:
+		return fault();
 	default:
 		return update_range(op->kind);
 	}
@@ -202,14 +226,16 @@ static void before_op(const struct op *op, unsigned thread, unsigned place)
 	bool adds = op->kind == OP_ADD || op->kind == OP_DUPLICATE || op->kind == OP_MOVE;
 
 	if (adds && op->to.kind == RMAP_CHAINED)
-		explore_store(&world.written[op->to.handle], 1, __ATOMIC_RELAXED);
+		explore_fetch_add(&world.written[op->to.handle], 1, __ATOMIC_RELAXED);
 	if (op->kind == OP_REMOVE)
 		explore_store(&world.begun[thread], place + 1, __ATOMIC_RELAXED);
 }
 
 static void after_op(struct record *record)
 {
-	if (record->op.kind != OP_REMOVE || record->result < 0 || !(record->result & RMAP_LAST))
+	bool last = record->op.kind == OP_REMOVE && record->result >= 0 && (record->result & RMAP_LAST);
+
+	if (!last && record->op.kind != OP_COUNT)
 		return;
 	for (unsigned i = 0; i < world.history.threads; i++)
 		record->saw[i] = (unsigned)explore_load(&world.begun[i], __ATOMIC_RELAXED);
@@ -274,13 +300,28 @@ static unsigned effective(unsigned thread)
 {
 	unsigned count = world.history.counts[thread];
 
-	while (count > 0 && world.history.records[thread][count - 1].result < 0)
+	while (count > 0 && (world.history.records[thread][count - 1].result < 0 ||
+			     world.history.records[thread][count - 1].op.kind != OP_REMOVE))
 		count--;
 	return count;
 }
 
+/* Whoever sees a count sees what led to it. */
+static const char *check_count(const struct record *record)
+{
+	unsigned saw = 0;
+
+	for (unsigned i = 0; i < world.history.threads; i++)
+		saw += record->saw[i];
+	if (saw + (unsigned)record->result < spec_mapcount(&world.history.initial))
+		return "a mapcount is seen, and not what its removers did before (G4)";
+	return NULL;
+}
+
 static const char *check_saw(const struct record *record)
 {
+	if (record->op.kind == OP_COUNT)
+		return check_count(record);
 	if (record->result < 0 || !(record->result & RMAP_LAST))
 		return NULL;
 	for (unsigned i = 0; i < world.history.threads; i++)
@@ -290,7 +331,7 @@ static const char *check_saw(const struct record *record)
 }
 
 /*
- * In a program of removes only, whoever is told RMAP_LAST comes after all that removed something, and must see what
+ * In a program of removes and counts only, whoever is told RMAP_LAST comes after all that removed something, and must see what
  * came before each: it is about to free the page.
  */
 static const char *check_last(void)
@@ -299,7 +340,7 @@ static const char *check_last(void)
 
 	for (unsigned i = 0; i < world.history.threads; i++)
 		for (unsigned j = 0; j < world.lengths[i]; j++)
-			if (world.programs[i][j].kind != OP_REMOVE)
+			if (world.programs[i][j].kind != OP_REMOVE && world.programs[i][j].kind != OP_COUNT)
 				return NULL;
 	for (unsigned i = 0; i < world.history.threads; i++)
 		for (unsigned j = 0; !wrong && j < world.history.counts[i]; j++)
@@ -365,7 +406,7 @@ static void prepare_object(const struct explore_case *test)
 {
 	struct rmap_range range = { .last = RANGE_LAST, .address = 0x100000, .owner = 1, .page_shift = 12 };
 
-	world.history.has_range = has_word(test, "smt");
+	world.history.has_range = has_word(test, "smteq");
 	if (!world.history.has_range)
 		return;
 	must(rmap_object_create(world.map, &world.object), "making the object");
@@ -384,6 +425,7 @@ struct engine_run case_prepare(const struct explore_case *test)
 	options.multiplicity_bits = test->bits;
 	world.page = engine_alloc(sizeof(*world.page), 64);
 	world.written = engine_alloc(LETTERS * sizeof(*world.written), 64);
+	world.end = engine_alloc(sizeof(*world.end), 64);
 	world.begun = engine_alloc(THREADS_MAX * sizeof(*world.begun), 64);
 	must(rmap_create(&options, &world.map), "making the map");
 	world.setup = prepare_reserve();
@@ -413,18 +455,21 @@ bool case_blocks(const struct explore_case *test)
 #define FULL "+A +B +C +D +E +F +G +H +I +J "
 
 const struct explore_case explore_cases[] = {
-	{ "count-count", 0, "", { "+l -l", "+l #" }, 35 },
+	{ "count-count", 0, "", { "+l -l", "+l #" }, 44 },
 	{ "count-lock", 0, "+l", { "l>k", "+k -k" }, 24 },
 	{ "count-last", 0, "+l +k", { "-l", "-k" }, 7 },
 	{ "direct-direct", 0, "", { "+A -A", "+B -B" }, 1120 },
 	{ "direct-linear", 0, "+A", { "-A", "+l -l" }, 155 },
 	{ "direct-lock", 0, "+A", { "A>k", "+l #" }, 76 },
+	{ "direct-walk", 0, "", { "+A", "?" }, 3 },
+	{ "promote-linear", 0, "+A", { "+B", "+l" }, 8 },
+	{ "promote-move", 0, "+A", { "+B", "A>C" }, 7 },
 	{ "promote-remove", 0, "+A", { "-A", "+B" }, 7 },
 	{ "promote-promote", 0, "+A", { "+B", "+C" }, 8 },
 	{ "promote-walk", 0, "+A", { "+B", "?" }, 3 },
 	{ "collapse-add", 0, "+A +B", { "-A -B", "+C" }, 75 },
 	{ "collapse-remove", 0, "+A +B", { "-A", "-B" }, 60 },
-	{ "collapse-count", 0, "+A +B", { "-A -B", "# #" }, 105 },
+	{ "collapse-count", 0, "+A +B", { "-A -B", "# #" }, 159 },
 	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 60 },
 	{ "collapse-linear", 0, "+A +B", { "-A -B", "+l" }, 74 },
 	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 117 },
@@ -434,6 +479,7 @@ const struct explore_case explore_cases[] = {
 	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 10 },
 	{ "move-cursor", 0, "+A +B", { "A>D", "c" }, 14 },
 	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1703 },
+	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 3 },
 	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 28 },
 	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 24 },
 	{ "push-walk", 0, "+A +B +C", { "+D", "?" }, 3 },
@@ -450,9 +496,13 @@ const struct explore_case explore_cases[] = {
 	{ "range-move-cursor", 0, "+A", { "m", "c" }, 43 },
 	{ "range-updates", 0, "", { "s", "m t" }, 3444 },
 	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 29 },
+	{ "family-moving", 9, FULL "-A -B -C", { "-D", "+J", "?" }, 0 },
+	{ "truncate-fault", 0, "", { "e e", "q q" }, 19 },
+	{ "truncate-both", 0, "", { "e", "e", "q" }, 22 },
+	{ "collapse-remove-count", 0, "+A +B", { "-A", "-B", "# #" }, 10189 },
 	{ "depot-depot", 0, "+A +B", { "-A f", "-B f" }, 1060 },
 	{ "depot-reuse", 0, "+A +B", { "-A -B +C +D f -C -D +E +F", "#" }, 0 },
-	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 20 },
+	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 28 },
 	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 6324 },
 	{ "three-shrink", 0, FULL "-A -B -C", { "-D", "-E", "?" }, 0 },
 	{ "three-collapse", 0, "+A +B", { "-A", "-B", "+C" }, 4130 },

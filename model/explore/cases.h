@@ -8,8 +8,9 @@
  *      A>B         move; any two of a letter, l and k       =A             duplicate: fork
  *      #           mapcount                                 ?  c           walk; cursor, a batch of one at a time
  *      f           fill the reserve                         s m t         split, move, tag the range of its object
+ *      e q         truncate the object, fault in it
  *
- * Programs of s, m and t have an object with one range that covers the page, so that walks visit it.
+ * Programs of s, m, t, e and q have an object with one range that covers the page, so that walks visit it.
  */
 #ifndef RMAP_EXPLORE_CASES_H
 #define RMAP_EXPLORE_CASES_H

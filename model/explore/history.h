@@ -25,6 +25,8 @@ enum op_kind {
 	OP_SPLIT,
 	OP_SHIFT,
 	OP_TAG,
+	OP_TRUNCATE,
+	OP_FAULT,
 };
 
 /* @from: what is removed or moved; @to: what is added. Chained handles are letters here: 0 is A. */
