@@ -45,9 +45,11 @@ enum statistic {
  * @lock:    serialises carving: @slabs, @bump, @bump_end. Taken by fills only
  * @waiting: bytes handed over to RCU and not yet freed; @peak: the most of it that was seen
  * @bytes:   bytes taken from the tier and not given back
+ * @carved:  per class how many pieces were carved; under @lock. When a map ends they are all in its depots
  */
 struct rmap_pool {
 	uint64_t depots[SLOT_CLASSES];
+	uint64_t carved[SLOT_CLASSES];
 	pthread_mutex_t lock;
 	uint64_t slabs;
 	char *bump;

@@ -168,6 +168,7 @@ static void carve_rest(struct rmap *map)
 
 		store_rlx(&words[MAGAZINE_NEXT], 0); /* PRIV: fresh */
 		POISON(words + DEPOT_WORDS, LINE_BYTES - DEPOT_WORDS * sizeof(*words));
+		pool->carved[CLASS_LINE]++;
 		depot_push(map, CLASS_LINE, words, 1);
 	}
 	pool->bump = pool->bump_end = NULL;
@@ -222,6 +223,7 @@ static uint64_t *carve_magazine(struct rmap *map, unsigned class, unsigned want,
 		magazine = block;
 		carved++;
 	}
+	map->pool.carved[class] += carved;
 	pthread_mutex_unlock(&map->pool.lock);
 	*count = carved;
 	return magazine;
@@ -656,10 +658,28 @@ int rmap_pool_init(struct rmap *map)
 	return -pthread_mutex_init(&map->pool.lock, NULL);
 }
 
+/* Has each piece that was carved come back to its depot, once? RLX: nobody else is left. */
+static bool is_complete(const struct rmap *map)
+{
+	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
+		const uint64_t *magazine = (const uint64_t *)(uintptr_t)load_rlx(&map->pool.depots[class]);
+		uint64_t pieces = 0;
+
+		while (magazine) {
+			pieces += load_rlx(&magazine[MAGAZINE_COUNT]);
+			magazine = (const uint64_t *)(uintptr_t)load_rlx(&magazine[MAGAZINE_MAGAZINE]);
+		}
+		if (pieces != map->pool.carved[class])
+			return false;
+	}
+	return true;
+}
+
 void rmap_pool_fini(struct rmap *map)
 {
 	struct slab *slab = (struct slab *)(uintptr_t)load_rlx(&map->pool.slabs); /* RLX: nobody else is left */
 
+	CHECK(is_complete(map), "a block was lost, or came back twice");
 	while (slab) {
 		struct slab *next = slab->next;
 		size_t bytes = slab->bytes;

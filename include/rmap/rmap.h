@@ -38,6 +38,11 @@
  *       refused (-EOVERFLOW) before anything changes. G11 Misuse is -ENOENT or -EINVAL where that can be seen for free,
  *       and aborts with a message in checked builds.
  *
+ * A thread may end before its reserve does: whoever inherits the reserve uses or destroys it. A process that forks and
+ * goes on to use its maps in the child makes liburcu's three calls around the fork (call_rcu_before_fork() and the two
+ * after it, of the map's flavor), with no other thread inside an operation; then both processes have a map of their own.
+ * A child that only calls exec or _exit needs none of this.
+ *
  * Not guaranteed: the order of a walk; whether a mapping that is added or removed during a walk is visited; that a
  * mapping is visited only once while its chain shrinks, or while it or a range of its object moves.
  *

@@ -331,8 +331,8 @@ static const char *check_saw(const struct record *record)
 }
 
 /*
- * In a program of removes and counts only, whoever is told RMAP_LAST comes after all that removed something, and must see what
- * came before each: it is about to free the page.
+ * In a program of removes and counts only, whoever is told RMAP_LAST comes after all that removed something, and must
+ * see what came before each: it is about to free the page.
  */
 static const char *check_last(void)
 {
