@@ -15,6 +15,7 @@
 #include "../../tools/tool.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -76,8 +77,9 @@ static int run(bool who, int argc, char **argv, bool silent)
 	if (child < 0)
 		abort();
 	if (child > 0) {
-		if (waitpid(child, &status, 0) != child)
-			abort();
+		while (waitpid(child, &status, 0) != child)
+			if (errno != EINTR) /* the fuzzer's own clock interrupts */
+				abort();
 		return status;
 	}
 	if (silent) {
