@@ -87,6 +87,8 @@ static struct op read_op(const char *word)
 		return (struct op){ .kind = OP_CURSOR };
 	if (word[0] == 'f')
 		return (struct op){ .kind = OP_FILL };
+	if (word[0] == 'F')
+		return (struct op){ .kind = OP_FILL_MORE };
 	if (word[0] == 's')
 		return (struct op){ .kind = OP_SPLIT };
 	if (word[0] == 'm')
@@ -211,6 +213,8 @@ static int perform(struct rmap_reserve *reserve, struct record *record)
 		return 0;
 	case OP_FILL:
 		return rmap_reserve_fill(reserve, FILL);
+	case OP_FILL_MORE:
+		return rmap_reserve_fill(reserve, 2 * FILL);
 	case OP_TRUNCATE:
 		return truncate_object();
 	case OP_FAULT:
@@ -435,6 +439,8 @@ struct engine_run case_prepare(const struct explore_case *test)
 		world.lengths[i] = read_program(test->threads[i], world.programs[i]);
 		world.reserves[i] = prepare_reserve();
 	}
+	if (has_word(test, "F"))
+		rmap_reserve_destroy(prepare_reserve()); /* its blocks are in the depot now */
 	prepare_object(test);
 	prepare_initial(test->initial);
 	return (struct engine_run){
@@ -447,7 +453,7 @@ struct engine_run case_prepare(const struct explore_case *test)
 
 bool case_blocks(const struct explore_case *test)
 {
-	return has_word(test, "fsmt");
+	return has_word(test, "fFsmt");
 }
 
 /* The cases --------------------------------------------------------------------------------- */
@@ -501,6 +507,8 @@ const struct explore_case explore_cases[] = {
 	{ "truncate-both", 0, "", { "e", "e", "q" }, 22 },
 	{ "collapse-remove-count", 0, "+A +B", { "-A", "-B", "# #" }, 10189 },
 	{ "depot-depot", 0, "+A +B", { "-A f", "-B f" }, 1060 },
+	{ "depot-pop-pop", 0, "", { "F", "F" }, 0 },
+	{ "depot-pop-push", 0, "+A +B", { "-A -B", "F" }, 0 },
 	{ "depot-reuse", 0, "+A +B", { "-A -B +C +D f -C -D +E +F", "#" }, 0 },
 	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 28 },
 	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 6324 },

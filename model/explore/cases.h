@@ -8,7 +8,7 @@
  *      A>B         move; any two of a letter, l and k       =A             duplicate: fork
  *      #           mapcount                                 ?  c           walk; cursor, a batch of one at a time
  *      f           fill the reserve                         s m t         split, move, tag the range of its object
- *      e q         truncate the object, fault in it
+ *      e q         truncate the object, fault in it          F           fill it beyond what it has: from the depot
  *
  * Programs of s, m, t, e and q have an object with one range that covers the page, so that walks visit it.
  */

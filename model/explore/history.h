@@ -22,6 +22,7 @@ enum op_kind {
 	OP_WALK,
 	OP_CURSOR,
 	OP_FILL,
+	OP_FILL_MORE,
 	OP_SPLIT,
 	OP_SHIFT,
 	OP_TAG,
