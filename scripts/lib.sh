@@ -33,8 +33,10 @@ as_root() {
 	fi
 }
 
+# Of a package that is installed for two architectures, dpkg-query tells both.
 installed() {
-	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+	dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$1" 2>/dev/null |
+		grep -Eqx "(all|${1##*:}|$(dpkg --print-architecture)) installed"
 }
 
 # Waits a while for another apt, such as the one that a new machine starts by itself.
