@@ -27,6 +27,8 @@
  *      A2     pairs with R1: as A1, after losing a race
  *      R2     a slab's head before its list                            rmap_pool_owns() walks garbage
  *      A3     pairs with R2: it reads the heads
+ *      R3     finished moves before the word that replaces a seal      a late search passes it and finds no copy
+ *             (pairs with A5 of shrink.c)
  */
 #include "pool.h"
 
@@ -510,7 +512,8 @@ void rmap_pool_retire_segment(struct rmap_reserve *reserve, struct segment *segm
 	size_t bytes = segment_bytes(segment_class(load_rlx(&segment->header)));
 
 	INJECT();
-	store_rlx(&segment->slots[1], slot_from_pointer(reserve->retired_segments, SLOT_SEALED)); /* RLX: as above */
+	/* R3: pairs with A5 of shrink.c. */
+	store_rel(&segment->slots[1], slot_from_pointer(reserve->retired_segments, SLOT_SEALED));
 	reserve->retired_segments = segment;
 	retired(reserve, bytes);
 }

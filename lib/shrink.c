@@ -39,7 +39,7 @@
  *      R4     sealed slots (moves finished) before the closing word    a pop unlinks entries without visible copies
  *      A4     pairs with R4: the popper saw all of them
  *      R5     a copy before the original's commit                      a search passes COMMITTED and finds no copy
- *      A5     pairs with R5 and R6: a search that skips the original finds the copy
+ *      A5     pairs with R5, R6 and R3 of pool.c: a search that skips the original finds the copy
  *      R6     a finished copy before the original's seal               SEALED original, copy seems unfinished
  *      R7     the mark before the copy's REF                           a reader of REF sees a plain entry
  *      A7     pairs with R7: the original is MOVING or later
@@ -81,7 +81,7 @@ uint64_t *rmap_slot_truth(uint64_t *slot)
 		if (slot_kind(word) != SLOT_REF)
 			return NULL;
 		original = slot_pointer(word);
-		truth = load_acq(original); /* A5: pairs with R5, R6. */
+		truth = load_acq(original); /* A5: pairs with R5, R6, and R3 of pool.c. */
 		switch (slot_kind(truth)) {
 		case SLOT_MOVING:
 			return original;
@@ -91,8 +91,11 @@ uint64_t *rmap_slot_truth(uint64_t *slot)
 			cas_acqrel(slot, &word, slot_with_kind(truth, SLOT_ENTRY));
 			break;
 		case SLOT_SEALED:
-			/* A7: step 4 is done, so @slot has changed; or the chain was retired around the mover. */
-			if (load_acq(slot) == word)
+			/*
+			 * Step 4 is done, so @slot has changed; or the chain was retired around the mover.
+			 * RLX: A5 has acquired step 4.
+			 */
+			if (load_rlx(slot) == word)
 				return NULL;
 			break;
 		default:
