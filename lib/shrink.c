@@ -132,10 +132,11 @@ static uint64_t *place_copy(struct block *block, struct segment *segment, uint64
 /* No room: back to ENTRY. True: it was taken meanwhile, and its slot is now @seal. */
 static bool unmark(uint64_t *slot, uint64_t seal)
 {
-	uint64_t word = load_acq(slot); /* A9: pairs with R2 of chain.c. */
+	uint64_t word = load_rlx(slot); /* RLX: only the compare-and-swap trusts it. */
 
 	while (slot_kind(word) == SLOT_MOVING)
-		if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_ENTRY))) /* R9: handed back to itself */
+		/* R9: handed back to itself; A9: pairs with R2 of chain.c. */
+		if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_ENTRY)))
 			return false;
 	return slot_kind(word) == SLOT_DEAD && cas_acqrel(slot, &word, seal); /* R6: pairs with A5. */
 }
@@ -154,9 +155,9 @@ static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct
 	if (!copy)
 		return unmark(slot, seal);
 	INJECT();
-	word = load_acq(slot); /* A9: pairs with R2 of chain.c: whoever adjusted it last. */
+	word = load_rlx(slot); /* RLX: only the compare-and-swap trusts it. */
 	while (slot_kind(word) == SLOT_MOVING)
-		/* R5: pairs with A5. The copy is the truth from here on. */
+		/* R5: pairs with A5: the copy is the truth from here on. A9: pairs with R2 of chain.c. */
 		if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_COMMITTED))) {
 			word = slot_with_kind(word, SLOT_COMMITTED);
 			break;
@@ -182,14 +183,14 @@ static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct
 static bool evacuate_slot(struct rmap_reserve *reserve, struct block *block, struct segment *segment, uint64_t *slot,
 			  uint64_t seal)
 {
-	uint64_t word = load_acq(slot); /* A9: pairs with R2 of chain.c. */
+	uint64_t word = load_rlx(slot); /* RLX: only the compare-and-swap trusts it. */
 
 	for (;;) {
 		if (slot_kind(word) == SLOT_EMPTY) {
 			if (cas_acqrel(slot, &word, seal)) /* R6: nothing to move */
 				return true;
 		} else if (slot_kind(word) == SLOT_ENTRY) {
-			if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_MOVING))) /* R9: step 1 */
+			if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_MOVING))) /* R9, A9: step 1 */
 				return move_entry(reserve, block, segment, slot, word, seal);
 		} else {
 			return false;
