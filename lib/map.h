@@ -2,7 +2,7 @@
 /*
  * map.h - the map and the reserve as the library's own files see them
  *
- *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk      object <- walk
+ *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk <- unmap      object <- walk, unmap
  */
 #ifndef RMAP_LIB_MAP_H
 #define RMAP_LIB_MAP_H

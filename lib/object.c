@@ -547,23 +547,35 @@ static const struct node *object_root(const struct rmap_object *object)
 }
 
 /*
- * Left of a node that starts at or before @index all do, so the first test alone is sure to find something there;
- * only along the ways to @index and to @after it may enter a subtree in vain, and each is one path.
+ * What a query looks for.
+ * @tags: any of these; 0: whatever the tags
  */
-static int stab(const struct node *node, uint64_t index, const struct rmap_range *after, rmap_range_visit visit,
-		void *arg)
+struct query {
+	uint64_t first;
+	uint64_t last;
+	uint32_t tags;
+	rmap_range_visit visit;
+	void *arg;
+};
+
+/*
+ * Left of a node that starts at or before @last all do, so the first test alone is sure to find something there, but
+ * for tags; only along the ways to @last and to @after it may enter a subtree in vain, and each is one path.
+ */
+static int visit_ranges(const struct node *node, const struct query *query, const struct rmap_range *after)
 {
 	int result;
 
-	while (node && node->max_last >= index) {
-		if (node->range.first > index) {
+	while (node && node->max_last >= query->first && (!query->tags || (node->tags_any & query->tags))) {
+		if (node->range.first > query->last) {
 			node = node->child[0];
 			continue;
 		}
 		if (!after || range_compare(&node->range, after) > 0) {
-			result = stab(node->child[0], index, after, visit, arg);
-			if (result == 0 && node->range.last >= index)
-				result = visit(arg, &node->range);
+			result = visit_ranges(node->child[0], query, after);
+			if (result == 0 && node->range.last >= query->first &&
+			    (!query->tags || (node->range.tags & query->tags)))
+				result = query->visit(query->arg, &node->range);
 			if (result != 0)
 				return result;
 			after = NULL;
@@ -573,9 +585,10 @@ static int stab(const struct node *node, uint64_t index, const struct rmap_range
 	return 0;
 }
 
-int rmap_object_stab_after(const struct rmap_object *object, uint64_t index, const struct rmap_range *after,
-			   uint64_t *changes, rmap_range_visit visit, void *arg)
+int rmap_object_visit_after(const struct rmap_object *object, const struct rmap_range *like,
+			    const struct rmap_range *after, uint64_t *changes, rmap_range_visit visit, void *arg)
 {
+	const struct query query = { like->first, like->last, like->tags, visit, arg };
 	const struct node *root = object_root(object);
 
 	if (!root)
@@ -583,54 +596,28 @@ int rmap_object_stab_after(const struct rmap_object *object, uint64_t index, con
 	if (after && root->changes != *changes)
 		return -ESTALE;
 	*changes = root->changes;
-	return stab(root, index, after, visit, arg);
+	return visit_ranges(root, &query, after);
 }
 
 int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_range_visit visit, void *arg)
 {
+	const struct query query = { index, index, 0, visit, arg };
+
 	if (!object || !visit)
 		return -EINVAL;
-	return stab(object_root(object), index, NULL, visit, arg);
-}
-
-/* What rmap_object_tagged() looks for. */
-struct tagged {
-	uint64_t first;
-	uint64_t last;
-	uint32_t tags;
-	rmap_range_visit visit;
-	void *arg;
-};
-
-static int visit_tagged(const struct node *node, const struct tagged *query)
-{
-	int result;
-
-	while (node && (node->tags_any & query->tags) && node->max_last >= query->first) {
-		if (node->range.first > query->last) {
-			node = node->child[0];
-			continue;
-		}
-		result = visit_tagged(node->child[0], query);
-		if (result == 0 && (node->range.tags & query->tags) && node->range.last >= query->first)
-			result = query->visit(query->arg, &node->range);
-		if (result != 0)
-			return result;
-		node = node->child[1];
-	}
-	return 0;
+	return visit_ranges(object_root(object), &query, NULL);
 }
 
 int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
 		       rmap_range_visit visit, void *arg)
 {
-	const struct tagged query = { first, last, tags, visit, arg };
+	const struct query query = { first, last, tags, visit, arg };
 
 	if (!object || !visit)
 		return -EINVAL;
-	if (last < first)
+	if (last < first || tags == 0)
 		return 0;
-	return visit_tagged(object_root(object), &query);
+	return visit_ranges(object_root(object), &query, NULL);
 }
 
 uint64_t rmap_object_ranges(const struct rmap_object *object)

@@ -95,14 +95,15 @@ static int round_ranges(struct round *round)
 {
 	struct rmap_cursor *cursor = round->cursor;
 	const struct rmap_target *target = &cursor->target;
+	const struct rmap_range like = { .first = target->index, .last = target->index };
 	int stop;
 
 	if (!target->object)
 		return 0;
 	for (;;) {
-		stop = rmap_object_stab_after(target->object, target->index,
-					      cursor->stage == STAGE_AFTER ? &cursor->after : NULL, &cursor->changes,
-					      round_range, round);
+		stop = rmap_object_visit_after(target->object, &like,
+					       cursor->stage == STAGE_AFTER ? &cursor->after : NULL, &cursor->changes,
+					       round_range, round);
 		if (stop != -ESTALE)
 			return stop;
 		cursor->stage = STAGE_RANGES;

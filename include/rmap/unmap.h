@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * unmap.h - clearing every pte of a page, and truncating an object
+ *
+ * Policy is here, mechanism is the embedder's: the library decides which ptes to look at, in what order, how often and
+ * what to do about those that stay, and callbacks lock pages and ptes and clear them. *Unmap* is what reclaim and
+ * migration do to one page; *truncate* takes an object's pages past an end (or in a hole) out of every address space
+ * and out of the object.
+ *
+ *      rmap_truncate ---- bulk pass    the linear addresses of these indexes in every range    clear_range
+ *                    |--- page pass    lock each page, walk its mappings, drop it              lock_next, clear, drop
+ *                    `--- search       every pte of the ranges tagged RMAP_RANGE_NONLINEAR     clear_range
+ *
+ *      mapping               found by bulk pass      by page pass              by search
+ *      linear                yes                     yes                       if its range is tagged
+ *      chained               if it lies there        yes                       if its range is tagged
+ *      locked, linear        yes                     yes                       if its range is tagged
+ *      locked, nonlinear     if it lies there        no: nothing names it      if its range is tagged
+ *
+ * Strategies, after the three cures that the mail of 2003 lists for a truncate that misses nonlinear mappings, what
+ * it says it takes to finish them, and living with the rest:
+ *
+ *      RMAP_SEARCH     bulk, search, drop                           finds all; looks at every pte of the tagged ranges
+ *      RMAP_CLEANUP    bulk, page pass                              what is locked and nonlinear stays
+ *      RMAP_UNMAP      page pass                                    the same; touches no range without a mapped page
+ *      RMAP_COMBINED   bulk, page pass; while something is left: page pass, search
+ *      RMAP_TOLERATE   bulk, page pass that drops mapped pages, too: they are orphans until their last mapping goes
+ *
+ * Semantics. RMAP_FAILABLE runs the strategy once and reports what is still mapped; such pages stay in the object,
+ * where another truncate finds them (or are orphans). RMAP_RELIABLE returns only when no page of these indexes is
+ * mapped: it goes on with page passes while they clear anything, and searches when they do not. So with RMAP_TOLERATE
+ * nothing is left to tolerate, and it is RMAP_CLEANUP.
+ *
+ * Order of locks. A page is locked before the ptes that map it, and a bulk pass or a search holds no page. An embedder
+ * in which pte locks are ahead of page locks (as in 2003) says RMAP_UNMAP_TRY: page passes then only try them.
+ *
+ * What the embedder must do, or mappings escape:
+ *
+ *   - whatever makes a new mapping (a fault, a fork) rechecks the truncate sequence (object.h), sets the pte and adds
+ *     the mapping in one read-side section and under the pte lock. A truncate waits for a grace period after it
+ *     advanced the sequence, hence for all that rechecked before.
+ *   - a pte is cleared and its mapping removed under the pte lock; a moving pte (mremap) holds both.
+ *   - an mlock makes a mapping a locked one under the page lock, which unmaps hold; so does a fault in a locked vma. A
+ *     munlock need not.
+ *   - a range is tagged RMAP_RANGE_NONLINEAR before its first nonlinear mapping is made.
+ *
+ * Progress: blocking, like the locks it takes. Nothing else of the library waits for it.
+ * Not for: deciding what to reclaim; writing pages back; a truncate's part that zeroes half a page.
+ */
+#ifndef RMAP_UNMAP_H
+#define RMAP_UNMAP_H
+
+#include <rmap/walk.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How to unmap; or-ed together. Callbacks are told. */
+enum rmap_unmap_flag {
+	RMAP_UNMAP_TRY = 1 << 0,     /* a page is locked: only try pte locks */
+	RMAP_UNMAP_FORCE = 1 << 1,   /* clear locked mappings, too (munlock them). A truncate always does */
+	RMAP_UNMAP_SECTION = 1 << 2, /* call clear() inside the read-side section that found the visit, where it must not
+	                                sleep: for handles that name memory which is freed after a grace period */
+};
+
+/** What became of a page, or of all pages of a truncate: the worst of them. */
+enum rmap_unmap_result {
+	RMAP_UNMAP_SUCCESS = 0, /* nothing is mapped */
+	RMAP_UNMAP_AGAIN = 1,   /* a pte lock was not to be had, or a mapping was on its way in or out: try later */
+	RMAP_UNMAP_LOCKED = 2,  /* mlocked: needs RMAP_UNMAP_FORCE, or where it is nonlinear a search */
+};
+
+enum rmap_semantics {
+	RMAP_FAILABLE = 0,
+	RMAP_RELIABLE = 1,
+};
+
+enum rmap_strategy {
+	RMAP_SEARCH = 0,
+	RMAP_CLEANUP = 1,
+	RMAP_UNMAP = 2,
+	RMAP_COMBINED = 3,
+	RMAP_TOLERATE = 4,
+};
+
+/**
+ * struct rmap_search - ptes to look at one by one
+ * @object:       whose pages are to go
+ * @first, @last: the page indexes that are to go, both included
+ * @range:        where to look: a copy
+ * @from, @to:    which part of @range: the ptes at the linear addresses of these indexes, both included
+ */
+struct rmap_search {
+	const struct rmap_object *object;
+	uint64_t first;
+	uint64_t last;
+	struct rmap_range range;
+	uint64_t from;
+	uint64_t to;
+};
+
+/**
+ * struct rmap_unmap_callbacks - the embedder's mechanism
+ * @size: sizeof(struct rmap_unmap_callbacks)
+ *
+ * All are called outside any read-side section and may sleep (clear() with RMAP_UNMAP_SECTION excepted); they may
+ * operate on pages, in sections of their own. What they find may be out of date: they check under the pte lock that
+ * a pte still maps the page.
+ *
+ * @clear:       clear each pte that @visit stands for and that maps @target->page. Holds: the page lock. Takes: the pte
+ *               lock, or with RMAP_UNMAP_TRY tries it. Under it: checks the pte, clears it, flushes, removes the
+ *               mapping by rmap_page_remove(). Leaves locked mappings alone without RMAP_UNMAP_FORCE. Adds to
+ *               *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other error ends the unmap, which returns it
+ * @clear_range: the same for each pte of @search that maps a page of its indexes, locked ones included. Holds:
+ *               nothing (called by rmap_unmap(): the page lock). Takes: pte locks, waiting. If the range has changed
+ *               meanwhile: what is left of it. Return: 0, or an error, as above
+ * @lock_next:   fill in @target with @object's first page whose index lies in @first .. @last, lock it, and keep it
+ *               from being freed. Holds: nothing. Takes: the page lock, waiting. Return: 0; -ENOENT: there is none;
+ *               any other error ends the truncate
+ * @unlock:      unlock that page and let it go. Holds: the page lock
+ * @drop:        take that page out of the object. Holds: the page lock. @orphan: mappings were left (RMAP_TOLERATE);
+ *               who removes the last one frees the page, and that may happen before this call or during it
+ * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why. Holds: the
+ *               page lock
+ * @wait:        NULL, or: called before reliable semantics try again. Holds: what the caller of rmap_unmap() holds.
+ *               NULL: sched_yield()
+ *
+ * rmap_unmap() calls @clear and @wait, and @clear_range if it has to search.
+ */
+struct rmap_unmap_callbacks {
+	size_t size;
+	int (*clear)(void *arg, const struct rmap_target *target, const struct rmap_visit *visit, unsigned flags,
+		     uint64_t *cleared);
+	int (*clear_range)(void *arg, const struct rmap_search *search, uint64_t *cleared);
+	int (*lock_next)(void *arg, struct rmap_object *object, uint64_t first, uint64_t last,
+			 struct rmap_target *target);
+	void (*unlock)(void *arg, const struct rmap_target *target);
+	void (*drop)(void *arg, const struct rmap_target *target, int orphan);
+	void (*left)(void *arg, const struct rmap_target *target, struct rmap_counts counts,
+		     enum rmap_unmap_result why);
+	void (*wait)(void *arg);
+};
+
+/**
+ * struct rmap_unmap_report - what an unmap or a truncate did
+ * @cleared:  mappings removed by callbacks
+ * @left:     mappings that were left. unmap: the page's; truncate: of all pages together
+ * @refused:  pte locks that were not to be had
+ * @pages:    truncate: pages dropped
+ * @orphans:  truncate: those of them that were mapped (RMAP_TOLERATE)
+ * @mapped:   truncate: pages that stayed, for they are mapped
+ * @passes:   passes over the page's mappings; truncate: bulk, page and search passes
+ * @searches: those of them that searched tagged ranges
+ */
+struct rmap_unmap_report {
+	uint64_t cleared;
+	struct rmap_counts left;
+	uint64_t refused;
+	uint64_t pages;
+	uint64_t orphans;
+	uint64_t mapped;
+	uint32_t passes;
+	uint32_t searches;
+};
+
+/**
+ * rmap_unmap - clear every pte of one page
+ * @target:    the page, which the caller holds and has locked
+ * @flags:     of enum rmap_unmap_flag
+ * @semantics: RMAP_FAILABLE: one pass. RMAP_RELIABLE: passes until nothing is mapped, waiting for pte locks; if only
+ *             locked mappings are left, a search (RMAP_UNMAP_FORCE). Not with RMAP_UNMAP_TRY: the holder of a pte
+ *             lock may be waiting for this page, which must be let go between two tries, as rmap_truncate() does
+ * @report:    filled in if not NULL
+ * Context:  registered reader, outside any read-side section; the page lock held. May sleep
+ * Ordering: when it returns RMAP_UNMAP_SUCCESS, what every remover did before its remove is visible
+ * Return:   an enum rmap_unmap_result. RMAP_UNMAP_LOCKED comes before anything is touched if the page had a locked
+ *           mapping and RMAP_UNMAP_FORCE is not given. -EINVAL (what the above forbids, unknown flags, NULL or
+ *           callbacks missing); what a callback returned
+ */
+RMAP_API int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
+			const struct rmap_target *target, unsigned flags, enum rmap_semantics semantics,
+			struct rmap_unmap_report *report);
+
+/**
+ * struct rmap_truncation - what to truncate, and how
+ * @size:         sizeof(struct rmap_truncation)
+ * @object:       whose pages go
+ * @first, @last: their indexes, both included: a new end is @first with @last UINT64_MAX, a hole both
+ * @flags:        of enum rmap_unmap_flag. RMAP_UNMAP_FORCE is implied
+ */
+struct rmap_truncation {
+	size_t size;
+	struct rmap_object *object;
+	uint64_t first;
+	uint64_t last;
+	enum rmap_strategy strategy;
+	enum rmap_semantics semantics;
+	unsigned flags;
+};
+
+/**
+ * rmap_truncate - unmap and drop an object's pages from an end on, or in a hole
+ * @report:   filled in if not NULL, also on error: what was done until then
+ *
+ * The caller has set the new size before, so that no fault finds these indexes valid, and keeps the object from growing
+ * there until this returns (a lock of the file that nothing here takes). Advances the truncate sequence and waits for
+ * a grace period before the first pass. Two truncates of one object may run at once.
+ * Context:  registered reader, outside any read-side section; no page or pte lock held. May sleep
+ * Ordering: as rmap_unmap(), for each page it dropped
+ * Return:   RMAP_UNMAP_SUCCESS: no page of those indexes is mapped. RMAP_FAILABLE: also RMAP_UNMAP_AGAIN, or
+ *           RMAP_UNMAP_LOCKED if pages that are left, or orphans, have locked mappings. -EINVAL (last < first, unknown
+ *           values, NULL or callbacks missing); what a callback returned: the same call again takes up the rest
+ */
+RMAP_API int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
+			   const struct rmap_truncation *truncation, struct rmap_unmap_report *report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

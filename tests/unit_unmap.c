@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_unmap.c - unmap.h over a toy of an embedder: what each strategy finds, leaves, lists and drops
+ *
+ * The toy has one file, whose page of index i is files' pages[i], and ranges of SLOTS ptes each, range r at its own
+ * addresses. A pte can be set to refuse so many tries of its lock.
+ */
+#include "support.h"
+
+#include <rmap/unmap.h>
+
+#include <errno.h>
+#include <string.h>
+#include <urcu/urcu-memb.h>
+
+#define INDEXES 64u
+#define RANGES 40u
+#define SLOTS 8u
+#define PAGE_SHIFT 12u
+
+struct page {
+	struct rmap_page rmap;
+	uint64_t index;
+	bool cached;
+	bool page_locked;
+	bool orphan;
+};
+
+/* @refuses: so many tries of its lock fail. @page: NULL: not present */
+struct pte {
+	struct page *page;
+	bool locked;
+	unsigned refuses;
+};
+
+/*
+ * struct toy
+ * @in_section: every clear() is to be called inside a read-side section, or none
+ * @fail:       the error that the next clear_range() returns
+ * @split:      the next clear_range() splits range 0
+ */
+struct toy {
+	struct fixture fixture;
+	struct rmap_object *file;
+	struct page pages[INDEXES];
+	struct rmap_range ranges[RANGES];
+	struct pte ptes[RANGES][SLOTS];
+	unsigned n;
+	bool in_section;
+	int fail;
+	bool split;
+	unsigned listed;
+	unsigned listed_locked;
+	uint64_t listed_mappings;
+	unsigned waits;
+	unsigned searched;
+	bool page_held;
+};
+
+static uint64_t address_of(unsigned range, unsigned slot)
+{
+	return (uint64_t)(range + 1) << 24 | (uint64_t)slot << PAGE_SHIFT;
+}
+
+static struct rmap_mapping mapping_at(struct toy *toy, unsigned range, unsigned slot)
+{
+	struct pte *pte = &toy->ptes[range][slot];
+
+	if (pte->locked)
+		return rmap_locked();
+	if (rmap_range_is_linear(&toy->ranges[range], pte->page->index, address_of(range, slot)))
+		return rmap_linear();
+	return rmap_chained(address_of(range, slot));
+}
+
+/* Range @range now maps index @first .. @first + SLOTS - 1. */
+static void attach(struct toy *toy, uint64_t first, uint32_t tags)
+{
+	struct rmap_range *range = &toy->ranges[toy->n];
+
+	*range = (struct rmap_range){ .first = first,
+				      .last = first + SLOTS - 1,
+				      .address = address_of(toy->n, 0),
+				      .owner = toy->n,
+				      .page_shift = PAGE_SHIFT,
+				      .tags = tags };
+	expect(rmap_object_attach(toy->file, range) == 0);
+	toy->n++;
+}
+
+static void set_pte(struct toy *toy, unsigned range, unsigned slot, uint64_t index, bool locked)
+{
+	struct pte *pte = &toy->ptes[range][slot];
+
+	pte->page = &toy->pages[index];
+	pte->locked = locked;
+	expect(fixture_add(&toy->fixture, &pte->page->rmap, mapping_at(toy, range, slot)) >= 0);
+}
+
+static void clear_pte(struct toy *toy, unsigned range, unsigned slot)
+{
+	struct pte *pte = &toy->ptes[range][slot];
+
+	expect(fixture_remove(&toy->fixture, &pte->page->rmap, mapping_at(toy, range, slot)) >= 0);
+	*pte = (struct pte){ 0 };
+}
+
+static int toy_clear(void *arg, const struct rmap_target *target, const struct rmap_visit *visit, unsigned flags,
+		     uint64_t *cleared)
+{
+	struct toy *toy = arg;
+	uint64_t address = visit->kind == RMAP_LINEAR ? visit->address : visit->handle;
+	unsigned range = (unsigned)(address >> 24) - 1;
+	unsigned slot = address >> PAGE_SHIFT & (SLOTS - 1);
+	struct pte *pte = &toy->ptes[range][slot];
+
+	expect(toy->page_held);
+	expect(urcu_memb_read_ongoing() == toy->in_section);
+	if (pte->refuses && (flags & RMAP_UNMAP_TRY)) {
+		pte->refuses--;
+		return -EAGAIN;
+	}
+	if (!pte->page || &pte->page->rmap != target->page || (pte->locked && !(flags & RMAP_UNMAP_FORCE)))
+		return 0;
+	clear_pte(toy, range, slot);
+	++*cleared;
+	return 0;
+}
+
+static int toy_clear_range(void *arg, const struct rmap_search *search, uint64_t *cleared)
+{
+	struct toy *toy = arg;
+	int error = toy->fail;
+
+	expect(!urcu_memb_read_ongoing());
+	expect(search->object == toy->file && search->from >= search->range.first && search->to <= search->range.last);
+	toy->fail = 0;
+	if (error)
+		return error;
+	if (toy->split) {
+		toy->split = false;
+		expect(rmap_object_split(toy->file, &toy->ranges[0], toy->ranges[0].first + 1) == 0);
+	}
+	for (uint64_t i = search->from; i <= search->to; i++) {
+		uint64_t address = rmap_range_address(&search->range, i);
+		unsigned range = (unsigned)(address >> 24) - 1;
+		unsigned slot = address >> PAGE_SHIFT & (SLOTS - 1);
+		struct page *page = toy->ptes[range][slot].page;
+
+		toy->searched++;
+		if (page && page->index >= search->first && page->index <= search->last) {
+			clear_pte(toy, range, slot);
+			++*cleared;
+		}
+	}
+	return 0;
+}
+
+static int toy_lock_next(void *arg, struct rmap_object *object, uint64_t first, uint64_t last,
+			 struct rmap_target *target)
+{
+	struct toy *toy = arg;
+
+	expect(!toy->page_held && !urcu_memb_read_ongoing());
+	for (uint64_t i = first; i <= last && i < INDEXES; i++) {
+		if (!toy->pages[i].cached)
+			continue;
+		*target = (struct rmap_target){ &toy->pages[i].rmap, object, i };
+		toy->page_held = true;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static void toy_unlock(void *arg, const struct rmap_target *target)
+{
+	struct toy *toy = arg;
+
+	(void)target;
+	expect(toy->page_held);
+	toy->page_held = false;
+}
+
+static void toy_drop(void *arg, const struct rmap_target *target, int orphan)
+{
+	struct toy *toy = arg;
+	struct page *page = &toy->pages[target->index];
+
+	expect(toy->page_held && page->cached);
+	expect((fixture_mapcount(&toy->fixture, target->page) != 0) == (orphan != 0));
+	page->cached = false;
+	page->orphan = orphan;
+}
+
+static void toy_left(void *arg, const struct rmap_target *target, struct rmap_counts counts,
+		     enum rmap_unmap_result why)
+{
+	struct toy *toy = arg;
+	uint32_t mappings = counts.chained + counts.linear + counts.locked;
+
+	expect(toy->page_held && mappings > 0 && mappings == fixture_mapcount(&toy->fixture, target->page));
+	expect((why == RMAP_UNMAP_LOCKED) == (counts.locked > 0));
+	toy->listed++;
+	toy->listed_locked += counts.locked > 0;
+	toy->listed_mappings += mappings;
+}
+
+static void toy_wait(void *arg)
+{
+	struct toy *toy = arg;
+
+	expect(!urcu_memb_read_ongoing());
+	toy->waits++;
+}
+
+static const struct rmap_unmap_callbacks callbacks = {
+	.size = sizeof(struct rmap_unmap_callbacks),
+	.clear = toy_clear,
+	.clear_range = toy_clear_range,
+	.lock_next = toy_lock_next,
+	.unlock = toy_unlock,
+	.drop = toy_drop,
+	.left = toy_left,
+	.wait = toy_wait,
+};
+
+static void toy_init(struct toy *toy)
+{
+	memset(toy, 0, sizeof(*toy));
+	fixture_init(&toy->fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	expect(rmap_object_create(toy->fixture.map, &toy->file) == 0);
+	for (unsigned i = 0; i < INDEXES; i++) {
+		toy->pages[i].index = i;
+		toy->pages[i].cached = true;
+	}
+}
+
+static void toy_fini(struct toy *toy)
+{
+	for (unsigned range = 0; range < toy->n; range++)
+		for (unsigned slot = 0; slot < SLOTS; slot++)
+			if (toy->ptes[range][slot].page)
+				clear_pte(toy, range, slot);
+	rmap_object_destroy(toy->file);
+	fixture_fini(&toy->fixture);
+}
+
+/*
+ * Range 0 is linear, range 1 tagged and of lower indexes, range 2 linear and locked. Page 10 is mapped once in each way
+ * that the table of unmap.h lists; pages 4 and 11 linearly; page 12 not at all; page 13 only by a locked nonlinear pte.
+ */
+static void populate(struct toy *toy)
+{
+	attach(toy, 4, 0);
+	attach(toy, 0, RMAP_RANGE_NONLINEAR);
+	attach(toy, 5, 0);
+	set_pte(toy, 0, 6, 10, false);
+	set_pte(toy, 1, 0, 10, false);
+	set_pte(toy, 1, 1, 10, true);
+	set_pte(toy, 2, 5, 10, true);
+	set_pte(toy, 0, 0, 4, false);
+	set_pte(toy, 0, 7, 11, false);
+	set_pte(toy, 1, 2, 13, true);
+}
+
+static struct rmap_target target_of(struct toy *toy, uint64_t index)
+{
+	return (struct rmap_target){ &toy->pages[index].rmap, toy->file, index };
+}
+
+/* With the page lock held, which the callbacks expect. */
+static int unmap(struct toy *toy, uint64_t index, unsigned flags, enum rmap_semantics semantics,
+		 struct rmap_unmap_report *report)
+{
+	const struct rmap_target target = target_of(toy, index);
+	int result;
+
+	toy->page_held = true;
+	toy->in_section = flags & RMAP_UNMAP_SECTION;
+	result = rmap_unmap(toy->fixture.map, &callbacks, toy, &target, flags, semantics, report);
+	toy->page_held = false;
+	return result;
+}
+
+static int truncate_from(struct toy *toy, uint64_t first, uint64_t last, enum rmap_strategy strategy,
+			 enum rmap_semantics semantics, unsigned flags, struct rmap_unmap_report *report)
+{
+	const struct rmap_truncation truncation = {
+		.size = sizeof(truncation),
+		.object = toy->file,
+		.first = first,
+		.last = last,
+		.strategy = strategy,
+		.semantics = semantics,
+		.flags = flags,
+	};
+
+	toy->in_section = flags & RMAP_UNMAP_SECTION;
+	return rmap_truncate(toy->fixture.map, &callbacks, toy, &truncation, report);
+}
+
+static unsigned cached_from(const struct toy *toy, uint64_t first)
+{
+	unsigned cached = 0;
+
+	for (uint64_t i = first; i < INDEXES; i++)
+		cached += toy->pages[i].cached;
+	return cached;
+}
+
+static void unmap_refuses_locked_pages_untouched(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	populate(&toy);
+	assert_int_equal(unmap(&toy, 10, 0, RMAP_FAILABLE, &report), RMAP_UNMAP_LOCKED);
+	assert_int_equal(report.cleared, 0);
+	assert_int_equal(report.passes, 0);
+	assert_int_equal(report.left.locked, 2);
+	assert_int_equal(unmap(&toy, 10, 0, RMAP_RELIABLE, NULL), RMAP_UNMAP_LOCKED);
+	assert_int_equal(fixture_mapcount(&toy.fixture, &toy.pages[10].rmap), 4);
+	assert_int_equal(unmap(&toy, 12, 0, RMAP_FAILABLE, NULL), RMAP_UNMAP_SUCCESS);
+	toy_fini(&toy);
+}
+
+static void unmap_by_force_finds_what_is_named(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	populate(&toy);
+	assert_int_equal(unmap(&toy, 10, RMAP_UNMAP_FORCE, RMAP_FAILABLE, &report), RMAP_UNMAP_LOCKED);
+	assert_int_equal(report.cleared, 3);
+	assert_int_equal(report.left.locked, 1);
+	assert_int_equal(report.left.linear + report.left.chained, 0);
+	assert_int_equal(report.searches, 0);
+	assert_int_equal(unmap(&toy, 10, RMAP_UNMAP_FORCE, RMAP_RELIABLE, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.searches, 1);
+	assert_int_equal(report.cleared, 1);
+	assert_ptr_equal(toy.ptes[1][2].page, &toy.pages[13]);
+	toy_fini(&toy);
+}
+
+static void unmap_tells_of_refused_locks(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	populate(&toy);
+	toy.ptes[0][7].refuses = 1;
+	assert_int_equal(unmap(&toy, 11, RMAP_UNMAP_TRY, RMAP_FAILABLE, &report), RMAP_UNMAP_AGAIN);
+	assert_int_equal(report.refused, 1);
+	assert_int_equal(report.left.linear, 1);
+	assert_int_equal(unmap(&toy, 11, RMAP_UNMAP_TRY, RMAP_FAILABLE, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.cleared, 1);
+	toy_fini(&toy);
+}
+
+static void unmap_in_the_section_that_found_the_visit(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	populate(&toy);
+	assert_int_equal(unmap(&toy, 10, RMAP_UNMAP_FORCE | RMAP_UNMAP_SECTION, RMAP_FAILABLE, &report),
+			 RMAP_UNMAP_LOCKED);
+	assert_int_equal(report.cleared, 3);
+	toy_fini(&toy);
+}
+
+static void unmap_of_many_mappings(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	for (unsigned range = 0; range < RANGES; range++) {
+		attach(&toy, 0, 0);
+		set_pte(&toy, range, 3, 3, false);
+		set_pte(&toy, range, 4, 3, false);
+	}
+	assert_int_equal(unmap(&toy, 3, 0, RMAP_FAILABLE, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.cleared, 2 * RANGES);
+	toy_fini(&toy);
+}
+
+/* What each strategy leaves of populate(), in one go: the table of unmap.h. */
+static void failable_truncates_list_what_is_left(void **state)
+{
+	static const struct {
+		enum rmap_strategy strategy;
+		unsigned mapped;
+		unsigned orphans;
+		int result;
+	} rows[] = {
+		{ RMAP_SEARCH, 0, 0, RMAP_UNMAP_SUCCESS },   { RMAP_CLEANUP, 2, 0, RMAP_UNMAP_LOCKED },
+		{ RMAP_UNMAP, 2, 0, RMAP_UNMAP_LOCKED },     { RMAP_COMBINED, 0, 0, RMAP_UNMAP_SUCCESS },
+		{ RMAP_TOLERATE, 0, 2, RMAP_UNMAP_LOCKED },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(rows); i++) {
+		struct rmap_unmap_report report;
+		struct toy toy;
+
+		toy_init(&toy);
+		populate(&toy);
+		assert_int_equal(truncate_from(&toy, 10, UINT64_MAX, rows[i].strategy, RMAP_FAILABLE, 0, &report),
+				 rows[i].result);
+		assert_int_equal(report.mapped, rows[i].mapped);
+		assert_int_equal(report.orphans, rows[i].orphans);
+		assert_int_equal(report.left.locked, rows[i].mapped + rows[i].orphans);
+		assert_int_equal(report.left.chained + report.left.linear, 0);
+		assert_int_equal(report.cleared, 6 - report.left.locked);
+		assert_int_equal(report.pages, INDEXES - 10 - rows[i].mapped);
+		assert_int_equal(toy.listed, rows[i].mapped + rows[i].orphans);
+		assert_int_equal(toy.listed_locked, toy.listed);
+		assert_int_equal(toy.listed_mappings, report.left.locked);
+		assert_int_equal(cached_from(&toy, 10), rows[i].mapped);
+		assert_int_equal(cached_from(&toy, 0), rows[i].mapped + 10);
+		assert_int_equal(toy.pages[13].orphan, rows[i].orphans > 0);
+		assert_int_equal(report.passes > 0 && toy.waits == 0, 1);
+		assert_int_equal(rmap_object_truncate_seq(toy.file), 1);
+		assert_int_equal(fixture_mapcount(&toy.fixture, &toy.pages[4].rmap), 1);
+		toy_fini(&toy);
+	}
+}
+
+static void reliable_truncates_leave_nothing(void **state)
+{
+	(void)state;
+	for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++) {
+		for (unsigned try = 0; try < 2; try++) {
+			struct rmap_unmap_report report;
+			struct toy toy;
+
+			toy_init(&toy);
+			populate(&toy);
+			toy.ptes[0][6].refuses = toy.ptes[1][0].refuses = 5;
+			assert_int_equal(truncate_from(&toy, 10, UINT64_MAX, strategy, RMAP_RELIABLE,
+						       try ? RMAP_UNMAP_TRY : 0, &report),
+					 RMAP_UNMAP_SUCCESS);
+			assert_int_equal(report.mapped + report.orphans + report.left.locked, 0);
+			assert_int_equal(report.cleared, 6);
+			assert_int_equal(cached_from(&toy, 10), 0);
+			assert_int_equal(cached_from(&toy, 0), 10);
+			assert_int_equal(toy.listed, 0);
+			assert_int_equal(fixture_mapcount(&toy.fixture, &toy.pages[4].rmap), 1);
+			toy_fini(&toy);
+		}
+	}
+}
+
+static void refused_locks_leave_pages_to_failable_truncates(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	attach(&toy, 40, RMAP_RANGE_NONLINEAR);
+	set_pte(&toy, 0, 1, 10, false);
+	toy.ptes[0][1].refuses = 1;
+	assert_int_equal(truncate_from(&toy, 10, 20, RMAP_CLEANUP, RMAP_FAILABLE, RMAP_UNMAP_TRY, &report),
+			 RMAP_UNMAP_AGAIN);
+	assert_int_equal(report.refused, 1);
+	assert_int_equal(report.mapped, 1);
+	assert_int_equal(report.left.chained, 1);
+	assert_true(toy.pages[10].cached);
+	toy.ptes[0][1].refuses = 2; /* both page passes; the search waits for the lock */
+	assert_int_equal(truncate_from(&toy, 10, 20, RMAP_COMBINED, RMAP_FAILABLE, RMAP_UNMAP_TRY, &report),
+			 RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.refused, 2);
+	assert_int_equal(report.searches, 1);
+	assert_false(toy.pages[10].cached);
+	toy_fini(&toy);
+}
+
+static void a_hole_keeps_its_sides(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	populate(&toy);
+	set_pte(&toy, 1, 3, 63, false);
+	assert_int_equal(truncate_from(&toy, 10, 11, RMAP_SEARCH, RMAP_RELIABLE, 0, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.pages, 2);
+	assert_int_equal(toy.searched, 2 + 2 + SLOTS); /* ranges 0 and 2: indexes 10 and 11; the tagged one: all */
+	assert_int_equal(cached_from(&toy, 0), INDEXES - 2);
+	assert_int_equal(fixture_mapcount(&toy.fixture, &toy.pages[63].rmap), 1);
+	assert_int_equal(fixture_mapcount(&toy.fixture, &toy.pages[13].rmap), 1);
+	toy_fini(&toy);
+}
+
+static void many_ranges_and_one_that_splits(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	for (unsigned range = 0; range < RANGES; range++) {
+		attach(&toy, 20, RMAP_RANGE_NONLINEAR);
+		set_pte(&toy, range, 2, 22, false);
+		set_pte(&toy, range, 3, 22, true);
+	}
+	toy.split = true;
+	assert_int_equal(truncate_from(&toy, 22, 22, RMAP_SEARCH, RMAP_FAILABLE, 0, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.cleared, 2 * RANGES);
+	toy_fini(&toy);
+}
+
+static void errors_of_callbacks_end_a_truncate_and_lose_nothing(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	populate(&toy);
+	toy.fail = -ENOSPC;
+	assert_int_equal(truncate_from(&toy, 10, UINT64_MAX, RMAP_SEARCH, RMAP_RELIABLE, 0, &report), -ENOSPC);
+	assert_int_equal(report.pages, 0);
+	assert_int_equal(cached_from(&toy, 0), INDEXES);
+	assert_false(toy.page_held);
+	assert_int_equal(truncate_from(&toy, 10, UINT64_MAX, RMAP_SEARCH, RMAP_RELIABLE, 0, &report), 0);
+	assert_int_equal(cached_from(&toy, 0), 10);
+	toy_fini(&toy);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+	struct rmap_unmap_callbacks bad = callbacks;
+	struct rmap_truncation truncation;
+	struct rmap_target target;
+	struct toy toy;
+	struct rmap *map;
+
+	(void)state;
+	toy_init(&toy);
+	map = toy.fixture.map;
+	target = target_of(&toy, 10);
+	assert_int_equal(rmap_unmap(NULL, &callbacks, &toy, &target, 0, RMAP_FAILABLE, NULL), -EINVAL);
+	assert_int_equal(rmap_unmap(map, NULL, &toy, &target, 0, RMAP_FAILABLE, NULL), -EINVAL);
+	assert_int_equal(rmap_unmap(map, &callbacks, &toy, NULL, 0, RMAP_FAILABLE, NULL), -EINVAL);
+	assert_int_equal(unmap(&toy, 10, 8, RMAP_FAILABLE, NULL), -EINVAL);
+	assert_int_equal(unmap(&toy, 10, 0, (enum rmap_semantics)2, NULL), -EINVAL);
+	assert_int_equal(unmap(&toy, 10, RMAP_UNMAP_TRY, RMAP_RELIABLE, NULL), -EINVAL);
+	assert_int_equal(truncate_from(&toy, 11, 10, RMAP_SEARCH, RMAP_FAILABLE, 0, NULL), -EINVAL);
+	assert_int_equal(truncate_from(&toy, 10, 11, (enum rmap_strategy)5, RMAP_FAILABLE, 0, NULL), -EINVAL);
+	assert_int_equal(truncate_from(&toy, 10, 11, RMAP_SEARCH, (enum rmap_semantics)2, 0, NULL), -EINVAL);
+	assert_int_equal(truncate_from(&toy, 10, 11, RMAP_SEARCH, RMAP_FAILABLE, 8, NULL), -EINVAL);
+	truncation = (struct rmap_truncation){ .size = sizeof(truncation), .object = toy.file, .last = 1 };
+	bad.size--;
+	assert_int_equal(rmap_truncate(map, &bad, &toy, &truncation, NULL), -EINVAL);
+	bad = callbacks;
+	bad.drop = NULL;
+	assert_int_equal(rmap_truncate(map, &bad, &toy, &truncation, NULL), -EINVAL);
+	bad = callbacks;
+	bad.clear_range = NULL;
+	assert_int_equal(rmap_unmap(map, &bad, &toy, &target, RMAP_UNMAP_FORCE, RMAP_RELIABLE, NULL), -EINVAL);
+	truncation.size = 8;
+	assert_int_equal(rmap_truncate(map, &callbacks, &toy, &truncation, NULL), -EINVAL);
+	assert_int_equal(rmap_object_truncate_seq(toy.file), 0);
+	assert_int_equal(cached_from(&toy, 0), INDEXES);
+	toy_fini(&toy);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unmap_refuses_locked_pages_untouched),
+		cmocka_unit_test(unmap_by_force_finds_what_is_named),
+		cmocka_unit_test(unmap_tells_of_refused_locks),
+		cmocka_unit_test(unmap_in_the_section_that_found_the_visit),
+		cmocka_unit_test(unmap_of_many_mappings),
+		cmocka_unit_test(failable_truncates_list_what_is_left),
+		cmocka_unit_test(reliable_truncates_leave_nothing),
+		cmocka_unit_test(refused_locks_leave_pages_to_failable_truncates),
+		cmocka_unit_test(a_hole_keeps_its_sides),
+		cmocka_unit_test(many_ranges_and_one_that_splits),
+		cmocka_unit_test(errors_of_callbacks_end_a_truncate_and_lose_nothing),
+		cmocka_unit_test(bad_arguments_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
