@@ -387,12 +387,25 @@ static void prepare_initial(const char *text)
 	}
 }
 
-/* A reserve is its thread's alone. */
-static struct rmap_reserve *prepare_reserve(void)
+struct rmap *case_map(unsigned bits)
+{
+	struct rmap_tier tier = { tier_alloc, tier_free, NULL, 1024 };
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap *map;
+
+	engine_reset();
+	options.flavor = &engine_flavor;
+	options.tier = options.metadata = &tier;
+	options.multiplicity_bits = bits;
+	must(rmap_create(&options, &map), "making the map");
+	return map;
+}
+
+struct rmap_reserve *case_reserve(struct rmap *map)
 {
 	struct rmap_reserve *reserve;
 
-	must(rmap_reserve_create(world.map, &reserve), "making a reserve");
+	must(rmap_reserve_create(map, &reserve), "making a reserve");
 	engine_private(reserve, last_bytes);
 	must(rmap_reserve_fill(reserve, FILL), "filling a reserve");
 	return reserve;
@@ -419,28 +432,21 @@ static void prepare_object(const struct explore_case *test)
 
 struct engine_run case_prepare(const struct explore_case *test)
 {
-	struct rmap_tier tier = { tier_alloc, tier_free, NULL, 1024 };
-	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
-
-	engine_reset();
 	memset(&world, 0, sizeof(world));
-	options.flavor = &engine_flavor;
-	options.tier = options.metadata = &tier;
-	options.multiplicity_bits = test->bits;
+	world.map = case_map(test->bits);
 	world.page = engine_alloc(sizeof(*world.page), 64);
 	world.written = engine_alloc(LETTERS * sizeof(*world.written), 64);
 	world.end = engine_alloc(sizeof(*world.end), 64);
 	world.begun = engine_alloc(THREADS_MAX * sizeof(*world.begun), 64);
-	must(rmap_create(&options, &world.map), "making the map");
-	world.setup = prepare_reserve();
+	world.setup = case_reserve(world.map);
 	while (world.history.threads < THREADS_MAX && test->threads[world.history.threads]) {
 		unsigned i = world.history.threads++;
 
 		world.lengths[i] = read_program(test->threads[i], world.programs[i]);
-		world.reserves[i] = prepare_reserve();
+		world.reserves[i] = case_reserve(world.map);
 	}
 	if (has_word(test, "F"))
-		rmap_reserve_destroy(prepare_reserve()); /* its blocks are in the depot now */
+		rmap_reserve_destroy(case_reserve(world.map)); /* its blocks are in the depot now */
 	prepare_object(test);
 	prepare_initial(test->initial);
 	return (struct engine_run){
@@ -461,66 +467,66 @@ bool case_blocks(const struct explore_case *test)
 #define FULL "+A +B +C +D +E +F +G +H +I +J "
 
 const struct explore_case explore_cases[] = {
-	{ "count-count", 0, "", { "+l -l", "+l #" }, 44 },
-	{ "count-lock", 0, "+l", { "l>k", "+k -k" }, 24 },
-	{ "count-last", 0, "+l +k", { "-l", "-k" }, 7 },
-	{ "direct-direct", 0, "", { "+A -A", "+B -B" }, 1120 },
-	{ "direct-linear", 0, "+A", { "-A", "+l -l" }, 155 },
-	{ "direct-lock", 0, "+A", { "A>k", "+l #" }, 76 },
-	{ "direct-walk", 0, "", { "+A", "?" }, 3 },
-	{ "promote-linear", 0, "+A", { "+B", "+l" }, 8 },
-	{ "promote-move", 0, "+A", { "+B", "A>C" }, 7 },
-	{ "promote-remove", 0, "+A", { "-A", "+B" }, 7 },
-	{ "promote-promote", 0, "+A", { "+B", "+C" }, 8 },
-	{ "promote-walk", 0, "+A", { "+B", "?" }, 3 },
-	{ "collapse-add", 0, "+A +B", { "-A -B", "+C" }, 75 },
-	{ "collapse-remove", 0, "+A +B", { "-A", "-B" }, 60 },
-	{ "collapse-count", 0, "+A +B", { "-A -B", "# #" }, 159 },
-	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 60 },
-	{ "collapse-linear", 0, "+A +B", { "-A -B", "+l" }, 74 },
-	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 117 },
-	{ "collapse-absent", 0, "+A +B", { "-A -B", "-C" }, 60 },
-	{ "collapse-reuse", 0, "+A +B", { "-A -B f +C +D", "+E" }, 3944 },
-	{ "move-move", 0, "+A +B", { "A>C", "B>D" }, 66 },
-	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 10 },
-	{ "move-cursor", 0, "+A +B", { "A>D", "c" }, 14 },
-	{ "move-twice", 0, "+A +B", { "A>D D>E", "c" }, 166 },
-	{ "move-gone", 0, "+A +B", { "A>D -D", "c" }, 78 },
-	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1703 },
-	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 3 },
-	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 28 },
-	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 24 },
-	{ "push-walk", 0, "+A +B +C", { "+D", "?" }, 3 },
-	{ "place-walk", 0, "+A +B +C +D +E", { "+F", "?" }, 3 },
-	{ "push-second", 0, FULL, { "+K", "-A" }, 11 },
-	{ "shrink-add", 0, FULL "-A -B -C", { "-D", "+K" }, 24 },
-	{ "shrink-remove", 0, FULL "-A -B -C", { "-D", "-J" }, 0 },
-	{ "shrink-shrink", 0, FULL "-A -B -C", { "-D", "-E" }, 0 },
-	{ "shrink-walk", 0, FULL "-A -B -C", { "-D", "?" }, 2337 },
-	{ "shrink-again", 0, FULL "-A -B -C", { "-D", "-J +J -J" }, 0 },
-	{ "last-shrink-walk", 0, "+A +B +C +D -A -B", { "-C", "?" }, 2442 },
-	{ "last-shrink-remove", 0, "+A +B +C +D -A -B", { "-C", "-D" }, 0 },
-	{ "last-shrink-add", 0, "+A +B +C +D -A -B", { "-C", "+D" }, 54 },
-	{ "last-shrink-merge", 9, "+A +B +C +D -A -B", { "-C", "+D", "?" }, 0 },
-	{ "last-shrink-help", 9, "+A +B +C +D -A -B", { "-C", "+D ?", "?" }, 0 },
-	{ "family-duplicate", 9, "+A +A", { "=A", "-A" }, 9 },
-	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 108 },
-	{ "range-split-walk", 0, "+A", { "s s", "?" }, 152 },
-	{ "range-move-cursor", 0, "+A", { "m", "c" }, 43 },
-	{ "range-updates", 0, "", { "s", "m t" }, 3444 },
-	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 29 },
-	{ "family-moving", 9, FULL "-A -B -C", { "-D", "+J", "?" }, 0 },
-	{ "truncate-fault", 0, "", { "e e", "q q" }, 19 },
-	{ "truncate-both", 0, "", { "e", "e", "q" }, 22 },
-	{ "collapse-remove-count", 0, "+A +B", { "-A", "-B", "# #" }, 10189 },
-	{ "depot-depot", 0, "+A +B", { "-A f", "-B f" }, 1060 },
-	{ "depot-pop-pop", 0, "", { "F", "F" }, 0 },
-	{ "depot-pop-push", 0, "+A +B", { "-A -B", "F" }, 0 },
-	{ "depot-reuse", 0, "+A +B", { "-A -B +C +D f -C -D +E +F", "#" }, 0 },
-	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 28 },
-	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 6324 },
-	{ "three-shrink", 0, FULL "-A -B -C", { "-D", "-E", "?" }, 0 },
-	{ "three-collapse", 0, "+A +B", { "-A", "-B", "+C" }, 4130 },
+	{ "count-count", 0, "", { "+l -l", "+l #" }, 44, NULL },
+	{ "count-lock", 0, "+l", { "l>k", "+k -k" }, 24, NULL },
+	{ "count-last", 0, "+l +k", { "-l", "-k" }, 7, NULL },
+	{ "direct-direct", 0, "", { "+A -A", "+B -B" }, 1120, NULL },
+	{ "direct-linear", 0, "+A", { "-A", "+l -l" }, 155, NULL },
+	{ "direct-lock", 0, "+A", { "A>k", "+l #" }, 76, NULL },
+	{ "direct-walk", 0, "", { "+A", "?" }, 3, NULL },
+	{ "promote-linear", 0, "+A", { "+B", "+l" }, 8, NULL },
+	{ "promote-move", 0, "+A", { "+B", "A>C" }, 7, NULL },
+	{ "promote-remove", 0, "+A", { "-A", "+B" }, 7, NULL },
+	{ "promote-promote", 0, "+A", { "+B", "+C" }, 8, NULL },
+	{ "promote-walk", 0, "+A", { "+B", "?" }, 3, NULL },
+	{ "collapse-add", 0, "+A +B", { "-A -B", "+C" }, 75, NULL },
+	{ "collapse-remove", 0, "+A +B", { "-A", "-B" }, 60, NULL },
+	{ "collapse-count", 0, "+A +B", { "-A -B", "# #" }, 159, NULL },
+	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 60, NULL },
+	{ "collapse-linear", 0, "+A +B", { "-A -B", "+l" }, 74, NULL },
+	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 117, NULL },
+	{ "collapse-absent", 0, "+A +B", { "-A -B", "-C" }, 60, NULL },
+	{ "collapse-reuse", 0, "+A +B", { "-A -B f +C +D", "+E" }, 3944, NULL },
+	{ "move-move", 0, "+A +B", { "A>C", "B>D" }, 66, NULL },
+	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 10, NULL },
+	{ "move-cursor", 0, "+A +B", { "A>D", "c" }, 14, NULL },
+	{ "move-twice", 0, "+A +B", { "A>D D>E", "c" }, 166, NULL },
+	{ "move-gone", 0, "+A +B", { "A>D -D", "c" }, 78, NULL },
+	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1703, NULL },
+	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 3, NULL },
+	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 28, NULL },
+	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 24, NULL },
+	{ "push-walk", 0, "+A +B +C", { "+D", "?" }, 3, NULL },
+	{ "place-walk", 0, "+A +B +C +D +E", { "+F", "?" }, 3, NULL },
+	{ "push-second", 0, FULL, { "+K", "-A" }, 11, NULL },
+	{ "shrink-add", 0, FULL "-A -B -C", { "-D", "+K" }, 24, NULL },
+	{ "shrink-remove", 0, FULL "-A -B -C", { "-D", "-J" }, 0, NULL },
+	{ "shrink-shrink", 0, FULL "-A -B -C", { "-D", "-E" }, 0, NULL },
+	{ "shrink-walk", 0, FULL "-A -B -C", { "-D", "?" }, 2337, NULL },
+	{ "shrink-again", 0, FULL "-A -B -C", { "-D", "-J +J -J" }, 0, NULL },
+	{ "last-shrink-walk", 0, "+A +B +C +D -A -B", { "-C", "?" }, 2442, NULL },
+	{ "last-shrink-remove", 0, "+A +B +C +D -A -B", { "-C", "-D" }, 0, NULL },
+	{ "last-shrink-add", 0, "+A +B +C +D -A -B", { "-C", "+D" }, 54, NULL },
+	{ "last-shrink-merge", 9, "+A +B +C +D -A -B", { "-C", "+D", "?" }, 0, NULL },
+	{ "last-shrink-help", 9, "+A +B +C +D -A -B", { "-C", "+D ?", "?" }, 0, NULL },
+	{ "family-duplicate", 9, "+A +A", { "=A", "-A" }, 9, NULL },
+	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 108, NULL },
+	{ "range-split-walk", 0, "+A", { "s s", "?" }, 152, NULL },
+	{ "range-move-cursor", 0, "+A", { "m", "c" }, 43, NULL },
+	{ "range-updates", 0, "", { "s", "m t" }, 16639, NULL },
+	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 29, NULL },
+	{ "family-moving", 9, FULL "-A -B -C", { "-D", "+J", "?" }, 0, NULL },
+	{ "truncate-fault", 0, "", { "e e", "q q" }, 19, NULL },
+	{ "truncate-both", 0, "", { "e", "e", "q" }, 22, NULL },
+	{ "collapse-remove-count", 0, "+A +B", { "-A", "-B", "# #" }, 10189, NULL },
+	{ "depot-depot", 0, "+A +B", { "-A f", "-B f" }, 1060, NULL },
+	{ "depot-pop-pop", 0, "", { "F", "F" }, 0, NULL },
+	{ "depot-pop-push", 0, "+A +B", { "-A -B", "F" }, 0, NULL },
+	{ "depot-reuse", 0, "+A +B", { "-A -B +C +D f -C -D +E +F", "#" }, 0, NULL },
+	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 28, NULL },
+	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 6324, NULL },
+	{ "three-shrink", 0, FULL "-A -B -C", { "-D", "-E", "?" }, 0, NULL },
+	{ "three-collapse", 0, "+A +B", { "-A", "-B", "+C" }, 4130, NULL },
 };
 
 const unsigned explore_cases_count = sizeof(explore_cases) / sizeof(explore_cases[0]);

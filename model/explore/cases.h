@@ -23,6 +23,7 @@
  * @initial: done before, by one thread
  * @threads: their programs
  * @pinned:  the executions there are; a change of code that changes them shows. 0: too many, or not known
+ * @flaw:    the program breaks a rule, and this is what a search has to find; NULL: it must find nothing
  */
 struct explore_case {
 	const char *name;
@@ -30,6 +31,7 @@ struct explore_case {
 	const char *initial;
 	const char *threads[THREADS_MAX];
 	uint64_t pinned;
+	const char *flaw;
 };
 
 extern const struct explore_case explore_cases[];
@@ -37,6 +39,12 @@ extern const unsigned explore_cases_count;
 
 /* Builds the page of @test; the run that explores it. Aborts with a message if that cannot be. */
 struct engine_run case_prepare(const struct explore_case *test);
+
+/* An empty map of the explorer's memory and flavor. Aborts with a message if that cannot be. */
+struct rmap *case_map(unsigned bits);
+
+/* A filled reserve, of one thread alone. */
+struct rmap_reserve *case_reserve(struct rmap *map);
 
 /* Does one of its threads take a mutex: fill a reserve, update a range? G2 is not about those. */
 bool case_blocks(const struct explore_case *test);

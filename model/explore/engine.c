@@ -191,22 +191,32 @@ static bool is_whole(void)
 	return !engine.run->bounded && !engine.run->random;
 }
 
-/* Adds to the backtrack sets of earlier steps that race with @step of @index, and gives the step its clock. */
+/*
+ * Adds to the backtrack sets of earlier steps that race with @node's of @index, and gives the step its clock. A mutex is
+ * never released when someone can acquire it, so these two do not race; but that release must not hide the acquisition
+ * before it, which does.
+ */
 static void find_races(unsigned index, struct node *node)
 {
 	uint16_t *clock = engine.clocks[index];
+	uint16_t released[ACTORS] = { 0 };
 
 	for (unsigned i = engine.depth; i-- > 0;) {
 		struct node *earlier = &engine.nodes[i];
 
 		if (!depend(&earlier->step, &node->step) || clock[earlier->chosen] >= earlier->clock[earlier->chosen])
 			continue;
+		if (node->step.lock == ACQUIRES && earlier->step.lock == RELEASES) {
+			join(released, earlier->clock);
+			continue;
+		}
 		if (earlier->enabled & (1u << index))
 			earlier->backtrack |= 1u << index;
 		else
 			earlier->backtrack |= earlier->enabled;
 		join(clock, earlier->clock);
 	}
+	join(clock, released);
 	clock[index] = (uint16_t)(engine.depth + 1);
 	memcpy(node->clock, clock, sizeof(node->clock));
 }
@@ -464,12 +474,22 @@ static void stop_before(struct step step, bool (*ready)(unsigned actor))
 void engine_step(const void *address, size_t bytes, bool write)
 {
 	if (engine.inside)
-		stop_before((struct step){ (uintptr_t)address, bytes, write }, NULL);
+		stop_before((struct step){ (uintptr_t)address, bytes, write, NO_LOCK }, NULL);
 }
 
 void engine_step_when(const void *address, bool (*ready)(unsigned actor))
 {
-	stop_before((struct step){ (uintptr_t)address, 1, true }, ready);
+	stop_before((struct step){ (uintptr_t)address, 1, true, NO_LOCK }, ready);
+}
+
+void engine_acquire(const void *mutex, bool (*ready)(unsigned actor))
+{
+	stop_before((struct step){ (uintptr_t)mutex, 1, true, ACQUIRES }, ready);
+}
+
+void engine_release(const void *mutex)
+{
+	stop_before((struct step){ (uintptr_t)mutex, 1, true, RELEASES }, NULL);
 }
 
 unsigned engine_read_choice(const uint64_t *word, const uint64_t *expected)
@@ -529,7 +549,7 @@ static void prepare_actor(unsigned index)
 	actor->taken = 0;
 	/* The first step is to begin: it touches nothing. The reclaimer's is to take work. */
 	actor->ready = index == RECLAIMER ? sync_has_work : NULL;
-	actor->next = index == RECLAIMER ? sync_work_step() : (struct step){ 0, 0, false };
+	actor->next = index == RECLAIMER ? sync_work_step() : (struct step){ 0, 0, false, NO_LOCK };
 }
 
 static void restore_snapshot(void)

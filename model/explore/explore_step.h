@@ -42,6 +42,7 @@ void explore_unpoison(const void *memory, size_t bytes);
 
 /* A mutex that blocks a coroutine, not the process. */
 int explore_mutex_lock(pthread_mutex_t *mutex);
+int explore_mutex_trylock(pthread_mutex_t *mutex);
 int explore_mutex_unlock(pthread_mutex_t *mutex);
 #define pthread_mutex_lock explore_mutex_lock
 #define pthread_mutex_unlock explore_mutex_unlock

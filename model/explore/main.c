@@ -4,6 +4,7 @@
  */
 #include "cases.h"
 #include "litmus.h"
+#include "vm.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -118,10 +119,19 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 	}
 }
 
-static bool report(const struct explore_case *test, const struct engine_run *run)
+/* The families of cases, and how each is made ready. */
+static const struct family {
+	const struct explore_case *cases;
+	const unsigned *count;
+	struct engine_run (*prepare)(const struct explore_case *test);
+	bool (*blocks)(const struct explore_case *test);
+} families[] = {
+	{ explore_cases, &explore_cases_count, case_prepare, case_blocks },
+	{ vm_cases, &vm_cases_count, vm_prepare, vm_blocks },
+};
+
+static void print_failure(const struct explore_case *test, const struct engine_run *run)
 {
-	if (!result.error)
-		return true;
 	printf("%s: FAILED after %" PRIu64 " executions: %s\n", test->name, result.executions, result.error);
 	if (run->random)
 		printf("  the seed was %" PRIu64 "\n", run->seed);
@@ -131,7 +141,19 @@ static bool report(const struct explore_case *test, const struct engine_run *run
 	if (run->stale)
 		printf(" --preemptions 0 --stale %u", run->stale);
 	printf(" --replay %s\n", result.schedule);
-	return false;
+}
+
+/* A flaw has to be found, and nothing else. */
+static bool report(const struct explore_case *test, const struct engine_run *run)
+{
+	if (result.error && test->flaw && strcmp(result.error, test->flaw) == 0)
+		return true;
+	if (result.error)
+		print_failure(test, run);
+	else if (test->flaw)
+		printf("%s: FAILED: in %" PRIu64 " executions this was not found: %s\n", test->name, result.executions,
+		       test->flaw);
+	return !result.error && !test->flaw;
 }
 
 static bool pins_apply(const struct explore_case *test, const struct request *request)
@@ -139,9 +161,9 @@ static bool pins_apply(const struct explore_case *test, const struct request *re
 	return test->pinned && !request->no_pins && !request->bounded && !request->random && !request->replay;
 }
 
-static bool explore(const struct explore_case *test, const struct request *request)
+static bool explore(const struct family *family, const struct explore_case *test, const struct request *request)
 {
-	struct engine_run run = case_prepare(test);
+	struct engine_run run = family->prepare(test);
 
 	run.limit = request->limit;
 	run.bounded = request->bounded;
@@ -154,7 +176,7 @@ static bool explore(const struct explore_case *test, const struct request *reque
 	if (!report(test, &run))
 		return false;
 	printf("%-18s %9" PRIu64 " executions, %9" PRIu64 " cut short, %10" PRIu64 " steps%s\n", test->name,
-	       result.executions, result.blocked, result.steps, result.exhausted || run.random ? "" : ", not all");
+	       result.executions, result.blocked, result.steps, result.exhausted || run.random ? "" : test->flaw ? ", flaw found" : ", not all");
 	if (pins_apply(test, request) && result.exhausted && result.executions != test->pinned) {
 		printf("%s: FAILED: there were %" PRIu64 " executions: if the change is meant, pin the new number\n",
 		       test->name, test->pinned);
@@ -164,13 +186,13 @@ static bool explore(const struct explore_case *test, const struct request *reque
 }
 
 /* Every stop of every thread. */
-static bool explore_stops(const struct explore_case *test, const struct request *request)
+static bool explore_stops(const struct family *family, const struct explore_case *test, const struct request *request)
 {
 	uint64_t executions = 0;
 	unsigned stops = 0;
-	struct engine_run run = case_prepare(test);
+	struct engine_run run = family->prepare(test);
 
-	if (case_blocks(test))
+	if (family->blocks(test))
 		return true;
 	run.limit = request->limit;
 	run.bounded = request->bounded;
@@ -202,38 +224,64 @@ static void on_crash(int signal)
 	_exit(1);
 }
 
+static void list(const struct explore_case *test)
+{
+	printf("%-18s %s |%s |%s |%s\n", test->name, test->initial, test->threads[0], test->threads[1],
+	       test->threads[2] ? test->threads[2] : "");
+}
+
+struct totals {
+	unsigned run;
+	unsigned failed;
+};
+
+static void run_case(const struct family *family, const struct explore_case *test, const struct request *request,
+		     struct totals *totals)
+{
+	bool passed = true;
+
+	totals->run++;
+	explored = test;
+	if (request->list)
+		list(test);
+	else if (request->stop)
+		passed = explore_stops(family, test, request);
+	else
+		passed = explore(family, test, request);
+	totals->failed += !passed;
+	fflush(stdout);
+}
+
+/* A flaw takes a whole search to be sure of, or to be asked for by name. */
+static void run_family(const struct family *family, const struct request *request, struct totals *totals)
+{
+	for (unsigned i = 0; i < *family->count; i++) {
+		const struct explore_case *test = &family->cases[i];
+		bool chosen = request->name ? strcmp(request->name, test->name) == 0 :
+					      !test->flaw || (!request->bounded && !request->random && !request->stop);
+
+		if (chosen && !(totals->failed && request->first))
+			run_case(family, test, request, totals);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const char doc[] = "Runs the library's sources in every interleaving of small programs.";
 	const struct argp argp = { options, read_option, NULL, doc, NULL, NULL, NULL };
 	struct request request = { 0 };
-	unsigned run = 0;
-	unsigned failed = 0;
+	struct totals totals = { 0, 0 };
 
 	argp_parse(&argp, argc, argv, 0, NULL, &request);
 	if (request.litmus)
 		return litmus_run() ? 0 : 1;
 	signal(SIGABRT, on_crash);
 	signal(SIGSEGV, on_crash);
-	for (unsigned i = 0; i < explore_cases_count; i++) {
-		const struct explore_case *test = &explore_cases[i];
-
-		if (request.name && strcmp(request.name, test->name) != 0)
-			continue;
-		run++;
-		explored = test;
-		if (request.list)
-			printf("%-18s %s |%s |%s |%s\n", test->name, test->initial, test->threads[0], test->threads[1],
-			       test->threads[2] ? test->threads[2] : "");
-		else if (!(request.stop ? explore_stops(test, &request) : explore(test, &request)))
-			failed++;
-		fflush(stdout);
-		if (failed && request.first)
-			break;
-	}
-	if (run == 0) {
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		run_family(&families[i], &request, &totals);
+	if (totals.run == 0) {
 		fprintf(stderr, "rmap-explore: there is no case '%s'; --list names them\n", request.name);
 		return 2;
 	}
-	return failed ? 1 : 0;
+	return totals.failed ? 1 : 0;
 }

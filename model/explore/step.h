@@ -14,6 +14,7 @@ struct step {
 	uintptr_t address;
 	size_t bytes;
 	bool write;
+	enum { NO_LOCK, ACQUIRES, RELEASES } lock;
 };
 
 /* Does an execution run, and who? */
@@ -23,6 +24,10 @@ unsigned engine_self(void);
 /* Returns when it is this actor's turn; with @ready, not before that holds of it. */
 void engine_step(const void *address, size_t bytes, bool write);
 void engine_step_when(const void *address, bool (*ready)(unsigned actor));
+
+/* A step that takes a mutex, when it is @ready, and one that gives it back. */
+void engine_acquire(const void *mutex, bool (*ready)(unsigned actor));
+void engine_release(const void *mutex);
 
 /* The step that has begun reads: which message (weak.h). */
 unsigned engine_read_choice(const uint64_t *word, const uint64_t *expected);

@@ -2,7 +2,8 @@
 /*
  * sync.c - mutexes and RCU as threads of the explorer see them; see engine.h
  *
- * One byte stands for the state of all mutexes, and one for that of RCU: steps that write it depend on each other.
+ * One byte stands for the state of RCU, and the first of each mutex for its own: steps that write it depend on each
+ * other.
  */
 #include "engine.h"
 #include "step.h"
@@ -10,6 +11,7 @@
 
 #include <explore_step.h>
 
+#include <errno.h>
 #include <string.h>
 #include <urcu/urcu-memb.h>
 
@@ -36,7 +38,6 @@ static struct {
 } state;
 
 static char rcu_byte;
-static char mutex_byte;
 
 void sync_begin(void)
 {
@@ -53,16 +54,33 @@ static bool mutex_is_free(unsigned actor)
 	return true;
 }
 
+static void take_mutex(pthread_mutex_t *mutex)
+{
+	if (state.mutexes == MUTEXES_MAX)
+		engine_fail("too many mutexes are held");
+	state.held[state.mutexes++] = mutex;
+	weak_receive(engine_self(), WEAK_MUTEX);
+}
+
 int explore_mutex_lock(pthread_mutex_t *mutex)
 {
 	if (!engine_is_inside())
 		return 0;
 	state.wanted[engine_self()] = mutex;
-	engine_step_when(&mutex_byte, mutex_is_free);
-	if (state.mutexes == MUTEXES_MAX)
-		engine_fail("too many mutexes are held");
-	state.held[state.mutexes++] = mutex;
-	weak_receive(engine_self(), WEAK_MUTEX);
+	engine_acquire(mutex, mutex_is_free);
+	take_mutex(mutex);
+	return 0;
+}
+
+int explore_mutex_trylock(pthread_mutex_t *mutex)
+{
+	if (!engine_is_inside())
+		return 0;
+	engine_step(mutex, 1, true);
+	state.wanted[engine_self()] = mutex;
+	if (!mutex_is_free(engine_self()))
+		return EBUSY;
+	take_mutex(mutex);
 	return 0;
 }
 
@@ -70,7 +88,7 @@ int explore_mutex_unlock(pthread_mutex_t *mutex)
 {
 	if (!engine_is_inside())
 		return 0;
-	engine_step(&mutex_byte, 1, true);
+	engine_release(mutex);
 	weak_send(engine_self(), WEAK_MUTEX);
 	for (unsigned i = 0; i < state.mutexes; i++)
 		if (state.held[i] == mutex)
@@ -169,7 +187,7 @@ static void model_barrier(void)
 
 struct step sync_work_step(void)
 {
-	return (struct step){ (uintptr_t)&rcu_byte, 1, true };
+	return (struct step){ (uintptr_t)&rcu_byte, 1, true, NO_LOCK };
 }
 
 bool sync_has_work(unsigned actor)

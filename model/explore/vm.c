@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm.c - an embedder of one page and three ptes; see vm.h
+ *
+ * What must hold: when a truncate says that nothing is mapped, no pte maps the page, and none does later, for the file
+ * never grows again; a failable one leaves no more than it reports; no page is dropped while it is mapped, but orphans;
+ * a page that unmap finds locked is left untouched; at the end the mapcount is the number of ptes that map the page.
+ *
+ * A pte word is PRESENT, LOCKED or 0. It and @end and @cached are accessed relaxed, so that only the embedder's locks
+ * and the library order them.
+ */
+#include "vm.h"
+#include "step.h"
+
+#include <explore_step.h>
+#include <rmap/unmap.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILL 4u
+#define PTES 3u
+#define PAGE_INDEX 5u
+#define PRESENT 1u
+#define LOCKED 2u
+#define LINEAR_RANGE 0x100000u
+#define TAGGED_RANGE 0x200000u
+#define WAITS_FREE 3u
+
+/*
+ * @end:     set once the file ends before the page
+ * @cached:  the page is in the file
+ */
+static struct {
+	enum vm_order order;
+	struct rmap *map;
+	struct rmap_object *object;
+	struct rmap_reserve *setup;
+	struct rmap_reserve *reserves[THREADS_MAX];
+	struct rmap_page *page;
+	uint64_t *ptes;
+	uint64_t *end;
+	uint64_t *cached;
+	const char *const *programs;
+	unsigned threads;
+} vm;
+
+/*
+ * The record of an execution. In the arena, so that each begins with zeroes.
+ * @changes: threads that have ended; @awaited: by thread, how many of them it has seen; @waits: how often it waited
+ */
+static struct {
+	uint64_t changes;
+	uint64_t awaited[THREADS_MAX];
+	unsigned waits[THREADS_MAX];
+	bool truncated;
+} *now;
+
+static pthread_mutex_t pte_locks[PTES];
+static pthread_mutex_t page_lock;
+static pthread_mutex_t chain_lock;
+static char change_byte;
+
+static void must(int result, const char *what)
+{
+	if (result < 0) {
+		fprintf(stderr, "explore: a VM: %s: %s\n", what, strerror(-result));
+		exit(2);
+	}
+}
+
+/* Ptes -------------------------------------------------------------------------------------- */
+
+static uint64_t address_of(unsigned pte)
+{
+	return pte == 0 ? LINEAR_RANGE + (PAGE_INDEX << 12) : TAGGED_RANGE + ((pte - 1) << 12);
+}
+
+static unsigned pte_at(uint64_t address)
+{
+	return address < TAGGED_RANGE ? 0 : 1 + (unsigned)((address - TAGGED_RANGE) >> 12);
+}
+
+static struct rmap_mapping mapping_of(unsigned pte, uint64_t word)
+{
+	if (word & LOCKED)
+		return rmap_locked();
+	return pte == 0 ? rmap_linear() : rmap_chained(address_of(pte));
+}
+
+static uint64_t read_pte(unsigned pte)
+{
+	return explore_load(&vm.ptes[pte], __ATOMIC_RELAXED);
+}
+
+static void write_pte(unsigned pte, uint64_t word)
+{
+	explore_store(&vm.ptes[pte], word, __ATOMIC_RELAXED);
+}
+
+/* In 2003 every change of a page's mappings took its chain's lock, under that of the pte. */
+static void enter_chain(void)
+{
+	if (vm.order != VM_TODAY)
+		explore_mutex_lock(&chain_lock);
+	rmap_read_lock(vm.map);
+}
+
+static void leave_chain(void)
+{
+	rmap_read_unlock(vm.map);
+	if (vm.order != VM_TODAY)
+		explore_mutex_unlock(&chain_lock);
+}
+
+static void expect_done(int result)
+{
+	if (result < 0)
+		engine_fail("an operation on a page failed that cannot fail");
+}
+
+/* Under the pte lock, and in 2003 under the chain lock. */
+static void zap(struct rmap_reserve *reserve, unsigned pte, uint64_t word)
+{
+	write_pte(pte, 0);
+	rmap_read_lock(vm.map);
+	expect_done(rmap_page_remove(reserve, vm.page, mapping_of(pte, word)));
+	rmap_read_unlock(vm.map);
+}
+
+/* Operations -------------------------------------------------------------------------------- */
+
+static void fault(struct rmap_reserve *reserve, unsigned pte, bool locked, bool rechecks)
+{
+	uint64_t sequence = rmap_object_truncate_seq(vm.object);
+	uint64_t word = locked ? PRESENT | LOCKED : PRESENT;
+
+	if (explore_load(vm.end, __ATOMIC_RELAXED) || !explore_load(vm.cached, __ATOMIC_RELAXED))
+		return;
+	if (locked)
+		explore_mutex_lock(&page_lock);
+	explore_mutex_lock(&pte_locks[pte]);
+	enter_chain();
+	if (!read_pte(pte) && (!rechecks || rmap_object_truncate_seq(vm.object) == sequence)) {
+		write_pte(pte, word);
+		expect_done(rmap_page_add(reserve, vm.page, mapping_of(pte, word)));
+	}
+	leave_chain();
+	explore_mutex_unlock(&pte_locks[pte]);
+	if (locked)
+		explore_mutex_unlock(&page_lock);
+}
+
+static void munmap(struct rmap_reserve *reserve, unsigned pte)
+{
+	uint64_t word;
+
+	explore_mutex_lock(&pte_locks[pte]);
+	word = read_pte(pte);
+	if (word) {
+		enter_chain();
+		zap(reserve, pte, word);
+		leave_chain();
+	}
+	explore_mutex_unlock(&pte_locks[pte]);
+}
+
+/* Mlock and munlock. The first holds the page. */
+static void change_lock(struct rmap_reserve *reserve, unsigned pte, uint64_t from, uint64_t to)
+{
+	if (to & LOCKED)
+		explore_mutex_lock(&page_lock);
+	explore_mutex_lock(&pte_locks[pte]);
+	if (read_pte(pte) == from) {
+		enter_chain();
+		expect_done(rmap_page_move(reserve, vm.page, mapping_of(pte, from), mapping_of(pte, to)));
+		write_pte(pte, to);
+		leave_chain();
+	}
+	explore_mutex_unlock(&pte_locks[pte]);
+	if (to & LOCKED)
+		explore_mutex_unlock(&page_lock);
+}
+
+static void copy_pte(struct rmap_reserve *reserve, unsigned from, unsigned to)
+{
+	uint64_t sequence = rmap_object_truncate_seq(vm.object);
+
+	if (explore_load(vm.end, __ATOMIC_RELAXED))
+		return;
+	explore_mutex_lock(&pte_locks[from]);
+	explore_mutex_lock(&pte_locks[to]);
+	enter_chain();
+	if (read_pte(from) && !read_pte(to) && rmap_object_truncate_seq(vm.object) == sequence) {
+		write_pte(to, PRESENT);
+		expect_done(rmap_page_duplicate(reserve, vm.page, mapping_of(to, PRESENT)));
+	}
+	leave_chain();
+	explore_mutex_unlock(&pte_locks[to]);
+	explore_mutex_unlock(&pte_locks[from]);
+}
+
+static void move_pte(struct rmap_reserve *reserve, unsigned from, unsigned to)
+{
+	uint64_t word;
+
+	explore_mutex_lock(&pte_locks[from]);
+	explore_mutex_lock(&pte_locks[to]);
+	word = read_pte(from);
+	if (word && !read_pte(to)) {
+		enter_chain();
+		expect_done(rmap_page_move(reserve, vm.page, mapping_of(from, word), mapping_of(to, word)));
+		write_pte(to, word);
+		write_pte(from, 0);
+		leave_chain();
+	}
+	explore_mutex_unlock(&pte_locks[to]);
+	explore_mutex_unlock(&pte_locks[from]);
+}
+
+/* Callbacks --------------------------------------------------------------------------------- */
+
+/* @arg of all: the thread's reserve. */
+static int vm_clear(void *arg, const struct rmap_target *target, const struct rmap_visit *visit, unsigned flags,
+		    uint64_t *cleared)
+{
+	unsigned pte = pte_at(visit->kind == RMAP_LINEAR ? visit->address : visit->handle);
+	uint64_t word;
+
+	(void)target;
+	if (!(flags & RMAP_UNMAP_TRY))
+		explore_mutex_lock(&pte_locks[pte]);
+	else if (explore_mutex_trylock(&pte_locks[pte]))
+		return -EAGAIN;
+	word = read_pte(pte);
+	if (word && ((flags & RMAP_UNMAP_FORCE) || !(word & LOCKED))) {
+		zap(arg, pte, word);
+		++*cleared;
+	}
+	explore_mutex_unlock(&pte_locks[pte]);
+	return 0;
+}
+
+static int vm_clear_range(void *arg, const struct rmap_search *search, uint64_t *cleared)
+{
+	for (uint64_t i = search->from; i <= search->to; i++) {
+		uint64_t address = rmap_range_address(&search->range, i);
+		unsigned pte = pte_at(address);
+
+		if (pte >= PTES || address_of(pte) != address)
+			continue;
+		explore_mutex_lock(&pte_locks[pte]);
+		if (read_pte(pte)) {
+			enter_chain();
+			zap(arg, pte, read_pte(pte));
+			leave_chain();
+			++*cleared;
+		}
+		explore_mutex_unlock(&pte_locks[pte]);
+	}
+	return 0;
+}
+
+static void lock_page(void)
+{
+	explore_mutex_lock(&page_lock);
+	if (vm.order != VM_TODAY)
+		explore_mutex_lock(&chain_lock);
+}
+
+static void unlock_page(void)
+{
+	if (vm.order != VM_TODAY)
+		explore_mutex_unlock(&chain_lock);
+	explore_mutex_unlock(&page_lock);
+}
+
+static int vm_lock_next(void *arg, struct rmap_object *object, uint64_t first, uint64_t last,
+			struct rmap_target *target)
+{
+	(void)arg;
+	if (first > PAGE_INDEX || last < PAGE_INDEX)
+		return -ENOENT;
+	lock_page();
+	if (!explore_load(vm.cached, __ATOMIC_RELAXED)) {
+		unlock_page();
+		return -ENOENT;
+	}
+	*target = (struct rmap_target){ vm.page, object, PAGE_INDEX };
+	return 0;
+}
+
+static void vm_unlock(void *arg, const struct rmap_target *target)
+{
+	(void)arg;
+	(void)target;
+	unlock_page();
+}
+
+/* What memory holds now, which no thread can be sure of. */
+static unsigned mapped_ptes(void)
+{
+	unsigned mapped = 0;
+
+	for (unsigned i = 0; i < PTES; i++)
+		mapped += vm.ptes[i] != 0;
+	return mapped;
+}
+
+static void vm_drop(void *arg, const struct rmap_target *target, int orphan)
+{
+	(void)arg;
+	(void)target;
+	if (!orphan && mapped_ptes() > 0)
+		engine_fail("a page is dropped that is mapped");
+	explore_store(vm.cached, 0, __ATOMIC_RELAXED);
+}
+
+static bool has_changed(unsigned thread)
+{
+	return now->changes != now->awaited[thread];
+}
+
+/* The first tries are free. After that only what others do can help, so the next one comes after an operation of theirs. */
+static void vm_wait(void *arg)
+{
+	unsigned thread = 0;
+
+	while (vm.reserves[thread] != arg)
+		thread++;
+	if (now->waits[thread]++ < WAITS_FREE)
+		return;
+	engine_step_when(&change_byte, has_changed);
+	now->awaited[thread] = now->changes;
+}
+
+static const struct rmap_unmap_callbacks callbacks = {
+	.size = sizeof(struct rmap_unmap_callbacks),
+	.clear = vm_clear,
+	.clear_range = vm_clear_range,
+	.lock_next = vm_lock_next,
+	.unlock = vm_unlock,
+	.drop = vm_drop,
+	.wait = vm_wait,
+};
+
+static void reclaim(struct rmap_reserve *reserve)
+{
+	const struct rmap_target target = { vm.page, vm.object, PAGE_INDEX };
+	struct rmap_unmap_report report;
+	int result;
+
+	lock_page();
+	result = rmap_unmap(vm.map, &callbacks, reserve, &target, vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
+			    RMAP_FAILABLE, &report);
+	if (result == RMAP_UNMAP_LOCKED && report.cleared)
+		engine_fail("a page with locked mappings was left half unmapped");
+	unlock_page();
+}
+
+static void truncate(struct rmap_reserve *reserve, const char *word)
+{
+	struct rmap_truncation truncation = {
+		.size = sizeof(truncation),
+		.object = vm.object,
+		.first = PAGE_INDEX,
+		.last = UINT64_MAX,
+		.strategy = (enum rmap_strategy)(strchr("scubt", word[1]) - "scubt"),
+		.semantics = word[2] == 'r' ? RMAP_RELIABLE : RMAP_FAILABLE,
+		.flags = vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
+	};
+	struct rmap_unmap_report report;
+	int result;
+
+	explore_store(vm.end, 1, __ATOMIC_RELAXED);
+	result = rmap_truncate(vm.map, &callbacks, reserve, &truncation, &report);
+	if (result == RMAP_UNMAP_SUCCESS && mapped_ptes() > 0)
+		engine_fail("a truncate says that nothing is mapped, and something is");
+	if (result != RMAP_UNMAP_SUCCESS && word[2] == 'r')
+		engine_fail("a reliable truncate has left something");
+	if (result != RMAP_UNMAP_SUCCESS && word[3] == '!')
+		engine_fail("a failable truncate has left something");
+	if (mapped_ptes() > report.left.chained + report.left.linear + report.left.locked)
+		engine_fail("a truncate has left more than it reports");
+	now->truncated |= result == RMAP_UNMAP_SUCCESS;
+}
+
+/* Running ----------------------------------------------------------------------------------- */
+
+static void run_word(struct rmap_reserve *reserve, const char *word)
+{
+	unsigned pte = (unsigned)(word[1] - '0');
+
+	switch (word[0]) {
+	case 'f':
+	case 'F':
+	case 'l':
+		fault(reserve, pte, word[0] == 'l', word[0] != 'F');
+		break;
+	case 'u':
+		munmap(reserve, pte);
+		break;
+	case 'k':
+		change_lock(reserve, pte, PRESENT, PRESENT | LOCKED);
+		break;
+	case 'n':
+		change_lock(reserve, pte, PRESENT | LOCKED, PRESENT);
+		break;
+	case 'd':
+		copy_pte(reserve, pte, (unsigned)(word[2] - '0'));
+		break;
+	case 'm':
+		move_pte(reserve, pte, (unsigned)(word[2] - '0'));
+		break;
+	case 'R':
+		reclaim(reserve);
+		break;
+	case 'T':
+		truncate(reserve, word);
+		break;
+	default:
+		engine_fail("a program has a word that is none");
+	}
+}
+
+static void run_program(struct rmap_reserve *reserve, const char *text)
+{
+	for (; *text; text += strcspn(text, " "), text += strspn(text, " "))
+		run_word(reserve, text);
+}
+
+static void run_thread(void *arg, unsigned thread)
+{
+	(void)arg;
+	run_program(vm.reserves[thread], vm.programs[thread]);
+	engine_step(&change_byte, 1, true);
+	now->changes++;
+}
+
+static const char *verify(void *arg)
+{
+	const char *wrong = NULL;
+	uint32_t mapcount;
+
+	(void)arg;
+	rmap_read_lock(vm.map);
+	mapcount = rmap_page_mapcount(vm.map, vm.page);
+	if (rmap_page_check(vm.map, vm.page, NULL))
+		wrong = "the page breaks one of its equations";
+	else if (mapcount != mapped_ptes())
+		wrong = "the mapcount is not the number of ptes that map the page";
+	else if (now->truncated && mapcount)
+		wrong = "a truncated page is mapped again";
+	rmap_page_drop(vm.setup, vm.page);
+	rmap_read_unlock(vm.map);
+	if (wrong)
+		return wrong;
+	rmap_object_destroy(vm.object);
+	for (unsigned i = 0; i < vm.threads; i++)
+		rmap_reserve_destroy(vm.reserves[i]);
+	rmap_reserve_destroy(vm.setup);
+	return rmap_destroy(vm.map) ? "a block was lost, or retired twice (G8)" : NULL;
+}
+
+static void attach_ranges(void)
+{
+	struct rmap_range linear = { .last = 15, .address = LINEAR_RANGE, .owner = 1, .page_shift = 12 };
+	struct rmap_range tagged = {
+		.last = 1, .address = TAGGED_RANGE, .owner = 2, .page_shift = 12, .tags = RMAP_RANGE_NONLINEAR
+	};
+
+	must(rmap_object_create(vm.map, &vm.object), "making the object");
+	must(rmap_object_attach(vm.object, &linear), "attaching the linear range");
+	must(rmap_object_attach(vm.object, &tagged), "attaching the tagged range");
+}
+
+struct engine_run vm_prepare(const struct explore_case *test)
+{
+	memset(&vm, 0, sizeof(vm));
+	vm.order = (enum vm_order)test->bits;
+	vm.map = case_map(0);
+	now = engine_alloc(sizeof(*now), 64);
+	vm.page = engine_alloc(sizeof(*vm.page), 64);
+	vm.ptes = engine_alloc(PTES * sizeof(*vm.ptes), 64);
+	vm.end = engine_alloc(sizeof(*vm.end), 64);
+	vm.cached = engine_alloc(sizeof(*vm.cached), 64);
+	*vm.cached = 1;
+	vm.setup = case_reserve(vm.map);
+	vm.programs = test->threads;
+	while (vm.threads < THREADS_MAX && test->threads[vm.threads])
+		vm.reserves[vm.threads++] = case_reserve(vm.map);
+	attach_ranges();
+	run_program(vm.setup, test->initial);
+	return (struct engine_run){ .threads = vm.threads, .body = run_thread, .verify = verify, .victim = -1 };
+}
+
+bool vm_blocks(const struct explore_case *test)
+{
+	(void)test;
+	return true;
+}
+
+/* The cases --------------------------------------------------------------------------------- */
+
+const struct explore_case vm_cases[] = {
+	{ "vm-search-fault", VM_TODAY, "", { "Tsr", "f0" }, 22, NULL },
+	{ "vm-search-again", VM_TODAY, "f1", { "Tsr", "f1" }, 18, NULL },
+	{ "vm-cleanup-fault", VM_TODAY, "f0", { "Tcr", "f1" }, 36, NULL },
+	{ "vm-unmap-fault", VM_TODAY, "f1", { "Tur", "f0" }, 38, NULL },
+	{ "vm-unmap-locked", VM_TODAY, "", { "Tur", "l1" }, 22, NULL },
+	{ "vm-combined", VM_TODAY, "f0 f1", { "Tbr", "u1 f1" }, 17342, NULL },
+	{ "vm-tolerate", VM_TODAY, "f1 k1", { "Ttf", "n1 u1" }, 108, NULL },
+	{ "vm-munlock", VM_TODAY, "f1 k1", { "Tcr", "n1" }, 28, NULL },
+	{ "vm-mlock", VM_TODAY, "f1", { "Tcf", "k1" }, 12, NULL },
+	{ "vm-fork", VM_TODAY, "f0", { "Tur", "d01" }, 36, NULL },
+	{ "vm-mremap", VM_TODAY, "f1", { "Tcr", "m12" }, 20, NULL },
+	{ "vm-mremap-linear", VM_TODAY, "f0", { "Tur", "m01" }, 20, NULL },
+	{ "vm-reclaim-mlock", VM_TODAY, "f0 f1", { "R", "k1" }, 20, NULL },
+	{ "vm-reclaim", VM_TODAY, "f0 f1", { "R", "Tur" }, 2974, NULL },
+	{ "vm-truncates", VM_TODAY, "f1", { "Tcr", "Tsr" }, 4064, NULL },
+	{ "vm-2003", VM_2003, "f0 f1", { "Tcr", "u1" }, 550, NULL },
+	{ "vm-2003-munlock", VM_2003, "f1 k1", { "Tcr", "n1" }, 24, NULL },
+	{ "vm-2003-reclaim", VM_2003, "f1", { "R", "u1" }, 6, NULL },
+	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 4002, NULL },
+	{ "bad-recheck", VM_TODAY, "", { "Tsr", "F0" }, 0, "a truncated page is mapped again" },
+	{ "bad-trylock", VM_2003, "f1", { "Tcf!", "u1" }, 0, "a failable truncate has left something" },
+	{ "bad-search-less", VM_TODAY, "f1", { "Tcf!", "k1" }, 0, "a failable truncate has left something" },
+	{ "bad-2003-waiting", VM_2003_WAITING, "f1", { "R", "u1" }, 0, "nobody can go on" },
+};
+
+const unsigned vm_cases_count = sizeof(vm_cases) / sizeof(vm_cases[0]);

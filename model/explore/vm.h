@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm.h - small programs on a VM of one page and three ptes: the steps of unmap and truncate beside everything else
+ *
+ * The page is index 5 of a file. Pte 0 lies where a range says (linear); ptes 1 and 2 lie in a tagged range that covers
+ * other indexes (nonlinear). Words of a program, where N and M are ptes:
+ *
+ *      fN  fault          lN  fault in a locked vma       FN  a fault that forgets to recheck the sequence
+ *      uN  munmap         kN  mlock     nN  munlock       dNM fork: copy pte N to M       mNM mremap: move it
+ *      R   reclaim: unmap the page, failable
+ *      Txy truncate by strategy x (s search, c cleanup, u unmap, b combined, t tolerate), y: f failable, r reliable;
+ *      Txy! asserts that nothing was left
+ *
+ * The locks are those of an embedder; bits of a case choose their order.
+ */
+#ifndef RMAP_EXPLORE_VM_H
+#define RMAP_EXPLORE_VM_H
+
+#include "cases.h"
+
+/* Orders of locks: page > pte; pte > chain and page > chain > try pte (2003); the same, but waiting for the pte. */
+enum vm_order { VM_TODAY, VM_2003, VM_2003_WAITING };
+
+struct engine_run vm_prepare(const struct explore_case *test);
+
+/* As case_blocks(): all do. */
+bool vm_blocks(const struct explore_case *test);
+
+extern const struct explore_case vm_cases[];
+extern const unsigned vm_cases_count;
+
+#endif
