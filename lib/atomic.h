@@ -62,6 +62,12 @@ static inline bool cas_acqrel(uint64_t *word, uint64_t *expected, uint64_t desir
 	return ATOMIC_CAS(word, expected, desired, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
+/* The same, for what orders nothing itself. The release of whoever wrote @word before stays in effect. */
+static inline bool cas_rlx(uint64_t *word, uint64_t *expected, uint64_t desired)
+{
+	return ATOMIC_CAS(word, expected, desired, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t exchange_acqrel(uint64_t *word, uint64_t value)
 {
 	return ATOMIC_EXCHANGE(word, value, __ATOMIC_ACQ_REL);

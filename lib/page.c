@@ -451,19 +451,15 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 }
 
 /*
- * Both elements chained, in the chain @word names: the new one is covered by the old one's count until that is taken.
+ * Both elements chained, in @block: the new one is covered by the old one's count until that is taken. For the same
+ * reason the chain is not frozen: the caller has a mapping that is counted in it.
  */
-static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
+static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, struct block *block, uint64_t key,
 			 uint64_t entry)
 {
-	struct block *block = slot_pointer(word);
 	uint64_t low = reserve->map->key_low;
 	int error;
 
-	if (load_rlx(&block->meta) & COUNT_FROZEN) { /* RLX: help_collapse() reads it anew. */
-		help_collapse(reserve, page, word);
-		return AGAIN;
-	}
 	if (!rmap_chain_find(reserve->map, block, key))
 		return -ENOENT;
 	if (!rmap_pool_has_segment(reserve))
@@ -504,7 +500,7 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 		default:
 			if (slot_key(entry, map->key_low) == key)
 				return rmap_chain_find(map, slot_pointer(word), key) ? 0 : -ENOENT;
-			result = move_in_chain(reserve, page, word, key, entry);
+			result = move_in_chain(reserve, page, slot_pointer(word), key, entry);
 		}
 		if (result != AGAIN)
 			return result;

@@ -135,10 +135,10 @@ static bool unmark(uint64_t *slot, uint64_t seal)
 	uint64_t word = load_rlx(slot); /* RLX: only the compare-and-swap trusts it. */
 
 	while (slot_kind(word) == SLOT_MOVING)
-		/* R9: handed back to itself; A9: pairs with R2 of chain.c. */
-		if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_ENTRY)))
+		/* RLX: what its adder released stays so, and the mover has done nothing to it. */
+		if (cas_rlx(slot, &word, slot_with_kind(word, SLOT_ENTRY)))
 			return false;
-	return slot_kind(word) == SLOT_DEAD && cas_acqrel(slot, &word, seal); /* R6: pairs with A5. */
+	return slot_kind(word) == SLOT_DEAD && cas_rlx(slot, &word, seal); /* RLX: there is no copy. */
 }
 
 /* Steps 2 to 5 for @slot, which this mover has marked; @word was its ENTRY. True: the slot is now @seal. */
@@ -168,7 +168,8 @@ static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct
 		cas_acqrel(copy, &unfinished, slot_with_kind(word, SLOT_ENTRY));
 		reserve_count(reserve, STAT_ENTRIES_MOVED, 1);
 	} else if (slot_kind(word) == SLOT_DEAD) {
-		cas_acqrel(copy, &unfinished, SLOT_EMPTY); /* R3 of chain.c: the slot is free for the next. */
+		/* RLX: what the slot's last taker released stays so; the copy stood for nothing. */
+		cas_rlx(copy, &unfinished, SLOT_EMPTY);
 	} else {
 		return false; /* the chain was retired around us */
 	}
@@ -187,10 +188,11 @@ static bool evacuate_slot(struct rmap_reserve *reserve, struct block *block, str
 
 	for (;;) {
 		if (slot_kind(word) == SLOT_EMPTY) {
-			if (cas_acqrel(slot, &word, seal)) /* R6: nothing to move */
+			if (cas_rlx(slot, &word, seal)) /* RLX: there is no copy; R4 comes after it. */
 				return true;
 		} else if (slot_kind(word) == SLOT_ENTRY) {
-			if (cas_acqrel(slot, &word, slot_with_kind(word, SLOT_MOVING))) /* R9, A9: step 1 */
+			/* RLX: step 1. R7 publishes it with the copy, and the commit acquires what is handed on (A9). */
+			if (cas_rlx(slot, &word, slot_with_kind(word, SLOT_MOVING)))
 				return move_entry(reserve, block, segment, slot, word, seal);
 		} else {
 			return false;
@@ -228,8 +230,8 @@ static uint64_t claim_line(struct segment *segment, uint64_t lines)
 
 	do {
 		line = closing_claimed(word) < lines ? closing_claimed(word) : 0;
-		/* R4: keeps the count's releases in one sequence; the claim itself orders nothing. */
-	} while (!cas_acqrel(&segment->slots[0], &word, word % CLOSING_CLAIMED_ONE + (line + 1) * CLOSING_CLAIMED_ONE));
+		/* RLX: a claim orders nothing, and the releases of counts before it stay in effect. */
+	} while (!cas_rlx(&segment->slots[0], &word, word % CLOSING_CLAIMED_ONE + (line + 1) * CLOSING_CLAIMED_ONE));
 	return line;
 }
 

@@ -19,7 +19,7 @@
  *
  *      label  orders                                            breaks without it
  *      R4     (page.c, note_move) new place, bump, old place    a walk sees neither
- *      A4     pairs with R4: counter, scan, counter
+ *      A4     pairs with R4: counter, scan, counter (the scan's own acquire loads come before the second)
  *      A1     pairs with R1 of page.c: the chain behind the word
  */
 #include "chain.h"
@@ -171,8 +171,8 @@ static int run(struct rmap_cursor *cursor, walk_sink sink, void *arg, bool resum
 		if (stop)
 			return stop;
 		INJECT();
-		/* A4: pairs with R4; the acquire loads of the scan keep this one behind them. */
-		if (load_acq(map_moves(cursor->map, cursor->target.page)) == cursor->moves)
+		/* RLX: the acquire loads of the scan keep this one behind them, which is all that A4 needs. */
+		if (load_rlx(map_moves(cursor->map, cursor->target.page)) == cursor->moves)
 			cursor->stage = STAGE_END;
 		else
 			cursor->stage = STAGE_BEGIN;

@@ -131,6 +131,7 @@ RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *pa
 
 /**
  * rmap_page_move - a mapping of @page changes its address or its kind (mremap, mlock, munlock)
+ * @from:      the caller's own: nobody else removes or moves that mapping meanwhile (the pte lock sees to it)
  * @from, @to: any kinds. A chained mapping that becomes linear must find its range attached already; a linear one that
  *             becomes chained keeps its range attached until this returns. Then no walk misses it (G3)
  * Progress: lock-free
