@@ -20,29 +20,38 @@
  * Strategies, after the three cures that the mail of 2003 lists for a truncate that misses nonlinear mappings, what
  * it says it takes to finish them, and living with the rest:
  *
- *      RMAP_SEARCH     bulk, search, drop                           finds all; looks at every pte of the tagged ranges
+ *      RMAP_SEARCH     bulk, search, drop                           finds all that does not move (mremap) meanwhile;
+ *                                                                   looks at every pte of the tagged ranges
  *      RMAP_CLEANUP    bulk, page pass                              what is locked and nonlinear stays
  *      RMAP_UNMAP      page pass                                    the same; touches no range without a mapped page
  *      RMAP_COMBINED   bulk, page pass; while something is left: page pass, search
  *      RMAP_TOLERATE   bulk, page pass that drops mapped pages, too: they are orphans until their last mapping goes
  *
  * Semantics. RMAP_FAILABLE runs the strategy once and reports what is still mapped; such pages stay in the object,
- * where another truncate finds them (or are orphans). RMAP_RELIABLE returns only when no page of these indexes is
+ * where another truncate finds them. RMAP_RELIABLE returns only when no page of the object with such an index is
  * mapped: it goes on with page passes while they clear anything, and searches when they do not. So with RMAP_TOLERATE
- * nothing is left to tolerate, and it is RMAP_CLEANUP.
+ * nothing is left to tolerate, and it is RMAP_CLEANUP. Orphans are of the object no more: a reliable truncate after or
+ * beside one that tolerates does not answer for those that the other made.
  *
  * Order of locks. A page is locked before the ptes that map it, and a bulk pass or a search holds no page. An embedder
  * in which pte locks are ahead of page locks (as in 2003) says RMAP_UNMAP_TRY: page passes then only try them.
  *
  * What the embedder must do, or mappings escape:
  *
- *   - whatever makes a new mapping (a fault, a fork) rechecks the truncate sequence (object.h), sets the pte and adds
- *     the mapping in one read-side section and under the pte lock. A truncate waits for a grace period after it
- *     advanced the sequence, hence for all that rechecked before.
+ *   - whatever makes a new mapping reads the truncate sequence (object.h), then finds the index within the object's
+ *     end and the page, and then rechecks the sequence, sets the pte and adds the mapping, all three in one read-side
+ *     section and under the pte lock. That goes for faults and for forks; a fork copies no mapping of an orphan. A
+ *     truncate waits for a grace period after it advanced the sequence, hence for all that rechecked before.
+ *   - a page is put into the object likewise, or under a lock under which the end is set and checked.
  *   - a pte is cleared and its mapping removed under the pte lock; a moving pte (mremap) holds both.
- *   - an mlock makes a mapping a locked one under the page lock, which unmaps hold; so does a fault in a locked vma. A
- *     munlock need not.
+ *   - what makes a locked mapping holds the page lock, which unmaps hold: mlock, and in a locked vma a fault, a fork
+ *     and an mremap. A munlock need not.
  *   - a range is tagged RMAP_RANGE_NONLINEAR before its first nonlinear mapping is made.
+ *   - the object does not grow again over pages that a failable truncate left: they have their old contents.
+ *   - an orphan keeps its object and index as long as it is mapped, for clear_range() to know it by. The object holds
+ *     one reference to a page, and its mappings together one, from RMAP_FIRST to RMAP_LAST: then it does not matter
+ *     whether the last mapping goes before, while or after the page is dropped.
+ *   - with RMAP_UNMAP_SECTION nobody waits for a grace period (a fill may) while holding a pte lock that clear() takes.
  *
  * Progress: blocking, like the locks it takes. Nothing else of the library waits for it.
  * Not for: deciding what to reclaim; writing pages back; a truncate's part that zeroes half a page.
@@ -58,10 +67,11 @@ extern "C" {
 
 /** How to unmap; or-ed together. Callbacks are told. */
 enum rmap_unmap_flag {
-	RMAP_UNMAP_TRY = 1 << 0,     /* a page is locked: only try pte locks */
-	RMAP_UNMAP_FORCE = 1 << 1,   /* clear locked mappings, too (munlock them). A truncate always does */
-	RMAP_UNMAP_SECTION = 1 << 2, /* call clear() inside the read-side section that found the visit, where it must not
-	                                sleep: for handles that name memory which is freed after a grace period */
+	RMAP_UNMAP_TRY = 1 << 0,   /* a page is locked: only try pte locks */
+	RMAP_UNMAP_FORCE = 1 << 1, /* clear locked mappings, too (munlock them). A truncate always does */
+	/* Call clear() inside the read-side section that found the visit, where it must not sleep: for handles that name
+	   memory which is freed after a grace period. */
+	RMAP_UNMAP_SECTION = 1 << 2,
 };
 
 /** What became of a page, or of all pages of a truncate: the worst of them. */
@@ -111,7 +121,8 @@ struct rmap_search {
  * @clear:       clear each pte that @visit stands for and that maps @target->page. Holds: the page lock. Takes: the pte
  *               lock, or with RMAP_UNMAP_TRY tries it. Under it: checks the pte, clears it, flushes, removes the
  *               mapping by rmap_page_remove(). Leaves locked mappings alone without RMAP_UNMAP_FORCE. Adds to
- *               *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other error ends the unmap, which returns it
+ *               *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other error ends the unmap, which
+ *               returns it
  * @clear_range: the same for each pte of @search that maps a page of its indexes, locked ones included. Holds:
  *               nothing (called by rmap_unmap(): the page lock). Takes: pte locks, waiting. If the range has changed
  *               meanwhile: what is left of it. Return: 0, or an error, as above
@@ -173,7 +184,9 @@ struct rmap_unmap_report {
  *             lock may be waiting for this page, which must be let go between two tries, as rmap_truncate() does
  * @report:    filled in if not NULL
  * Context:  registered reader, outside any read-side section; the page lock held. May sleep
- * Ordering: when it returns RMAP_UNMAP_SUCCESS, what every remover did before its remove is visible
+ * Ordering: when it returns RMAP_UNMAP_SUCCESS, what every remover did before its remove is visible. That nothing is
+ *           mapped is true of one moment: a fault that found the page maps it again, unless the page lock or the
+ *           embedder's recheck keeps it from that
  * Return:   an enum rmap_unmap_result. RMAP_UNMAP_LOCKED comes before anything is touched if the page had a locked
  *           mapping and RMAP_UNMAP_FORCE is not given. -EINVAL (what the above forbids, unknown flags, NULL or
  *           callbacks missing); what a callback returned
@@ -204,13 +217,15 @@ struct rmap_truncation {
  * @report:   filled in if not NULL, also on error: what was done until then
  *
  * The caller has set the new size before, so that no fault finds these indexes valid, and keeps the object from growing
- * there until this returns (a lock of the file that nothing here takes). Advances the truncate sequence and waits for
- * a grace period before the first pass. Two truncates of one object may run at once.
+ * there until this, and every other truncate of these indexes, has returned (a lock of the file that nothing here
+ * takes). Advances the truncate sequence and waits for a grace period before the first pass. Two truncates of one
+ * object may run at once.
  * Context:  registered reader, outside any read-side section; no page or pte lock held. May sleep
  * Ordering: as rmap_unmap(), for each page it dropped
- * Return:   RMAP_UNMAP_SUCCESS: no page of those indexes is mapped. RMAP_FAILABLE: also RMAP_UNMAP_AGAIN, or
- *           RMAP_UNMAP_LOCKED if pages that are left, or orphans, have locked mappings. -EINVAL (last < first, unknown
- *           values, NULL or callbacks missing); what a callback returned: the same call again takes up the rest
+ * Return:   RMAP_UNMAP_SUCCESS: no page of the object with such an index is mapped, nor is an orphan of this call.
+ *           RMAP_FAILABLE: also RMAP_UNMAP_AGAIN, or RMAP_UNMAP_LOCKED if pages that are left, or orphans, have locked
+ *           mappings. -EINVAL (last < first, unknown values, NULL or callbacks missing); what a callback returned: the
+ *           same call again takes up the rest
  */
 RMAP_API int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
 			   const struct rmap_truncation *truncation, struct rmap_unmap_report *report);
