@@ -31,7 +31,8 @@
  * Flaws, by -D, each of which some property must notice:
  *
  *      NO_RECHECK SEQUENCE_LATE NO_GRACE NO_SEARCH MLOCK_BARE FORK_BARE INSERT_BARE ORPHAN_FLAG REGROWN_FORK
- *      (protocol) DROPS_BLINDLY MISCOUNTS REPORTS_NOTHING CLEARS_ALL KEEPS_LOCK FREES_TWICE (the model itself)
+ *      (the protocol)
+ *      DROPS_BLINDLY MISCOUNTS MISREPORTS CLEARS_ALL KEEPS_LOCK FREES_TWICE FREES_ORPHANS STOPS_EARLY (the model itself)
  */
 
 #define SEARCH 1
@@ -64,7 +65,7 @@
 #define OPERATIONS 16383
 #endif
 #ifndef INITIAL
-#define INITIAL 1023
+#define INITIAL 255
 #endif
 #ifdef SECOND
 #ifndef SECOND_SEMANTICS
@@ -345,11 +346,14 @@ again:
 		fi;
 		WIDE_END(me);
 		page = NONE;
+		seen = 0;
 		if
 		:: !same -> goto again
 		:: else
 		fi;
 done:
+		seen = 0;
+		same = false;
 		running--
 	}
 }
@@ -385,7 +389,10 @@ proctype inserter(byte me)
 		}
 	:: else
 	fi;
-	running--
+	d_step {
+		seen = 0;
+		running--
+	}
 }
 
 /* Locked to chained or linear, under the pte lock alone. */
@@ -419,6 +426,7 @@ proctype munlocker(byte p)
 	fi;
 	d_step {
 		UNLOCK(pte_lock[p]);
+		page = NONE;
 		running--
 	}
 }
@@ -469,6 +477,7 @@ proctype mlocker(byte p)
 		:: else
 		fi;
 #endif
+		page = NONE;
 		running--
 	}
 }
@@ -492,6 +501,7 @@ proctype munmapper(byte p)
 #ifndef KEEPS_LOCK
 		UNLOCK(pte_lock[p]);
 #endif
+		page = NONE;
 		running--
 	}
 }
@@ -535,6 +545,8 @@ proctype forker(byte me)
 	d_step {
 		UNLOCK(pte_lock[2]);
 		UNLOCK(pte_lock[1]);
+		page = NONE;
+		seen = 0;
 		running--
 	}
 }
@@ -660,7 +672,9 @@ proctype unmapper()
 		assert(!cleared || locked[page] == 0 || A_LOCKED_PAGE_IS_HALF_UNMAPPED);
 		d_step {
 			CHAIN_UNLOCK(page);
-			UNLOCK(page_lock[page])
+			UNLOCK(page_lock[page]);
+			page = NONE;
+			cleared = false
 		}
 	:: else
 	fi;
@@ -726,13 +740,9 @@ inline finish_page()
 		left = MAPCOUNT(page);
 		gone[me] = 0
 	}
-#ifdef REPORTS_NOTHING
-	d_step {
-		mapped = left > 0;
-		left = 0
-	}
-#else
 	mapped = left > 0;
+#ifdef MISREPORTS
+	left = left + mapped;
 #endif
 	if
 #ifndef DROPS_BLINDLY
@@ -751,6 +761,12 @@ inline finish_page()
 		fi;
 #else
 		put(page);
+#endif
+#ifdef FREES_ORPHANS
+		if
+		:: mapped -> put(page)
+		:: else
+		fi;
 #endif
 		mapped = false
 	fi
@@ -824,7 +840,11 @@ proctype truncater(byte me; byte strategy; byte semantics)
 	do
 	:: passes == PASS_END ->
 		if
+#ifndef STOPS_EARLY
 		:: semantics == RELIABLE && mapped ->
+#else
+		:: false ->
+#endif
 			d_step {
 				if
 				:: cleared -> passes = WHILE_IT_CLEARS
@@ -862,6 +882,11 @@ proctype truncater(byte me; byte strategy; byte semantics)
 #endif
 		settled = settled || left == 0;
 		returned = true
+	}
+	d_step {
+		left = 0;
+		cleared = false;
+		mapped = false
 	}
 	/* A page that was left is in the file still, and not what a file that grows may show: then it does not. */
 #ifndef SECOND
@@ -920,7 +945,7 @@ inline start_actors()
 	actor = 0;
 	operation = LAST_OPERATION;
 	do
-	:: actor < ACTORS && operation > 0 -> operation--
+	:: actor < ACTORS && (OPERATIONS & (BIT(operation) - 1)) -> operation--
 	:: actor < ACTORS && (OPERATIONS & BIT(operation)) ->
 		start(operation, actor);
 		running++;
