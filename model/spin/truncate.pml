@@ -6,8 +6,10 @@
  * choice of operations, from every initial mapping, in every interleaving.
  *
  *      index 0  page KEPT             range A, linear: pte 0, at the linear address of index 1
- *      index 1  page DOOMED, and      range B, tagged: pte 1, at the linear address of index 0; maps index 1 nonlinearly
+ *      index 1  page DOOMED, and      range B, tagged: pte 1, at the linear address of index 0; index 1 is nonlinear there
  *               NEW once it regrew    range C, tagged: pte 2, as pte 1: what fork and mremap make of B
+ *
+ * Steps that only let go of locks and sections are merged with the step before: all that they do is to let others run.
  *
  * A page has counts of linear, chained and locked mappings and the set of ptes that are chained. Its chain is changed
  * in the library's order (an add counts first, a remove takes first), so that mappings are on their way in and out. A
@@ -21,8 +23,9 @@
  *                  OLD        2003: page > chain > try pte in page passes, page > pte > chain everywhere else
  *                  OLD_WAITS  the same, waiting for the pte: known to be bad
  *                  PTE_FIRST  pte > page, page passes only try ptes: what RMAP_UNMAP_TRY is for, with one lock less
- *      ACTORS      how many threads beside the truncate; OPERATIONS: a mask of those they choose from; INITIAL: a mask of
- *                  how the file may be mapped at first
+ *      ACTORS      how many threads beside the truncate
+ *      OPERATIONS  a mask of what they choose from
+ *      INITIAL     a mask of how the file may be mapped at first
  *      SECOND      the strategy of another truncate that runs at once; SECOND_SEMANTICS
  *      WIDE        a faulter's section begins before it looks for the page; otherwise at its recheck
  *      RETURNS     check instead that the truncate returns
@@ -32,7 +35,8 @@
  *
  *      NO_RECHECK SEQUENCE_LATE NO_GRACE NO_SEARCH MLOCK_BARE FORK_BARE INSERT_BARE ORPHAN_FLAG REGROWN_FORK
  *      (the protocol)
- *      DROPS_BLINDLY MISCOUNTS MISREPORTS CLEARS_ALL KEEPS_LOCK FREES_TWICE FREES_ORPHANS STOPS_EARLY (the model itself)
+ *      DROPS_BLINDLY MISCOUNTS MISREPORTS CLEARS_ALL KEEPS_LOCK FREES_TWICE FREES_ORPHANS STOPS_EARLY
+ *      (the model itself)
  */
 
 #define SEARCH 1
@@ -960,8 +964,8 @@ inline start_actors()
 #define COUNTED(page) (PTES_OF(page) == MAPCOUNT(page))
 
 /*
- * By bit in INITIAL, how pte 1 is mapped: 0 not, 1 chained, 2 locked, 3 linear, to the page that stays; 4 nothing is, and
- * the page of index 1 is not in the file. By bit 5 + n how pte 0 is: 5 not, 6 linear, 7 locked.
+ * By bit in INITIAL: how pte 1 is mapped (0: not, 1: chained, 2: locked, 3: linear, to the page that stays), how pte 0
+ * is (5: not, 6: linear, 7: locked); 4: nothing is mapped, and the page of index 1 is not in the file.
  */
 init {
 	byte actor;
