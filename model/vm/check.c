@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * check.c - every equation of the VM, checked when nothing runs
+ *
+ * Three views of the same mappings are compared: the page tables (each pte is looked at, in vmas and outside), the
+ * counts of each page, and what a walk over each page names. A pte that a walk comes by is marked as seen; at the end
+ * each present one that is not mlocked must be, and each visit must have found as many ptes as it says.
+ */
+#include "system.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What the page tables say about one page. */
+struct found {
+	struct rmap_counts counts;
+	uint32_t writable;
+};
+
+struct check {
+	struct vm_thread *thread;
+	struct vm *vm;
+	struct found *pages;
+	uint32_t *slots;
+	uint64_t *ranges; /* vmas of each file, then of each family */
+	uint64_t violations;
+	struct mm *mm;
+	uint32_t users; /* mms of the family that is being checked */
+};
+
+static void violated(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void violated(struct check *check, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fprintf(stderr, "vm_check: ");
+	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "\n");
+	va_end(arguments);
+	check->violations++;
+}
+
+#define equation(check, holds, ...) ((holds) ? (void)0 : violated(check, __VA_ARGS__))
+
+static uint32_t page_number(const struct check *check, const struct page *page)
+{
+	return (uint32_t)(page - check->vm->pages);
+}
+
+static uint64_t total(struct rmap_counts counts)
+{
+	return (uint64_t)counts.chained + counts.linear + counts.locked;
+}
+
+/* --- page tables ------------------------------------------------------------------------------ */
+
+static void check_words(struct check *check, const struct page *page, const struct vma *vma, uint64_t vpn, uint64_t pte)
+{
+	struct vm *vm = check->vm;
+	uint32_t piece = piece_of(vm, pte_value(pte));
+	uint64_t want = word_fresh(vma->object, pte_offset(vm, pte));
+
+	for (uint32_t i = 0; i < VM_WORDS; i++) {
+		uint64_t word = atomic_load_explicit(&page->words[piece * VM_WORDS + i], memory_order_relaxed);
+
+		equation(check, (word & ~(uint64_t)VM_TAG_MAX) == want,
+			 "mm %u vpn %#" PRIx64 ": word %#" PRIx64 ", not %#" PRIx64, check->mm->id, vpn, word, want);
+	}
+}
+
+/* A page of a file that is mapped is in the file, or was left there, or dropped mapped. */
+static void check_mapped_file(struct check *check, const struct page *page, uint64_t vpn)
+{
+	struct vm *vm = check->vm;
+	const struct file *file = file_of(page->object);
+	bool failable = vm->options.semantics == RMAP_FAILABLE;
+	bool orphan = page_has(page, PAGE_ORPHAN);
+	bool left = page_has(page, PAGE_LEFT);
+
+	equation(check, page_has(page, PAGE_CACHED) || orphan,
+		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " of file %u, which dropped it", check->mm->id, vpn,
+		 page->index, page->object->id);
+	equation(check, page_has(page, PAGE_CACHED) != orphan, "a page is both in its file and an orphan");
+	equation(check, !orphan || (failable && vm->options.strategy == RMAP_TOLERATE), "an orphan is not tolerated");
+	equation(check, orphan || left || extent_holds(&file->extent, page->index),
+		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " past the end of file %u", check->mm->id, vpn,
+		 page->index, page->object->id);
+}
+
+static void check_present(struct check *check, const struct vma *vma, uint64_t vpn, uint64_t pte)
+{
+	struct vm *vm = check->vm;
+	const struct page *page = pte_page(vm, pte);
+	struct found *found = &check->pages[page_number(check, page)];
+	bool linear = pte_offset(vm, pte) == vma_offset(vma, vpn);
+
+	equation(check, page->object == vma->object, "mm %u vpn %#" PRIx64 ": a page of another object", check->mm->id,
+		 vpn);
+	equation(check, linear == !(pte & PTE_NONLINEAR), "mm %u vpn %#" PRIx64 ": nonlinear bit", check->mm->id, vpn);
+	equation(check, linear || (vma->range.tags & RMAP_RANGE_NONLINEAR), "mm %u vpn %#" PRIx64 ": range not tagged",
+		 check->mm->id, vpn);
+	equation(check, vma->locked == ((pte & PTE_LOCKED) != 0), "mm %u vpn %#" PRIx64 ": locked bit", check->mm->id,
+		 vpn);
+	equation(check, vma->writable || !(pte & PTE_WRITE), "mm %u vpn %#" PRIx64 ": write bit", check->mm->id, vpn);
+	if (pte & PTE_LOCKED)
+		found->counts.locked++;
+	else if (pte & PTE_NONLINEAR)
+		found->counts.chained++;
+	else
+		found->counts.linear++;
+	found->writable += (pte & PTE_WRITE) != 0;
+	check_words(check, page, vma, vpn, pte);
+	if (page->object->is_file)
+		check_mapped_file(check, page, vpn);
+}
+
+static void check_pte(struct check *check, uint64_t vpn, uint64_t pte)
+{
+	struct vm *vm = check->vm;
+	const struct vma *vma = vma_any(check->mm, vpn, vpn + 1);
+
+	if (!vma) {
+		violated(check, "mm %u vpn %#" PRIx64 ": a pte outside all vmas", check->mm->id, vpn);
+	} else if (pte & PTE_PRESENT) {
+		check_present(check, vma, vpn, pte);
+	} else if (pte & PTE_SWAP) {
+		uint32_t number = (uint32_t)(pte_value(pte) >> vm->options.cluster_bits);
+		const struct slot *slot = &vm->slots[number];
+		uint64_t offset = slot->index << vm->options.cluster_bits | piece_of(vm, pte_value(pte));
+
+		check->slots[number]++;
+		equation(check, slot->object == vma->object && offset == vma_offset(vma, vpn),
+			 "mm %u vpn %#" PRIx64 ": slot %u holds something else", check->mm->id, vpn, number);
+	} else {
+		equation(check, vma->object->is_file && (vma->range.tags & RMAP_RANGE_NONLINEAR),
+			 "mm %u vpn %#" PRIx64 ": a file pte, but no nonlinear vma", check->mm->id, vpn);
+	}
+}
+
+static void check_leaf(struct leaf *leaf, uint64_t first, void *arg)
+{
+	struct check *check = arg;
+
+	for (uint64_t i = 0; i < leaf_size(check->vm); i++)
+		if (leaf->ptes[i])
+			check_pte(check, first + i, leaf->ptes[i]);
+}
+
+static void check_mm(struct check *check, struct mm *mm)
+{
+	struct vm *vm = check->vm;
+	const struct vma *vma;
+
+	equation(check, atomic_load(&mm->refs) == (mm->dead ? 0 : 1), "mm %u has %u references", mm->id,
+		 atomic_load(&mm->refs));
+	equation(check, !mm->dead || !atomic_load(&mm->top), "mm %u is dead and has tables", mm->id);
+	if (mm->dead)
+		return;
+	check->mm = mm;
+	leaves_each(vm, mm, check_leaf, check);
+	for (uint64_t next = 0; (vma = vma_first(mm, next, vpn_end(vm))); next = vma->end)
+		check->ranges[vma->object->id]++;
+}
+
+/* --- walks ------------------------------------------------------------------------------------ */
+
+static void see_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	uint32_t *seen = arg;
+
+	(void)mm;
+	if ((*pte & PTE_NONLINEAR) && !(*pte & PTE_LOCKED))
+		++*seen;
+	*pte |= PTE_SEEN;
+}
+
+static int check_visit(void *arg, const struct rmap_visit *visit)
+{
+	struct check *check = ((void **)arg)[0];
+	const struct page *page = ((void **)arg)[1];
+	uint32_t seen = 0;
+
+	visit_ptes(check->thread, page, visit, false, see_pte, &seen);
+	equation(check, visit->kind == RMAP_LINEAR || seen == visit->count,
+		 "frame %u: a visit of %u mappings, but there are %u ptes", page_number(check, page), visit->count,
+		 seen);
+	return 0;
+}
+
+static void check_walk(struct check *check, struct page *page)
+{
+	struct rmap_target target = { &page->rmap, page->object->map, page->index };
+	struct rmap_walk_summary summary;
+	void *arg[] = { check, page };
+	const struct found *found = &check->pages[page_number(check, page)];
+
+	rmap_read_lock(check->vm->map);
+	rmap_walk(check->vm->map, &target, check_visit, arg, &summary);
+	rmap_read_unlock(check->vm->map);
+	equation(check, summary.chained == found->counts.chained, "frame %u: a walk over %" PRIu64 " of %u chained",
+		 page_number(check, page), summary.chained, found->counts.chained);
+	equation(check, summary.linear == found->counts.linear && summary.unnamed == found->counts.locked,
+		 "frame %u: a walk's summary", page_number(check, page));
+}
+
+static void check_seen(struct leaf *leaf, uint64_t first, void *arg)
+{
+	struct check *check = arg;
+
+	for (uint64_t i = 0; i < leaf_size(check->vm); i++) {
+		uint64_t *pte = &leaf->ptes[i];
+
+		equation(check, !(*pte & PTE_PRESENT) || (*pte & (PTE_LOCKED | PTE_SEEN)),
+			 "mm %u vpn %#" PRIx64 ": no walk found this pte", check->mm->id, first + i);
+		*pte &= ~PTE_SEEN;
+	}
+}
+
+/* --- pages ------------------------------------------------------------------------------------ */
+
+static void check_counts(struct check *check, struct page *page)
+{
+	struct rmap *map = check->vm->map;
+	const struct found *found = &check->pages[page_number(check, page)];
+	struct rmap_counts counts;
+
+	rmap_read_lock(map);
+	counts = rmap_page_counts(map, &page->rmap);
+	equation(check, rmap_page_check(map, &page->rmap, NULL) == 0, "frame %u: rmap_page_check",
+		 page_number(check, page));
+	equation(check, rmap_page_mapcount(map, &page->rmap) == total(counts), "frame %u: mapcount",
+		 page_number(check, page));
+	rmap_read_unlock(map);
+	equation(check,
+		 counts.chained == found->counts.chained && counts.linear == found->counts.linear &&
+			 counts.locked == found->counts.locked,
+		 "frame %u: counts %u chained, %u linear, %u locked; ptes %u, %u, %u", page_number(check, page),
+		 counts.chained, counts.linear, counts.locked, found->counts.chained, found->counts.linear,
+		 found->counts.locked);
+}
+
+static bool on_list(const struct page_list *list, const struct page *page)
+{
+	const struct page *other;
+
+	TAILQ_FOREACH(other, list, lru)
+		if (other == page)
+			return true;
+	return false;
+}
+
+static void check_page(struct check *check, struct page *page)
+{
+	struct vm *vm = check->vm;
+	uint32_t number = page_number(check, page);
+	const struct found *found = &check->pages[number];
+	uint32_t refs = atomic_load(&page->refs);
+	bool cached = refs && page_has(page, PAGE_CACHED);
+
+	check_counts(check, page);
+	equation(check, refs == total(found->counts) + cached, "frame %u: %u references, %" PRIu64 " mappings", number,
+		 refs, total(found->counts));
+	equation(check, page->mlocks == (found->counts.locked ? 1 : 0), "frame %u: mlocks %d", number, page->mlocks);
+	equation(check, (page->state != LRU_NONE) == (refs > 0 && !found->counts.locked),
+		 "frame %u: %u references, %u locked mappings, and list %d", number, refs, found->counts.locked,
+		 page->state);
+	equation(check, page->state != LRU_ISOLATED, "frame %u is still isolated", number);
+	equation(check, on_list(&vm->active, page) == (page->state == LRU_ACTIVE), "frame %u: active list", number);
+	equation(check, on_list(&vm->inactive, page) == (page->state == LRU_INACTIVE), "frame %u: inactive list",
+		 number);
+	if (refs == 0)
+		return;
+	if (!page->object->is_file) {
+		equation(check, found->writable == 0 || total(found->counts) <= pieces(vm),
+			 "frame %u: written by one, and mapped by others", number);
+		check->ranges[vm->options.files + vm->families_n + page->object->id]++;
+	}
+	check_walk(check, page);
+}
+
+/* --- files, swap, families -------------------------------------------------------------------- */
+
+static void check_file(struct check *check, struct file *file)
+{
+	struct vm *vm = check->vm;
+
+	equation(check, file->extent.hole_first > file->extent.hole_last, "file %u has a hole", file->object.id);
+	for (uint64_t i = 0; i < vm->options.file_pages; i++) {
+		const struct page *page = file->cache[i];
+		uint64_t word = atomic_load_explicit(&file->disk[i * page_words(vm)], memory_order_relaxed);
+
+		equation(check, !page || (page->object == &file->object && page->index == i &&
+					  page_has(page, PAGE_CACHED) && atomic_load(&page->refs) > 0),
+			 "file %u: page %" PRIu64 " is another", file->object.id, i);
+		equation(check, !page || i < file->extent.size || page_has(page, PAGE_LEFT),
+			 "file %u: page %" PRIu64 " is past the end", file->object.id, i);
+		equation(check, !page || !page_has(page, PAGE_LEFT) || vm->options.semantics == RMAP_FAILABLE,
+			 "file %u: a reliable truncate left page %" PRIu64, file->object.id, i);
+		equation(check, i < file->extent.size || word == word_fresh(&file->object, i << vm->options.cluster_bits),
+			 "file %u: the disk is not fresh past the end", file->object.id);
+	}
+}
+
+static void check_object(struct check *check, const struct object *object)
+{
+	struct rmap *map = check->vm->map;
+
+	if (!object->map)
+		return;
+	rmap_read_lock(map);
+	equation(check, rmap_object_check(object->map) == 0, "object %u: rmap_object_check", object->id);
+	equation(check, rmap_object_ranges(object->map) == check->ranges[object->id],
+		 "object %u: %" PRIu64 " ranges, %" PRIu64 " vmas", object->id, rmap_object_ranges(object->map),
+		 check->ranges[object->id]);
+	rmap_read_unlock(map);
+}
+
+static void check_family(struct check *check, const struct object *family)
+{
+	struct vm *vm = check->vm;
+	uint64_t users = check->ranges[vm->options.files + vm->families_n + family->id];
+
+	for (uint32_t i = 0; i < vm->options.mms; i++)
+		users += !vm->mms[i].dead && vm->mms[i].family == family;
+	equation(check, users == atomic_load(&family->users), "family %u: %u users, not %" PRIu64, family->id,
+		 atomic_load(&family->users), users);
+	check_object(check, family);
+}
+
+static void check_free(struct check *check)
+{
+	struct vm *vm = check->vm;
+	uint32_t used = 0, slots = 0;
+
+	for (uint32_t i = 0; i < vm->options.frames; i++)
+		used += atomic_load(&vm->pages[i].refs) > 0;
+	equation(check, used + vm->frames_free == vm->options.frames, "%u frames used, %u free, of %u", used,
+		 vm->frames_free, vm->options.frames);
+	for (uint32_t i = 0; i < vm->options.swap_slots; i++) {
+		equation(check, vm->slots[i].refs == check->slots[i], "slot %u: %u references, %u ptes", i,
+			 vm->slots[i].refs, check->slots[i]);
+		slots += vm->slots[i].refs > 0;
+	}
+	for (uint32_t i = vm->slots_free; i < vm->options.swap_slots; i = vm->slots[i].next_free)
+		slots++;
+	equation(check, slots == vm->options.swap_slots, "slots leaked");
+}
+
+static void check_all(struct check *check)
+{
+	struct vm *vm = check->vm;
+
+	for (uint32_t i = 0; i < vm->options.mms; i++)
+		check_mm(check, &vm->mms[i]);
+	for (uint32_t i = 0; i < vm->options.frames; i++)
+		check_page(check, &vm->pages[i]);
+	for (uint32_t i = 0; i < vm->options.mms; i++) {
+		check->mm = &vm->mms[i];
+		leaves_each(vm, check->mm, check_seen, check);
+	}
+	for (uint32_t i = 0; i < vm->options.files; i++) {
+		check_file(check, &vm->files[i]);
+		check_object(check, &vm->files[i].object);
+	}
+	for (uint32_t i = 0; i < vm->families_n; i++)
+		check_family(check, &vm->families[i]);
+	check_free(check);
+}
+
+uint64_t vm_check(struct vm_thread *thread)
+{
+	struct vm *vm = thread->vm;
+	struct check check = { .thread = thread, .vm = vm };
+	uint64_t objects = (uint64_t)vm->options.files + vm->families_n;
+
+	check.pages = calloc(vm->options.frames, sizeof(*check.pages));
+	check.slots = calloc(vm->options.swap_slots, sizeof(*check.slots));
+	check.ranges = calloc(2 * objects, sizeof(*check.ranges));
+	if (check.pages && check.slots && check.ranges)
+		check_all(&check);
+	else
+		violated(&check, "no memory for the check");
+	free(check.pages);
+	free(check.slots);
+	free(check.ranges);
+	return check.violations;
+}

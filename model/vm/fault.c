@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fault.c - accesses, and the faults that make them possible
+ *
+ * An access reads the pte as a CPU does. If that does not allow it, it faults, and is done again. A fault holds the mm
+ * lock, which keeps vmas as they are, but no pte lock while it looks for a page; so it rechecks the pte when it has it.
+ *
+ * With clusters a fault maps all neighbours that want a piece of the same page, within the vma and the leaf: that is
+ * what a page of 2^k pieces is for. Copy-on-write likewise.
+ *
+ * Two rules are the library's (unmap.h):
+ *
+ *   - A file's page may be truncated between the look-up and the pte. So the truncate sequence is read before the file's
+ *     end is looked at, and rechecked in the read-side section and under the pte lock in which the pte is set.
+ *   - In an mlocked vma the page is locked meanwhile, for a locked mapping must not come into being during an unmap.
+ *     A new anonymous page needs no lock: nobody can find it before its pte is set.
+ */
+#include "system.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/*
+ * One fault.
+ * @first, @end: the ptes that may want pieces of the same page
+ */
+struct attempt {
+	struct vm_thread *thread;
+	struct mm *mm;
+	struct vma *vma;
+	struct leaf *leaf;
+	uint64_t vpn;
+	uint64_t first;
+	uint64_t end;
+};
+
+static uint64_t greatest(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void attempt_window(struct attempt *attempt)
+{
+	const struct vm *vm = attempt->thread->vm;
+	uint64_t reach = pieces(vm) - 1;
+	uint64_t leaf_start = attempt->vpn & ~(leaf_size(vm) - 1);
+
+	attempt->first = greatest(greatest(attempt->vma->start, leaf_start), attempt->vpn - reach);
+	attempt->end = least(least(attempt->vma->end, leaf_end(vm, attempt->vpn)), attempt->vpn + reach + 1);
+}
+
+static uint64_t vma_bits(const struct vma *vma)
+{
+	return (vma->writable ? PTE_WRITE : 0) | (vma->locked ? PTE_LOCKED : 0);
+}
+
+/* What a pte that is not present is to map: a piece of the vma's object. False: it is present or swapped out. */
+static bool pte_wants(const struct attempt *attempt, uint64_t vpn, uint64_t *offset)
+{
+	uint64_t pte = *leaf_pte(attempt->thread->vm, attempt->leaf, vpn);
+
+	*offset = pte & PTE_FILE ? pte_value(pte) : vma_offset(attempt->vma, vpn);
+	return !(pte & (PTE_PRESENT | PTE_SWAP));
+}
+
+/* All that want a piece of @page get it. Holds: the pte lock. */
+static void map_window(const struct attempt *attempt, struct page *page)
+{
+	const struct vm *vm = attempt->thread->vm;
+	uint64_t bits = vma_bits(attempt->vma);
+	uint64_t offset;
+
+	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
+		bool linear;
+
+		if (!pte_wants(attempt, vpn, &offset) || index_of(vm, offset) != page->index)
+			continue;
+		linear = offset == vma_offset(attempt->vma, vpn);
+		pte_map(attempt->thread, attempt->mm, attempt->leaf, vpn, page, piece_of(vm, offset),
+			bits | (linear ? 0 : PTE_NONLINEAR));
+	}
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static bool map_file_page(const struct attempt *attempt, struct page *page, uint64_t seq)
+{
+	struct vm_thread *thread = attempt->thread;
+	struct vm *vm = thread->vm;
+	bool locked = attempt->vma->locked;
+	bool valid;
+
+	if (locked)
+		vm_lock(&thread->held, &page->lock);
+	pte_lock(thread, attempt->leaf);
+	rmap_read_lock(vm->map);
+	valid = vm->options.no_recheck || rmap_object_truncate_seq(page->object->map) == seq;
+	if (valid)
+		map_window(attempt, page);
+	rmap_read_unlock(vm->map);
+	pte_unlock(thread, attempt->leaf);
+	if (locked)
+		vm_unlock(&thread->held, &page->lock);
+	return valid;
+}
+
+static int fault_file(const struct attempt *attempt, uint64_t offset)
+{
+	struct vm_thread *thread = attempt->thread;
+	struct vm *vm = thread->vm;
+	struct object *object = attempt->vma->object;
+	bool mapped;
+
+	do {
+		uint64_t seq = rmap_object_truncate_seq(object->map);
+		struct page *page;
+		int error = file_page(thread, file_of(object), index_of(vm, offset), &page);
+
+		if (error)
+			return error;
+		if (vm->options.window)
+			vm->options.window(vm->options.window_arg);
+		mapped = map_file_page(attempt, page, seq);
+		page_put(thread, page);
+		count(thread, mapped ? FIGURE_FAULTS : FIGURE_RESTARTS, 1);
+	} while (!mapped);
+	return 0;
+}
+
+/* --- anonymous memory ------------------------------------------------------------------------- */
+
+static struct page *anonymous_page(const struct attempt *attempt)
+{
+	struct vm *vm = attempt->thread->vm;
+
+	return page_alloc(attempt->thread, attempt->vma->object,
+			  index_of(vm, vma_offset(attempt->vma, attempt->vpn)));
+}
+
+/* A new page is mapped, or was not needed after all; this thread's reference goes. */
+static void anonymous_done(const struct attempt *attempt, struct page *page)
+{
+	struct vm_thread *thread = attempt->thread;
+
+	lru_add(thread, page);
+	page_put(thread, page);
+	count(thread, FIGURE_FAULTS, 1);
+}
+
+static int fault_anonymous(const struct attempt *attempt)
+{
+	struct page *page = anonymous_page(attempt);
+
+	if (!page)
+		return -ENOMEM;
+	pte_lock(attempt->thread, attempt->leaf);
+	map_window(attempt, page);
+	pte_unlock(attempt->thread, attempt->leaf);
+	anonymous_done(attempt, page);
+	return 0;
+}
+
+/* All of the window that is in the same slot comes back into one page. Each mm gets a page of its own. */
+static void map_swapped(const struct attempt *attempt, struct page *page, uint32_t slot)
+{
+	struct vm_thread *thread = attempt->thread;
+	struct vm *vm = thread->vm;
+
+	vm_must(vm->slots[slot].object == page->object && vm->slots[slot].index == page->index);
+	words_copy(page->words, vm->slots[slot].words, page_words(vm));
+	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
+		uint64_t offset = vma_offset(attempt->vma, vpn);
+		uint64_t want = pte_make((uint64_t)slot << vm->options.cluster_bits | piece_of(vm, offset), PTE_SWAP);
+
+		if (*leaf_pte(vm, attempt->leaf, vpn) != want || index_of(vm, offset) != page->index)
+			continue;
+		pte_map(thread, attempt->mm, attempt->leaf, vpn, page, piece_of(vm, offset), vma_bits(attempt->vma));
+		slot_put(thread, slot);
+	}
+}
+
+static int fault_swap(const struct attempt *attempt, uint64_t pte)
+{
+	struct vm_thread *thread = attempt->thread;
+	struct page *page = anonymous_page(attempt);
+
+	if (!page)
+		return -ENOMEM;
+	pte_lock(thread, attempt->leaf);
+	if (*leaf_pte(thread->vm, attempt->leaf, attempt->vpn) == pte) {
+		map_swapped(attempt, page, (uint32_t)(pte_value(pte) >> thread->vm->options.cluster_bits));
+		count(thread, FIGURE_SWAP_INS, 1);
+	}
+	pte_unlock(thread, attempt->leaf);
+	anonymous_done(attempt, page);
+	return 0;
+}
+
+/* --- writes to what is present ---------------------------------------------------------------- */
+
+static bool maps_page(const struct attempt *attempt, uint64_t vpn, const struct page *page)
+{
+	uint64_t pte = *leaf_pte(attempt->thread->vm, attempt->leaf, vpn);
+
+	return (pte & PTE_PRESENT) && pte_page(attempt->thread->vm, pte) == page;
+}
+
+/* Does nothing but this window map @page? Holds: page and pte lock; so nobody can begin to, but by a fork of another. */
+static bool window_has_all(const struct attempt *attempt, struct page *page)
+{
+	uint32_t mapped = 0;
+
+	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++)
+		mapped += maps_page(attempt, vpn, page);
+	return mapped == page_mapcount(attempt->thread, page);
+}
+
+static void make_writable(const struct attempt *attempt, const struct page *page)
+{
+	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++)
+		if (maps_page(attempt, vpn, page))
+			*leaf_pte(attempt->thread->vm, attempt->leaf, vpn) |= PTE_WRITE;
+}
+
+static void copy_window(const struct attempt *attempt, struct page *old, struct page *new)
+{
+	struct vm_thread *thread = attempt->thread;
+	struct vm *vm = thread->vm;
+
+	words_copy(new->words, old->words, page_words(vm));
+	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
+		uint64_t pte = *leaf_pte(vm, attempt->leaf, vpn);
+
+		if (!maps_page(attempt, vpn, old))
+			continue;
+		pte_unmap(thread, attempt->mm, attempt->leaf, vpn, 0);
+		pte_map(thread, attempt->mm, attempt->leaf, vpn, new, piece_of(vm, pte_value(pte)),
+			vma_bits(attempt->vma));
+	}
+}
+
+/* Return: whether a page to copy to is needed, and there was none. */
+static bool break_sharing(const struct attempt *attempt, struct page *page, struct page *new)
+{
+	struct vm_thread *thread = attempt->thread;
+	bool missing = false;
+
+	vm_lock(&thread->held, &page->lock);
+	pte_lock(thread, attempt->leaf);
+	if (!maps_page(attempt, attempt->vpn, page)) {
+		/* Somebody else was here. */
+	} else if (window_has_all(attempt, page)) {
+		make_writable(attempt, page);
+		count(thread, FIGURE_REUSES, 1);
+	} else if (new) {
+		copy_window(attempt, page, new);
+		count(thread, FIGURE_COPIES, 1);
+	} else {
+		missing = true;
+	}
+	pte_unlock(thread, attempt->leaf);
+	vm_unlock(&thread->held, &page->lock);
+	return missing;
+}
+
+static int fault_shared(const struct attempt *attempt, struct page *page)
+{
+	struct page *new;
+
+	if (!break_sharing(attempt, page, NULL))
+		return 0;
+	new = anonymous_page(attempt);
+	if (!new)
+		return -ENOMEM;
+	break_sharing(attempt, page, new);
+	anonymous_done(attempt, new);
+	return 0;
+}
+
+/* The pte was present and did not allow the write. @page: with a reference, which goes. */
+static int fault_write(const struct attempt *attempt, struct page *page)
+{
+	struct vm_thread *thread = attempt->thread;
+	int error = 0;
+
+	if (page->object->is_file) {
+		pte_lock(thread, attempt->leaf);
+		make_writable(attempt, page);
+		pte_unlock(thread, attempt->leaf);
+		count(thread, FIGURE_FAULTS, 1);
+	} else {
+		error = fault_shared(attempt, page);
+	}
+	page_put(thread, page);
+	return error;
+}
+
+/* --- faults and accesses ---------------------------------------------------------------------- */
+
+int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
+{
+	struct vm *vm = thread->vm;
+	struct attempt attempt = { .thread = thread, .mm = mm, .vpn = vpn };
+	struct page *page = NULL;
+	uint64_t pte;
+
+	attempt.vma = vma_any(mm, vpn, vpn + 1);
+	if (!attempt.vma)
+		return -EFAULT;
+	if (write && !attempt.vma->writable)
+		return -EACCES;
+	attempt.leaf = table_get(vm, mm, vpn);
+	if (!attempt.leaf || rmap_reserve_fill(thread->reserve, 2 * VM_CLUSTER_MAX))
+		return -ENOMEM;
+	attempt_window(&attempt);
+	pte_lock(thread, attempt.leaf);
+	pte = *leaf_pte(vm, attempt.leaf, vpn);
+	if (pte & PTE_PRESENT) {
+		page = pte_page(vm, pte);
+		page_get(page);
+	}
+	pte_unlock(thread, attempt.leaf);
+	if (page)
+		return fault_write(&attempt, page);
+	if (pte & PTE_SWAP)
+		return fault_swap(&attempt, pte);
+	if (attempt.vma->object->is_file)
+		return fault_file(&attempt, pte & PTE_FILE ? pte_value(pte) : vma_offset(attempt.vma, vpn));
+	return fault_anonymous(&attempt);
+}
+
+/* What a CPU is asked to do. @word: VM_WORDS: only to touch the page */
+struct access {
+	uint64_t vpn;
+	unsigned word;
+	bool write;
+	uint32_t tag;
+	uint64_t value;
+};
+
+/* Under the pte lock, as if in one moment. Return: 0; -EIO: what is mapped is not what belongs there */
+static int access_words(struct vm_thread *thread, const struct vma *vma, uint64_t pte, struct access *access)
+{
+	struct vm *vm = thread->vm;
+	uint64_t offset = pte & PTE_NONLINEAR ? pte_offset(vm, pte) : vma_offset(vma, access->vpn);
+	uint64_t want = word_fresh(vma->object, offset);
+	_Atomic uint64_t *word;
+
+	if (access->word == VM_WORDS)
+		return 0;
+	word = &pte_page(vm, pte)->words[piece_of(vm, pte_value(pte)) * VM_WORDS + access->word];
+	access->value = atomic_load_explicit(word, memory_order_relaxed);
+	if ((access->value & ~(uint64_t)VM_TAG_MAX) != want) {
+		fprintf(stderr, "vm: vpn %#jx has word %#jx where %#jx belongs\n", (uintmax_t)access->vpn,
+			(uintmax_t)access->value, (uintmax_t)want);
+		count(thread, FIGURE_WRONG, 1);
+		return -EIO;
+	}
+	if (access->write)
+		atomic_store_explicit(word, want | access->tag, memory_order_relaxed);
+	return 0;
+}
+
+/* Return: 0; -EIO; 1: it has to fault */
+static int access_once(struct vm_thread *thread, struct mm *mm, struct access *access)
+{
+	struct leaf *leaf = table_find(thread->vm, mm, access->vpn);
+	const struct vma *vma = vma_any(mm, access->vpn, access->vpn + 1);
+	int result = 1;
+	uint64_t *pte;
+
+	if (!leaf || !vma)
+		return 1;
+	pte_lock(thread, leaf);
+	pte = leaf_pte(thread->vm, leaf, access->vpn);
+	if ((*pte & PTE_PRESENT) && (!access->write || (*pte & PTE_WRITE))) {
+		*pte |= PTE_ACCESSED | (access->write ? PTE_DIRTY : 0);
+		result = access_words(thread, vma, *pte, access);
+	}
+	pte_unlock(thread, leaf);
+	return result;
+}
+
+static int access_page(struct vm_thread *thread, uint32_t id, struct access *access)
+{
+	struct mm *mm;
+	int result;
+
+	if (!vpns_fit(thread->vm, access->vpn, 1))
+		return -EFAULT;
+	mm = mm_enter(thread, id, false);
+	if (!mm)
+		return -ESRCH;
+	while ((result = access_once(thread, mm, access)) == 1) {
+		result = fault(thread, mm, access->vpn, access->write);
+		if (result)
+			break;
+	}
+	mm_leave(thread, mm);
+	return result;
+}
+
+int vm_fault(struct vm_thread *thread, uint32_t mm, uint64_t vpn, bool write)
+{
+	struct access access = { .vpn = vpn, .word = VM_WORDS, .write = write };
+
+	return access_page(thread, mm, &access);
+}
+
+int vm_read(struct vm_thread *thread, uint32_t mm, uint64_t vpn, unsigned word, uint64_t *value)
+{
+	struct access access = { .vpn = vpn, .word = word };
+	int error = word < VM_WORDS ? access_page(thread, mm, &access) : -EINVAL;
+
+	if (!error)
+		*value = access.value;
+	return error;
+}
+
+int vm_write(struct vm_thread *thread, uint32_t mm, uint64_t vpn, unsigned word, uint32_t tag)
+{
+	struct access access = { .vpn = vpn, .word = word, .write = true, .tag = tag };
+
+	if (word >= VM_WORDS || tag > VM_TAG_MAX)
+		return -EINVAL;
+	return access_page(thread, mm, &access);
+}

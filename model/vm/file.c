@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * file.c - files: page cache, disk, truncate and write-back
+ *
+ * The object lock is of the cache, the extent and the disk together. A page is read from the disk in the step that puts
+ * it into the cache, and only if the file has it; a page leaves the cache in the step that writes it to the disk. So
+ * disk and cache are never both in the wrong, and a page that is not in the extent does not enter the cache.
+ *
+ * A truncate first shrinks the extent, then lets rmap_truncate() unmap and drop what is there, with the callbacks of
+ * unmap.c. A hole is taken out of the extent for that long, and faults that meet it wait for the resize lock.
+ */
+#include "system.h"
+
+#include <errno.h>
+
+struct extent file_extent(struct vm_thread *thread, struct file *file)
+{
+	struct extent extent;
+
+	vm_lock(&thread->held, &file->lock);
+	extent = file->extent;
+	vm_unlock(&thread->held, &file->lock);
+	return extent;
+}
+
+static _Atomic uint64_t *disk_page(const struct vm *vm, struct file *file, uint64_t index)
+{
+	return &file->disk[index * page_words(vm)];
+}
+
+/* --- the page cache --------------------------------------------------------------------------- */
+
+static void cache_insert(struct vm_thread *thread, struct file *file, struct page *page)
+{
+	words_copy(page->words, disk_page(thread->vm, file, page->index), page_words(thread->vm));
+	page_get(page);
+	page_set(page, PAGE_CACHED);
+	file->cache[page->index] = page;
+	lru_add(thread, page);
+}
+
+enum lookup {
+	LOOKUP_FOUND,
+	LOOKUP_NONE,
+	LOOKUP_END,
+	LOOKUP_HOLE,
+};
+
+/* @new: NULL, or what to insert if nothing is there. *@out gets a reference. */
+static enum lookup cache_lookup(struct vm_thread *thread, struct file *file, uint64_t index, struct page *new,
+				struct page **out)
+{
+	enum lookup result = LOOKUP_FOUND;
+
+	vm_lock(&thread->held, &file->lock);
+	if (index >= file->extent.size) {
+		result = LOOKUP_END;
+	} else if (extent_in_hole(&file->extent, index)) {
+		result = LOOKUP_HOLE;
+	} else {
+		if (!file->cache[index] && new)
+			cache_insert(thread, file, new);
+		*out = file->cache[index];
+		if (*out)
+			page_get(*out);
+		else
+			result = LOOKUP_NONE;
+	}
+	vm_unlock(&thread->held, &file->lock);
+	return result;
+}
+
+int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struct page **out)
+{
+	struct page *new = NULL;
+	enum lookup result;
+
+	while ((result = cache_lookup(thread, file, index, new, out)) != LOOKUP_FOUND && result != LOOKUP_END) {
+		if (result == LOOKUP_HOLE) {
+			vm_lock_shared(&thread->held, &file->resize);
+			vm_unlock_sleeping(&thread->held, &file->resize);
+		} else {
+			new = page_alloc(thread, &file->object, index);
+			if (!new)
+				return -ENOMEM;
+		}
+	}
+	if (new)
+		page_put(thread, new);
+	return result == LOOKUP_END ? -ENXIO : 0;
+}
+
+/* Nobody else has a reference, and so nobody maps it: it goes, or @instead comes. Holds: the page lock. */
+bool file_evict(struct vm_thread *thread, struct page *page, struct page *instead)
+{
+	struct vm *vm = thread->vm;
+	struct file *file = file_of(page->object);
+	bool dirty, evicted;
+
+	vm_lock(&thread->held, &file->lock);
+	evicted = page_has(page, PAGE_CACHED) && page_freeze(page, 2);
+	if (evicted) {
+		dirty = page_clear(page, PAGE_DIRTY);
+		if (dirty && extent_holds(&file->extent, page->index))
+			words_copy(disk_page(vm, file, page->index), page->words, page_words(vm));
+		page_clear(page, PAGE_CACHED);
+		file->cache[page->index] = NULL;
+		count(thread, FIGURE_WRITTEN_BACK, dirty);
+	}
+	if (evicted && instead && extent_holds(&file->extent, page->index))
+		cache_insert(thread, file, instead);
+	vm_unlock(&thread->held, &file->lock);
+	return evicted;
+}
+
+/* --- truncate --------------------------------------------------------------------------------- */
+
+/* What is not in the cache is fresh on the disk from now on. What was dropped from it has been since. */
+static void disk_fresh(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
+{
+	struct vm *vm = thread->vm;
+
+	vm_lock(&thread->held, &file->lock);
+	for (uint64_t i = first; i <= last && i < vm->options.file_pages; i++)
+		if (!file->cache[i])
+			words_fresh(vm, disk_page(vm, file, i), &file->object, i);
+	vm_unlock(&thread->held, &file->lock);
+}
+
+static void extent_set(struct vm_thread *thread, struct file *file, struct extent extent)
+{
+	vm_lock(&thread->held, &file->lock);
+	file->extent = extent;
+	vm_unlock(&thread->held, &file->lock);
+}
+
+/* Holds: the resize lock, exclusively; the pages are no longer in the extent. */
+static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
+{
+	struct vm *vm = thread->vm;
+	const struct rmap_truncation truncation = {
+		.size = sizeof(truncation),
+		.object = file->object.map,
+		.first = first,
+		.last = last,
+		.strategy = vm->options.strategy,
+		.semantics = vm->options.semantics,
+		.flags = unmap_flags(vm),
+	};
+	struct pass pass = { .thread = thread, .slot = SLOT_NONE, .file = file };
+	struct rmap_unmap_report report;
+	int result = rmap_truncate(vm->map, &unmap_callbacks, &pass, &truncation, &report);
+
+	vm_must(result >= 0);
+	disk_fresh(thread, file, first, last);
+	count(thread, FIGURE_TRUNCATIONS, 1);
+	count(thread, FIGURE_CLEARED, report.cleared);
+	count(thread, FIGURE_REFUSED, report.refused);
+	count(thread, FIGURE_SEARCHES, report.searches);
+	count(thread, FIGURE_ORPHANS, report.orphans);
+	return report.mapped ? -EAGAIN : 0;
+}
+
+/* Nothing that a failable truncate left may come to life again. */
+static int file_grow(struct vm_thread *thread, struct file *file, uint64_t size)
+{
+	int error = 0;
+
+	vm_lock(&thread->held, &file->lock);
+	for (uint64_t i = file->extent.size; i < size; i++)
+		if (file->cache[i])
+			error = -EBUSY;
+	if (!error)
+		file->extent.size = size;
+	vm_unlock(&thread->held, &file->lock);
+	return error;
+}
+
+int vm_truncate(struct vm_thread *thread, uint32_t number, uint64_t size)
+{
+	struct file *file;
+	struct extent extent;
+	int error;
+
+	if (number >= thread->vm->options.files || size > thread->vm->options.file_pages)
+		return -EINVAL;
+	file = &thread->vm->files[number];
+	vm_lock_exclusive(&thread->held, &file->resize);
+	extent = file_extent(thread, file);
+	if (size > extent.size) {
+		error = file_grow(thread, file, size);
+	} else {
+		extent.size = size;
+		extent_set(thread, file, extent);
+		error = truncate_pages(thread, file, size, UINT64_MAX);
+	}
+	vm_unlock_sleeping(&thread->held, &file->resize);
+	return error;
+}
+
+int vm_punch(struct vm_thread *thread, uint32_t number, uint64_t first, uint64_t last)
+{
+	struct file *file;
+	struct extent extent;
+	int error = 0;
+
+	if (number >= thread->vm->options.files || last < first || last >= thread->vm->options.file_pages)
+		return -EINVAL;
+	file = &thread->vm->files[number];
+	vm_lock_exclusive(&thread->held, &file->resize);
+	extent = file_extent(thread, file);
+	if (first < extent.size) {
+		extent.hole_first = first;
+		extent.hole_last = last < extent.size ? last : extent.size - 1;
+		extent_set(thread, file, extent);
+		error = truncate_pages(thread, file, first, extent.hole_last);
+		extent.hole_first = 1;
+		extent.hole_last = 0;
+		extent_set(thread, file, extent);
+	}
+	vm_unlock_sleeping(&thread->held, &file->resize);
+	return error;
+}
+
+/* --- what rmap_truncate() calls ----------------------------------------------------------------- */
+
+/* The first cached page of first .. last, with a reference. */
+struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
+{
+	struct page *page = NULL;
+
+	vm_lock(&thread->held, &file->lock);
+	for (uint64_t i = first; !page && i <= last && i < thread->vm->options.file_pages; i++)
+		page = file->cache[i];
+	if (page)
+		page_get(page);
+	vm_unlock(&thread->held, &file->lock);
+	return page;
+}
+
+/* It leaves the cache, and its disk is fresh. Holds: the page lock. */
+void cache_drop(struct vm_thread *thread, struct file *file, struct page *page)
+{
+	struct vm *vm = thread->vm;
+
+	vm_lock(&thread->held, &file->lock);
+	vm_must(file->cache[page->index] == page);
+	file->cache[page->index] = NULL;
+	page_clear(page, PAGE_CACHED);
+	words_fresh(vm, disk_page(vm, file, page->index), &file->object, page->index);
+	vm_unlock(&thread->held, &file->lock);
+	page_put(thread, page);
+}
+
+/* --- write-back ------------------------------------------------------------------------------- */
+
+static void clean_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	bool *dirty = arg;
+
+	(void)mm;
+	if (*pte & PTE_DIRTY)
+		*dirty = true;
+	*pte &= ~PTE_DIRTY;
+}
+
+/* What is mlocked cannot be found, and may be dirty: such pages are written, and stay dirty. Holds: the page lock. */
+static void write_back_page(struct vm_thread *thread, struct file *file, struct page *page)
+{
+	struct vm *vm = thread->vm;
+	bool dirty = page_clear(page, PAGE_DIRTY);
+	uint32_t unnamed = page_ptes(thread, page, clean_pte, &dirty);
+
+	if (unnamed)
+		page_set(page, PAGE_DIRTY);
+	if (!dirty && !unnamed)
+		return;
+	vm_lock(&thread->held, &file->lock);
+	if (page_has(page, PAGE_CACHED) && extent_holds(&file->extent, page->index))
+		words_copy(disk_page(vm, file, page->index), page->words, page_words(vm));
+	vm_unlock(&thread->held, &file->lock);
+	count(thread, FIGURE_WRITTEN_BACK, 1);
+}
+
+int vm_write_back(struct vm_thread *thread, uint32_t number)
+{
+	struct file *file;
+	struct page *page;
+	uint64_t next = 0;
+
+	if (number >= thread->vm->options.files)
+		return -EINVAL;
+	file = &thread->vm->files[number];
+	while ((page = cache_next(thread, file, next, UINT64_MAX))) {
+		next = page->index + 1;
+		vm_lock(&thread->held, &page->lock);
+		write_back_page(thread, file, page);
+		vm_unlock(&thread->held, &page->lock);
+		page_put(thread, page);
+	}
+	return 0;
+}
+
+int vm_disk_word(struct vm_thread *thread, uint32_t number, uint64_t offset, unsigned word, uint64_t *value)
+{
+	struct vm *vm = thread->vm;
+	struct file *file;
+
+	if (number >= vm->options.files || index_of(vm, offset) >= vm->options.file_pages || word >= VM_WORDS)
+		return -EINVAL;
+	file = &vm->files[number];
+	vm_lock(&thread->held, &file->lock);
+	*value = atomic_load_explicit(&disk_page(vm, file, index_of(vm, offset))[piece_of(vm, offset) * VM_WORDS + word],
+				      memory_order_relaxed);
+	vm_unlock(&thread->held, &file->lock);
+	return 0;
+}

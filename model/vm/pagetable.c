@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pagetable.c - four levels of tables, and all that changes one pte that maps a page
+ *
+ * A lookup takes no lock above the leaf: entries of directories are set once, and tables stay until their mm has no
+ * reference left. Ptes are read and written under the lock of their leaf, which is the VM's pte lock.
+ *
+ * Here a pte and its page's reverse map change together. The library is told the kind of the mapping as the pte has it,
+ * so page tables and reverse map can disagree only by an error, and each result below zero is one.
+ */
+#include "system.h"
+
+#include <stdlib.h>
+
+/* --- tables ----------------------------------------------------------------------------------- */
+
+static size_t directory_bytes(const struct vm *vm)
+{
+	return sizeof(_Atomic(void *)) << vm->options.table_bits;
+}
+
+/* The leaf of a vpn is found by its three upper parts. */
+static uint64_t level_index(const struct vm *vm, uint64_t vpn, unsigned level)
+{
+	return vpn >> level * vm->options.table_bits & (leaf_size(vm) - 1);
+}
+
+struct leaf *table_find(const struct vm *vm, struct mm *mm, uint64_t vpn)
+{
+	void *table = atomic_load_explicit(&mm->top, memory_order_acquire);
+
+	for (unsigned level = VM_LEVELS - 1; table && level > 0; level--)
+		table = atomic_load_explicit(&((struct directory *)table)->entries[level_index(vm, vpn, level)],
+					     memory_order_acquire);
+	return table;
+}
+
+static void *table_new(struct vm *vm, unsigned level)
+{
+	struct leaf *leaf;
+
+	if (level > 0)
+		return calloc(1, directory_bytes(vm));
+	leaf = calloc(1, sizeof(*leaf) + (sizeof(uint64_t) << vm->options.table_bits));
+	if (leaf)
+		vm_lock_init(&leaf->lock, VM_CLASS_PTE);
+	return leaf;
+}
+
+static void table_delete(void *table, unsigned level)
+{
+	if (level == 0)
+		vm_lock_fini(&((struct leaf *)table)->lock);
+	free(table);
+}
+
+/* The table that @entry leads to, which is made if it is not there. */
+static void *table_enter(struct vm *vm, _Atomic(void *) *entry, unsigned level)
+{
+	void *table = atomic_load_explicit(entry, memory_order_acquire);
+	void *mine;
+
+	if (table)
+		return table;
+	mine = table_new(vm, level);
+	if (!mine || atomic_compare_exchange_strong_explicit(entry, &table, mine, memory_order_acq_rel,
+							     memory_order_acquire))
+		return mine;
+	table_delete(mine, level);
+	return table;
+}
+
+struct leaf *table_get(struct vm *vm, struct mm *mm, uint64_t vpn)
+{
+	_Atomic(void *) *entry = &mm->top;
+	void *table = NULL;
+
+	for (unsigned level = VM_LEVELS; level-- > 0;) {
+		table = table_enter(vm, entry, level);
+		if (!table)
+			return NULL;
+		if (level > 0)
+			entry = &((struct directory *)table)->entries[level_index(vm, vpn, level)];
+	}
+	return table;
+}
+
+static void tables_free_below(struct vm *vm, void *table, unsigned level)
+{
+	for (uint64_t i = 0; level > 0 && i < leaf_size(vm); i++) {
+		void *below = atomic_load_explicit(&((struct directory *)table)->entries[i], memory_order_relaxed);
+
+		if (below)
+			tables_free_below(vm, below, level - 1);
+	}
+	table_delete(table, level);
+}
+
+void tables_free(struct vm *vm, struct mm *mm)
+{
+	void *top = atomic_load_explicit(&mm->top, memory_order_acquire);
+
+	if (top)
+		tables_free_below(vm, top, VM_LEVELS - 1);
+	atomic_store_explicit(&mm->top, NULL, memory_order_relaxed);
+}
+
+static void leaves_below(const struct vm *vm, void *table, unsigned level, uint64_t vpn, leaf_action action, void *arg)
+{
+	if (level == 0) {
+		action(table, vpn, arg);
+		return;
+	}
+	for (uint64_t i = 0; i < leaf_size(vm); i++) {
+		void *below = atomic_load_explicit(&((struct directory *)table)->entries[i], memory_order_acquire);
+
+		if (below)
+			leaves_below(vm, below, level - 1, vpn | i << level * vm->options.table_bits, action, arg);
+	}
+}
+
+void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *arg)
+{
+	void *top = atomic_load_explicit(&mm->top, memory_order_acquire);
+
+	if (top)
+		leaves_below(vm, top, VM_LEVELS - 1, 0, action, arg);
+}
+
+void pte_lock(struct vm_thread *thread, struct leaf *leaf)
+{
+	vm_lock(&thread->held, &leaf->lock);
+}
+
+bool pte_trylock(struct vm_thread *thread, struct leaf *leaf)
+{
+	return vm_trylock(&thread->held, &leaf->lock);
+}
+
+void pte_unlock(struct vm_thread *thread, struct leaf *leaf)
+{
+	vm_unlock(&thread->held, &leaf->lock);
+}
+
+/* --- one mapping ------------------------------------------------------------------------------ */
+
+/* A pte's name. It stays meaningful when the pte is gone: an mm is looked up by its number. */
+uint64_t pte_handle(const struct mm *mm, uint64_t vpn)
+{
+	return ((uint64_t)mm->id << VM_LEVELS * 9 | vpn) << 3;
+}
+
+static struct rmap_mapping pte_mapping(const struct mm *mm, uint64_t vpn, uint64_t bits)
+{
+	if (bits & PTE_LOCKED)
+		return rmap_locked();
+	return bits & PTE_NONLINEAR ? rmap_chained(pte_handle(mm, vpn)) : rmap_linear();
+}
+
+void chain_lock(struct vm_thread *thread, struct page *page)
+{
+	if (thread->vm->options.locks != VM_LOCKS_TODAY && thread->chained != page)
+		vm_lock(&thread->held, &page->chain);
+}
+
+void chain_unlock(struct vm_thread *thread, struct page *page)
+{
+	if (thread->vm->options.locks != VM_LOCKS_TODAY && thread->chained != page)
+		vm_unlock(&thread->held, &page->chain);
+}
+
+typedef int (*rmap_adder)(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
+
+static void pte_set(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t pte,
+		    rmap_adder add)
+{
+	struct page *page = pte_page(thread->vm, pte);
+	int events;
+
+	page_get(page);
+	chain_lock(thread, page);
+	rmap_read_lock(thread->vm->map);
+	events = add(thread->reserve, &page->rmap, pte_mapping(mm, vpn, pte));
+	rmap_read_unlock(thread->vm->map);
+	vm_must(events >= 0);
+	lru_note(thread, page, events);
+	chain_unlock(thread, page);
+	*leaf_pte(thread->vm, leaf, vpn) = pte;
+	if (pte & PTE_NONLINEAR)
+		count(thread, FIGURE_NONLINEAR, 1);
+	if (pte & PTE_LOCKED)
+		count(thread, FIGURE_LOCKS, 1);
+}
+
+static uint64_t pte_to(const struct vm *vm, const struct page *page, uint32_t piece, uint64_t bits)
+{
+	uint64_t frame = (uint64_t)(page - vm->pages);
+
+	return pte_make(frame << vm->options.cluster_bits | piece, bits | PTE_PRESENT);
+}
+
+void pte_map(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
+	     uint32_t piece, uint64_t bits)
+{
+	pte_set(thread, mm, leaf, vpn, pte_to(thread->vm, page, piece, bits), rmap_page_add);
+}
+
+void pte_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
+	      uint32_t piece, uint64_t bits)
+{
+	pte_set(thread, mm, leaf, vpn, pte_to(thread->vm, page, piece, bits), rmap_page_duplicate);
+	count(thread, FIGURE_DUPLICATES, 1);
+}
+
+void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	struct page *page = pte_page(thread->vm, *pte);
+	int events;
+
+	if (*pte & PTE_DIRTY)
+		page_set(page, PAGE_DIRTY);
+	chain_lock(thread, page);
+	rmap_read_lock(thread->vm->map);
+	events = rmap_page_remove(thread->reserve, &page->rmap, pte_mapping(mm, vpn, *pte));
+	rmap_read_unlock(thread->vm->map);
+	vm_must(events >= 0);
+	lru_note(thread, page, events);
+	chain_unlock(thread, page);
+	*pte = left;
+	page_put(thread, page);
+}
+
+static void mapping_move(struct vm_thread *thread, struct page *page, struct rmap_mapping from,
+			 struct rmap_mapping to)
+{
+	int events;
+
+	chain_lock(thread, page);
+	rmap_read_lock(thread->vm->map);
+	events = rmap_page_move(thread->reserve, &page->rmap, from, to);
+	rmap_read_unlock(thread->vm->map);
+	vm_must(events >= 0);
+	lru_note(thread, page, events);
+	chain_unlock(thread, page);
+}
+
+void pte_set_locked(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, bool locked)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	uint64_t new = locked ? *pte | PTE_LOCKED : *pte & ~PTE_LOCKED;
+
+	mapping_move(thread, pte_page(thread->vm, *pte), pte_mapping(mm, vpn, *pte), pte_mapping(mm, vpn, new));
+	*pte = new;
+	count(thread, locked ? FIGURE_LOCKS : FIGURE_UNLOCKS, 1);
+}
+
+/* A linear mapping that moves with its range stays linear: the library is told, though its counts do not change. */
+void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64_t from_vpn, struct leaf *to,
+	      uint64_t to_vpn)
+{
+	uint64_t *old = leaf_pte(thread->vm, from, from_vpn);
+	uint64_t *new = leaf_pte(thread->vm, to, to_vpn);
+
+	if (*old == 0)
+		return;
+	if (*old & PTE_PRESENT) {
+		mapping_move(thread, pte_page(thread->vm, *old), pte_mapping(mm, from_vpn, *old),
+			     pte_mapping(mm, to_vpn, *old));
+		count(thread, FIGURE_MOVES, 1);
+	}
+	*new = *old;
+	*old = 0;
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * system.h - what the VM is made of, and the equations that hold between its parts; for model/vm/ alone
+ *
+ * Lifetimes need no garbage collection, because what others may name is never freed while the VM lives: pages are an
+ * array, mms are an array whose members count references (a handle names an mm by number), tables stay until their mm
+ * has no reference left. So a handle or a range that is out of date leads to a pte that maps something else, which its
+ * reader sees under the pte lock.
+ *
+ * A pte, 64 bits:
+ *
+ *      63                  12  11..8  7     6     5       4          3      2         1      0
+ *      [ value               |  0   | file| swap| locked| nonlinear| dirty| accessed| write| present ]
+ *
+ *      present   value = frame << cluster_bits | piece        kind = locked ? RMAP_LOCKED :
+ *      swap      value = slot << cluster_bits | piece                nonlinear ? RMAP_CHAINED : RMAP_LINEAR
+ *      file      value = the piece of the file to map here, a nonlinear pte that is not present
+ *      0         not mapped yet: the vma says what belongs here
+ *
+ * It holds all that is needed to remove its mapping, so whoever clears it needs no vma, and no mm lock.
+ */
+#ifndef VM_SYSTEM_H
+#define VM_SYSTEM_H
+
+#include "lock.h"
+#include "vm.h"
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#define VM_PAGE_SHIFT 12u
+#define VM_LEVELS 4u
+#define VM_CLUSTER_MAX 16u
+
+#define PTE_PRESENT ((uint64_t)1 << 0)
+#define PTE_WRITE ((uint64_t)1 << 1)
+#define PTE_ACCESSED ((uint64_t)1 << 2)
+#define PTE_DIRTY ((uint64_t)1 << 3)
+#define PTE_NONLINEAR ((uint64_t)1 << 4)
+#define PTE_LOCKED ((uint64_t)1 << 5)
+#define PTE_SWAP ((uint64_t)1 << 6)
+#define PTE_FILE ((uint64_t)1 << 7)
+#define PTE_SEEN ((uint64_t)1 << 8) /* vm_check() alone: a walk came by */
+#define PTE_VALUE_SHIFT 12u
+
+static inline uint64_t pte_value(uint64_t pte)
+{
+	return pte >> PTE_VALUE_SHIFT;
+}
+
+static inline uint64_t pte_make(uint64_t value, uint64_t bits)
+{
+	return value << PTE_VALUE_SHIFT | bits;
+}
+
+/*
+ * What pages belong to.
+ * @map:   its ranges
+ * @id:    in words: files count from 0, families after them
+ * @users: of a family: mms and pages. 0: the family is free
+ */
+struct object {
+	struct rmap_object *map;
+	uint32_t id;
+	bool is_file;
+	_Atomic uint32_t users;
+};
+
+/*
+ * Which pages a file has: index < size, and not hole_first <= index <= hole_last.
+ * The hole is one that is being punched: as good as past the end; there is none if hole_first > hole_last
+ */
+struct extent {
+	uint64_t size;
+	uint64_t hole_first;
+	uint64_t hole_last;
+};
+
+static inline bool extent_in_hole(const struct extent *extent, uint64_t index)
+{
+	return extent->hole_first <= index && index <= extent->hole_last;
+}
+
+static inline bool extent_holds(const struct extent *extent, uint64_t index)
+{
+	return index < extent->size && !extent_in_hole(extent, index);
+}
+
+/*
+ * A file: its page cache, its size, its disk.
+ * @object:   first, so that a page's object is its file
+ * @resize:   taken by who changes size or hole, and by faults that wait for a hole
+ * @lock:     the object lock: of all below
+ * @cache:    cache[i] != NULL  =>  its page has index i, flag CACHED, and a reference for the cache
+ * @extent:   cache[i] == NULL where it does not hold i, but for LEFT pages, and for those that a truncate is about to drop
+ * @disk:     file_pages pages of words
+ */
+struct file {
+	struct object object;
+	struct vm_sleeping_lock resize;
+	struct vm_lock lock;
+	struct page **cache;
+	struct extent extent;
+	_Atomic uint64_t *disk;
+};
+
+enum page_flag {
+	PAGE_CACHED = 1 << 0, /* in its file's cache. Changes under the page lock and the object lock */
+	PAGE_DIRTY = 1 << 1,  /* newer than the disk */
+	PAGE_LEFT = 1 << 2,   /* a failable truncate left it in the cache. Under the page lock */
+	PAGE_ORPHAN = 1 << 3, /* a truncate dropped it mapped */
+};
+
+enum lru_state {
+	LRU_NONE,     /* free, mlocked, or not yet there */
+	LRU_INACTIVE, /* on that list */
+	LRU_ACTIVE,
+	LRU_ISOLATED, /* a reclaimer has it */
+};
+
+TAILQ_HEAD(page_list, page);
+
+/*
+ * A frame and its struct page.
+ *
+ *      refs = mapcount + (CACHED ? 1 : 0) + references of operations under way
+ *      refs = 0  <=>  free
+ *      mlocks = locked count > 0 ? 1 : 0,  if no event is under way
+ *      on a list or isolated  <=>  refs > 0 and mlocks <= 0
+ *
+ * @object, @index: fixed from allocation until the page is free, also when it was truncated
+ * @lru, @state, @mlocks: under the LRU lock. Each first lock adds one to mlocks and each last lock takes one; so two
+ *                  that are noted in the wrong order end right
+ * @words:          contents: VM_WORDS for each piece
+ */
+struct page {
+	struct rmap_page rmap;
+	_Atomic uint32_t refs;
+	_Atomic uint32_t flags;
+	struct object *object;
+	uint64_t index;
+	struct vm_lock lock;
+	struct vm_lock chain;
+	TAILQ_ENTRY(page) lru;
+	enum lru_state state;
+	int mlocks;
+	_Atomic uint64_t *words;
+};
+
+/*
+ * A slot of swap. Under the swap lock, but for its words, which are written while who frees a page has a reference.
+ * @refs: ptes that name it, and who is swapping out to it. 0: free
+ */
+struct slot {
+	uint32_t refs;
+	uint32_t next_free;
+	struct object *object;
+	uint64_t index;
+	_Atomic uint64_t *words;
+};
+
+/* A table of the lowest level. @ptes: under @lock */
+struct leaf {
+	struct vm_lock lock;
+	uint64_t ptes[];
+};
+
+/* A table of a higher level. Entries are set once, by compare-and-swap, and stay */
+struct directory {
+	_Atomic(void *) entries[1];
+};
+
+/*
+ * What [start, end) maps: pieces of @object from @offset on, linearly, unless a pte is nonlinear.
+ *
+ *      range.first  = offset >> cluster_bits
+ *      range.last   = (offset + end - start - 1) >> cluster_bits
+ *      range.address = where piece 0 of page range.first is, or would be if it is not mapped here
+ *
+ * Anonymous memory: offset = the vpn at which it was mapped first. All under the mm lock.
+ */
+struct vma {
+	uint64_t start;
+	uint64_t end;
+	uint64_t offset;
+	struct object *object;
+	bool writable;
+	bool locked;
+	struct rmap_range range;
+};
+
+/*
+ * An address space.
+ * @refs:   its own until it has exited, and those of operations. 0: its number is free; MM_ENDING: its tables are being
+ *          freed
+ * @dead:   not yet born or exiting. Until it is born all is its creator's, without the lock
+ * @lock:   the mm lock, of all below but @top
+ * @vmas:   a tsearch() tree of disjoint ones
+ * @ranges: how many were named; makes owners differ
+ */
+#define MM_ENDING (1u << 31)
+
+struct mm {
+	uint32_t id;
+	_Atomic uint32_t refs;
+	struct vm_sleeping_lock lock;
+	bool dead;
+	void *vmas;
+	uint64_t ranges;
+	struct object *family;
+	_Atomic(void *) top;
+};
+
+struct vm {
+	struct vm_options options;
+	struct rmap *map;
+	struct vm_checker checker;
+	struct page *pages;
+	struct page **free_frames; /* [0, frames_free): under frame_lock */
+	uint32_t frames_free;
+	struct vm_lock frame_lock;
+	struct mm *mms;
+	struct object *families; /* as many as mms, and as pages may outlive them */
+	uint32_t families_n;
+	struct file *files;
+	struct slot *slots;
+	uint32_t slots_free; /* the first free one; options.swap_slots: none. Under swap_lock */
+	struct vm_lock swap_lock;
+	struct page_list active; /* under lru_lock, as all pages' places on it */
+	struct page_list inactive;
+	struct vm_lock lru_lock;
+	pthread_mutex_t threads_lock;
+	LIST_HEAD(, vm_thread) threads; /* under threads_lock; so is retired */
+	struct vm_statistics retired;
+};
+
+/* As struct vm_statistics, of one thread, which alone writes it. */
+enum figure {
+	FIGURE_FAULTS,
+	FIGURE_RESTARTS,
+	FIGURE_COPIES,
+	FIGURE_REUSES,
+	FIGURE_DUPLICATES,
+	FIGURE_MOVES,
+	FIGURE_NONLINEAR,
+	FIGURE_LOCKS,
+	FIGURE_UNLOCKS,
+	FIGURE_UNMAPS,
+	FIGURE_UNMAPS_AGAIN,
+	FIGURE_UNMAPS_LOCKED,
+	FIGURE_TRUNCATIONS,
+	FIGURE_CLEARED,
+	FIGURE_REFUSED,
+	FIGURE_SEARCHES,
+	FIGURE_LEFTOVERS,
+	FIGURE_ORPHANS,
+	FIGURE_SWAP_INS,
+	FIGURE_SWAP_OUTS,
+	FIGURE_WRITTEN_BACK,
+	FIGURE_RECLAIMED,
+	FIGURE_MIGRATED,
+	FIGURE_AGED,
+	FIGURE_REFERENCED,
+	FIGURE_OUT_OF_FRAMES,
+	FIGURE_WRONG,
+	FIGURES,
+};
+
+/*
+ * A thread's context.
+ * @chained: the page whose chain lock this thread holds over a pass; NULL: none
+ */
+struct vm_thread {
+	struct vm *vm;
+	struct rmap_reserve *reserve;
+	struct vm_held held;
+	struct page *chained;
+	_Atomic uint64_t figures[FIGURES];
+	LIST_ENTRY(vm_thread) link;
+};
+
+static inline void count(struct vm_thread *thread, enum figure figure, uint64_t n)
+{
+	uint64_t old = atomic_load_explicit(&thread->figures[figure], memory_order_relaxed);
+
+	atomic_store_explicit(&thread->figures[figure], old + n, memory_order_relaxed);
+}
+
+/* An error of the VM or of the library: say where and end. */
+_Noreturn void vm_bug(const char *file, int line, const char *what);
+#define vm_must(holds) ((holds) ? (void)0 : vm_bug(__FILE__, __LINE__, #holds))
+
+/* --- geometry --------------------------------------------------------------------------------- */
+
+static inline uint32_t pieces(const struct vm *vm)
+{
+	return 1u << vm->options.cluster_bits;
+}
+
+static inline uint64_t index_of(const struct vm *vm, uint64_t offset)
+{
+	return offset >> vm->options.cluster_bits;
+}
+
+static inline uint32_t piece_of(const struct vm *vm, uint64_t offset)
+{
+	return (uint32_t)(offset & (pieces(vm) - 1));
+}
+
+static inline uint64_t vpn_end(const struct vm *vm)
+{
+	return (uint64_t)1 << (VM_LEVELS * vm->options.table_bits);
+}
+
+static inline uint64_t leaf_size(const struct vm *vm)
+{
+	return (uint64_t)1 << vm->options.table_bits;
+}
+
+/* The first vpn that is in another leaf than @vpn. */
+static inline uint64_t leaf_end(const struct vm *vm, uint64_t vpn)
+{
+	return (vpn | (leaf_size(vm) - 1)) + 1;
+}
+
+static inline uint64_t *leaf_pte(const struct vm *vm, struct leaf *leaf, uint64_t vpn)
+{
+	return &leaf->ptes[vpn & (leaf_size(vm) - 1)];
+}
+
+/* The piece of its object that the vma maps at @vpn, if it is linear there. */
+static inline uint64_t vma_offset(const struct vma *vma, uint64_t vpn)
+{
+	return vma->offset + (vpn - vma->start);
+}
+
+static inline struct page *pte_page(const struct vm *vm, uint64_t pte)
+{
+	return &vm->pages[pte_value(pte) >> vm->options.cluster_bits];
+}
+
+/* The piece of the object that a present pte maps. */
+static inline uint64_t pte_offset(const struct vm *vm, uint64_t pte)
+{
+	return pte_page(vm, pte)->index << vm->options.cluster_bits | piece_of(vm, pte_value(pte));
+}
+
+static inline struct page *page_of(const struct rmap_page *rmap)
+{
+	return (struct page *)(uintptr_t)((uintptr_t)rmap - offsetof(struct page, rmap));
+}
+
+static inline struct file *file_of(struct object *object)
+{
+	return (struct file *)(void *)object;
+}
+
+/* --- frame.c: frames, their references and contents, the LRU lists ---------------------------- */
+
+struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_t index);
+void page_get(struct page *page);
+bool page_get_unless_free(struct page *page);
+void page_put(struct vm_thread *thread, struct page *page);
+/* If @refs are all there are, none is left and the page is the caller's to free. */
+bool page_freeze(struct page *page, uint32_t refs);
+void page_free(struct vm_thread *thread, struct page *page);
+bool page_has(const struct page *page, enum page_flag flag);
+void page_set(struct page *page, enum page_flag flag);
+/* Return: whether it was set. */
+bool page_clear(struct page *page, enum page_flag flag);
+uint32_t page_mapcount(struct vm_thread *thread, const struct page *page);
+
+uint64_t word_fresh(const struct object *object, uint64_t offset);
+void words_fresh(const struct vm *vm, _Atomic uint64_t *words, const struct object *object, uint64_t index);
+void words_copy(_Atomic uint64_t *to, const _Atomic uint64_t *from, uint32_t n);
+static inline uint32_t page_words(const struct vm *vm)
+{
+	return VM_WORDS << vm->options.cluster_bits;
+}
+
+void lru_add(struct vm_thread *thread, struct page *page);
+void lru_note(struct vm_thread *thread, struct page *page, int events);
+/* The oldest page of a list, with a reference; NULL: none. */
+struct page *lru_isolate(struct vm_thread *thread, bool active);
+void lru_put_back(struct vm_thread *thread, struct page *page, bool active);
+
+/* --- pagetable.c: tables, and making, clearing and moving one mapping ------------------------- */
+
+struct leaf *table_find(const struct vm *vm, struct mm *mm, uint64_t vpn);
+struct leaf *table_get(struct vm *vm, struct mm *mm, uint64_t vpn);
+void tables_free(struct vm *vm, struct mm *mm);
+typedef void (*leaf_action)(struct leaf *leaf, uint64_t vpn, void *arg);
+/* Each leaf, and its first vpn. */
+void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *arg);
+uint64_t pte_handle(const struct mm *mm, uint64_t vpn);
+void pte_lock(struct vm_thread *thread, struct leaf *leaf);
+bool pte_trylock(struct vm_thread *thread, struct leaf *leaf);
+void pte_unlock(struct vm_thread *thread, struct leaf *leaf);
+
+/*
+ * All: Context: pte lock held; map, copy, move: a filled reserve.
+ * pte_map   - @vpn maps @piece of @page; @bits: WRITE, ACCESSED, NONLINEAR, LOCKED. Takes a reference
+ * pte_copy  - the same in a fork: the page is mapped elsewhere and stays so meanwhile
+ * pte_unmap - clear a present pte, to @left; lets its reference go
+ * pte_kind  - a present pte becomes a locked one or no longer is
+ * pte_move  - what @from maps is mapped by @to instead; both pte locks held
+ */
+void pte_map(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
+	     uint32_t piece, uint64_t bits);
+void pte_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
+	      uint32_t piece, uint64_t bits);
+void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left);
+void pte_set_locked(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, bool locked);
+void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64_t from_vpn, struct leaf *to,
+	      uint64_t to_vpn);
+/* In the order of 2003: around operations on the page's reverse map, unless a pass holds it. */
+void chain_lock(struct vm_thread *thread, struct page *page);
+void chain_unlock(struct vm_thread *thread, struct page *page);
+
+/* --- vma.c: mms, their vmas and ranges -------------------------------------------------------- */
+
+struct mm *mm_find(struct vm *vm, uint32_t id);
+void mm_put(struct vm_thread *thread, struct mm *mm);
+/* With a reference and the mm lock, shared or exclusive. NULL: no such mm. */
+struct mm *mm_enter(struct vm_thread *thread, uint32_t id, bool exclusive);
+void mm_leave(struct vm_thread *thread, struct mm *mm);
+/* A dead mm without anything, with its own reference; @family's is given up if it fails. NULL: no number is free */
+struct mm *mm_new(struct vm_thread *thread, struct object *family);
+void mm_born(struct vm_thread *thread, struct mm *mm);
+uint32_t range_owner_mm(uint64_t owner);
+
+bool vpns_fit(const struct vm *vm, uint64_t vpn, uint64_t n);
+/* Any vma that overlaps [start, end), or the first one. NULL: none. */
+struct vma *vma_any(struct mm *mm, uint64_t start, uint64_t end);
+struct vma *vma_first(struct mm *mm, uint64_t start, uint64_t end);
+int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *like);
+int vma_remove(struct vm_thread *thread, struct mm *mm, struct vma *vma);
+int vma_resize(struct vm_thread *thread, struct mm *mm, struct vma *vma, uint64_t end);
+/* Make sure that no vma crosses @vpn. */
+int vma_split(struct vm_thread *thread, struct mm *mm, uint64_t vpn);
+bool vma_covers(struct mm *mm, uint64_t start, uint64_t end);
+void zap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t end);
+int unmap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t end);
+void mm_exit(struct vm_thread *thread, struct mm *mm);
+
+/* --- fault.c, file.c, swap.c, reclaim.c ------------------------------------------------------- */
+
+/* Context: the mm lock, shared or exclusive, no other. Return: as vm_fault() */
+int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write);
+
+/* A copy of the extent as it is. */
+struct extent file_extent(struct vm_thread *thread, struct file *file);
+/* The page, found or read, with a reference. Return: 0; -ENXIO, -ENOMEM. Waits for a hole that is being punched */
+int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struct page **out);
+/* Give an unmapped page, locked and with one reference of the caller, back, or to @instead, which gets its place. */
+bool file_evict(struct vm_thread *thread, struct page *page, struct page *instead);
+
+struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last);
+void cache_drop(struct vm_thread *thread, struct file *file, struct page *page);
+
+uint32_t slot_alloc(struct vm_thread *thread, struct page *page);
+void slot_get(struct vm_thread *thread, uint32_t slot);
+void slot_put(struct vm_thread *thread, uint32_t slot);
+#define SLOT_NONE UINT32_MAX
+
+/* What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated */
+struct pass {
+	struct vm_thread *thread;
+	uint32_t slot;
+	struct file *file;
+};
+extern const struct rmap_unmap_callbacks unmap_callbacks;
+unsigned unmap_flags(const struct vm *vm);
+/* Context: the page lock. Return: an rmap_unmap_result */
+int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics);
+
+/* What is done to one pte that maps a page, under its lock. */
+typedef void (*pte_action)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg);
+/* Each pte that @visit stands for and that maps @page. Return: 0; -EAGAIN: @try, and a lock was not to be had */
+int visit_ptes(struct vm_thread *thread, const struct page *page, const struct rmap_visit *visit, bool try,
+	       pte_action action, void *arg);
+/* Each pte that a walk over @page's mappings finds. Return: how many mappings it could not name */
+uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg);
+
+uint32_t reclaim(struct vm_thread *thread, uint32_t n);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm.c - the VM as a whole, and what each thread has of it
+ *
+ * All that has a number is allocated here, once: frames, mms, families, files, slots. What may fail is done first, and
+ * an end undoes whatever there is, so one function cleans up after a failed begin, too.
+ */
+#include "system.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Families outlive their mms by pages that operations under way hold. */
+#define SPARE_FAMILIES 64u
+
+static void option(uint32_t *option, uint32_t value)
+{
+	if (*option == 0)
+		*option = value;
+}
+
+static bool options_set(struct vm_options *options, const struct vm_options *given)
+{
+	if (given && given->size != sizeof(*given))
+		return false;
+	*options = given ? *given : (struct vm_options){ .size = sizeof(*options) };
+	option(&options->frames, 256);
+	option(&options->swap_slots, 256);
+	option(&options->mms, 64);
+	option(&options->files, 4);
+	option(&options->file_pages, 64);
+	option(&options->table_bits, 9);
+	return options->mms <= 2048 && options->files <= 1024 && options->frames <= 1u << 20 &&
+	       options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 16 && options->table_bits >= 4 &&
+	       options->table_bits <= 9 && options->cluster_bits <= 4 && options->locks <= VM_LOCKS_2003_BLOCKING &&
+	       (unsigned)options->strategy <= RMAP_TOLERATE && (unsigned)options->semantics <= RMAP_RELIABLE;
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+/* Contents of @n pages, handed out one by one. */
+static _Atomic uint64_t *words_new(const struct vm *vm, uint64_t n)
+{
+	return calloc(n * page_words(vm), sizeof(_Atomic uint64_t));
+}
+
+static int frames_init(struct vm *vm)
+{
+	_Atomic uint64_t *words = words_new(vm, vm->options.frames);
+
+	vm->pages = calloc(vm->options.frames, sizeof(*vm->pages));
+	vm->free_frames = calloc(vm->options.frames, sizeof(struct page *));
+	if (vm->pages)
+		vm->pages[0].words = words;
+	if (!words || !vm->pages || !vm->free_frames) {
+		if (!vm->pages)
+			free((void *)words);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < vm->options.frames; i++) {
+		struct page *page = &vm->pages[i];
+
+		page->words = &words[(size_t)i * page_words(vm)];
+		vm_lock_init(&page->lock, VM_CLASS_PAGE);
+		vm_lock_init(&page->chain, VM_CLASS_CHAIN);
+		vm->free_frames[i] = page;
+	}
+	vm->frames_free = vm->options.frames;
+	return 0;
+}
+
+static int slots_init(struct vm *vm)
+{
+	vm->slots = calloc(vm->options.swap_slots, sizeof(*vm->slots));
+	if (!vm->slots)
+		return -ENOMEM;
+	vm->slots[0].words = words_new(vm, vm->options.swap_slots);
+	if (!vm->slots[0].words)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < vm->options.swap_slots; i++) {
+		vm->slots[i].words = &vm->slots[0].words[(size_t)i * page_words(vm)];
+		vm->slots[i].next_free = i + 1;
+	}
+	return 0;
+}
+
+static int file_init(struct vm *vm, struct file *file, uint32_t number)
+{
+	int error = rmap_object_create(vm->map, &file->object.map);
+
+	file->object.id = number;
+	file->object.is_file = true;
+	file->extent = (struct extent){ .size = vm->options.file_pages, .hole_first = 1, .hole_last = 0 };
+	file->cache = calloc(vm->options.file_pages, sizeof(struct page *));
+	file->disk = words_new(vm, vm->options.file_pages);
+	vm_sleeping_init(&file->resize, VM_CLASS_FILE);
+	vm_lock_init(&file->lock, VM_CLASS_OBJECT);
+	if (error || !file->cache || !file->disk)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < vm->options.file_pages; i++)
+		words_fresh(vm, &file->disk[i * page_words(vm)], &file->object, i);
+	return 0;
+}
+
+static int files_init(struct vm *vm)
+{
+	int error = 0;
+
+	vm->files = calloc(vm->options.files, sizeof(*vm->files));
+	for (uint32_t i = 0; vm->files && i < vm->options.files; i++)
+		if (file_init(vm, &vm->files[i], i))
+			error = -ENOMEM;
+	return vm->files ? error : -ENOMEM;
+}
+
+static int mms_init(struct vm *vm)
+{
+	vm->families_n = vm->options.mms + SPARE_FAMILIES;
+	vm->families = calloc(vm->families_n, sizeof(*vm->families));
+	vm->mms = calloc(vm->options.mms, sizeof(*vm->mms));
+	if (!vm->families || !vm->mms)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < vm->families_n; i++)
+		vm->families[i].id = vm->options.files + i;
+	for (uint32_t i = 0; i < vm->options.mms; i++) {
+		vm->mms[i].id = i;
+		vm->mms[i].dead = true;
+		vm_sleeping_init(&vm->mms[i].lock, VM_CLASS_MM);
+	}
+	return 0;
+}
+
+static void vm_free(struct vm *vm)
+{
+	for (uint32_t i = 0; vm->pages && vm->free_frames && i < vm->options.frames; i++) {
+		vm_lock_fini(&vm->pages[i].lock);
+		vm_lock_fini(&vm->pages[i].chain);
+	}
+	for (uint32_t i = 0; vm->files && i < vm->options.files; i++) {
+		vm_lock_fini(&vm->files[i].lock);
+		vm_sleeping_fini(&vm->files[i].resize);
+		free(vm->files[i].cache);
+		free((void *)vm->files[i].disk);
+	}
+	for (uint32_t i = 0; vm->mms && i < vm->options.mms; i++)
+		vm_sleeping_fini(&vm->mms[i].lock);
+	if (vm->pages)
+		free((void *)vm->pages[0].words);
+	if (vm->slots)
+		free((void *)vm->slots[0].words);
+	free(vm->pages);
+	free(vm->free_frames);
+	free(vm->slots);
+	free(vm->files);
+	free(vm->mms);
+	free(vm->families);
+	vm_lock_fini(&vm->frame_lock);
+	vm_lock_fini(&vm->swap_lock);
+	vm_lock_fini(&vm->lru_lock);
+	pthread_mutex_destroy(&vm->threads_lock);
+	free(vm);
+}
+
+static void objects_destroy(struct vm *vm)
+{
+	for (uint32_t i = 0; vm->files && i < vm->options.files; i++)
+		rmap_object_destroy(vm->files[i].object.map);
+	for (uint32_t i = 0; vm->families && i < vm->families_n; i++)
+		rmap_object_destroy(vm->families[i].map);
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static int map_create(struct vm *vm)
+{
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+
+	options.multiplicity_bits = vm->options.cluster_bits;
+	options.reclaim = vm->options.reclaim;
+	return rmap_create(&options, &vm->map);
+}
+
+static int vm_init(struct vm *vm)
+{
+	int error = map_create(vm);
+
+	vm->checker.order = vm->options.locks == VM_LOCKS_TODAY ? &vm_order_today : &vm_order_2003;
+	vm->checker.report_only = vm->options.report_only;
+	vm_lock_init(&vm->frame_lock, VM_CLASS_FRAME);
+	vm_lock_init(&vm->swap_lock, VM_CLASS_SWAP);
+	vm_lock_init(&vm->lru_lock, VM_CLASS_LRU);
+	pthread_mutex_init(&vm->threads_lock, NULL);
+	LIST_INIT(&vm->threads);
+	TAILQ_INIT(&vm->active);
+	TAILQ_INIT(&vm->inactive);
+	if (!error)
+		error = frames_init(vm);
+	if (!error)
+		error = slots_init(vm);
+	if (!error)
+		error = mms_init(vm);
+	return error ? error : files_init(vm);
+}
+
+int vm_create(const struct vm_options *options, struct vm **out)
+{
+	struct vm_options set;
+	struct vm *vm;
+	int error;
+
+	if (!out || !options_set(&set, options))
+		return -EINVAL;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return -ENOMEM;
+	vm->options = set;
+	error = vm_init(vm);
+	if (!error) {
+		*out = vm;
+		return 0;
+	}
+	if (vm->map) {
+		rmap_thread_register(vm->map);
+		objects_destroy(vm);
+		rmap_thread_unregister(vm->map);
+		rmap_destroy(vm->map);
+	}
+	vm_free(vm);
+	return error;
+}
+
+/* All mms exit, all files are emptied: nothing may be left then. */
+static bool vm_empty(struct vm_thread *thread)
+{
+	struct vm *vm = thread->vm;
+	uint32_t frames = 0, slots = 0;
+
+	vm->options.semantics = RMAP_RELIABLE;
+	for (uint32_t i = 0; i < vm->options.mms; i++)
+		vm_exit(thread, i);
+	for (uint32_t i = 0; i < vm->options.files; i++)
+		vm_truncate(thread, i, 0);
+	for (uint32_t i = 0; i < vm->options.frames; i++)
+		frames += atomic_load(&vm->pages[i].refs) != 0;
+	for (uint32_t i = 0; i < vm->options.swap_slots; i++)
+		slots += vm->slots[i].refs != 0;
+	if (frames || slots || vm->frames_free != vm->options.frames)
+		fprintf(stderr, "vm: %u frames and %u slots leaked\n", frames, slots);
+	return !frames && !slots && vm->frames_free == vm->options.frames;
+}
+
+int vm_destroy(struct vm *vm)
+{
+	struct vm_thread *thread;
+	int error;
+
+	if (!vm)
+		return 0;
+	error = vm_thread_create(vm, &thread);
+	if (error)
+		return error;
+	if (vm_empty(thread))
+		objects_destroy(vm);
+	else
+		error = -EBUSY;
+	vm_thread_destroy(thread);
+	if (!error)
+		error = rmap_destroy(vm->map);
+	if (!error)
+		vm_free(vm);
+	return error;
+}
+
+struct rmap *vm_map(struct vm *vm)
+{
+	return vm->map;
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
+int vm_thread_create(struct vm *vm, struct vm_thread **out)
+{
+	struct vm_thread *thread = calloc(1, sizeof(*thread));
+
+	if (!thread)
+		return -ENOMEM;
+	thread->vm = vm;
+	thread->held.checker = &vm->checker;
+	if (rmap_reserve_create(vm->map, &thread->reserve)) {
+		free(thread);
+		return -ENOMEM;
+	}
+	rmap_thread_register(vm->map);
+	pthread_mutex_lock(&vm->threads_lock);
+	LIST_INSERT_HEAD(&vm->threads, thread, link);
+	pthread_mutex_unlock(&vm->threads_lock);
+	*out = thread;
+	return 0;
+}
+
+_Static_assert(sizeof(struct vm_statistics) == (FIGURES + 1) * sizeof(uint64_t), "a figure is missing");
+
+static void figures_add(struct vm_statistics *sum, const struct vm_thread *thread)
+{
+	uint64_t *figures = (uint64_t *)(void *)sum;
+
+	for (unsigned i = 0; i < FIGURES; i++)
+		figures[i] += atomic_load_explicit(&thread->figures[i], memory_order_relaxed);
+}
+
+void vm_thread_destroy(struct vm_thread *thread)
+{
+	struct vm *vm = thread->vm;
+
+	vm_must(thread->held.n == 0);
+	pthread_mutex_lock(&vm->threads_lock);
+	figures_add(&vm->retired, thread);
+	LIST_REMOVE(thread, link);
+	pthread_mutex_unlock(&vm->threads_lock);
+	rmap_reserve_destroy(thread->reserve);
+	rmap_thread_unregister(vm->map);
+	free(thread);
+}
+
+void vm_stats(struct vm *vm, struct vm_statistics *out)
+{
+	const struct vm_thread *thread;
+
+	pthread_mutex_lock(&vm->threads_lock);
+	*out = vm->retired;
+	LIST_FOREACH(thread, &vm->threads, link)
+		figures_add(out, thread);
+	pthread_mutex_unlock(&vm->threads_lock);
+	out->lock_violations = atomic_load(&vm->checker.violations);
+}

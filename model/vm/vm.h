@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * vm.h - an executable virtual-memory system on librmap's public headers
+ *
+ * It shows what an embedder has to do, and it is what the library's promises are tried on: mms with vmas and page
+ * tables, files with a page cache, anonymous memory with copy-on-write and swap, LRU lists and a reclaimer. There is no
+ * hardware underneath, but all else is real: ptes are words in tables, contents are words in frames, and every access
+ * goes through them. Any thread may call any operation at any time, on any mm and file.
+ *
+ *      mm --- vmas --- page tables --- pte ---> frame: struct page { struct rmap_page; refs; lock; object, index }
+ *                                                ^ |
+ *                      object (file, family) ----' `---> reverse map: rmap_object's ranges, the page's chain
+ *
+ * Addresses are virtual page numbers (vpn), one for each pte. A *page* holds 2^cluster_bits pieces of one pte each.
+ * Offsets of a mapping into a file are in pieces, so a mapping may begin and end in the middle of a page, and need not
+ * be aligned to pages; sizes of files and holes are in pages.
+ *
+ * Contents check themselves: each of the VM_WORDS words of a piece says which piece of which object it belongs to, and
+ * carries a tag, which is 0 in fresh memory and what vm_write() wrote later. An access through a wrong or stale mapping
+ * meets a foreign word, says so on standard error and returns -EIO.
+ *
+ * Errors are negative errno values: -ESRCH (no such mm, or it is exiting), -EFAULT (nothing mapped there), -EACCES (not
+ * writable), -ENXIO (past the file's end: SIGBUS), -EEXIST (something is mapped there), -EINVAL, -ENOMEM (no frame to be
+ * had, no memory for tables), -EAGAIN (failable: something stayed, call again), -EIO (wrong contents). An operation that
+ * fails with -ENOMEM may be done in part, as mlock() may.
+ *
+ * Not for: speed.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rmap/unmap.h>
+
+struct vm;
+struct vm_thread;
+
+/** Words of a piece. */
+#define VM_WORDS 8u
+/** The largest tag. */
+#define VM_TAG_MAX ((1u << 16) - 1)
+/** The least vpn that can be mapped: below it there is room for the part of a page that a mapping leaves out. */
+#define VM_FIRST_VPN 16u
+/** Instead of a file's number: anonymous memory. */
+#define VM_ANONYMOUS UINT32_MAX
+
+enum vm_lock_order {
+	VM_LOCKS_TODAY = 0,
+	VM_LOCKS_2003 = 1,
+	VM_LOCKS_2003_BLOCKING = 2, /* waits for pte locks with a chain lock held: known to be bad */
+};
+
+/**
+ * struct vm_options - how a VM is made
+ * @size:         sizeof(struct vm_options); zero in the others means the default
+ * @frames:       pages of memory; 256
+ * @swap_slots:   pages of swap; 256
+ * @mms:          how many mms there may be at once, at most 2,048; 64
+ * @files:        how many files there are; 4
+ * @file_pages:   each file's size at first, and the most it may ever have; 64
+ * @table_bits:   log2 of the entries of a table, of which there are four levels: 4 .. 9; 9
+ * @cluster_bits: log2 of the pieces of a page: 0 .. 4
+ * @locks:        the order of locks
+ * @strategy:     of truncates
+ * @semantics:    of truncates, and of migration's unmaps where locks allow it
+ * @reclaim:      the map's, see rmap.h
+ * @no_recheck:   known to be bad: faults do not recheck the truncate sequence
+ * @report_only:  the lock checker counts violations and goes on
+ * @window:       NULL, or: called with @window_arg in a fault between finding a file's page and locking its pte, so
+ *                that a test can do there what another thread might
+ */
+struct vm_options {
+	size_t size;
+	uint32_t frames;
+	uint32_t swap_slots;
+	uint32_t mms;
+	uint32_t files;
+	uint32_t file_pages;
+	uint32_t table_bits;
+	uint32_t cluster_bits;
+	enum vm_lock_order locks;
+	enum rmap_strategy strategy;
+	enum rmap_semantics semantics;
+	enum rmap_reclaim reclaim;
+	bool no_recheck;
+	bool report_only;
+	void (*window)(void *arg);
+	void *window_arg;
+};
+
+/**
+ * struct vm_statistics - how often what has happened
+ * Sums over all threads, of moments shortly before; exact when quiescent.
+ */
+struct vm_statistics {
+	uint64_t faults;         /* that made or changed a mapping */
+	uint64_t restarts;       /* of faults and forks, because a truncate came between */
+	uint64_t copies;         /* copy-on-write */
+	uint64_t reuses;         /* a write to a page that nobody else maps any more */
+	uint64_t duplicates;     /* mappings that forks copied */
+	uint64_t moves;          /* mappings that mremap moved */
+	uint64_t nonlinear;      /* mappings made elsewhere than at their linear address */
+	uint64_t locks;          /* mappings made locked ones */
+	uint64_t unlocks;        /* mappings made ordinary ones again */
+	uint64_t unmaps;         /* pages from which an unmap cleared all */
+	uint64_t unmaps_again;   /* unmaps that were refused a lock, or missed something */
+	uint64_t unmaps_locked;  /* unmaps that met mlocked mappings */
+	uint64_t truncations;    /* shrinks and holes */
+	uint64_t cleared;        /* mappings that truncates cleared */
+	uint64_t refused;        /* pte locks that truncates and unmaps were refused */
+	uint64_t searches;       /* passes over tagged ranges */
+	uint64_t leftovers;      /* pages that failable truncates left mapped in their file */
+	uint64_t orphans;        /* pages that truncates dropped mapped */
+	uint64_t swap_ins;       /* pages */
+	uint64_t swap_outs;      /* pages */
+	uint64_t written_back;   /* pages */
+	uint64_t reclaimed;      /* pages */
+	uint64_t migrated;       /* pages */
+	uint64_t aged;           /* pages */
+	uint64_t referenced;     /* pages that aging found accessed */
+	uint64_t out_of_frames;  /* allocations that failed */
+	uint64_t wrong;          /* accesses that met a foreign word: each an error of the VM or of the library */
+	uint64_t lock_violations;
+};
+
+/**
+ * vm_create - make a VM without mms, whose files are full of fresh words
+ * Return:   0; -EINVAL; -ENOMEM
+ * vm_destroy - end it, after all its threads' contexts; exits all mms that are left
+ * Return:   0; -EBUSY: something leaked, named on standard error
+ */
+int vm_create(const struct vm_options *options, struct vm **out);
+int vm_destroy(struct vm *vm);
+
+/**
+ * vm_thread_create - make the calling thread's context: its registration as a reader, its reserve, its locks held
+ * Return:   0; -ENOMEM
+ * vm_thread_destroy - end it, in the same thread
+ */
+int vm_thread_create(struct vm *vm, struct vm_thread **out);
+void vm_thread_destroy(struct vm_thread *thread);
+
+/*
+ * All below: Context: the thread's own @thread, no locks held. Locks, in the order of lock.h: what the comment names.
+ */
+
+/**
+ * vm_mm_create - an empty mm, of a fork family of its own
+ * vm_fork      - a copy of @mm; mlocked memory is not locked in the child
+ * vm_exit      - unmap all of @mm; its number becomes free
+ * @mm, @child: numbers from 0 to options.mms - 1, used again after an exit
+ * Locks:    mm; fork: pte (two), lru; exit: pte, lru
+ * Return:   0; -ESRCH, -ENOMEM; -EMFILE (no number is free)
+ */
+int vm_mm_create(struct vm_thread *thread, uint32_t *mm);
+int vm_fork(struct vm_thread *thread, uint32_t mm, uint32_t *child);
+int vm_exit(struct vm_thread *thread, uint32_t mm);
+
+/**
+ * vm_mmap    - map @n ptes from @vpn on
+ * @file:     a file's number, shared; or VM_ANONYMOUS, private
+ * @offset:   of the file: the piece that @vpn maps. Anonymous memory: not looked at
+ * vm_munmap  - unmap whatever is in @vpn .. @vpn + @n - 1; vmas that cross the ends are split
+ * vm_protect - make all of @vpn .. @vpn + @n - 1 writable or not; vmas are split likewise
+ * Locks:    mm, pte, lru
+ * Return:   0; -ESRCH, -EEXIST, -EINVAL, -ENOMEM; protect: -EFAULT where nothing is mapped
+ */
+int vm_mmap(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, bool writable, uint32_t file,
+	    uint64_t offset);
+int vm_munmap(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
+int vm_protect(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, bool writable);
+
+/**
+ * vm_mremap - move what @n ptes from @vpn on map to @new_vpn, and map @new_n ptes from there on
+ *
+ * With @new_vpn = @vpn it grows or shrinks in place. All @n belong to one vma. @new_n >= @n if it moves.
+ * Locks:    mm, pte (two), chain
+ * Return:   0; -ESRCH, -EFAULT, -EEXIST, -EINVAL, -ENOMEM
+ */
+int vm_mremap(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, uint64_t new_vpn, uint64_t new_n);
+
+/**
+ * vm_mlock   - keep @vpn .. @vpn + @n - 1 in memory: mappings become locked ones, missing pages are faulted in
+ * vm_munlock - no longer
+ * Locks:    mm, page, pte, lru
+ * Return:   0; -ESRCH, -EFAULT where nothing is mapped, -ENOMEM; mlock: what a fault returned: it is locked, but not
+ *           all of it is there
+ */
+int vm_mlock(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
+int vm_munlock(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
+
+/**
+ * vm_remap_file_pages - let @n ptes from @vpn on map the file from piece @offset on, within one vma of a file
+ * Locks:    mm, page, pte, lru
+ * Return:   0; -ESRCH, -EFAULT, -EINVAL (not one vma of a file), -ENOMEM
+ */
+int vm_remap_file_pages(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, uint64_t offset);
+
+/**
+ * vm_fault - what an access to @vpn would make happen
+ * vm_read  - read word @word of the piece at @vpn
+ * vm_write - write @tag into it; the other fields of the word are what belongs there
+ * Locks:    mm (shared), file, page, object, pte, lru; reclaim's, if there is no free frame
+ * Return:   0; -ESRCH, -EFAULT, -EACCES, -ENXIO, -ENOMEM, -EIO
+ */
+int vm_fault(struct vm_thread *thread, uint32_t mm, uint64_t vpn, bool write);
+int vm_read(struct vm_thread *thread, uint32_t mm, uint64_t vpn, unsigned word, uint64_t *value);
+int vm_write(struct vm_thread *thread, uint32_t mm, uint64_t vpn, unsigned word, uint32_t tag);
+
+/** The parts of a word: an object (a file's number, or one of a fork family), a piece of it, a tag. */
+static inline uint32_t vm_word_object(uint64_t word)
+{
+	return (uint32_t)(word >> 52);
+}
+
+static inline uint64_t vm_word_offset(uint64_t word)
+{
+	return word >> 16 & (((uint64_t)1 << 36) - 1);
+}
+
+static inline uint32_t vm_word_tag(uint64_t word)
+{
+	return (uint32_t)(word & VM_TAG_MAX);
+}
+
+/**
+ * vm_truncate - give @file @pages pages, with the VM's strategy and semantics
+ * vm_punch    - make pages @first .. @last of @file fresh
+ * Locks:    file; then as unmap.h says: page, chain, object, pte, lru
+ * Return:   0; -EINVAL; -EAGAIN: some are still mapped (failable): it has its new size, and does not grow past it until
+ *           a truncate succeeded. -EBUSY: it cannot grow for that reason
+ */
+int vm_truncate(struct vm_thread *thread, uint32_t file, uint64_t pages);
+int vm_punch(struct vm_thread *thread, uint32_t file, uint64_t first, uint64_t last);
+
+/**
+ * vm_write_back - write all dirty pages of @file to its disk
+ * vm_disk_word  - read a word from there
+ * Locks:    page, object, pte
+ * Return:   0; -EINVAL
+ */
+int vm_write_back(struct vm_thread *thread, uint32_t file);
+int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsigned word, uint64_t *value);
+
+/**
+ * vm_age     - see of up to @n pages whether they were accessed, and move them between the LRU lists
+ * vm_reclaim - free up to @n pages: unmap them, to swap or to their file
+ * vm_migrate - give the page at @vpn another frame (anonymous memory: by way of swap)
+ * Locks:    lru; page (tried), chain, object, pte, swap
+ * Return:   age, reclaim: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use, or locks were refused),
+ *           -EPERM (mlocked)
+ */
+uint32_t vm_age(struct vm_thread *thread, uint32_t n);
+uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n);
+int vm_migrate(struct vm_thread *thread, uint32_t mm, uint64_t vpn);
+
+/**
+ * vm_check - compare page tables, reverse map, caches, lists, counts and contents with each other, both ways
+ * Context:  quiescent: no other operation runs
+ * Return:   how many equations do not hold, each of them named on standard error
+ */
+uint64_t vm_check(struct vm_thread *thread);
+
+/** vm_stats - read the figures. Context: any thread */
+void vm_stats(struct vm *vm, struct vm_statistics *out);
+
+/** vm_map - the reverse map underneath, for its statistics */
+struct rmap *vm_map(struct vm *vm);
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vma.c - mms, their vmas, and the ranges by which the library finds what those map
+ *
+ * A vma's range is attached before its first pte is set and detached after its last one is cleared, and a change
+ * publishes the new range before it withdraws the old one; so a walk finds each linear mapping at each moment.
+ *
+ * With clusters a vma may begin and end inside a page. Its range covers that page as a whole, at the address where its
+ * first piece would be. Two vmas may then share a page's index and address, and must differ in their owners: an owner is
+ * the mm's number and a serial number. A split at a page's border keeps the owner and is the library's; one inside a
+ * page needs two new owners.
+ *
+ * vmas are in a tree of the C library, disjoint and compared so that overlapping ones are equal: a look-up of an
+ * interval finds any vma that overlaps it.
+ */
+#include "system.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdlib.h>
+
+#define OWNER_MM_BITS 16u
+
+uint32_t range_owner_mm(uint64_t owner)
+{
+	return (uint32_t)(owner & ((1u << OWNER_MM_BITS) - 1));
+}
+
+/* --- mms -------------------------------------------------------------------------------------- */
+
+struct mm *mm_find(struct vm *vm, uint32_t id)
+{
+	struct mm *mm;
+	uint32_t refs;
+
+	if (id >= vm->options.mms)
+		return NULL;
+	mm = &vm->mms[id];
+	refs = atomic_load(&mm->refs);
+	while (refs > 0 && refs < MM_ENDING)
+		if (atomic_compare_exchange_weak(&mm->refs, &refs, refs + 1))
+			return mm;
+	return NULL;
+}
+
+/* The last one frees the tables, and only then the number. */
+void mm_put(struct vm_thread *thread, struct mm *mm)
+{
+	uint32_t refs = atomic_load(&mm->refs);
+
+	while (!atomic_compare_exchange_weak(&mm->refs, &refs, refs == 1 ? MM_ENDING : refs - 1))
+		;
+	vm_must(refs > 0 && refs < MM_ENDING);
+	if (refs > 1)
+		return;
+	tables_free(thread->vm, mm);
+	atomic_store(&mm->refs, 0);
+}
+
+struct mm *mm_enter(struct vm_thread *thread, uint32_t id, bool exclusive)
+{
+	struct mm *mm = mm_find(thread->vm, id);
+
+	if (!mm)
+		return NULL;
+	if (exclusive)
+		vm_lock_exclusive(&thread->held, &mm->lock);
+	else
+		vm_lock_shared(&thread->held, &mm->lock);
+	if (!mm->dead)
+		return mm;
+	mm_leave(thread, mm);
+	return NULL;
+}
+
+void mm_leave(struct vm_thread *thread, struct mm *mm)
+{
+	vm_unlock_sleeping(&thread->held, &mm->lock);
+	mm_put(thread, mm);
+}
+
+/* A family that nobody uses: no mm, and no page, hence no walk. Its object is made anew. */
+static struct object *family_new(struct vm_thread *thread)
+{
+	struct vm *vm = thread->vm;
+	struct rmap_object *map;
+
+	for (uint32_t i = 0; i < vm->families_n; i++) {
+		struct object *family = &vm->families[i];
+		uint32_t users = 0;
+
+		if (!atomic_compare_exchange_strong(&family->users, &users, 1))
+			continue;
+		if (rmap_object_create(vm->map, &map)) {
+			atomic_fetch_sub(&family->users, 1);
+			return NULL;
+		}
+		rmap_object_destroy(family->map);
+		family->map = map;
+		return family;
+	}
+	return NULL;
+}
+
+struct mm *mm_new(struct vm_thread *thread, struct object *family)
+{
+	struct vm *vm = thread->vm;
+
+	for (uint32_t i = 0; family && i < vm->options.mms; i++) {
+		struct mm *mm = &vm->mms[i];
+		uint32_t refs = 0;
+
+		if (!atomic_compare_exchange_strong(&mm->refs, &refs, 1))
+			continue;
+		mm->vmas = NULL;
+		mm->family = family;
+		return mm;
+	}
+	if (family)
+		atomic_fetch_sub(&family->users, 1);
+	return NULL;
+}
+
+void mm_born(struct vm_thread *thread, struct mm *mm)
+{
+	vm_lock_exclusive(&thread->held, &mm->lock);
+	mm->dead = false;
+	vm_unlock_sleeping(&thread->held, &mm->lock);
+}
+
+int vm_mm_create(struct vm_thread *thread, uint32_t *id)
+{
+	struct mm *mm = mm_new(thread, family_new(thread));
+
+	if (!mm)
+		return -EMFILE;
+	*id = mm->id;
+	mm_born(thread, mm);
+	return 0;
+}
+
+/* An mm that nobody else can enter any more gives up all it has. */
+void mm_exit(struct vm_thread *thread, struct mm *mm)
+{
+	vm_must(unmap_range(thread, mm, 0, vpn_end(thread->vm)) == 0);
+	atomic_fetch_sub(&mm->family->users, 1);
+}
+
+int vm_exit(struct vm_thread *thread, uint32_t id)
+{
+	struct mm *mm = mm_enter(thread, id, true);
+
+	if (!mm)
+		return -ESRCH;
+	mm->dead = true;
+	mm_exit(thread, mm);
+	mm_leave(thread, mm);
+	mm_put(thread, mm); /* its own */
+	return 0;
+}
+
+/* --- the tree --------------------------------------------------------------------------------- */
+
+static int vma_compare(const void *one, const void *two)
+{
+	const struct vma *a = one, *b = two;
+
+	return a->end <= b->start ? -1 : b->end <= a->start;
+}
+
+bool vpns_fit(const struct vm *vm, uint64_t vpn, uint64_t n)
+{
+	return n > 0 && vpn >= VM_FIRST_VPN && vpn < vpn_end(vm) && n <= vpn_end(vm) - vpn;
+}
+
+struct vma *vma_any(struct mm *mm, uint64_t start, uint64_t end)
+{
+	const struct vma key = { .start = start, .end = end };
+	void *node = start < end ? tfind(&key, &mm->vmas, vma_compare) : NULL;
+
+	return node ? *(struct vma **)node : NULL;
+}
+
+struct vma *vma_first(struct mm *mm, uint64_t start, uint64_t end)
+{
+	struct vma *found = NULL, *vma;
+
+	while ((vma = vma_any(mm, start, end))) {
+		found = vma;
+		end = vma->start;
+	}
+	return found;
+}
+
+bool vma_covers(struct mm *mm, uint64_t start, uint64_t end)
+{
+	const struct vma *vma;
+
+	for (; start < end; start = vma->end) {
+		vma = vma_any(mm, start, start + 1);
+		if (!vma)
+			return false;
+	}
+	return true;
+}
+
+/* --- vmas and ranges -------------------------------------------------------------------------- */
+
+static struct rmap_range range_of(const struct vm *vm, const struct vma *vma, uint64_t owner, uint32_t tags)
+{
+	return (struct rmap_range){
+		.first = index_of(vm, vma->offset),
+		.last = index_of(vm, vma->offset + (vma->end - vma->start) - 1),
+		.address = (vma->start - piece_of(vm, vma->offset)) << VM_PAGE_SHIFT,
+		.owner = owner,
+		.page_shift = VM_PAGE_SHIFT + vm->options.cluster_bits,
+		.tags = tags,
+	};
+}
+
+static uint64_t owner_new(struct mm *mm)
+{
+	return ++mm->ranges << OWNER_MM_BITS | mm->id;
+}
+
+static int tree_insert(struct mm *mm, const struct vma *like)
+{
+	struct vma *vma = malloc(sizeof(*vma));
+	void *node;
+
+	if (!vma)
+		return -ENOMEM;
+	*vma = *like;
+	node = tsearch(vma, &mm->vmas, vma_compare);
+	if (node && *(struct vma **)node == vma)
+		return 0;
+	free(vma);
+	return node ? -EEXIST : -ENOMEM;
+}
+
+/* A copy of @like with a range of its own, but for its tags. */
+int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *like)
+{
+	struct vma vma = *like;
+	int error;
+
+	vma.range = range_of(thread->vm, like, owner_new(mm), like->range.tags);
+	error = rmap_object_attach(vma.object->map, &vma.range);
+	if (error)
+		return error;
+	error = tree_insert(mm, &vma);
+	if (error)
+		rmap_object_detach(vma.object->map, &vma.range);
+	return error;
+}
+
+int vma_remove(struct vm_thread *thread, struct mm *mm, struct vma *vma)
+{
+	int error = rmap_object_detach(vma->object->map, &vma->range);
+
+	(void)thread;
+	if (error)
+		return error;
+	tdelete(vma, &mm->vmas, vma_compare);
+	free(vma);
+	return 0;
+}
+
+/* It grows in place. */
+int vma_resize(struct vm_thread *thread, struct mm *mm, struct vma *vma, uint64_t end)
+{
+	struct vma new = *vma;
+	int error = 0;
+
+	(void)mm;
+	new.end = end;
+	new.range = range_of(thread->vm, &new, vma->range.owner, vma->range.tags);
+	if (new.range.last != vma->range.last)
+		error = rmap_object_resize(vma->object->map, &vma->range, new.range.first, new.range.last);
+	if (!error)
+		*vma = new;
+	return error;
+}
+
+/* Two ranges in the place of one: by the library if they do not share a page. */
+static int range_split(struct vm_thread *thread, struct mm *mm, struct vma *vma, struct vma *low, struct vma *high)
+{
+	struct rmap_object *object = vma->object->map;
+	bool at_border = piece_of(thread->vm, high->offset) == 0;
+	uint64_t owner = vma->range.owner;
+	int error;
+
+	low->range = range_of(thread->vm, low, at_border ? owner : owner_new(mm), vma->range.tags);
+	high->range = range_of(thread->vm, high, at_border ? owner : owner_new(mm), vma->range.tags);
+	if (at_border)
+		return rmap_object_split(object, &vma->range, high->range.first);
+	error = rmap_object_attach(object, &low->range);
+	if (error)
+		return error;
+	error = rmap_object_attach(object, &high->range);
+	if (!error)
+		error = rmap_object_detach(object, &vma->range);
+	return error;
+}
+
+int vma_split(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
+{
+	struct vma *vma = vma_any(mm, vpn, vpn + 1);
+	struct vma low, high;
+	int error;
+
+	if (!vma || vma->start == vpn)
+		return 0;
+	low = *vma;
+	low.end = vpn;
+	high = *vma;
+	high.start = vpn;
+	high.offset = vma_offset(vma, vpn);
+	error = range_split(thread, mm, vma, &low, &high);
+	if (error)
+		return error;
+	*vma = low;
+	vm_must(tree_insert(mm, &high) == 0);
+	return 0;
+}
+
+/* --- mapping and unmapping -------------------------------------------------------------------- */
+
+int vm_mmap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, bool writable, uint32_t file,
+	    uint64_t offset)
+{
+	struct vm *vm = thread->vm;
+	struct vma vma = { .start = vpn, .end = vpn + n, .writable = writable };
+	struct mm *mm;
+	int error = -EEXIST;
+
+	if (!vpns_fit(vm, vpn, n) || (file != VM_ANONYMOUS && file >= vm->options.files))
+		return -EINVAL;
+	vma.offset = file == VM_ANONYMOUS ? vpn : offset;
+	if (vma.offset >= vpn_end(vm) || n > vpn_end(vm) - vma.offset)
+		return -EINVAL;
+	mm = mm_enter(thread, id, true);
+	if (!mm)
+		return -ESRCH;
+	vma.object = file == VM_ANONYMOUS ? mm->family : &vm->files[file].object;
+	if (!vma_any(mm, vma.start, vma.end))
+		error = vma_insert(thread, mm, &vma);
+	mm_leave(thread, mm);
+	return error;
+}
+
+static void zap_leaf(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t start, uint64_t end)
+{
+	pte_lock(thread, leaf);
+	for (uint64_t vpn = start; vpn < end; vpn++) {
+		uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+
+		if (*pte & PTE_PRESENT)
+			pte_unmap(thread, mm, leaf, vpn, 0);
+		else if (*pte & PTE_SWAP)
+			slot_put(thread, (uint32_t)(pte_value(*pte) >> thread->vm->options.cluster_bits));
+		*pte = 0;
+	}
+	pte_unlock(thread, leaf);
+}
+
+void zap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t end)
+{
+	for (uint64_t vpn = start, stop; vpn < end; vpn = stop) {
+		struct leaf *leaf = table_find(thread->vm, mm, vpn);
+
+		stop = leaf_end(thread->vm, vpn) < end ? leaf_end(thread->vm, vpn) : end;
+		if (leaf)
+			zap_leaf(thread, mm, leaf, vpn, stop);
+	}
+}
+
+/* Ptes first, so that walks find them as long as they are set. */
+int unmap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t end)
+{
+	struct vma *vma;
+	int error = vma_split(thread, mm, start);
+
+	if (!error)
+		error = vma_split(thread, mm, end);
+	while (!error && (vma = vma_any(mm, start, end))) {
+		zap_range(thread, mm, vma->start, vma->end);
+		error = vma_remove(thread, mm, vma);
+	}
+	return error;
+}
+
+int vm_munmap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n)
+{
+	struct mm *mm;
+	int error;
+
+	if (!vpns_fit(thread->vm, vpn, n))
+		return -EINVAL;
+	mm = mm_enter(thread, id, true);
+	if (!mm)
+		return -ESRCH;
+	error = unmap_range(thread, mm, vpn, vpn + n);
+	mm_leave(thread, mm);
+	return error;
+}
