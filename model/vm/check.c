@@ -302,7 +302,7 @@ static void check_file(struct check *check, struct file *file)
 			 "file %u: page %" PRIu64 " is past the end", file->object.id, i);
 		equation(check, !page || !page_has(page, PAGE_LEFT) || vm->options.semantics == RMAP_FAILABLE,
 			 "file %u: a reliable truncate left page %" PRIu64, file->object.id, i);
-		equation(check, i < file->extent.size || word == word_fresh(&file->object, i << vm->options.cluster_bits),
+		equation(check, i < file->extent.size || page || word == word_fresh(&file->object, i << vm->options.cluster_bits),
 			 "file %u: the disk is not fresh past the end", file->object.id);
 	}
 }

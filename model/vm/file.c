@@ -90,7 +90,10 @@ int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struc
 	return result == LOOKUP_END ? -ENXIO : 0;
 }
 
-/* Nobody else has a reference, and so nobody maps it: it goes, or @instead comes. Holds: the page lock. */
+/*
+ * Nobody else has a reference, and so nobody maps it: it goes, or @instead comes. What a truncate left goes as if it had
+ * not. Holds: the page lock.
+ */
 bool file_evict(struct vm_thread *thread, struct page *page, struct page *instead)
 {
 	struct vm *vm = thread->vm;
@@ -101,7 +104,9 @@ bool file_evict(struct vm_thread *thread, struct page *page, struct page *instea
 	evicted = page_has(page, PAGE_CACHED) && page_freeze(page, 2);
 	if (evicted) {
 		dirty = page_clear(page, PAGE_DIRTY);
-		if (dirty && extent_holds(&file->extent, page->index))
+		if (!extent_holds(&file->extent, page->index))
+			words_fresh(vm, disk_page(vm, file, page->index), &file->object, page->index);
+		else if (dirty)
 			words_copy(disk_page(vm, file, page->index), page->words, page_words(vm));
 		page_clear(page, PAGE_CACHED);
 		file->cache[page->index] = NULL;

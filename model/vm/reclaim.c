@@ -100,12 +100,14 @@ uint32_t vm_age(struct vm_thread *thread, uint32_t n)
 
 /* --- reclaim ---------------------------------------------------------------------------------- */
 
-/* Unmap a page, whose lock this thread has. Return: whether nothing maps it any more */
+/* Unmap a page, whose lock this thread has. Return: an rmap_unmap_result; -ENOMEM: swap is full */
 static int unmap_out(struct vm_thread *thread, struct page *page, enum rmap_semantics semantics)
 {
 	uint32_t slot = SLOT_NONE;
 	int result;
 
+	if (page_mapcount(thread, page) == 0)
+		return RMAP_UNMAP_SUCCESS;
 	if (!page->object->is_file) {
 		slot = slot_alloc(thread, page);
 		if (slot == SLOT_NONE)
@@ -119,10 +121,18 @@ static int unmap_out(struct vm_thread *thread, struct page *page, enum rmap_sema
 	return result;
 }
 
-/* An isolated page, whose reference goes. Return: whether it was given up */
+/* It is not mapped. Return: whether this thread had the last reference, which is gone. Holds: the page lock */
+static bool give_up(struct vm_thread *thread, struct page *page)
+{
+	if (page->object->is_file && page_has(page, PAGE_CACHED))
+		return file_evict(thread, page, NULL);
+	return page_freeze(page, 1);
+}
+
+/* An isolated page, whose reference goes. Return: whether its frame is free */
 static bool reclaim_page(struct vm_thread *thread, struct page *page)
 {
-	bool unmapped, evicted;
+	bool unmapped, freed;
 
 	if (page_referenced(thread, page) || !vm_trylock(&thread->held, &page->lock)) {
 		lru_put_back(thread, page, true);
@@ -130,16 +140,14 @@ static bool reclaim_page(struct vm_thread *thread, struct page *page)
 		return false;
 	}
 	unmapped = unmap_out(thread, page, RMAP_FAILABLE) == RMAP_UNMAP_SUCCESS;
-	evicted = unmapped && page->object->is_file && file_evict(thread, page, NULL);
+	freed = unmapped && give_up(thread, page);
 	vm_unlock(&thread->held, &page->lock);
 	lru_put_back(thread, page, !unmapped);
-	if (evicted) {
+	if (freed)
 		page_free(thread, page);
-		return true;
-	}
-	unmapped = unmapped && !page_has(page, PAGE_CACHED);
-	page_put(thread, page);
-	return unmapped;
+	else
+		page_put(thread, page);
+	return freed;
 }
 
 uint32_t reclaim(struct vm_thread *thread, uint32_t n)
