@@ -85,9 +85,9 @@ static void check_mapped_file(struct check *check, const struct page *page, uint
 	equation(check, page_has(page, PAGE_CACHED) || orphan,
 		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " of file %u, which dropped it", check->mm->id, vpn,
 		 page->index, page->object->id);
-	equation(check, page_has(page, PAGE_CACHED) != orphan, "a page is both in its file and an orphan");
+	equation(check, !orphan || !page_has(page, PAGE_CACHED), "an orphan is in its file");
 	equation(check, !orphan || (failable && vm->options.strategy == RMAP_TOLERATE), "an orphan is not tolerated");
-	equation(check, orphan || left || extent_holds(&file->extent, page->index),
+	equation(check, !page_has(page, PAGE_CACHED) || left || extent_holds(&file->extent, page->index),
 		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " past the end of file %u", check->mm->id, vpn,
 		 page->index, page->object->id);
 }

@@ -127,21 +127,6 @@ void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *a
 		leaves_below(vm, top, VM_LEVELS - 1, 0, action, arg);
 }
 
-void pte_lock(struct vm_thread *thread, struct leaf *leaf)
-{
-	vm_lock(&thread->held, &leaf->lock);
-}
-
-bool pte_trylock(struct vm_thread *thread, struct leaf *leaf)
-{
-	return vm_trylock(&thread->held, &leaf->lock);
-}
-
-void pte_unlock(struct vm_thread *thread, struct leaf *leaf)
-{
-	vm_unlock(&thread->held, &leaf->lock);
-}
-
 /* --- one mapping ------------------------------------------------------------------------------ */
 
 /* A pte's name. It stays meaningful when the pte is gone: an mm is looked up by its number. */

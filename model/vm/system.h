@@ -393,9 +393,10 @@ typedef void (*leaf_action)(struct leaf *leaf, uint64_t vpn, void *arg);
 /* Each leaf, and its first vpn. */
 void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *arg);
 uint64_t pte_handle(const struct mm *mm, uint64_t vpn);
-void pte_lock(struct vm_thread *thread, struct leaf *leaf);
-bool pte_trylock(struct vm_thread *thread, struct leaf *leaf);
-void pte_unlock(struct vm_thread *thread, struct leaf *leaf);
+/* Macros, for the place that the checker reports. */
+#define pte_lock(thread, leaf) vm_lock(&(thread)->held, &(leaf)->lock)
+#define pte_trylock(thread, leaf) vm_trylock(&(thread)->held, &(leaf)->lock)
+#define pte_unlock(thread, leaf) vm_unlock(&(thread)->held, &(leaf)->lock)
 
 /*
  * All: Context: pte lock held; map, copy, move: a filled reserve.
