@@ -108,14 +108,14 @@ static int access_error(struct world *world, uint32_t mm, uint64_t vpn)
 
 /* The test runs once for each size of pages. */
 static const uint32_t cluster_bits[] = { 0, 4 };
-#define each_size(bits) (const uint32_t *bits = cluster_bits; bits < cluster_bits + LENGTH(cluster_bits); bits++)
+#define each_size(bits) for (const uint32_t *bits = cluster_bits; bits < cluster_bits + LENGTH(cluster_bits); bits++)
 
 /* --- mappings --------------------------------------------------------------------------------- */
 
 static void anonymous_memory_keeps_what_is_written(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm;
 
@@ -133,7 +133,7 @@ static void anonymous_memory_keeps_what_is_written(void **state)
 static void errors_are_told(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint64_t word;
 		uint32_t mm;
@@ -161,7 +161,7 @@ static void errors_are_told(void **state)
 static void files_are_shared(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint64_t word;
 		uint32_t a, b;
@@ -186,7 +186,7 @@ static void files_are_shared(void **state)
 static void unmapping_a_part_keeps_the_rest(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm;
 
@@ -214,7 +214,7 @@ static void unmapping_a_part_keeps_the_rest(void **state)
 static void protection_splits(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm;
 
@@ -238,7 +238,7 @@ static void protection_splits(void **state)
 static void fork_copies_on_write(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		struct vm_statistics stats;
 		uint32_t mm, child, grandchild;
@@ -270,7 +270,7 @@ static void fork_copies_on_write(void **state)
 static void mremap_moves_grows_and_shrinks(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm;
 
@@ -301,7 +301,7 @@ static void mremap_moves_grows_and_shrinks(void **state)
 static void nonlinear_mappings_are_where_they_were_put(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm, child;
 
@@ -330,7 +330,7 @@ static void nonlinear_mappings_are_where_they_were_put(void **state)
 static void more_memory_than_frames(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm, child;
 		uint64_t n;
@@ -358,7 +358,7 @@ static void more_memory_than_frames(void **state)
 static void locked_memory_stays(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint64_t faults;
 		uint32_t mm;
@@ -391,7 +391,7 @@ static void locked_memory_stays(void **state)
 static void pages_migrate(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm;
 
@@ -411,7 +411,7 @@ static void pages_migrate(void **state)
 static void aging_sees_accesses(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		struct vm_statistics stats;
 		uint32_t mm;
@@ -466,14 +466,17 @@ static bool leaves(const struct truncation *truncation)
 
 static void truncate_once(const struct truncation *truncation, uint32_t bits)
 {
-	bool orphans = truncation->locked && truncation->semantics == RMAP_FAILABLE &&
-		       truncation->strategy == RMAP_TOLERATE;
+	bool orphans =
+		truncation->locked && truncation->semantics == RMAP_FAILABLE && truncation->strategy == RMAP_TOLERATE;
 	uint32_t mm, pieces;
 	struct world world;
 	uint64_t word;
 
-	world_init(&world, (struct vm_options){ .cluster_bits = bits, .file_pages = 8, .locks = truncation->locks,
-						.strategy = truncation->strategy, .semantics = truncation->semantics });
+	world_init(&world, (struct vm_options){ .cluster_bits = bits,
+						.file_pages = 8,
+						.locks = truncation->locks,
+						.strategy = truncation->strategy,
+						.semantics = truncation->semantics });
 	pieces = world.pieces;
 	mm = map_all_kinds(&world, truncation->locked);
 	expect(vm_truncate(world.thread, 0, 2) == (leaves(truncation) ? -EAGAIN : 0));
@@ -501,19 +504,20 @@ static void truncate_once(const struct truncation *truncation, uint32_t bits)
 static void truncate_by_every_strategy(void **state)
 {
 	(void)state;
-	for each_size(bits)
+	each_size (bits)
 		for (int strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++)
 			for (int semantics = RMAP_FAILABLE; semantics <= RMAP_RELIABLE; semantics++)
 				for (int locks = VM_LOCKS_TODAY; locks <= VM_LOCKS_2003; locks++)
 					for (int locked = 0; locked < 2; locked++)
-						truncate_once(&(struct truncation){ strategy, semantics, locks, locked },
-							      *bits);
+						truncate_once(
+							&(struct truncation){ strategy, semantics, locks, locked },
+							*bits);
 }
 
 static void holes_are_fresh(void **state)
 {
 	(void)state;
-	for each_size(bits) {
+	each_size (bits) {
 		struct world world;
 		uint32_t mm, pieces;
 
@@ -547,8 +551,10 @@ static void fault_in_the_window(uint32_t bits, bool no_recheck)
 	uint32_t mm;
 	int result;
 
-	world_init(&world, (struct vm_options){ .cluster_bits = bits, .no_recheck = no_recheck,
-						.window = truncate_in_the_window, .window_arg = &world });
+	world_init(&world, (struct vm_options){ .cluster_bits = bits,
+						.no_recheck = no_recheck,
+						.window = truncate_in_the_window,
+						.window_arg = &world });
 	mm = new_mm(&world);
 	expect(vm_mmap(world.thread, mm, 100, 4 * world.pieces, true, 0, 0) == 0);
 	result = access_error(&world, mm, 100 + 2 * world.pieces);
@@ -560,14 +566,14 @@ static void fault_in_the_window(uint32_t bits, bool no_recheck)
 static void a_fault_rechecks(void **state)
 {
 	(void)state;
-	for each_size(bits)
+	each_size (bits)
 		fault_in_the_window(*bits, false);
 }
 
 static void a_fault_that_does_not_recheck_is_found(void **state)
 {
 	(void)state;
-	for each_size(bits)
+	each_size (bits)
 		fault_in_the_window(*bits, true);
 }
 
@@ -581,6 +587,8 @@ static void the_order_of_locks_is_checked(void **state)
 	struct vm_lock page, other_page, pte, pte2, chain;
 
 	(void)state;
+	if (!VM_LOCK_CHECK)
+		skip();
 	vm_lock_init(&page, VM_CLASS_PAGE);
 	vm_lock_init(&other_page, VM_CLASS_PAGE);
 	vm_lock_init(&pte, VM_CLASS_PTE);
@@ -620,6 +628,8 @@ static void a_violation_aborts(void **state)
 	int status;
 
 	(void)state;
+	if (!VM_LOCK_CHECK)
+		skip();
 	child = fork();
 	expect(child >= 0);
 	if (child == 0) {
@@ -642,7 +652,7 @@ static void a_violation_aborts(void **state)
 static void waiting_in_the_order_of_2003_is_reported(void **state)
 {
 	(void)state;
-	if (TSAN)
+	if (TSAN || !VM_LOCK_CHECK)
 		skip();
 	for (int locks = VM_LOCKS_TODAY; locks <= VM_LOCKS_2003_BLOCKING; locks++) {
 		struct world world;

@@ -28,8 +28,7 @@ struct copying {
 /* A truncated page gets no new mapping: neither one past the end nor an orphan. The child faults and sees. */
 static bool may_copy(const struct copying *copying, const struct page *page)
 {
-	return !page->object->is_file ||
-	       (extent_holds(&copying->extent, page->index) && !page_has(page, PAGE_ORPHAN));
+	return !page->object->is_file || (extent_holds(&copying->extent, page->index) && !page_has(page, PAGE_ORPHAN));
 }
 
 static void copy_pte(const struct copying *copying, uint64_t vpn)

@@ -249,7 +249,7 @@ static bool on_list(const struct page_list *list, const struct page *page)
 {
 	const struct page *other;
 
-	TAILQ_FOREACH(other, list, lru)
+	TAILQ_FOREACH (other, list, lru)
 		if (other == page)
 			return true;
 	return false;
@@ -295,14 +295,17 @@ static void check_file(struct check *check, struct file *file)
 		const struct page *page = file->cache[i];
 		uint64_t word = atomic_load_explicit(&file->disk[i * page_words(vm)], memory_order_relaxed);
 
-		equation(check, !page || (page->object == &file->object && page->index == i &&
-					  page_has(page, PAGE_CACHED) && atomic_load(&page->refs) > 0),
+		equation(check,
+			 !page || (page->object == &file->object && page->index == i && page_has(page, PAGE_CACHED) &&
+				   atomic_load(&page->refs) > 0),
 			 "file %u: page %" PRIu64 " is another", file->object.id, i);
 		equation(check, !page || i < file->extent.size || page_has(page, PAGE_LEFT),
 			 "file %u: page %" PRIu64 " is past the end", file->object.id, i);
 		equation(check, !page || !page_has(page, PAGE_LEFT) || vm->options.semantics == RMAP_FAILABLE,
 			 "file %u: a reliable truncate left page %" PRIu64, file->object.id, i);
-		equation(check, i < file->extent.size || page || word == word_fresh(&file->object, i << vm->options.cluster_bits),
+		equation(check,
+			 i < file->extent.size || page ||
+				 word == word_fresh(&file->object, i << vm->options.cluster_bits),
 			 "file %u: the disk is not fresh past the end", file->object.id);
 	}
 }

@@ -10,8 +10,8 @@
  *
  * Two rules are the library's (unmap.h):
  *
- *   - A file's page may be truncated between the look-up and the pte. So the truncate sequence is read before the file's
- *     end is looked at, and rechecked in the read-side section and under the pte lock in which the pte is set.
+ *   - A file's page may be truncated between the look-up and the pte. So the truncate sequence is read before the
+ *     file's end is looked at, and rechecked in the read-side section and under the pte lock in which the pte is set.
  *   - In an mlocked vma the page is locked meanwhile, for a locked mapping must not come into being during an unmap.
  *     A new anonymous page needs no lock: nobody can find it before its pte is set.
  */
@@ -138,8 +138,7 @@ static struct page *anonymous_page(const struct attempt *attempt)
 {
 	struct vm *vm = attempt->thread->vm;
 
-	return page_alloc(attempt->thread, attempt->vma->object,
-			  index_of(vm, vma_offset(attempt->vma, attempt->vpn)));
+	return page_alloc(attempt->thread, attempt->vma->object, index_of(vm, vma_offset(attempt->vma, attempt->vpn)));
 }
 
 /* A new page is mapped, or was not needed after all; this thread's reference goes. */
@@ -210,7 +209,7 @@ static bool maps_page(const struct attempt *attempt, uint64_t vpn, const struct 
 	return (pte & PTE_PRESENT) && pte_page(attempt->thread->vm, pte) == page;
 }
 
-/* Does nothing but this window map @page? Holds: page and pte lock; so nobody can begin to, but by a fork of another. */
+/* Does nothing but this window map @page? Holds: page and pte lock. Only who maps it could fork: nobody begins to. */
 static bool window_has_all(const struct attempt *attempt, struct page *page)
 {
 	uint32_t mapped = 0;

@@ -91,8 +91,8 @@ int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struc
 }
 
 /*
- * Nobody else has a reference, and so nobody maps it: it goes, or @instead comes. What a truncate left goes as if it had
- * not. Holds: the page lock.
+ * Nobody else has a reference, and so nobody maps it: it goes, or @instead comes. What a truncate left goes as if it
+ * had not. Holds: the page lock.
  */
 bool file_evict(struct vm_thread *thread, struct page *page, struct page *instead)
 {
@@ -316,8 +316,9 @@ int vm_disk_word(struct vm_thread *thread, uint32_t number, uint64_t offset, uns
 		return -EINVAL;
 	file = &vm->files[number];
 	vm_lock(&thread->held, &file->lock);
-	*value = atomic_load_explicit(&disk_page(vm, file, index_of(vm, offset))[piece_of(vm, offset) * VM_WORDS + word],
-				      memory_order_relaxed);
+	*value =
+		atomic_load_explicit(&disk_page(vm, file, index_of(vm, offset))[piece_of(vm, offset) * VM_WORDS + word],
+				     memory_order_relaxed);
 	vm_unlock(&thread->held, &file->lock);
 	return 0;
 }

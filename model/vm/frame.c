@@ -38,7 +38,7 @@ static struct page *frame_take(struct vm_thread *thread)
 	return page;
 }
 
-/* Reclaims if it has to, so it must hold no lock below the mm lock. NULL: all is in use, mlocked or cannot be swapped. */
+/* Reclaims if it has to, so no lock below the mm lock may be held. NULL: all is in use, mlocked, or swap is full. */
 struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_t index)
 {
 	struct page *page;
@@ -142,8 +142,7 @@ uint64_t word_fresh(const struct object *object, uint64_t offset)
 void words_fresh(const struct vm *vm, _Atomic uint64_t *words, const struct object *object, uint64_t index)
 {
 	for (uint32_t i = 0; i < page_words(vm); i++)
-		atomic_store_explicit(&words[i],
-				      word_fresh(object, (index << vm->options.cluster_bits) + i / VM_WORDS),
+		atomic_store_explicit(&words[i], word_fresh(object, (index << vm->options.cluster_bits) + i / VM_WORDS),
 				      memory_order_relaxed);
 }
 
@@ -196,7 +195,7 @@ struct page *lru_isolate(struct vm_thread *thread, bool active)
 	struct page *page;
 
 	vm_lock(&thread->held, &vm->lru_lock);
-	TAILQ_FOREACH_REVERSE(page, list, page_list, lru) {
+	TAILQ_FOREACH_REVERSE (page, list, page_list, lru) {
 		if (!page_get_unless_free(page))
 			continue;
 		TAILQ_REMOVE(list, page, lru);

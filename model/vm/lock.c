@@ -67,9 +67,9 @@ const struct vm_order vm_order_2003 = {
 
 #if VM_LOCK_CHECK
 static const char *const class_names[VM_CLASSES] = {
-	[VM_CLASS_MM] = "mm",	    [VM_CLASS_FILE] = "file",	[VM_CLASS_PAGE] = "page", [VM_CLASS_OBJECT] = "object",
-	[VM_CLASS_PTE] = "pte",	    [VM_CLASS_CHAIN] = "chain", [VM_CLASS_SWAP] = "swap", [VM_CLASS_LRU] = "lru",
-	[VM_CLASS_FRAME] = "frame",
+	[VM_CLASS_MM] = "mm",         [VM_CLASS_FILE] = "file", [VM_CLASS_PAGE] = "page",
+	[VM_CLASS_OBJECT] = "object", [VM_CLASS_PTE] = "pte",   [VM_CLASS_CHAIN] = "chain",
+	[VM_CLASS_SWAP] = "swap",     [VM_CLASS_LRU] = "lru",   [VM_CLASS_FRAME] = "frame",
 };
 
 static void violation(struct vm_held *held, const struct vm_held_lock *wanted, const char *what)

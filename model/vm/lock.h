@@ -20,7 +20,7 @@
  * A try is exempt from the order, because it does not wait; but taking a lock that the thread has is wrong either way.
  * Two locks of one class are taken together by vm_lock_two(), in the order of their addresses.
  *
- * Spinning locks are Concurrency Kit's, which are unfair: FIFO locks starve when threads outnumber CPUs. Its assembly is
+ * Spinning locks are Concurrency Kit's, and unfair: FIFO locks starve when threads outnumber CPUs. Its assembly is
  * invisible to ThreadSanitizer, which is told about each lock, so that its own deadlock detector works, too.
  *
  * With VM_LOCK_CHECK=0 the checker is not compiled, and a lock is what it wraps.

@@ -63,8 +63,8 @@ static void *table_enter(struct vm *vm, _Atomic(void *) *entry, unsigned level)
 	if (table)
 		return table;
 	mine = table_new(vm, level);
-	if (!mine || atomic_compare_exchange_strong_explicit(entry, &table, mine, memory_order_acq_rel,
-							     memory_order_acquire))
+	if (!mine ||
+	    atomic_compare_exchange_strong_explicit(entry, &table, mine, memory_order_acq_rel, memory_order_acquire))
 		return mine;
 	table_delete(mine, level);
 	return table;
@@ -216,8 +216,7 @@ void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint6
 	page_put(thread, page);
 }
 
-static void mapping_move(struct vm_thread *thread, struct page *page, struct rmap_mapping from,
-			 struct rmap_mapping to)
+static void mapping_move(struct vm_thread *thread, struct page *page, struct rmap_mapping from, struct rmap_mapping to)
 {
 	int events;
 

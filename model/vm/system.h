@@ -92,7 +92,7 @@ static inline bool extent_holds(const struct extent *extent, uint64_t index)
  * @resize:   taken by who changes size or hole, and by faults that wait for a hole
  * @lock:     the object lock: of all below
  * @cache:    cache[i] != NULL  =>  its page has index i, flag CACHED, and a reference for the cache
- * @extent:   cache[i] == NULL where it does not hold i, but for LEFT pages, and for those that a truncate is about to drop
+ * @extent:   cache[i] == NULL where it does not hold i, but for LEFT pages and those that a truncate is about to drop
  * @disk:     file_pages pages of words
  */
 struct file {

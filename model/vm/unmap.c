@@ -2,9 +2,9 @@
 /*
  * unmap.c - the mechanism behind rmap_unmap() and rmap_truncate(): finding ptes and clearing them
  *
- * A visit names an mm by its number and a window of ptes. None of that is trusted: the mm may have exited and its number
- * be another's, the window may map something else. What counts is whether a pte maps the page, seen under the pte lock;
- * and since the pte itself tells its mapping's kind, no vma is needed to remove it.
+ * A visit names an mm by its number and a window of ptes. None of that is trusted: the mm may have exited and its
+ * number be another's, the window may map something else. What counts is whether a pte maps the page, seen under the
+ * pte lock; and since the pte itself tells its mapping's kind, no vma is needed to remove it.
  *
  * Anonymous pages leave a swap entry behind. A piece is copied to the slot when its pte is cleared, after which nobody
  * writes it: if others map the page, too, they all share it read-only, and a write to it waits for the page lock.
@@ -261,6 +261,11 @@ const struct rmap_unmap_callbacks unmap_callbacks = {
 
 int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics)
 {
+	static const enum figure figures[] = {
+		[RMAP_UNMAP_SUCCESS] = FIGURE_UNMAPS,
+		[RMAP_UNMAP_AGAIN] = FIGURE_UNMAPS_AGAIN,
+		[RMAP_UNMAP_LOCKED] = FIGURE_UNMAPS_LOCKED,
+	};
 	struct vm *vm = thread->vm;
 	struct pass pass = { .thread = thread, .slot = slot };
 	struct rmap_target target = { &page->rmap, page->object->map, page->index };
@@ -272,8 +277,6 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum 
 	pass_end(thread, page);
 	vm_must(result >= 0);
 	count(thread, FIGURE_REFUSED, report.refused);
-	count(thread, result == RMAP_UNMAP_SUCCESS ? FIGURE_UNMAPS :
-		      result == RMAP_UNMAP_LOCKED  ? FIGURE_UNMAPS_LOCKED :
-						     FIGURE_UNMAPS_AGAIN, 1);
+	count(thread, figures[result], 1);
 	return result;
 }

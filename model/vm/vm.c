@@ -329,7 +329,7 @@ void vm_stats(struct vm *vm, struct vm_statistics *out)
 
 	pthread_mutex_lock(&vm->threads_lock);
 	*out = vm->retired;
-	LIST_FOREACH(thread, &vm->threads, link)
+	LIST_FOREACH (thread, &vm->threads, link)
 		figures_add(out, thread);
 	pthread_mutex_unlock(&vm->threads_lock);
 	out->lock_violations = atomic_load(&vm->checker.violations);

@@ -20,9 +20,9 @@
  * meets a foreign word, says so on standard error and returns -EIO.
  *
  * Errors are negative errno values: -ESRCH (no such mm, or it is exiting), -EFAULT (nothing mapped there), -EACCES (not
- * writable), -ENXIO (past the file's end: SIGBUS), -EEXIST (something is mapped there), -EINVAL, -ENOMEM (no frame to be
- * had, no memory for tables), -EAGAIN (failable: something stayed, call again), -EIO (wrong contents). An operation that
- * fails with -ENOMEM may be done in part, as mlock() may.
+ * writable), -ENXIO (past the file's end: SIGBUS), -EEXIST (something is mapped there), -EINVAL, -ENOMEM (no frame to
+ * be had, no memory for tables), -EAGAIN (failable: something stayed, call again), -EIO (wrong contents). An operation
+ * that fails with -ENOMEM may be done in part, as mlock() may.
  *
  * Not for: speed.
  */
@@ -96,33 +96,33 @@ struct vm_options {
  * Sums over all threads, of moments shortly before; exact when quiescent.
  */
 struct vm_statistics {
-	uint64_t faults;         /* that made or changed a mapping */
-	uint64_t restarts;       /* of faults and forks, because a truncate came between */
-	uint64_t copies;         /* copy-on-write */
-	uint64_t reuses;         /* a write to a page that nobody else maps any more */
-	uint64_t duplicates;     /* mappings that forks copied */
-	uint64_t moves;          /* mappings that mremap moved */
-	uint64_t nonlinear;      /* mappings made elsewhere than at their linear address */
-	uint64_t locks;          /* mappings made locked ones */
-	uint64_t unlocks;        /* mappings made ordinary ones again */
-	uint64_t unmaps;         /* pages from which an unmap cleared all */
-	uint64_t unmaps_again;   /* unmaps that were refused a lock, or missed something */
-	uint64_t unmaps_locked;  /* unmaps that met mlocked mappings */
-	uint64_t truncations;    /* shrinks and holes */
-	uint64_t cleared;        /* mappings that truncates cleared */
-	uint64_t refused;        /* pte locks that truncates and unmaps were refused */
-	uint64_t searches;       /* passes over tagged ranges */
-	uint64_t leftovers;      /* pages that failable truncates left mapped in their file */
-	uint64_t orphans;        /* pages that truncates dropped mapped */
-	uint64_t swap_ins;       /* pages */
-	uint64_t swap_outs;      /* pages */
-	uint64_t written_back;   /* pages */
-	uint64_t reclaimed;      /* pages */
-	uint64_t migrated;       /* pages */
-	uint64_t aged;           /* pages */
-	uint64_t referenced;     /* pages that aging found accessed */
-	uint64_t out_of_frames;  /* allocations that failed */
-	uint64_t wrong;          /* accesses that met a foreign word: each an error of the VM or of the library */
+	uint64_t faults;        /* that made or changed a mapping */
+	uint64_t restarts;      /* of faults and forks, because a truncate came between */
+	uint64_t copies;        /* copy-on-write */
+	uint64_t reuses;        /* a write to a page that nobody else maps any more */
+	uint64_t duplicates;    /* mappings that forks copied */
+	uint64_t moves;         /* mappings that mremap moved */
+	uint64_t nonlinear;     /* mappings made elsewhere than at their linear address */
+	uint64_t locks;         /* mappings made locked ones */
+	uint64_t unlocks;       /* mappings made ordinary ones again */
+	uint64_t unmaps;        /* pages from which an unmap cleared all */
+	uint64_t unmaps_again;  /* unmaps that were refused a lock, or missed something */
+	uint64_t unmaps_locked; /* unmaps that met mlocked mappings */
+	uint64_t truncations;   /* shrinks and holes */
+	uint64_t cleared;       /* mappings that truncates cleared */
+	uint64_t refused;       /* pte locks that truncates and unmaps were refused */
+	uint64_t searches;      /* passes over tagged ranges */
+	uint64_t leftovers;     /* pages that failable truncates left mapped in their file */
+	uint64_t orphans;       /* pages that truncates dropped mapped */
+	uint64_t swap_ins;      /* pages */
+	uint64_t swap_outs;     /* pages */
+	uint64_t written_back;  /* pages */
+	uint64_t reclaimed;     /* pages */
+	uint64_t migrated;      /* pages */
+	uint64_t aged;          /* pages */
+	uint64_t referenced;    /* pages that aging found accessed */
+	uint64_t out_of_frames; /* allocations that failed */
+	uint64_t wrong;         /* accesses that met a foreign word: each an error of the VM or of the library */
 	uint64_t lock_violations;
 };
 

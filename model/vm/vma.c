@@ -6,9 +6,9 @@
  * publishes the new range before it withdraws the old one; so a walk finds each linear mapping at each moment.
  *
  * With clusters a vma may begin and end inside a page. Its range covers that page as a whole, at the address where its
- * first piece would be. Two vmas may then share a page's index and address, and must differ in their owners: an owner is
- * the mm's number and a serial number. A split at a page's border keeps the owner and is the library's; one inside a
- * page needs two new owners.
+ * first piece would be. Two vmas may then share a page's index and address, and must differ in their owners: an owner
+ * is the mm's number and a serial number. A split at a page's border keeps the owner and is the library's; one inside
+ * a page needs two new owners.
  *
  * vmas are in a tree of the C library, disjoint and compared so that overlapping ones are equal: a look-up of an
  * interval finds any vma that overlaps it.
