@@ -183,6 +183,30 @@ static void files_are_shared(void **state)
 	}
 }
 
+static void write_back_sees_all_writes(void **state)
+{
+	(void)state;
+	each_size (bits) {
+		struct world world;
+		uint64_t word;
+		uint32_t mm;
+
+		world_init(&world, (struct vm_options){ .cluster_bits = *bits });
+		mm = new_mm(&world);
+		expect(vm_mmap(world.thread, mm, 100, 8, true, 0, 0) == 0);
+		expect(vm_mlock(world.thread, mm, 103, 1) == 0);
+		for (uint32_t round = 1; round < 4; round++) {
+			write_tags(&world, mm, 100, 8, 10 * round);
+			expect(vm_write_back(world.thread, 0) == 0);
+			for (uint64_t i = 0; i < 8; i++) {
+				expect(vm_disk_word(world.thread, 0, i, 1, &word) == 0);
+				expect(vm_word_tag(word) == 10 * round + i);
+			}
+		}
+		world_fini(&world, true);
+	}
+}
+
 static void unmapping_a_part_keeps_the_rest(void **state)
 {
 	(void)state;
@@ -468,7 +492,7 @@ static void truncate_once(const struct truncation *truncation, uint32_t bits)
 {
 	bool orphans =
 		truncation->locked && truncation->semantics == RMAP_FAILABLE && truncation->strategy == RMAP_TOLERATE;
-	uint32_t mm, pieces;
+	uint32_t mm, child, pieces;
 	struct world world;
 	uint64_t word;
 
@@ -487,6 +511,8 @@ static void truncate_once(const struct truncation *truncation, uint32_t bits)
 	expect(access_error(&world, mm, 100 + 2 * pieces) == -ENXIO);
 	if (leaves(truncation) || orphans) {
 		expect(tag_at(&world, mm + 1, 1003) == 2 * pieces + pieces / 2);
+		child = new_fork(&world, mm + 1); /* gets no mapping of it */
+		expect(access_error(&world, child, 1003) == -ENXIO);
 		expect(vm_truncate(world.thread, 0, 8) == (orphans ? 0 : -EBUSY));
 		expect(vm_exit(world.thread, mm + 1) == 0);
 		expect(vm_truncate(world.thread, 0, 2) == 0);
@@ -676,6 +702,7 @@ int main(void)
 		cmocka_unit_test(anonymous_memory_keeps_what_is_written),
 		cmocka_unit_test(errors_are_told),
 		cmocka_unit_test(files_are_shared),
+		cmocka_unit_test(write_back_sees_all_writes),
 		cmocka_unit_test(unmapping_a_part_keeps_the_rest),
 		cmocka_unit_test(protection_splits),
 		cmocka_unit_test(fork_copies_on_write),

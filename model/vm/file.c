@@ -120,7 +120,7 @@ bool file_evict(struct vm_thread *thread, struct page *page, struct page *instea
 
 /* --- truncate --------------------------------------------------------------------------------- */
 
-/* What is not in the cache is fresh on the disk from now on. What was dropped from it has been since. */
+/* What is not in the cache is fresh on the disk from now on. Holds: the resize lock; nobody read it since it was cut. */
 static void disk_fresh(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
 {
 	struct vm *vm = thread->vm;
@@ -243,16 +243,13 @@ struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t fi
 	return page;
 }
 
-/* It leaves the cache, and its disk is fresh. Holds: the page lock. */
+/* It leaves the cache. Nobody reads it from the disk before that is fresh. Holds: the page lock. */
 void cache_drop(struct vm_thread *thread, struct file *file, struct page *page)
 {
-	struct vm *vm = thread->vm;
-
 	vm_lock(&thread->held, &file->lock);
 	vm_must(file->cache[page->index] == page);
 	file->cache[page->index] = NULL;
 	page_clear(page, PAGE_CACHED);
-	words_fresh(vm, disk_page(vm, file, page->index), &file->object, page->index);
 	vm_unlock(&thread->held, &file->lock);
 	page_put(thread, page);
 }
@@ -270,15 +267,13 @@ static void clean_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf
 	*pte &= ~PTE_DIRTY;
 }
 
-/* What is mlocked cannot be found, and may be dirty: such pages are written, and stay dirty. Holds: the page lock. */
+/* What is mlocked cannot be found, and may be dirty: such pages are written each time. Holds: the page lock. */
 static void write_back_page(struct vm_thread *thread, struct file *file, struct page *page)
 {
 	struct vm *vm = thread->vm;
 	bool dirty = page_clear(page, PAGE_DIRTY);
 	uint32_t unnamed = page_ptes(thread, page, clean_pte, &dirty);
 
-	if (unnamed)
-		page_set(page, PAGE_DIRTY);
 	if (!dirty && !unnamed)
 		return;
 	vm_lock(&thread->held, &file->lock);

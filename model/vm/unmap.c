@@ -276,6 +276,7 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum 
 	result = rmap_unmap(vm->map, &unmap_callbacks, &pass, &target, unmap_flags(vm), semantics, &report);
 	pass_end(thread, page);
 	vm_must(result >= 0);
+	vm_must(result != RMAP_UNMAP_LOCKED || report.cleared == 0); /* no page is left half unmapped */
 	count(thread, FIGURE_REFUSED, report.refused);
 	count(thread, figures[result], 1);
 	return result;
