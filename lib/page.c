@@ -594,6 +594,8 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 	if (!valid(from) || !valid(to))
 		return -EINVAL;
 	operation_begin(reserve, page);
+	if (from.kind == RMAP_LINEAR && to.kind == RMAP_LINEAR)
+		note_move(reserve->map, page); /* to another range: a walk looks at one pte after the other */
 	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
 		result = change_counted(reserve, page, unit_of(from.kind), unit_of(to.kind));
 	else if (from.kind != RMAP_CHAINED)

@@ -11,6 +11,8 @@
  *      bump after its last read                           the old place was still there when the walk ended
  *      in between                                         the two reads differ, and the walk goes over the page again
  *
+ * A linear mapping that moves to another range bumps it, too, for ranges are visited one after the other.
+ *
  * The other direction, linear to chained, needs no bump: the range is there until the move has returned, and ranges are
  * read first.
  *

@@ -620,11 +620,65 @@ static void a_visitor_may_unmap_what_it_visits(void **state)
 	fixture_fini(&fixture);
 }
 
+/*
+ * A linear mapping moves to another range while a walk is between the two: the walk has looked at the new pte before it
+ * was set, and looks at the old one after it was cleared.
+ */
+struct mover {
+	struct fixture *fixture;
+	struct rmap_page *page;
+	uint64_t set; /* the address whose pte is set */
+	unsigned visits;
+	unsigned seen;
+};
+
+static int move_at_the_second(void *arg, const struct rmap_visit *visit)
+{
+	struct mover *mover = arg;
+
+	if (++mover->visits == 2) {
+		mover->set = 1 << 20;
+		expect(rmap_page_move(mover->fixture->reserve, mover->page, rmap_linear(), rmap_linear()) == 0);
+	}
+	mover->seen += visit->address == mover->set;
+	return 0;
+}
+
+static void g3_linear_moves_to_a_range_already_visited(void **state)
+{
+	const struct rmap_range new = { .last = 9, .address = 1 << 20, .owner = 1, .page_shift = 12 };
+	const struct rmap_range old = { .last = 9, .address = 2 << 20, .owner = 1, .page_shift = 12 };
+	struct rmap_page page = { 0 };
+	struct rmap_walk_summary summary;
+	struct rmap_object *object;
+	struct rmap_target target;
+	struct fixture fixture;
+	struct mover mover;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	assert_int_equal(rmap_object_attach(object, &new), 0);
+	assert_int_equal(rmap_object_attach(object, &old), 0);
+	assert_int_equal(fixture_add(&fixture, &page, rmap_linear()), RMAP_FIRST);
+	mover = (struct mover){ .fixture = &fixture, .page = &page, .set = 2 << 20 };
+	target = (struct rmap_target){ .page = &page, .object = object };
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_walk(fixture.map, &target, move_at_the_second, &mover, &summary), 0);
+	rmap_read_unlock(fixture.map);
+	assert_int_equal(summary.rounds, 2);
+	assert_int_equal(mover.seen, 1);
+	assert_int_equal(fixture_remove(&fixture, &page, rmap_linear()), RMAP_LAST);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(g3_a_walk_misses_nothing_that_stays),
 		cmocka_unit_test(g3_linear_or_chained_but_never_neither),
+		cmocka_unit_test(g3_linear_moves_to_a_range_already_visited),
 		cmocka_unit_test(g6_no_reuse_within_a_section),
 		cmocka_unit_test(an_empty_page_has_nothing),
 		cmocka_unit_test(every_batch_size),

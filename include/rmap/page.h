@@ -133,7 +133,9 @@ RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *pa
  * rmap_page_move - a mapping of @page changes its address or its kind (mremap, mlock, munlock)
  * @from:      the caller's own: nobody else removes or moves that mapping meanwhile (the pte lock sees to it)
  * @from, @to: any kinds. A chained mapping that becomes linear must find its range attached already; a linear one that
- *             becomes chained keeps its range attached until this returns. Then no walk misses it (G3)
+ *             becomes chained keeps its range attached until this returns. A linear one that moves to another range
+ *             has both attached; its new pte is set before this call and the old one cleared after it, or both pte
+ *             locks are held. Then no walk misses it (G3)
  * Progress: lock-free
  * Ordering: acquire and release. The mapcount is the same before, during and after
  * Return:   0, or RMAP_FIRST_LOCK or RMAP_LAST_LOCK; -ENOENT (no @from, G11); -ENOMEM (reserve not filled); -EOVERFLOW
