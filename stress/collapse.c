@@ -287,5 +287,5 @@ static void run(struct stress *stress)
 }
 
 const struct stress_test stress_collapse = {
-	"collapse", "count, direct, chain and back; exactly one is told of each first and last", run
+	"collapse", "count, direct, chain and back; exactly one is told of each first and last", run, false
 };

@@ -285,4 +285,4 @@ static void run(struct stress *stress)
 
 const struct stress_test stress_grow = { "grow",
 					 "chains to thousands and back to nothing; memory bounded, walks complete",
-					 run };
+					 run, false };

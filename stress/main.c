@@ -29,12 +29,30 @@ void rmap_inject_set(unsigned permille, uint64_t seed);
 
 static const struct stress_test *const tests[] = {
 	&stress_mix,     &stress_grow,   &stress_collapse, &stress_walk, &stress_multiplicity,
-	&stress_reclaim, &stress_object, &stress_maps,     &stress_stop,
+	&stress_reclaim, &stress_object, &stress_maps,     &stress_stop,     &stress_vm_mix,
+	&stress_vm_reclaim, &stress_vm_fault, &stress_vm_remap, &stress_vm_mlock, &stress_vm_fork,
 };
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
-enum { KEY_LIST = 1, KEY_TEST, KEY_THREADS, KEY_SECONDS, KEY_OPS, KEY_SEED, KEY_INJECT };
+const char *const stress_strategies[] = { "search", "cleanup", "unmap", "combined", "tolerate", NULL };
+const char *const stress_semantics[] = { "failable", "reliable", NULL };
+const char *const stress_orders[] = { "today", "2003", NULL };
+
+enum {
+	KEY_LIST = 1,
+	KEY_TEST,
+	KEY_THREADS,
+	KEY_SECONDS,
+	KEY_OPS,
+	KEY_SEED,
+	KEY_INJECT,
+	KEY_STRATEGY,
+	KEY_SEMANTICS,
+	KEY_ORDER,
+	KEY_CLUSTERS,
+	KEY_JSON,
+};
 
 static const struct argp_option options[] = {
 	{ "list", KEY_LIST, NULL, 0, "Name the tests and what each asserts", 0 },
@@ -45,6 +63,12 @@ static const struct argp_option options[] = {
 	{ "seed", KEY_SEED, "X", 0, "Seed of the generators (default: the clock)", 0 },
 	{ "inject", KEY_INJECT, "P", 0,
 	  "Delay the library at its marked windows with probability P in 1000 (needs a build with -Dinject=true)", 0 },
+	{ NULL, 0, NULL, 0, "Of tests on the VM:", 1 },
+	{ "strategy", KEY_STRATEGY, "NAME", 0, "How it truncates: search (default), cleanup, unmap, combined or tolerate", 1 },
+	{ "semantics", KEY_SEMANTICS, "NAME", 0, "failable (default) or reliable", 1 },
+	{ "order", KEY_ORDER, "NAME", 0, "Its order of locks: today (default) or 2003", 1 },
+	{ "clusters", KEY_CLUSTERS, "K", 0, "Its pages have 2^K ptes each, 0 to 4 (default 0)", 1 },
+	{ "json", KEY_JSON, "FILE", 0, "Write the figures there, too", 1 },
 	{ 0 },
 };
 
@@ -59,6 +83,39 @@ static uint64_t parse_number(struct argp_state *state, const char *option, const
 		argp_error(state, "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 "; give one", option,
 			   text, min, max);
 	return value;
+}
+
+static unsigned parse_name(struct argp_state *state, const char *option, const char *text, const char *const *names)
+{
+	unsigned i = 0;
+
+	while (names[i] && strcmp(names[i], text) != 0)
+		i++;
+	if (!names[i])
+		argp_error(state, "--%s: there is no '%s'; see --help for what there is", option, text);
+	return i;
+}
+
+static error_t parse_vm(int key, char *text, struct argp_state *state, struct stress_vm *vm)
+{
+	vm->given = true;
+	switch (key) {
+	case KEY_STRATEGY:
+		vm->strategy = (enum rmap_strategy)parse_name(state, "strategy", text, stress_strategies);
+		return 0;
+	case KEY_SEMANTICS:
+		vm->semantics = (enum rmap_semantics)parse_name(state, "semantics", text, stress_semantics);
+		return 0;
+	case KEY_ORDER:
+		vm->order = (enum vm_lock_order)parse_name(state, "order", text, stress_orders);
+		return 0;
+	case KEY_CLUSTERS:
+		vm->clusters = (unsigned)parse_number(state, "clusters", text, 0, 4);
+		return 0;
+	default:
+		vm->json = text;
+		return 0;
+	}
 }
 
 static void list(void)
@@ -113,7 +170,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!stress->test)
 			argp_error(state, "no test was named; give --test NAME (--list names them)");
+		if (stress->vm.given && !stress->test->on_vm)
+			argp_error(state, "%s does not run on the VM: leave out the options about that",
+				   stress->test->name);
 		return 0;
+	case KEY_STRATEGY:
+	case KEY_SEMANTICS:
+	case KEY_ORDER:
+	case KEY_CLUSTERS:
+	case KEY_JSON:
+		return parse_vm(key, text, state, &stress->vm);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}

@@ -299,4 +299,4 @@ static void run(struct stress *stress)
 	free(maps);
 }
 
-const struct stress_test stress_maps = { "maps", "maps of different options and flavors share nothing", run };
+const struct stress_test stress_maps = { "maps", "maps of different options and flavors share nothing", run, false };

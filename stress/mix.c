@@ -413,4 +413,4 @@ static void run(struct stress *stress)
 
 const struct stress_test stress_mix = { "mix",
 					"every page operation on few pages; each thread's own mappings are exact",
-					run };
+					run, false };

@@ -430,4 +430,4 @@ static void run(struct stress *stress)
 
 const struct stress_test stress_multiplicity = { "multiplicity",
 						 "cluster windows and shared addresses; sums of counts are conserved",
-						 run };
+						 run, false };

@@ -395,4 +395,4 @@ static void run(struct stress *stress)
 	free(object);
 }
 
-const struct stress_test stress_object = { "object", "ranges change in one step; every query shows one moment", run };
+const struct stress_test stress_object = { "object", "ranges change in one step; every query shows one moment", run, false };

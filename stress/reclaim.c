@@ -246,5 +246,5 @@ static void run(struct stress *stress)
 }
 
 const struct stress_test stress_reclaim = {
-	"reclaim", "nobody sees memory that was given back; what waits stays bounded (an operation: a whole chain)", run
+	"reclaim", "nobody sees memory that was given back; what waits stays bounded (an operation: a whole chain)", run, false
 };

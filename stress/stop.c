@@ -217,4 +217,4 @@ static void run(struct stress *stress)
 	free(stop);
 }
 
-const struct stress_test stress_stop = { "stop", "a thread stopped anywhere in an operation stops nobody else", run };
+const struct stress_test stress_stop = { "stop", "a thread stopped anywhere in an operation stops nobody else", run, false };

@@ -30,16 +30,19 @@
 #include <rmap/rmap.h>
 #include <rmap/walk.h>
 
+#include <vm.h>
+
 #define STRESS_THREADS_MAX 64u
 
 struct stress;
 struct stress_thread;
 
-/** struct stress_test - one entry of --list */
+/** struct stress_test - one entry of --list. @on_vm: it runs on the VM and takes the options about that */
 struct stress_test {
 	const char *name;
 	const char *summary;
 	void (*run)(struct stress *stress);
+	bool on_vm;
 };
 
 extern const struct stress_test stress_mix;
@@ -51,6 +54,27 @@ extern const struct stress_test stress_reclaim;
 extern const struct stress_test stress_object;
 extern const struct stress_test stress_maps;
 extern const struct stress_test stress_stop;
+extern const struct stress_test stress_vm_mix;
+extern const struct stress_test stress_vm_reclaim;
+extern const struct stress_test stress_vm_fault;
+extern const struct stress_test stress_vm_remap;
+extern const struct stress_test stress_vm_mlock;
+extern const struct stress_test stress_vm_fork;
+
+/* What the options about the VM call their values, in the order of their numbers; NULL behind the last. */
+extern const char *const stress_strategies[];
+extern const char *const stress_semantics[];
+extern const char *const stress_orders[];
+
+/** struct stress_vm - the options about the VM. @given: any of them was; @json: a file's name, or NULL */
+struct stress_vm {
+	enum rmap_strategy strategy;
+	enum rmap_semantics semantics;
+	enum vm_lock_order order;
+	unsigned clusters;
+	const char *json;
+	bool given;
+};
 
 /**
  * struct stress_plan - what stress_run() is to do
@@ -82,6 +106,7 @@ struct stress {
 	uint64_t ops;
 	uint64_t seed;
 	unsigned inject;
+	struct stress_vm vm;
 
 	const struct stress_plan *plan;
 	unsigned runs;

@@ -369,4 +369,4 @@ static void run(struct stress *stress)
 }
 
 const struct stress_test stress_walk = { "walk",
-					 "walks and cursors see what stays, through growth, shrinking and moves", run };
+					 "walks and cursors see what stays, through growth, shrinking and moves", run, false };
