@@ -620,6 +620,36 @@ static void a_visitor_may_unmap_what_it_visits(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Between two batches a range gets a place in the order of ranges that the cursor has passed already. */
+static void g3_a_range_moves_behind_a_cursor(void **state)
+{
+	const struct rmap_range first = { .first = 0, .last = 9, .address = 2 << 20, .owner = 1, .page_shift = 12 };
+	const struct rmap_range grows = { .first = 3, .last = 9, .address = 1 << 20, .owner = 2, .page_shift = 12 };
+	struct rmap_page page = { 0 };
+	struct rmap_object *object;
+	struct rmap_target target;
+	struct rmap_cursor cursor;
+	struct rmap_visit visit;
+	struct fixture fixture;
+	unsigned seen = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	assert_int_equal(rmap_object_attach(object, &first), 0);
+	assert_int_equal(rmap_object_attach(object, &grows), 0);
+	target = (struct rmap_target){ .page = &page, .object = object, .index = 5 };
+	rmap_cursor_init(&cursor, fixture.map, &target);
+	assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
+	assert_int_equal(visit.range.owner, 1);
+	assert_int_equal(rmap_object_resize(object, &grows, 0, 9), 0);
+	while (rmap_cursor_next(&cursor, &visit, 1) > 0)
+		seen += visit.range.owner == 2;
+	assert_true(seen > 0);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 /*
  * A linear mapping moves to another range while a walk is between the two: the walk has looked at the new pte before it
  * was set, and looks at the old one after it was cleared.
@@ -678,6 +708,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(g3_a_walk_misses_nothing_that_stays),
 		cmocka_unit_test(g3_linear_or_chained_but_never_neither),
+		cmocka_unit_test(g3_a_range_moves_behind_a_cursor),
 		cmocka_unit_test(g3_linear_moves_to_a_range_already_visited),
 		cmocka_unit_test(g6_no_reuse_within_a_section),
 		cmocka_unit_test(an_empty_page_has_nothing),
