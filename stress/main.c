@@ -37,7 +37,7 @@ static const struct stress_test *const tests[] = {
 
 const char *const stress_strategies[] = { "search", "cleanup", "unmap", "combined", "tolerate", NULL };
 const char *const stress_semantics[] = { "failable", "reliable", NULL };
-const char *const stress_orders[] = { "today", "2003", NULL };
+const char *const stress_orders[] = { "today", "2003", "2003-blocking", NULL };
 
 enum {
 	KEY_LIST = 1,
@@ -66,7 +66,7 @@ static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "Of tests on the VM:", 1 },
 	{ "strategy", KEY_STRATEGY, "NAME", 0, "How it truncates: search (default), cleanup, unmap, combined or tolerate", 1 },
 	{ "semantics", KEY_SEMANTICS, "NAME", 0, "failable (default) or reliable", 1 },
-	{ "order", KEY_ORDER, "NAME", 0, "Its order of locks: today (default) or 2003", 1 },
+	{ "order", KEY_ORDER, "NAME", 0, "Its order of locks: today (default), 2003, or the inversion 2003-blocking", 1 },
 	{ "clusters", KEY_CLUSTERS, "K", 0, "Its pages have 2^K ptes each, 0 to 4 (default 0)", 1 },
 	{ "json", KEY_JSON, "FILE", 0, "Write the figures there, too", 1 },
 	{ 0 },

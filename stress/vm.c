@@ -411,6 +411,7 @@ static void run(struct stress *stress, const struct profile *profile)
 		.strategy = stress->vm.strategy,
 		.semantics = stress->vm.semantics,
 		.window = yield,
+		.report_only = stress->vm.order == VM_LOCKS_2003_BLOCKING,
 	};
 	struct vm_statistics statistics;
 

@@ -674,6 +674,70 @@ static void a_violation_aborts(void **state)
 	expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
+/*
+ * A truncate in the order of 2003 while a fault holds the lock of the leaf that maps a doomed page: it may only try that
+ * lock. The page is nonlinear, in a range of indexes that stay, so that no bulk pass comes by either.
+ */
+struct refusal {
+	struct vm *vm;
+	pthread_t truncater;
+	bool begun;
+	int result;
+};
+
+static void *truncate_meanwhile(void *arg)
+{
+	struct refusal *refusal = arg;
+	struct vm_thread *thread;
+
+	expect(vm_thread_create(refusal->vm, &thread) == 0);
+	refusal->result = vm_truncate(thread, 0, 2);
+	vm_thread_destroy(thread);
+	return NULL;
+}
+
+static void truncate_with_the_lock_held(void *arg)
+{
+	struct refusal *refusal = arg;
+
+	if (refusal->begun || !refusal->vm)
+		return;
+	refusal->begun = true;
+	expect(pthread_create(&refusal->truncater, NULL, truncate_meanwhile, refusal) == 0);
+	expect(pthread_join(refusal->truncater, NULL) == 0);
+}
+
+static void a_refused_lock_leaves_a_page(void **state)
+{
+	static const enum rmap_strategy strategies[] = { RMAP_CLEANUP, RMAP_UNMAP };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct refusal refusal = { .vm = NULL };
+		struct world world;
+		uint32_t mm;
+
+		world_init(&world, (struct vm_options){ .locks = VM_LOCKS_2003,
+							.strategy = strategies[i],
+							.semantics = RMAP_FAILABLE,
+							.lock_window = truncate_with_the_lock_held,
+							.window_arg = &refusal });
+		mm = new_mm(&world);
+		expect(vm_mmap(world.thread, mm, 100, 2, true, 0, 0) == 0);
+		expect(vm_remap_file_pages(world.thread, mm, 100, 1, 5) == 0);
+		expect(vm_fault(world.thread, mm, 100, false) == 0);
+		refusal.vm = world.vm;
+		expect(vm_fault(world.thread, mm, 101, false) == 0);
+		expect(refusal.result == -EAGAIN);
+		expect(world_stats(&world).refused > 0 && world_stats(&world).leftovers == 1);
+		expect(vm_check(world.thread) == 0);
+		expect(vm_fault(world.thread, mm, 100, false) == 0); /* past the end, and mapped */
+		expect(vm_truncate(world.thread, 0, 2) == 0);	     /* nobody is in the way now */
+		expect(vm_fault(world.thread, mm, 100, false) == -ENXIO);
+		world_fini(&world, true);
+	}
+}
+
 /* ThreadSanitizer reports the inversion itself there, and stops. */
 static void waiting_in_the_order_of_2003_is_reported(void **state)
 {
@@ -716,6 +780,7 @@ int main(void)
 		cmocka_unit_test(holes_are_fresh),
 		cmocka_unit_test(a_fault_rechecks),
 		cmocka_unit_test(a_fault_that_does_not_recheck_is_found),
+		cmocka_unit_test(a_refused_lock_leaves_a_page),
 		cmocka_unit_test(the_order_of_locks_is_checked),
 		cmocka_unit_test(a_violation_aborts),
 		cmocka_unit_test(waiting_in_the_order_of_2003_is_reported),

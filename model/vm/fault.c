@@ -98,6 +98,8 @@ static bool map_file_page(const struct attempt *attempt, struct page *page, uint
 	if (locked)
 		vm_lock(&thread->held, &page->lock);
 	pte_lock(thread, attempt->leaf);
+	if (vm->options.lock_window)
+		vm->options.lock_window(vm->options.window_arg);
 	rmap_read_lock(vm->map);
 	valid = vm->options.no_recheck || rmap_object_truncate_seq(page->object->map) == seq;
 	if (valid)

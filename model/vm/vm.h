@@ -71,6 +71,7 @@ enum vm_lock_order {
  * @report_only:  the lock checker counts violations and goes on
  * @window:       NULL, or: called with @window_arg in a fault between finding a file's page and locking its pte, so
  *                that a test can do there what another thread might
+ * @lock_window:  the same, with the pte lock held
  */
 struct vm_options {
 	size_t size;
@@ -88,6 +89,7 @@ struct vm_options {
 	bool no_recheck;
 	bool report_only;
 	void (*window)(void *arg);
+	void (*lock_window)(void *arg);
 	void *window_arg;
 };
 
