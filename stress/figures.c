@@ -20,7 +20,7 @@ static const struct figure {
 	FIGURE(faults),	     FIGURE(restarts),	    FIGURE(copies),	 FIGURE(reuses),     FIGURE(duplicates),
 	FIGURE(moves),	     FIGURE(nonlinear),	    FIGURE(locks),	 FIGURE(unlocks),    FIGURE(unmaps),
 	FIGURE(unmaps_again), FIGURE(unmaps_locked), FIGURE(truncations), FIGURE(cleared),    FIGURE(refused),
-	FIGURE(searches),    FIGURE(leftovers),	    FIGURE(orphans),	 FIGURE(swap_ins),   FIGURE(swap_outs),
+	FIGURE(passes), FIGURE(searches),    FIGURE(leftovers),	    FIGURE(orphans),	 FIGURE(swap_ins),   FIGURE(swap_outs),
 	FIGURE(written_back), FIGURE(reclaimed),	    FIGURE(migrated),	 FIGURE(aged),	     FIGURE(referenced),
 	FIGURE(out_of_frames), FIGURE(wrong),	    FIGURE(lock_violations),
 };

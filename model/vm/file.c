@@ -161,6 +161,7 @@ static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t 
 	count(thread, FIGURE_TRUNCATIONS, 1);
 	count(thread, FIGURE_CLEARED, report.cleared);
 	count(thread, FIGURE_REFUSED, report.refused);
+	count(thread, FIGURE_PASSES, report.passes);
 	count(thread, FIGURE_SEARCHES, report.searches);
 	count(thread, FIGURE_ORPHANS, report.orphans);
 	return report.mapped ? -EAGAIN : 0;

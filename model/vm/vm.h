@@ -113,7 +113,8 @@ struct vm_statistics {
 	uint64_t truncations;   /* shrinks and holes */
 	uint64_t cleared;       /* mappings that truncates cleared */
 	uint64_t refused;       /* pte locks that truncates and unmaps were refused */
-	uint64_t searches;      /* passes over tagged ranges */
+	uint64_t passes;        /* of truncates over ranges, and over a page's mappings */
+	uint64_t searches;      /* those of them over tagged ranges */
 	uint64_t leftovers;     /* pages that failable truncates left mapped in their file */
 	uint64_t orphans;       /* pages that truncates dropped mapped */
 	uint64_t swap_ins;      /* pages */
