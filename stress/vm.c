@@ -27,8 +27,10 @@
 #define SHARED_MMS 5u
 #define FILES 3u
 #define FILE_PAGES 40u
-#define FRAMES 96u
+#define FRAMES 96u /* and so many for each thread; then what is mapped does not fit, but there is always some to free */
+#define THREAD_FRAMES 16u
 #define SWAP_SLOTS 96u
+#define THREAD_SWAP_SLOTS 32u
 #define SPAN 300u    /* vpns that random mappings lie in */
 #define OWN_VPN 5000u
 #define OWN_PTES 24u /* of each own mapping: anonymous, then of file 0, then of file 1 */
@@ -400,8 +402,8 @@ static void run(struct stress *stress, const struct profile *profile)
 	const struct stress_plan plan = { .body = body, .check = check };
 	struct vm_options options = {
 		.size = sizeof(options),
-		.frames = FRAMES,
-		.swap_slots = SWAP_SLOTS,
+		.frames = FRAMES + THREAD_FRAMES * stress->threads,
+		.swap_slots = SWAP_SLOTS + THREAD_SWAP_SLOTS * stress->threads,
 		.mms = stress->threads + SHARED_MMS,
 		.files = FILES,
 		.file_pages = FILE_PAGES,
