@@ -11,18 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIGURE(name) { #name, offsetof(struct vm_statistics, name) }
+#define FIGURE(name)                                                                                                   \
+	{                                                                                                              \
+#name, offsetof(struct vm_statistics, name)                                                            \
+	}
 
 static const struct figure {
 	const char *name;
 	size_t offset;
 } figures[] = {
-	FIGURE(faults),	     FIGURE(restarts),	    FIGURE(copies),	 FIGURE(reuses),     FIGURE(duplicates),
-	FIGURE(moves),	     FIGURE(nonlinear),	    FIGURE(locks),	 FIGURE(unlocks),    FIGURE(unmaps),
-	FIGURE(unmaps_again), FIGURE(unmaps_locked), FIGURE(truncations), FIGURE(cleared),    FIGURE(refused),
-	FIGURE(passes), FIGURE(searches),    FIGURE(leftovers),	    FIGURE(orphans),	 FIGURE(swap_ins),   FIGURE(swap_outs),
-	FIGURE(written_back), FIGURE(reclaimed),	    FIGURE(migrated),	 FIGURE(aged),	     FIGURE(referenced),
-	FIGURE(out_of_frames), FIGURE(wrong),	    FIGURE(lock_violations),
+	FIGURE(faults),       FIGURE(restarts),      FIGURE(copies),      FIGURE(reuses),          FIGURE(duplicates),
+	FIGURE(moves),        FIGURE(nonlinear),     FIGURE(locks),       FIGURE(unlocks),         FIGURE(unmaps),
+	FIGURE(unmaps_again), FIGURE(unmaps_locked), FIGURE(truncations), FIGURE(cleared),         FIGURE(refused),
+	FIGURE(passes),       FIGURE(searches),      FIGURE(leftovers),   FIGURE(orphans),         FIGURE(swap_ins),
+	FIGURE(swap_outs),    FIGURE(written_back),  FIGURE(reclaimed),   FIGURE(migrated),        FIGURE(aged),
+	FIGURE(referenced),   FIGURE(out_of_frames), FIGURE(wrong),       FIGURE(lock_violations),
 };
 
 static uint64_t figure_value(const struct figure *figure, const struct vm_statistics *statistics)
@@ -35,9 +38,9 @@ static void write_json(const struct stress *stress, const struct vm_statistics *
 {
 	json_t *root = json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:i, s:{}}", "test", stress->test->name, "seed",
 				 (json_int_t)stress->seed, "threads", (json_int_t)stress->threads, "operations",
-				 (json_int_t)stress->done, "strategy", stress_strategies[stress->vm.strategy], "semantics",
-				 stress_semantics[stress->vm.semantics], "order", stress_orders[stress->vm.order],
-				 "clusters", (int)stress->vm.clusters, "figures");
+				 (json_int_t)stress->done, "strategy", stress_strategies[stress->vm.strategy],
+				 "semantics", stress_semantics[stress->vm.semantics], "order",
+				 stress_orders[stress->vm.order], "clusters", (int)stress->vm.clusters, "figures");
 	json_t *table = json_object_get(root, "figures");
 	bool written = table != NULL;
 

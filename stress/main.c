@@ -28,8 +28,8 @@ void rmap_inject_set(unsigned permille, uint64_t seed);
 #endif
 
 static const struct stress_test *const tests[] = {
-	&stress_mix,     &stress_grow,   &stress_collapse, &stress_walk, &stress_multiplicity,
-	&stress_reclaim, &stress_object, &stress_maps,     &stress_stop,     &stress_vm_mix,
+	&stress_mix,        &stress_grow,     &stress_collapse, &stress_walk,     &stress_multiplicity,
+	&stress_reclaim,    &stress_object,   &stress_maps,     &stress_stop,     &stress_vm_mix,
 	&stress_vm_reclaim, &stress_vm_fault, &stress_vm_remap, &stress_vm_mlock, &stress_vm_fork,
 };
 
@@ -64,9 +64,11 @@ static const struct argp_option options[] = {
 	{ "inject", KEY_INJECT, "P", 0,
 	  "Delay the library at its marked windows with probability P in 1000 (needs a build with -Dinject=true)", 0 },
 	{ NULL, 0, NULL, 0, "Of tests on the VM:", 1 },
-	{ "strategy", KEY_STRATEGY, "NAME", 0, "How it truncates: search (default), cleanup, unmap, combined or tolerate", 1 },
+	{ "strategy", KEY_STRATEGY, "NAME", 0,
+	  "How it truncates: search (default), cleanup, unmap, combined or tolerate", 1 },
 	{ "semantics", KEY_SEMANTICS, "NAME", 0, "failable (default) or reliable", 1 },
-	{ "order", KEY_ORDER, "NAME", 0, "Its order of locks: today (default), 2003, or the inversion 2003-blocking", 1 },
+	{ "order", KEY_ORDER, "NAME", 0, "Its order of locks: today (default), 2003, or the inversion 2003-blocking",
+	  1 },
 	{ "clusters", KEY_CLUSTERS, "K", 0, "Its pages have 2^K ptes each, 0 to 4 (default 0)", 1 },
 	{ "json", KEY_JSON, "FILE", 0, "Write the figures there, too", 1 },
 	{ 0 },

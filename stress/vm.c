@@ -6,10 +6,10 @@
  * so that faults, unmaps, truncates, mlocks, forks and reclaim meet on the same pages. What is asserted:
  *
  *      no access ever meets a foreign word, and no operation fails in a way that its comment does not name
- *      OWN    a thread's own mm holds what this thread wrote: anonymous memory, and its own words of file 0, which no one
- *             truncates, seen through linear and nonlinear mappings. Everybody's reclaim, migrations and forks go on
- *      BEYOND file 1 is truncated by thread 0 alone. From the moment a truncate of it has returned success until it grows,
- *             nobody's access past its end succeeds, through whatever mapping
+ *      OWN    a thread's own mm holds what this thread wrote: anonymous memory, and its own words of file 0, which no
+ *             one truncates, seen through linear and nonlinear mappings, whatever others reclaim, migrate and fork
+ *      BEYOND file 1 is truncated by thread 0 alone. From the moment a truncate of it has returned success until it
+ *             grows, nobody's access past its end succeeds, through whatever mapping
  *      between rounds, when all stand still: vm_check() finds page tables, reverse map, caches, lists and counts in
  *             agreement both ways; no lock was taken out of order; at the end nothing has leaked
  *
@@ -31,15 +31,34 @@
 #define THREAD_FRAMES 16u
 #define SWAP_SLOTS 96u
 #define THREAD_SWAP_SLOTS 32u
-#define SPAN 300u    /* vpns that random mappings lie in */
+#define SPAN 300u /* vpns that random mappings lie in */
 #define OWN_VPN 5000u
 #define OWN_PTES 24u /* of each own mapping: anonymous, then of file 0, then of file 1 */
 #define STABLE_FILE 0u
 #define ENDED_FILE 1u
 
 enum action {
-	CREATE, FORK, EXIT, MMAP, MUNMAP, PROTECT, MREMAP, MLOCK, MUNLOCK, REMAP, READ, WRITE, TRUNCATE, PUNCH, WRITE_BACK,
-	AGE, RECLAIM, MIGRATE, OWN, BEYOND, ACTIONS,
+	CREATE,
+	FORK,
+	EXIT,
+	MMAP,
+	MUNMAP,
+	PROTECT,
+	MREMAP,
+	MLOCK,
+	MUNLOCK,
+	REMAP,
+	READ,
+	WRITE,
+	TRUNCATE,
+	PUNCH,
+	WRITE_BACK,
+	AGE,
+	RECLAIM,
+	MIGRATE,
+	OWN,
+	BEYOND,
+	ACTIONS,
 };
 
 /* Out of the sum of them all. */
@@ -82,7 +101,7 @@ static struct world world;
 
 static void expect_known(int result, const char *what)
 {
-	static const int known[] = { 0,	     -ESRCH,  -EFAULT, -EACCES, -ENXIO, -EEXIST,
+	static const int known[] = { 0,       -ESRCH,  -EFAULT, -EACCES, -ENXIO, -EEXIST,
 				     -EINVAL, -ENOMEM, -EAGAIN, -EMFILE, -EPERM, -EBUSY };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -201,8 +220,8 @@ static void own_word(struct stress_thread *thread, struct owner *owner, uint64_t
 	} else {
 		result = vm_read(owner->context, owner->mm, vpn, thread->id, &value);
 		stress_assert(result != 0 || vm_word_tag(value) == *tag,
-			      "thread %u wrote %" PRIu32 " at vpn %" PRIu64 " of its own mm and reads %" PRIu32, thread->id,
-			      *tag, vpn, vm_word_tag(value));
+			      "thread %u wrote %" PRIu32 " at vpn %" PRIu64 " of its own mm and reads %" PRIu32,
+			      thread->id, *tag, vpn, vm_word_tag(value));
 	}
 	stress_assert(result == 0 || result == -ENOMEM, "an access to a thread's own mapping failed: %s",
 		      strerror(-result));
@@ -286,7 +305,8 @@ static void set_end(struct stress_thread *thread, struct owner *owner)
 		stress_perturb(thread);
 	result = vm_truncate(owner->context, ENDED_FILE, pages);
 	expect_known(result, "a truncate");
-	stress_assert(result == 0 || thread->stress->vm.semantics == RMAP_FAILABLE, "a reliable truncate left something");
+	stress_assert(result == 0 || thread->stress->vm.semantics == RMAP_FAILABLE,
+		      "a reliable truncate left something");
 	if (result == 0 && ends_hold(&thread->stress->vm))
 		world.end = ++world.turn << END_BITS | pages;
 }
@@ -446,20 +466,21 @@ static void run(struct stress *stress, const struct profile *profile)
 	}                                                                                                              \
 	const struct stress_test stress_vm_##stem = { title, sentence, run_##stem, true }
 
-VM_TEST(mix, "vm-mix", "every operation of the VM beside every other", [CREATE] = 2, [FORK] = 2, [EXIT] = 1, [MMAP] = 11,
-	[MUNMAP] = 3, [PROTECT] = 3, [MREMAP] = 5, [MLOCK] = 6, [MUNLOCK] = 6, [REMAP] = 8, [READ] = 20, [WRITE] = 20,
-	[TRUNCATE] = 1, [PUNCH] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2, [MIGRATE] = 4, [OWN] = 20, [BEYOND] = 4);
-VM_TEST(reclaim, "vm-reclaim", "truncates against unmaps by reclaim and migration", [CREATE] = 2, [EXIT] = 1, [MMAP] = 10,
-	[READ] = 20, [WRITE] = 20, [TRUNCATE] = 8, [PUNCH] = 4, [WRITE_BACK] = 4, [AGE] = 6, [RECLAIM] = 12, [MIGRATE] = 8,
-	[OWN] = 10, [BEYOND] = 6);
+VM_TEST(mix, "vm-mix",
+	"every operation of the VM beside every other", [CREATE] = 2, [FORK] = 2, [EXIT] = 1, [MMAP] = 11, [MUNMAP] = 3,
+	[PROTECT] = 3, [MREMAP] = 5, [MLOCK] = 6, [MUNLOCK] = 6, [REMAP] = 8, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 1,
+	[PUNCH] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2, [MIGRATE] = 4, [OWN] = 20, [BEYOND] = 4);
+VM_TEST(reclaim, "vm-reclaim", "truncates against unmaps by reclaim and migration", [CREATE] = 2, [EXIT] = 1,
+	[MMAP] = 10, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 8, [PUNCH] = 4, [WRITE_BACK] = 4, [AGE] = 6,
+	[RECLAIM] = 12, [MIGRATE] = 8, [OWN] = 10, [BEYOND] = 6);
 VM_TEST(fault, "vm-fault", "truncates against faulters that hold a page whose pte is not set", [CREATE] = 2, [EXIT] = 1,
 	[MMAP] = 10, [READ] = 40, [WRITE] = 20, [TRUNCATE] = 6, [PUNCH] = 6, [BEYOND] = 60);
 VM_TEST(remap, "vm-remap", "remap_file_pages against truncates and unmaps", [CREATE] = 2, [EXIT] = 1, [MMAP] = 10,
 	[REMAP] = 30, [READ] = 20, [WRITE] = 10, [TRUNCATE] = 5, [PUNCH] = 3, [RECLAIM] = 6, [MIGRATE] = 4, [OWN] = 10,
 	[BEYOND] = 10);
 VM_TEST(mlock, "vm-mlock", "mlock and munlock against reclaim and truncates", [CREATE] = 2, [EXIT] = 1, [MMAP] = 10,
-	[MLOCK] = 20, [MUNLOCK] = 20, [REMAP] = 6, [READ] = 10, [WRITE] = 10, [TRUNCATE] = 4, [PUNCH] = 2, [RECLAIM] = 8,
-	[MIGRATE] = 4, [OWN] = 10, [BEYOND] = 10);
+	[MLOCK] = 20, [MUNLOCK] = 20, [REMAP] = 6, [READ] = 10, [WRITE] = 10, [TRUNCATE] = 4, [PUNCH] = 2,
+	[RECLAIM] = 8, [MIGRATE] = 4, [OWN] = 10, [BEYOND] = 10);
 VM_TEST(fork, "vm-fork", "fork and exit against everything", [CREATE] = 4, [FORK] = 12, [EXIT] = 12, [MMAP] = 20,
 	[MREMAP] = 6, [MLOCK] = 2, [MUNLOCK] = 2, [REMAP] = 6, [READ] = 15, [WRITE] = 25, [TRUNCATE] = 2, [PUNCH] = 1,
 	[RECLAIM] = 6, [MIGRATE] = 4, [OWN] = 15, [BEYOND] = 4);

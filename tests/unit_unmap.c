@@ -192,8 +192,7 @@ static void toy_drop(void *arg, const struct rmap_target *target, int orphan)
 	page->orphan = orphan;
 }
 
-static void toy_left(void *arg, const struct rmap_target *target, struct rmap_counts counts,
-		     enum rmap_unmap_result why)
+static void toy_left(void *arg, const struct rmap_target *target, struct rmap_counts counts, enum rmap_unmap_result why)
 {
 	struct toy *toy = arg;
 	uint32_t mappings = counts.chained + counts.linear + counts.locked;
@@ -403,8 +402,8 @@ static void failable_truncates_list_what_is_left(void **state)
 		unsigned orphans;
 		int result;
 	} rows[] = {
-		{ RMAP_SEARCH, 0, 0, RMAP_UNMAP_SUCCESS },   { RMAP_CLEANUP, 2, 0, RMAP_UNMAP_LOCKED },
-		{ RMAP_UNMAP, 2, 0, RMAP_UNMAP_LOCKED },     { RMAP_COMBINED, 0, 0, RMAP_UNMAP_SUCCESS },
+		{ RMAP_SEARCH, 0, 0, RMAP_UNMAP_SUCCESS },  { RMAP_CLEANUP, 2, 0, RMAP_UNMAP_LOCKED },
+		{ RMAP_UNMAP, 2, 0, RMAP_UNMAP_LOCKED },    { RMAP_COMBINED, 0, 0, RMAP_UNMAP_SUCCESS },
 		{ RMAP_TOLERATE, 0, 2, RMAP_UNMAP_LOCKED },
 	};
 

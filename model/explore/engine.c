@@ -192,9 +192,9 @@ static bool is_whole(void)
 }
 
 /*
- * Adds to the backtrack sets of earlier steps that race with @node's of @index, and gives the step its clock. A mutex is
- * never released when someone can acquire it, so these two do not race; but that release must not hide the acquisition
- * before it, which does.
+ * Adds to the backtrack sets of earlier steps that race with @node's of @index, and gives the step its clock. A mutex
+ * is never released when someone can acquire it, so these two do not race; but that release must not hide the
+ * acquisition before it, which does.
  */
 static void find_races(unsigned index, struct node *node)
 {

@@ -156,6 +156,13 @@ static bool report(const struct explore_case *test, const struct engine_run *run
 	return !result.error && !test->flaw;
 }
 
+static const char *how_it_ended(const struct explore_case *test, const struct engine_run *run)
+{
+	if (test->flaw)
+		return ", flaw found";
+	return result.exhausted || run->random ? "" : ", not all";
+}
+
 static bool pins_apply(const struct explore_case *test, const struct request *request)
 {
 	return test->pinned && !request->no_pins && !request->bounded && !request->random && !request->replay;
@@ -176,7 +183,7 @@ static bool explore(const struct family *family, const struct explore_case *test
 	if (!report(test, &run))
 		return false;
 	printf("%-18s %9" PRIu64 " executions, %9" PRIu64 " cut short, %10" PRIu64 " steps%s\n", test->name,
-	       result.executions, result.blocked, result.steps, result.exhausted || run.random ? "" : test->flaw ? ", flaw found" : ", not all");
+	       result.executions, result.blocked, result.steps, how_it_ended(test, &run));
 	if (pins_apply(test, request) && result.exhausted && result.executions != test->pinned) {
 		printf("%s: FAILED: there were %" PRIu64 " executions: if the change is meant, pin the new number\n",
 		       test->name, test->pinned);

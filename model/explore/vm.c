@@ -56,7 +56,7 @@ static struct {
 	uint64_t awaited[THREADS_MAX];
 	unsigned waits[THREADS_MAX];
 	bool truncated;
-} *now;
+} * now;
 
 static pthread_mutex_t pte_locks[PTES];
 static pthread_mutex_t page_lock;
@@ -323,7 +323,7 @@ static bool has_changed(unsigned thread)
 	return now->changes != now->awaited[thread];
 }
 
-/* The first tries are free. After that only what others do can help, so the next one comes after an operation of theirs. */
+/* The first tries are free. After that only what others do can help, so the next one waits until one of them ends. */
 static void vm_wait(void *arg)
 {
 	unsigned thread = 0;
