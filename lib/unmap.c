@@ -190,10 +190,10 @@ static int unmap_reliably(struct unmap *unmap, const struct rmap_target *target)
 	struct rmap_counts left = page_counts(unmap, target->page);
 
 	while (!error && is_mapped(left)) {
-		if (left.locked && !(unmap->flags & RMAP_UNMAP_FORCE))
+		if (left.locked && (!(unmap->flags & RMAP_UNMAP_FORCE) || !target->object))
 			break;
 		wait_a_little(unmap);
-		if (left.locked && target->object && unmap->report.cleared == cleared)
+		if (left.locked && unmap->report.cleared == cleared)
 			error = clear_ranges(unmap, target->object, target->index, target->index, true);
 		cleared = unmap->report.cleared;
 		if (!error)

@@ -328,6 +328,7 @@ static void unmap_refuses_locked_pages_untouched(void **state)
 static void unmap_by_force_finds_what_is_named(void **state)
 {
 	struct rmap_unmap_report report;
+	struct rmap_target nowhere;
 	struct toy toy;
 
 	(void)state;
@@ -342,6 +343,9 @@ static void unmap_by_force_finds_what_is_named(void **state)
 	assert_int_equal(report.searches, 1);
 	assert_int_equal(report.cleared, 1);
 	assert_ptr_equal(toy.ptes[1][2].page, &toy.pages[13]);
+	nowhere = (struct rmap_target){ .page = &toy.pages[13].rmap };
+	assert_int_equal(rmap_unmap(toy.fixture.map, &callbacks, &toy, &nowhere, RMAP_UNMAP_FORCE, RMAP_RELIABLE, NULL),
+			 RMAP_UNMAP_LOCKED);
 	toy_fini(&toy);
 }
 

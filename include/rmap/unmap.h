@@ -180,8 +180,9 @@ struct rmap_unmap_report {
  * @target:    the page, which the caller holds and has locked
  * @flags:     of enum rmap_unmap_flag
  * @semantics: RMAP_FAILABLE: one pass. RMAP_RELIABLE: passes until nothing is mapped, waiting for pte locks; if only
- *             locked mappings are left, a search (RMAP_UNMAP_FORCE). Not with RMAP_UNMAP_TRY: the holder of a pte
- *             lock may be waiting for this page, which must be let go between two tries, as rmap_truncate() does
+ *             locked mappings are left, a search (RMAP_UNMAP_FORCE, and @target has an object). Not with
+ *             RMAP_UNMAP_TRY: the holder of a pte lock may be waiting for this page, which must be let go between two
+ *             tries, as rmap_truncate() does
  * @report:    filled in if not NULL
  * Context:  registered reader, outside any read-side section; the page lock held. May sleep
  * Ordering: when it returns RMAP_UNMAP_SUCCESS, what every remover did before its remove is visible. That nothing is
