@@ -180,7 +180,7 @@ static void a_fork_gives_two_maps(void **state)
 
 	(void)state;
 #ifdef TSAN
-	print_message("ThreadSanitizer starts no threads after a fork\n");
+	print_message("# ThreadSanitizer starts no threads after a fork\n");
 	skip();
 #endif
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
