@@ -45,6 +45,8 @@
  *      A7     pairs with R7: the original is MOVING or later
  *      R9     what the entry's adder did, handed on to the copy        as R2 of chain.c, for the copy
  *      A9     pairs with R2 (chain.c): the mover saw what it hands on
+ *      A10    pairs with R3 of chain.c: who seals the slot that a mapping moved away from (mremap), and so keeps walks
+ *             from looking there, has seen where it went
  *      R8     all moves of a segment before it is unlinked             a search that starts below misses entries
  *      A8     pairs with R8: slot 2 without the segment comes with the copies
  */
@@ -138,7 +140,7 @@ static bool unmark(uint64_t *slot, uint64_t seal)
 		/* RLX: what its adder released stays so, and the mover has done nothing to it. */
 		if (cas_rlx(slot, &word, slot_with_kind(word, SLOT_ENTRY)))
 			return false;
-	return slot_kind(word) == SLOT_DEAD && cas_rlx(slot, &word, seal); /* RLX: there is no copy. */
+	return slot_kind(word) == SLOT_DEAD && cas_acqrel(slot, &word, seal); /* A10: pairs with R3. */
 }
 
 /* Steps 2 to 5 for @slot, which this mover has marked; @word was its ENTRY. True: the slot is now @seal. */
@@ -188,10 +190,10 @@ static bool evacuate_slot(struct rmap_reserve *reserve, struct block *block, str
 
 	for (;;) {
 		if (slot_kind(word) == SLOT_EMPTY) {
-			if (cas_rlx(slot, &word, seal)) /* RLX: there is no copy; R4 comes after it. */
+			if (cas_acqrel(slot, &word, seal)) /* A10: pairs with R3. */
 				return true;
 		} else if (slot_kind(word) == SLOT_ENTRY) {
-			/* RLX: step 1. R7 publishes it with the copy, and the commit acquires what is handed on (A9). */
+			/* RLX: step 1. R7 publishes it with the copy; the commit acquires what is handed on (A9). */
 			if (cas_rlx(slot, &word, slot_with_kind(word, SLOT_MOVING)))
 				return move_entry(reserve, block, segment, slot, word, seal);
 		} else {

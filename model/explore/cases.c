@@ -511,6 +511,8 @@ const struct explore_case explore_cases[] = {
 	{ "last-shrink-add", 0, "+A +B +C +D -A -B", { "-C", "+D" }, 54, NULL },
 	{ "last-shrink-cover", 0, "+A +B +C +D -A -B", { "-C", "+E +F +G -D" }, 0, NULL },
 	{ "last-shrink-covers", 0, "+A +B +C +D -A -B", { "-C", "+E +F +G", "+H" }, 0, NULL },
+	{ "last-shrink-move", 0, "+A +F +B +G +C +H -A -F -B -G", { "-C ?", "H>I" }, 0, NULL },
+	{ "last-shrink-full", 0, "+A +F +B +G +C +H -A -F -B -G", { "-C ?", "+J +K -J H>I" }, 0, NULL },
 	{ "last-shrink-merge", 9, "+A +B +C +D -A -B", { "-C", "+D", "?" }, 0, NULL },
 	{ "last-shrink-help", 9, "+A +B +C +D -A -B", { "-C", "+D ?", "?" }, 0, NULL },
 	{ "family-duplicate", 9, "+A +A", { "=A", "-A" }, 9, NULL },
