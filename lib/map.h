@@ -62,8 +62,10 @@ struct rmap_pool {
 /*
  * struct rmap
  * @key_low:   the bits of a handle that hold a multiplicity: ((1 << bits) - 1) << 3
- * @lock:      serialises the list of @reserves and @folded, the counts of reserves that have ended
+ * @lock:      serialises the list of @reserves, @folded, the counts of reserves that have ended, and @spares
  * @objects:   how many objects there are
+ * @spares:    nodes of range indexes for detaches that get no memory (object.c); @spares_n of them are not lent now, of
+ *             @spares_made
  */
 struct rmap {
 	struct rmap_rcu rcu;
@@ -77,6 +79,9 @@ struct rmap {
 	struct rmap_reserve *reserves;
 	uint64_t folded[STATISTICS];
 	uint64_t objects;
+	struct node *spares;
+	unsigned spares_n;
+	uint64_t spares_made;
 };
 
 /* A stack of blocks of one class, linked through their first words. Owned by one reserve. */

@@ -28,6 +28,11 @@
  * needs no section to read the tree: only updates retire nodes, and it holds the mutex. The nodes of an update that
  * failed were never published and are freed at once.
  *
+ * Spares. A detach must not fail for want of memory: an exit cannot. It builds at most three nodes a level (the path,
+ * and two that a rotation makes its own) and one more on top; each attach sees to it that the map owns that many spare
+ * nodes for its tree. A detach that gets no memory borrows them and, after R1, waits for a grace period. Then nobody
+ * holds the nodes that it replaced, which are one more than it built: they are the spares now, and that one is freed.
+ *
  * Updates and rmap_object_destroy() call rmap_rcu_defer(), so their threads must be registered readers.
  *
  *      label  orders                                                     breaks without it
@@ -59,7 +64,7 @@
  *
  * @changes: in a root, the object's at this version: readers compare it across sections
  * @serial: the update that built it
- * @next:   the update's list of replaced nodes. Left over from a failed update in nodes that stayed
+ * @next:   the update's list of replaced nodes, or the map's of spares. Left over from a failed update in nodes that stayed
  */
 struct node {
 	struct node *child[2];
@@ -103,6 +108,7 @@ struct retirement {
  * struct update - one update in the making, in its thread's hands only
  * @root:     the new tree. Its nodes of this update's serial form its top: above a new node all are new
  * @replaced: published nodes that the new tree does without
+ * @spares:   NULL, or the map's spares: enough nodes for this update
  *
  * An update removes at most one range, and first, while the node that goes is still a published one; after that it only
  * copies and inserts. So it never discards a node of its own, unless it fails and frees them all.
@@ -111,6 +117,7 @@ struct update {
 	struct rmap_object *object;
 	struct node *root;
 	struct node *replaced;
+	struct node *spares;
 };
 
 static int range_compare(const struct rmap_range *a, const struct rmap_range *b)
@@ -182,6 +189,17 @@ static void node_drop(struct update *update, struct node *node)
 	update->replaced = node;
 }
 
+/* Memory for a node. NULL if there is none; not so for an update that has spares. */
+static struct node *node_new(struct update *update)
+{
+	struct node *node = update->spares;
+
+	if (!node)
+		return rmap_metadata_alloc(update->object->map, sizeof(*node), RANGE_ALIGN);
+	update->spares = node->next;
+	return node;
+}
+
 /* Makes the node in *@slot, which is a word of the new tree, one that this update may change. 0 or -ENOMEM. */
 static int node_own(struct update *update, struct node **slot)
 {
@@ -190,7 +208,7 @@ static int node_own(struct update *update, struct node **slot)
 
 	if (node->serial == update->object->serial)
 		return 0;
-	copy = rmap_metadata_alloc(update->object->map, sizeof(*copy), RANGE_ALIGN);
+	copy = node_new(update);
 	if (!copy)
 		return -ENOMEM;
 	*copy = *node; /* PRIV: not published until R1. */
@@ -261,7 +279,7 @@ static int insert(struct update *update, const struct rmap_range *range)
 		path[depth++] = slot;
 		slot = &(*slot)->child[range_compare(range, &(*slot)->range) > 0];
 	}
-	node = rmap_metadata_alloc(update->object->map, sizeof(*node), RANGE_ALIGN);
+	node = node_new(update);
 	if (!node)
 		return -ENOMEM;
 	*node = (struct node){ .range = *range, .serial = update->object->serial }; /* PRIV: not published until R1. */
@@ -347,6 +365,78 @@ static void free_new(const struct update *update, struct node *node)
 	rmap_metadata_free(update->object->map, node, sizeof(*node));
 }
 
+/* How many nodes a detach may build from a tree of @weight; the height is at most 2.41 times its logarithm. */
+static unsigned spares_needed(uint64_t weight)
+{
+	unsigned height = 1;
+
+	for (; weight > 1; weight >>= 1)
+		height += 3;
+	return 3 * height + 1;
+}
+
+static void spares_put(struct rmap *map, struct node *nodes)
+{
+	struct node *next;
+
+	pthread_mutex_lock(&map->lock);
+	for (; nodes; nodes = next) {
+		next = nodes->next;
+		nodes->next = map->spares;
+		map->spares = nodes;
+		map->spares_n++;
+	}
+	pthread_mutex_unlock(&map->lock);
+}
+
+/* Enough spares for a detach from the tree of @root, or NULL: they are lent. */
+static struct node *spares_take(struct rmap *map, const struct node *root)
+{
+	unsigned needed = spares_needed(weight(root));
+	struct node *taken = NULL;
+	struct node *node;
+
+	pthread_mutex_lock(&map->lock);
+	if (map->spares_n >= needed) {
+		map->spares_n -= needed;
+		while (needed-- > 0) {
+			node = map->spares;
+			map->spares = node->next;
+			node->next = taken;
+			taken = node;
+		}
+	}
+	pthread_mutex_unlock(&map->lock);
+	return taken;
+}
+
+/* Before an update that leaves a tree of @weight at most: sees to it that the map has spares for it. 0 or -ENOMEM. */
+static int spares_grow(struct rmap *map, uint64_t weight)
+{
+	struct node *node;
+
+	/* RLX: only grows. Who sees it too small makes a spare too many. */
+	while (load_rlx(&map->spares_made) < spares_needed(weight)) {
+		node = rmap_metadata_alloc(map, sizeof(*node), RANGE_ALIGN);
+		if (!node)
+			return -ENOMEM;
+		node->next = NULL;
+		spares_put(map, node);
+		fetch_add_rlx(&map->spares_made, 1); /* RLX: as above */
+	}
+	return 0;
+}
+
+void rmap_spares_free(struct rmap *map)
+{
+	struct node *next;
+
+	for (struct node *node = map->spares; node; node = next) {
+		next = node->next;
+		rmap_metadata_free(map, node, sizeof(*node));
+	}
+}
+
 /* Builds the tree without @old, if not NULL, and with @ranges, and publishes it. 0 or -ENOMEM. */
 static int build(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, int n)
 {
@@ -411,7 +501,12 @@ static int update_end(struct update *update, const struct rmap_range *old, const
 			return update_refuse(update, -EINVAL);
 		if (!(old && range_compare(old, &ranges[i]) == 0) && find(update->root, &ranges[i]))
 			return update_refuse(update, -EEXIST);
+		for (int j = 0; j < i; j++)
+			if (range_compare(&ranges[i], &ranges[j]) == 0)
+				return update_refuse(update, -EEXIST);
 	}
+	if (n > 0 && spares_grow(map, weight(update->root) + (unsigned)n) != 0)
+		return update_refuse(update, -ENOMEM);
 	retirement = rmap_metadata_alloc(map, sizeof(*retirement), RANGE_ALIGN);
 	if (!retirement)
 		return update_refuse(update, -ENOMEM);
@@ -453,13 +548,58 @@ int rmap_object_attach(struct rmap_object *object, const struct rmap_range *rang
 	return update_end(&update, NULL, range, 1);
 }
 
+/*
+ * For want of memory. It waits without the mutex: who waits for that may be an online reader, without which no grace
+ * period ends.
+ */
+static int detach_with_spares(struct rmap_object *object, const struct rmap_range *range)
+{
+	struct rmap *map = object->map;
+	struct update update;
+	struct rmap_range old;
+	struct node *gone;
+	int error;
+
+	while (!(error = update_begin_with(&update, object, range, &old)) &&
+	       !(update.spares = spares_take(map, update.root))) {
+		pthread_mutex_unlock(&object->lock);
+		rmap_rcu_synchronize(&map->rcu); /* as the borrower does before it returns them */
+	}
+	if (error)
+		return error;
+	error = build(&update, &old, NULL, 0);
+	CHECK(!error, "a detach builds more nodes than it has spares");
+	pthread_mutex_unlock(&object->lock);
+	rmap_rcu_synchronize(&map->rcu);
+	gone = update.replaced;
+	spares_put(map, gone->next);
+	spares_put(map, update.spares);
+	rmap_metadata_free(map, gone, sizeof(*gone));
+	return 0;
+}
+
 int rmap_object_detach(struct rmap_object *object, const struct rmap_range *range)
 {
 	struct update update;
 	struct rmap_range old;
 	int error = update_begin_with(&update, object, range, &old);
 
-	return error ? error : update_end(&update, &old, NULL, 0);
+	if (!error)
+		error = update_end(&update, &old, NULL, 0);
+	return error == -ENOMEM ? detach_with_spares(object, range) : error;
+}
+
+int rmap_object_replace(struct rmap_object *object, const struct rmap_range *range, const struct rmap_range *with,
+			int n)
+{
+	struct update update;
+	struct rmap_range old;
+	int error;
+
+	if (!with || n < 1)
+		return -EINVAL;
+	error = update_begin_with(&update, object, range, &old);
+	return error ? error : update_end(&update, &old, with, n);
 }
 
 int rmap_object_split(struct rmap_object *object, const struct rmap_range *range, uint64_t index)

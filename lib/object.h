@@ -17,4 +17,7 @@
 int rmap_object_visit_after(const struct rmap_object *object, const struct rmap_range *like,
 			    const struct rmap_range *after, uint64_t *changes, rmap_range_visit visit, void *arg);
 
+/* When the map ends: nothing of it is in use. */
+void rmap_spares_free(struct rmap *map);
+
 #endif

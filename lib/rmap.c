@@ -2,6 +2,7 @@
 /*
  * rmap.c - a map's life, its readers and its figures
  */
+#include "object.h"
 #include "pool.h"
 
 #include <errno.h>
@@ -170,6 +171,7 @@ int rmap_destroy(struct rmap *map)
 	CHECK(empty, "a page still has a chain");
 	if (map->reserves || map->objects || !empty)
 		return -EBUSY;
+	rmap_spares_free(map);
 	rmap_pool_fini(map);
 	rmap_rcu_fini(&map->rcu);
 	pthread_mutex_destroy(&map->lock);

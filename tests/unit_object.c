@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,11 +208,30 @@ static void compare_all(struct naive *naive, struct generator *generator, uint64
 	rmap_read_unlock(naive->fixture->map);
 }
 
+/* A split at a pte inside a page: both parts cover @index, and have new owners. */
+static void replace_by_two(struct naive *naive, const struct rmap_range *range, uint64_t index)
+{
+	struct rmap_range parts[] = { *range, *range };
+	bool clash;
+
+	parts[0].last = parts[1].first = index;
+	parts[0].owner += 8;
+	parts[1].owner += 16;
+	parts[1].address += (index - range->first) << range->page_shift;
+	clash = naive_find(naive, &parts[0]) || naive_find(naive, &parts[1]);
+	expect(rmap_object_replace(naive->object, range, parts, 2) == (clash ? -EEXIST : 0));
+	if (clash)
+		return;
+	expect(naive_detach(naive, range) == 0);
+	expect(naive_attach(naive, &parts[0]) == 0);
+	expect(naive_attach(naive, &parts[1]) == 0);
+}
+
 /* One random update on both sides; most name a range that is there, some one that is not, some make no sense. */
 static void random_update(struct naive *naive, struct generator *generator, uint64_t space)
 {
 	struct rmap_range range = { .first = generator_below(generator, space), .page_shift = 12 };
-	uint64_t action = generator_below(generator, 10), a, b;
+	uint64_t action = generator_below(generator, 11), a, b;
 
 	range.last = range.first + generator_below(generator, 1 + generator_below(generator, space));
 	range.address = generator_below(generator, 8) << 32;
@@ -237,6 +257,9 @@ static void random_update(struct naive *naive, struct generator *generator, uint
 		a = range.first > 5 ? a - 5 : a;
 		if (naive_find(naive, &range) && (a != range.first || b != range.last))
 			expect(rmap_object_resize(naive->object, &range, a, b) == naive_resize(naive, &range, a, b));
+	} else if (action == 9 && naive->n < 120) {
+		if (naive_find(naive, &range) && a <= range.last)
+			replace_by_two(naive, &range, a);
 	} else {
 		struct rmap_range *found = naive_find(naive, &range);
 		uint32_t tags = (uint32_t)generator_below(generator, 16);
@@ -362,6 +385,8 @@ static void errors_change_nothing(void **state)
 		.first = 10, .last = 19, .address = 0x80000, .owner = 1, .page_shift = 12, .tags = 8
 	};
 	const struct rmap_range missing = { .first = 10, .last = 19, .address = 0x40000, .owner = 2, .page_shift = 12 };
+	const struct rmap_range twins[] = { missing, missing };
+	const struct rmap_range taken[] = { missing, left };
 	struct generator generator = { 1 };
 	struct fixture fixture;
 	struct naive naive;
@@ -385,8 +410,14 @@ static void errors_change_nothing(void **state)
 	assert_int_equal(rmap_object_move(naive.object, &missing, 0), -ENOENT);
 	assert_int_equal(rmap_object_resize(naive.object, &missing, 10, 11), -ENOENT);
 	assert_int_equal(rmap_object_tag(naive.object, &missing, 1), -ENOENT);
+	assert_int_equal(rmap_object_replace(naive.object, &missing, &range, 1), -ENOENT);
+	assert_int_equal(rmap_object_replace(naive.object, &range, NULL, 1), -EINVAL);
+	assert_int_equal(rmap_object_replace(naive.object, &range, &missing, 0), -EINVAL);
+	assert_int_equal(rmap_object_replace(naive.object, &range, twins, 2), -EEXIST);
+	assert_int_equal(rmap_object_replace(naive.object, &range, taken, 2), -EEXIST);
 	probe_fail_all(&fixture.metadata, true);
 	assert_int_equal(rmap_object_attach(naive.object, &missing), -ENOMEM);
+	assert_int_equal(rmap_object_replace(naive.object, &range, &missing, 1), -ENOMEM);
 	assert_int_equal(rmap_object_split(naive.object, &range, 12), -ENOMEM);
 	probe_fail_all(&fixture.metadata, false);
 	for (unsigned i = 0; i < 20; i++)
@@ -538,6 +569,121 @@ static void readers_see_updates_whole(void **state)
 	fixture_fini(&fixture);
 }
 
+/* --- detaches that get no memory --------------------------------------------------------------- */
+
+#define EXITS 300u
+
+static struct rmap_range exit_range(uint64_t i)
+{
+	return (struct rmap_range){
+		.first = i, .last = i + 5, .address = i << 30, .owner = i, .page_shift = 12, .tags = 1
+	};
+}
+
+struct exiting {
+	struct fixture *fixture;
+	struct rmap_object *object;
+	uint64_t first;
+	uint64_t n;
+};
+
+static void *exit_without_memory(void *arg)
+{
+	const struct exiting *exiting = arg;
+
+	reader_register(exiting->fixture->map);
+	for (uint64_t i = 0; i < exiting->n; i++) {
+		/* 7 and EXITS have no common divisor, so in a whole object each has its turn. */
+		const struct rmap_range range = exit_range((exiting->first + i * 7) % EXITS);
+
+		expect(rmap_object_detach(exiting->object, &range) == 0);
+	}
+	reader_unregister(exiting->fixture->map);
+	return NULL;
+}
+
+static void exiting_init(struct exiting *exiting, struct fixture *fixture, uint64_t first, uint64_t n)
+{
+	*exiting = (struct exiting){ fixture, NULL, first, n };
+	expect(rmap_object_create(fixture->map, &exiting->object) == 0);
+	for (uint64_t i = 0; i < EXITS; i++) {
+		const struct rmap_range range = exit_range(i);
+
+		expect(rmap_object_attach(exiting->object, &range) == 0);
+	}
+}
+
+/* Two threads want the spares at once: each gets them in the end, and nothing is lost. */
+static void a_detach_needs_no_memory(void **state)
+{
+	struct exiting exiting[2];
+	struct fixture fixture;
+	pthread_t threads[2];
+
+	(void)state;
+	for (int reclaim = 0; reclaim < 2; reclaim++) {
+		fixture_init(&fixture, 0, reclaim ? RMAP_RECLAIM_BLOCKING : RMAP_RECLAIM_CALLBACK, 0);
+		for (unsigned i = 0; i < 2; i++)
+			exiting_init(&exiting[i], &fixture, i, EXITS);
+		probe_fail_all(&fixture.metadata, true);
+		for (unsigned i = 0; i < 2; i++)
+			expect(pthread_create(&threads[i], NULL, exit_without_memory, &exiting[i]) == 0);
+		for (unsigned i = 0; i < 2; i++)
+			expect(pthread_join(threads[i], NULL) == 0);
+		probe_fail_all(&fixture.metadata, false);
+		for (unsigned i = 0; i < 2; i++) {
+			rmap_read_lock(fixture.map);
+			expect(rmap_object_ranges(exiting[i].object) == 0);
+			rmap_read_unlock(fixture.map);
+			rmap_object_destroy(exiting[i].object);
+		}
+		fixture_fini(&fixture);
+	}
+}
+
+struct watching {
+	struct exiting exiting;
+	pthread_t thread;
+	uint64_t met;
+};
+
+/* At its first range the query stops until a detach took effect, and gives the next one every chance to do so, too. */
+static int watch(void *arg, const struct rmap_range *range)
+{
+	const struct rmap_range expected = exit_range(((struct watching *)arg)->met);
+	struct watching *watching = arg;
+
+	if (watching->met++ == 0) {
+		expect(pthread_create(&watching->thread, NULL, exit_without_memory, &watching->exiting) == 0);
+		while (rmap_object_ranges(watching->exiting.object) == EXITS)
+			sched_yield();
+		for (int i = 0; i < 1000 && rmap_object_ranges(watching->exiting.object) == EXITS - 1; i++)
+			sched_yield();
+	}
+	expect(same_range(range, &expected));
+	return 0;
+}
+
+/* What it replaced is not used again while a query may hold it. */
+static void a_detach_without_memory_waits_for_queries(void **state)
+{
+	struct watching watching = { .met = 0 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	exiting_init(&watching.exiting, &fixture, 150, 40);
+	probe_fail_all(&fixture.metadata, true);
+	rmap_read_lock(fixture.map);
+	expect(rmap_object_tagged(watching.exiting.object, 1, 0, UINT64_MAX, watch, &watching) == 0);
+	rmap_read_unlock(fixture.map);
+	expect(watching.met == EXITS);
+	expect(pthread_join(watching.thread, NULL) == 0);
+	probe_fail_all(&fixture.metadata, false);
+	rmap_object_destroy(watching.exiting.object);
+	fixture_fini(&fixture);
+}
+
 static void the_truncate_sequence(void **state)
 {
 	struct rmap_object *object, *other;
@@ -572,6 +718,8 @@ int main(void)
 		cmocka_unit_test(a_visitor_ends_the_query),
 		cmocka_unit_test(historical_attacks),
 		cmocka_unit_test(readers_see_updates_whole),
+		cmocka_unit_test(a_detach_needs_no_memory),
+		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(the_truncate_sequence),
 	};
 

@@ -13,7 +13,7 @@
  *
  * Complexity: update O(log n); stab O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at
  * worst.
- * Memory: one node of at most 112 bytes a range.
+ * Memory: one node of at most 112 bytes a range; a map has O(log n) more for its largest object.
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
  */
@@ -96,14 +96,18 @@ RMAP_API void rmap_object_destroy(struct rmap_object *object);
  * Ordering: release: a reader that sees the update sees what its caller did before
  * Reclaim:  replaced nodes are freed after a grace period
  * Return:   0; -ENOENT (no such range); -EEXIST (an equal one is there); -EINVAL (last < first, an address that
- *           overflows, a page_shift over 63, or a place outside the range); -ENOMEM (G9). Nothing is changed on error
+ *           overflows, a page_shift over 63, or a place outside the range); -ENOMEM (G9; not from a detach). Nothing is
+ *           changed on error
  *
  * rmap_object_attach  - a vma begins to map the object
- * rmap_object_detach  - a vma no longer does
+ * rmap_object_detach  - a vma no longer does. Does not fail for want of memory, as an exit cannot: then it waits for a
+ *                       grace period
  * rmap_object_split   - @range becomes first .. @index - 1 and @index .. last, at the addresses they have
  * rmap_object_move    - @range now lies at @address (mremap)
  * rmap_object_resize  - @range now covers @first .. @last: indexes that remain keep their addresses (grow, trim)
  * rmap_object_tag     - @range gets exactly @tags
+ * rmap_object_replace - @with[0] .. @with[@n - 1], at least one, in the place of @range. For what the others do not say,
+ *                       such as a split at a pte inside a page, after which both parts cover that page's index
  */
 RMAP_API int rmap_object_attach(struct rmap_object *object, const struct rmap_range *range);
 RMAP_API int rmap_object_detach(struct rmap_object *object, const struct rmap_range *range);
@@ -112,6 +116,8 @@ RMAP_API int rmap_object_move(struct rmap_object *object, const struct rmap_rang
 RMAP_API int rmap_object_resize(struct rmap_object *object, const struct rmap_range *range, uint64_t first,
 				uint64_t last);
 RMAP_API int rmap_object_tag(struct rmap_object *object, const struct rmap_range *range, uint32_t tags);
+RMAP_API int rmap_object_replace(struct rmap_object *object, const struct rmap_range *range,
+				 const struct rmap_range *with, int n);
 
 /** A range visitor: 0 to go on, anything else ends the query and is returned. @range is valid during the call only. */
 typedef int (*rmap_range_visit)(void *arg, const struct rmap_range *range);
