@@ -571,6 +571,46 @@ static void truncate_in_the_window(void *arg)
 		expect(vm_truncate(world->thread, 0, 1) == 0);
 }
 
+struct punch {
+	struct world world;
+	bool armed;
+};
+
+static void punch_in_the_window(void *arg)
+{
+	struct punch *punch = arg;
+
+	if (punch->armed)
+		expect(vm_punch(punch->world.thread, 0, 1, 2) == 0);
+	punch->armed = false;
+}
+
+/* The page that the fault found is the file's no more, and what was written there is gone. */
+static void a_fault_rechecks_for_holes(void **state)
+{
+	(void)state;
+	each_size (bits) {
+		struct punch punch = { .armed = false };
+		struct world *world = &punch.world;
+		uint32_t mm, other;
+
+		world_init(world, (struct vm_options){
+					  .cluster_bits = *bits, .window = punch_in_the_window, .window_arg = &punch });
+		mm = new_mm(world);
+		other = new_mm(world);
+		expect(vm_mmap(world->thread, mm, 100, 4 * world->pieces, true, 0, 0) == 0);
+		expect(vm_mmap(world->thread, other, 100, 4 * world->pieces, true, 0, 0) == 0);
+		write_tags(world, mm, 100, 4 * world->pieces, 1);
+		punch.armed = true;
+		expect(access_error(world, other, 100 + 2 * world->pieces) == 0);
+		expect(!punch.armed);
+		expect(world_stats(world).restarts == 1);
+		expect(tag_at(world, other, 100 + 2 * world->pieces) == 0);
+		expect(tag_at(world, mm, 100 + 2 * world->pieces) == 0);
+		world_fini(world, true);
+	}
+}
+
 static void fault_in_the_window(uint32_t bits, bool no_recheck)
 {
 	struct world world = { .thread = NULL };
@@ -732,7 +772,7 @@ static void a_refused_lock_leaves_a_page(void **state)
 		expect(world_stats(&world).refused > 0 && world_stats(&world).leftovers == 1);
 		expect(vm_check(world.thread) == 0);
 		expect(vm_fault(world.thread, mm, 100, false) == 0); /* past the end, and mapped */
-		expect(vm_truncate(world.thread, 0, 2) == 0);	     /* nobody is in the way now */
+		expect(vm_truncate(world.thread, 0, 2) == 0);        /* nobody is in the way now */
 		expect(vm_fault(world.thread, mm, 100, false) == -ENXIO);
 		world_fini(&world, true);
 	}
@@ -779,6 +819,7 @@ int main(void)
 		cmocka_unit_test(truncate_by_every_strategy),
 		cmocka_unit_test(holes_are_fresh),
 		cmocka_unit_test(a_fault_rechecks),
+		cmocka_unit_test(a_fault_rechecks_for_holes),
 		cmocka_unit_test(a_fault_that_does_not_recheck_is_found),
 		cmocka_unit_test(a_refused_lock_leaves_a_page),
 		cmocka_unit_test(the_order_of_locks_is_checked),

@@ -181,10 +181,9 @@ static int move_vma(struct vm_thread *thread, struct mm *mm, struct vma *vma, ui
 	if (error)
 		return error;
 	error = move_ptes(thread, mm, start, to, n);
-	if (!error)
-		return vma_remove(thread, mm, vma);
-	vm_must(move_ptes(thread, mm, to, start, n) == 0);
-	vma_remove(thread, mm, vma_any(mm, to, to + 1));
+	if (error)
+		vm_must(move_ptes(thread, mm, to, start, n) == 0);
+	vma_remove(mm, error ? vma_any(mm, to, to + 1) : vma);
 	return error;
 }
 

@@ -436,7 +436,7 @@ bool vpns_fit(const struct vm *vm, uint64_t vpn, uint64_t n);
 struct vma *vma_any(struct mm *mm, uint64_t start, uint64_t end);
 struct vma *vma_first(struct mm *mm, uint64_t start, uint64_t end);
 int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *like);
-int vma_remove(struct vm_thread *thread, struct mm *mm, struct vma *vma);
+void vma_remove(struct mm *mm, struct vma *vma);
 int vma_resize(struct vm_thread *thread, struct mm *mm, struct vma *vma, uint64_t end);
 /* Make sure that no vma crosses @vpn. */
 int vma_split(struct vm_thread *thread, struct mm *mm, uint64_t vpn);

@@ -7,8 +7,7 @@
  *
  * With clusters a vma may begin and end inside a page. Its range covers that page as a whole, at the address where its
  * first piece would be. Two vmas may then share a page's index and address, and must differ in their owners: an owner
- * is the mm's number and a serial number. A split at a page's border keeps the owner and is the library's; one inside
- * a page needs two new owners.
+ * is the mm's number and a serial number.
  *
  * vmas are in a tree of the C library, disjoint and compared so that overlapping ones are equal: a look-up of an
  * interval finds any vma that overlaps it.
@@ -254,16 +253,11 @@ int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *like)
 	return error;
 }
 
-int vma_remove(struct vm_thread *thread, struct mm *mm, struct vma *vma)
+void vma_remove(struct mm *mm, struct vma *vma)
 {
-	int error = rmap_object_detach(vma->object->map, &vma->range);
-
-	(void)thread;
-	if (error)
-		return error;
+	vm_must(rmap_object_detach(vma->object->map, &vma->range) == 0);
 	tdelete(vma, &mm->vmas, vma_compare);
 	free(vma);
-	return 0;
 }
 
 /* It grows in place. */
@@ -282,24 +276,19 @@ int vma_resize(struct vm_thread *thread, struct mm *mm, struct vma *vma, uint64_
 	return error;
 }
 
-/* Two ranges in the place of one: by the library if they do not share a page. */
+/* Two ranges in the place of one. If both cover the page that is split, they need new owners to differ in. */
 static int range_split(struct vm_thread *thread, struct mm *mm, struct vma *vma, struct vma *low, struct vma *high)
 {
-	struct rmap_object *object = vma->object->map;
 	bool at_border = piece_of(thread->vm, high->offset) == 0;
 	uint64_t owner = vma->range.owner;
-	int error;
+	struct rmap_range ranges[] = {
+		range_of(thread->vm, low, at_border ? owner : owner_new(mm), vma->range.tags),
+		range_of(thread->vm, high, at_border ? owner : owner_new(mm), vma->range.tags),
+	};
+	int error = rmap_object_replace(vma->object->map, &vma->range, ranges, 2);
 
-	low->range = range_of(thread->vm, low, at_border ? owner : owner_new(mm), vma->range.tags);
-	high->range = range_of(thread->vm, high, at_border ? owner : owner_new(mm), vma->range.tags);
-	if (at_border)
-		return rmap_object_split(object, &vma->range, high->range.first);
-	error = rmap_object_attach(object, &low->range);
-	if (error)
-		return error;
-	error = rmap_object_attach(object, &high->range);
-	if (!error)
-		error = rmap_object_detach(object, &vma->range);
+	low->range = ranges[0];
+	high->range = ranges[1];
 	return error;
 }
 
@@ -385,7 +374,7 @@ int unmap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_
 		error = vma_split(thread, mm, end);
 	while (!error && (vma = vma_any(mm, start, end))) {
 		zap_range(thread, mm, vma->start, vma->end);
-		error = vma_remove(thread, mm, vma);
+		vma_remove(mm, vma);
 	}
 	return error;
 }
