@@ -417,6 +417,16 @@ static void yield(void *arg)
 	sched_yield();
 }
 
+/* A fault that has the pte lock lets others run, so often as --inject says: who only tries that lock is refused. */
+static void hold(void *arg)
+{
+	const struct stress *stress = arg;
+	static _Thread_local unsigned calls;
+
+	if (++calls * stress->inject % 1000 < stress->inject)
+		sched_yield();
+}
+
 static void run(struct stress *stress, const struct profile *profile)
 {
 	const struct stress_plan plan = { .body = body, .check = check };
@@ -433,6 +443,8 @@ static void run(struct stress *stress, const struct profile *profile)
 		.strategy = stress->vm.strategy,
 		.semantics = stress->vm.semantics,
 		.window = yield,
+		.lock_window = hold,
+		.window_arg = stress,
 		.report_only = stress->vm.order == VM_LOCKS_2003_BLOCKING,
 	};
 	struct vm_statistics statistics;

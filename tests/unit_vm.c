@@ -769,7 +769,7 @@ static void a_refused_lock_leaves_a_page(void **state)
 		refusal.vm = world.vm;
 		expect(vm_fault(world.thread, mm, 101, false) == 0);
 		expect(refusal.result == -EAGAIN);
-		expect(world_stats(&world).refused > 0 && world_stats(&world).leftovers == 1);
+		expect(world_stats(&world).refused > 0 && world_stats(&world).left_again == 1);
 		expect(vm_check(world.thread) == 0);
 		expect(vm_fault(world.thread, mm, 100, false) == 0); /* past the end, and mapped */
 		expect(vm_truncate(world.thread, 0, 2) == 0);        /* nobody is in the way now */

@@ -242,9 +242,9 @@ static void left(void *arg, const struct rmap_target *target, struct rmap_counts
 	struct pass *pass = arg;
 
 	(void)counts;
-	(void)why;
 	page_set(page_of(target->page), PAGE_LEFT);
 	count(pass->thread, FIGURE_LEFTOVERS, 1);
+	count(pass->thread, FIGURE_LEFT_AGAIN, why == RMAP_UNMAP_AGAIN);
 }
 
 const struct rmap_unmap_callbacks unmap_callbacks = {
