@@ -438,14 +438,14 @@ void rmap_spares_free(struct rmap *map)
 }
 
 /* Builds the tree without @old, if not NULL, and with @ranges, and publishes it. 0 or -ENOMEM. */
-static int build(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, int n)
+static int build(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, size_t n)
 {
 	struct rmap_object *object = update->object;
 	uint64_t changes = object->changes + (old && n > 0 && range_compare(old, &ranges[0]) != 0);
 
 	if (old && remove_range(update, old) != 0)
 		return -ENOMEM;
-	for (int i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (insert(update, &ranges[i]) != 0)
 			return -ENOMEM;
 	}
@@ -490,22 +490,22 @@ static int update_refuse(struct update *update, int error)
  * Replaces @old, or nothing if that is NULL, by @ranges, releases the mutex, and retires. Returns what the public
  * function returns.
  */
-static int update_end(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, int n)
+static int update_end(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, size_t n)
 {
 	struct rmap *map = update->object->map;
 	struct retirement *retirement;
 	int error;
 
-	for (int i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (!range_is_valid(&ranges[i]))
 			return update_refuse(update, -EINVAL);
 		if (!(old && range_compare(old, &ranges[i]) == 0) && find(update->root, &ranges[i]))
 			return update_refuse(update, -EEXIST);
-		for (int j = 0; j < i; j++)
+		for (size_t j = 0; j < i; j++)
 			if (range_compare(&ranges[i], &ranges[j]) == 0)
 				return update_refuse(update, -EEXIST);
 	}
-	if (n > 0 && spares_grow(map, weight(update->root) + (unsigned)n) != 0)
+	if (n > 0 && spares_grow(map, weight(update->root) + n) != 0)
 		return update_refuse(update, -ENOMEM);
 	retirement = rmap_metadata_alloc(map, sizeof(*retirement), RANGE_ALIGN);
 	if (!retirement)
@@ -590,13 +590,13 @@ int rmap_object_detach(struct rmap_object *object, const struct rmap_range *rang
 }
 
 int rmap_object_replace(struct rmap_object *object, const struct rmap_range *range, const struct rmap_range *with,
-			int n)
+			size_t n)
 {
 	struct update update;
 	struct rmap_range old;
 	int error;
 
-	if (!with || n < 1)
+	if (!with || n == 0)
 		return -EINVAL;
 	error = update_begin_with(&update, object, range, &old);
 	return error ? error : update_end(&update, &old, with, n);

@@ -117,7 +117,7 @@ RMAP_API int rmap_object_resize(struct rmap_object *object, const struct rmap_ra
 				uint64_t last);
 RMAP_API int rmap_object_tag(struct rmap_object *object, const struct rmap_range *range, uint32_t tags);
 RMAP_API int rmap_object_replace(struct rmap_object *object, const struct rmap_range *range,
-				 const struct rmap_range *with, int n);
+				 const struct rmap_range *with, size_t n);
 
 /** A range visitor: 0 to go on, anything else ends the query and is returned. @range is valid during the call only. */
 typedef int (*rmap_range_visit)(void *arg, const struct rmap_range *range);
