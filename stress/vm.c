@@ -411,19 +411,13 @@ static void make_owners(unsigned threads)
 	vm_thread_destroy(context);
 }
 
-static void yield(void *arg)
-{
-	(void)arg;
-	sched_yield();
-}
-
-/* A fault that has the pte lock lets others run, so often as --inject says: who only tries that lock is refused. */
-static void hold(void *arg)
+/* Others run. With a pte lock held only so often as --inject says: then who only tries that lock is refused. */
+static void window(void *arg, enum vm_window where)
 {
 	const struct stress *stress = arg;
 	static _Thread_local unsigned calls;
 
-	if (++calls * stress->inject % 1000 < stress->inject)
+	if (where != VM_WINDOW_LOCKED || ++calls * stress->inject % 1000 < stress->inject)
 		sched_yield();
 }
 
@@ -442,8 +436,7 @@ static void run(struct stress *stress, const struct profile *profile)
 		.locks = stress->vm.order,
 		.strategy = stress->vm.strategy,
 		.semantics = stress->vm.semantics,
-		.window = yield,
-		.lock_window = hold,
+		.window = window,
 		.window_arg = stress,
 		.report_only = stress->vm.order == VM_LOCKS_2003_BLOCKING,
 	};

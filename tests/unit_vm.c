@@ -4,15 +4,14 @@
  *
  * Every test runs with pages of one piece and of sixteen, where mappings begin and end inside pages on purpose. What a
  * test expects of contents is what a sequential VM gives; vm_check() compares page tables and reverse map at its end.
- * Two options are known to be bad, and tests of theirs expect that this is noticed.
+ * One option is known to be bad, and its test expects that this is noticed.
  */
-#include "support.h"
+#include "world.h"
 
 #include <errno.h>
 #include <lock.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <vm.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define TSAN 1
@@ -24,91 +23,6 @@
 #ifndef TSAN
 #define TSAN 0
 #endif
-
-struct world {
-	struct vm *vm;
-	struct vm_thread *thread;
-	uint32_t pieces;
-};
-
-static void world_init(struct world *world, struct vm_options options)
-{
-	options.size = sizeof(options);
-	if (!options.table_bits)
-		options.table_bits = 5;
-	expect(vm_create(&options, &world->vm) == 0);
-	expect(vm_thread_create(world->vm, &world->thread) == 0);
-	world->pieces = 1u << options.cluster_bits;
-}
-
-static void world_fini(struct world *world, bool sound)
-{
-	expect((vm_check(world->thread) == 0) == sound);
-	vm_thread_destroy(world->thread);
-	expect(vm_destroy(world->vm) == 0);
-}
-
-static struct vm_statistics world_stats(struct world *world)
-{
-	struct vm_statistics stats;
-
-	vm_stats(world->vm, &stats);
-	return stats;
-}
-
-static uint32_t new_mm(struct world *world)
-{
-	uint32_t mm;
-
-	expect(vm_mm_create(world->thread, &mm) == 0);
-	return mm;
-}
-
-static uint32_t new_fork(struct world *world, uint32_t mm)
-{
-	uint32_t child;
-
-	expect(vm_fork(world->thread, mm, &child) == 0);
-	return child;
-}
-
-/* What is read at @vpn must be the tag, and the piece of the object, as far as it is known. */
-static uint32_t tag_at(struct world *world, uint32_t mm, uint64_t vpn)
-{
-	uint64_t word;
-
-	expect(vm_read(world->thread, mm, vpn, 1, &word) == 0);
-	return vm_word_tag(word);
-}
-
-static uint64_t piece_at(struct world *world, uint32_t mm, uint64_t vpn)
-{
-	uint64_t word;
-
-	expect(vm_read(world->thread, mm, vpn, 1, &word) == 0);
-	return vm_word_offset(word);
-}
-
-static void write_tags(struct world *world, uint32_t mm, uint64_t vpn, uint64_t n, uint32_t tag)
-{
-	for (uint64_t i = 0; i < n; i++)
-		expect(vm_write(world->thread, mm, vpn + i, 1, tag + (uint32_t)i) == 0);
-}
-
-static void expect_tags(struct world *world, uint32_t mm, uint64_t vpn, uint64_t n, uint32_t tag)
-{
-	for (uint64_t i = 0; i < n; i++)
-		expect(tag_at(world, mm, vpn + i) == tag + (uint32_t)i);
-}
-
-static int access_error(struct world *world, uint32_t mm, uint64_t vpn)
-{
-	return vm_fault(world->thread, mm, vpn, false);
-}
-
-/* The test runs once for each size of pages. */
-static const uint32_t cluster_bits[] = { 0, 4 };
-#define each_size(bits) for (const uint32_t *bits = cluster_bits; bits < cluster_bits + LENGTH(cluster_bits); bits++)
 
 /* --- mappings --------------------------------------------------------------------------------- */
 
@@ -562,87 +476,6 @@ static void holes_are_fresh(void **state)
 	}
 }
 
-/* A truncate between a fault's look-up and its pte, as another thread's might be. */
-static void truncate_in_the_window(void *arg)
-{
-	struct world *world = arg;
-
-	if (world->thread)
-		expect(vm_truncate(world->thread, 0, 1) == 0);
-}
-
-struct punch {
-	struct world world;
-	bool armed;
-};
-
-static void punch_in_the_window(void *arg)
-{
-	struct punch *punch = arg;
-
-	if (punch->armed)
-		expect(vm_punch(punch->world.thread, 0, 1, 2) == 0);
-	punch->armed = false;
-}
-
-/* The page that the fault found is the file's no more, and what was written there is gone. */
-static void a_fault_rechecks_for_holes(void **state)
-{
-	(void)state;
-	each_size (bits) {
-		struct punch punch = { .armed = false };
-		struct world *world = &punch.world;
-		uint32_t mm, other;
-
-		world_init(world, (struct vm_options){
-					  .cluster_bits = *bits, .window = punch_in_the_window, .window_arg = &punch });
-		mm = new_mm(world);
-		other = new_mm(world);
-		expect(vm_mmap(world->thread, mm, 100, 4 * world->pieces, true, 0, 0) == 0);
-		expect(vm_mmap(world->thread, other, 100, 4 * world->pieces, true, 0, 0) == 0);
-		write_tags(world, mm, 100, 4 * world->pieces, 1);
-		punch.armed = true;
-		expect(access_error(world, other, 100 + 2 * world->pieces) == 0);
-		expect(!punch.armed);
-		expect(world_stats(world).restarts == 1);
-		expect(tag_at(world, other, 100 + 2 * world->pieces) == 0);
-		expect(tag_at(world, mm, 100 + 2 * world->pieces) == 0);
-		world_fini(world, true);
-	}
-}
-
-static void fault_in_the_window(uint32_t bits, bool no_recheck)
-{
-	struct world world = { .thread = NULL };
-	uint32_t mm;
-	int result;
-
-	world_init(&world, (struct vm_options){ .cluster_bits = bits,
-						.no_recheck = no_recheck,
-						.window = truncate_in_the_window,
-						.window_arg = &world });
-	mm = new_mm(&world);
-	expect(vm_mmap(world.thread, mm, 100, 4 * world.pieces, true, 0, 0) == 0);
-	result = access_error(&world, mm, 100 + 2 * world.pieces);
-	expect(result == (no_recheck ? 0 : -ENXIO));
-	expect(world_stats(&world).restarts == (no_recheck ? 0 : 1));
-	world_fini(&world, !no_recheck);
-}
-
-static void a_fault_rechecks(void **state)
-{
-	(void)state;
-	each_size (bits)
-		fault_in_the_window(*bits, false);
-}
-
-static void a_fault_that_does_not_recheck_is_found(void **state)
-{
-	(void)state;
-	each_size (bits)
-		fault_in_the_window(*bits, true);
-}
-
 /* --- locks ------------------------------------------------------------------------------------ */
 
 /* Each pair of locks is taken in one order only: ThreadSanitizer watches, too. */
@@ -714,70 +547,6 @@ static void a_violation_aborts(void **state)
 	expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
-/*
- * A truncate in the order of 2003 while a fault holds the lock of the leaf that maps a doomed page: it may only try that
- * lock. The page is nonlinear, in a range of indexes that stay, so that no bulk pass comes by either.
- */
-struct refusal {
-	struct vm *vm;
-	pthread_t truncater;
-	bool begun;
-	int result;
-};
-
-static void *truncate_meanwhile(void *arg)
-{
-	struct refusal *refusal = arg;
-	struct vm_thread *thread;
-
-	expect(vm_thread_create(refusal->vm, &thread) == 0);
-	refusal->result = vm_truncate(thread, 0, 2);
-	vm_thread_destroy(thread);
-	return NULL;
-}
-
-static void truncate_with_the_lock_held(void *arg)
-{
-	struct refusal *refusal = arg;
-
-	if (refusal->begun || !refusal->vm)
-		return;
-	refusal->begun = true;
-	expect(pthread_create(&refusal->truncater, NULL, truncate_meanwhile, refusal) == 0);
-	expect(pthread_join(refusal->truncater, NULL) == 0);
-}
-
-static void a_refused_lock_leaves_a_page(void **state)
-{
-	static const enum rmap_strategy strategies[] = { RMAP_CLEANUP, RMAP_UNMAP };
-
-	(void)state;
-	for (unsigned i = 0; i < 2; i++) {
-		struct refusal refusal = { .vm = NULL };
-		struct world world;
-		uint32_t mm;
-
-		world_init(&world, (struct vm_options){ .locks = VM_LOCKS_2003,
-							.strategy = strategies[i],
-							.semantics = RMAP_FAILABLE,
-							.lock_window = truncate_with_the_lock_held,
-							.window_arg = &refusal });
-		mm = new_mm(&world);
-		expect(vm_mmap(world.thread, mm, 100, 2, true, 0, 0) == 0);
-		expect(vm_remap_file_pages(world.thread, mm, 100, 1, 5) == 0);
-		expect(vm_fault(world.thread, mm, 100, false) == 0);
-		refusal.vm = world.vm;
-		expect(vm_fault(world.thread, mm, 101, false) == 0);
-		expect(refusal.result == -EAGAIN);
-		expect(world_stats(&world).refused > 0 && world_stats(&world).left_again == 1);
-		expect(vm_check(world.thread) == 0);
-		expect(vm_fault(world.thread, mm, 100, false) == 0); /* past the end, and mapped */
-		expect(vm_truncate(world.thread, 0, 2) == 0);        /* nobody is in the way now */
-		expect(vm_fault(world.thread, mm, 100, false) == -ENXIO);
-		world_fini(&world, true);
-	}
-}
-
 /* ThreadSanitizer reports the inversion itself there, and stops. */
 static void waiting_in_the_order_of_2003_is_reported(void **state)
 {
@@ -818,10 +587,6 @@ int main(void)
 		cmocka_unit_test(aging_sees_accesses),
 		cmocka_unit_test(truncate_by_every_strategy),
 		cmocka_unit_test(holes_are_fresh),
-		cmocka_unit_test(a_fault_rechecks),
-		cmocka_unit_test(a_fault_rechecks_for_holes),
-		cmocka_unit_test(a_fault_that_does_not_recheck_is_found),
-		cmocka_unit_test(a_refused_lock_leaves_a_page),
 		cmocka_unit_test(the_order_of_locks_is_checked),
 		cmocka_unit_test(a_violation_aborts),
 		cmocka_unit_test(waiting_in_the_order_of_2003_is_reported),

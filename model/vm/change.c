@@ -164,6 +164,7 @@ static int move_ptes(struct vm_thread *thread, struct mm *mm, uint64_t from, uin
 		for (; i < stop; i++)
 			pte_move(thread, mm, old, from + i, new, to + i);
 		vm_unlock_two(&thread->held, &old->lock, &new->lock);
+		window(vm, VM_WINDOW_MOVE);
 	}
 	return 0;
 }

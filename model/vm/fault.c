@@ -98,8 +98,7 @@ static bool map_file_page(const struct attempt *attempt, struct page *page, uint
 	if (locked)
 		vm_lock(&thread->held, &page->lock);
 	pte_lock(thread, attempt->leaf);
-	if (vm->options.lock_window)
-		vm->options.lock_window(vm->options.window_arg);
+	window(vm, VM_WINDOW_LOCKED);
 	rmap_read_lock(vm->map);
 	valid = vm->options.no_recheck || rmap_object_truncate_seq(page->object->map) == seq;
 	if (valid)
@@ -125,8 +124,7 @@ static int fault_file(const struct attempt *attempt, uint64_t offset)
 
 		if (error)
 			return error;
-		if (vm->options.window)
-			vm->options.window(vm->options.window_arg);
+		window(vm, VM_WINDOW_FAULT);
 		mapped = map_file_page(attempt, page, seq);
 		page_put(thread, page);
 		count(thread, mapped ? FIGURE_FAULTS : FIGURE_RESTARTS, 1);

@@ -220,6 +220,7 @@ int vm_punch(struct vm_thread *thread, uint32_t number, uint64_t first, uint64_t
 		extent.hole_last = last < extent.size ? last : extent.size - 1;
 		extent_set(thread, file, extent);
 		error = truncate_pages(thread, file, first, extent.hole_last);
+		window(thread->vm, VM_WINDOW_PUNCH);
 		extent.hole_first = 1;
 		extent.hole_last = 0;
 		extent_set(thread, file, extent);

@@ -234,6 +234,12 @@ struct vm {
 	struct vm_statistics retired;
 };
 
+static inline void window(const struct vm *vm, enum vm_window where)
+{
+	if (vm->options.window)
+		vm->options.window(vm->options.window_arg, where);
+}
+
 /* As struct vm_statistics, of one thread, which alone writes it. */
 enum figure {
 	FIGURE_FAULTS,

@@ -53,6 +53,14 @@ enum vm_lock_order {
 	VM_LOCKS_2003_BLOCKING = 2, /* waits for pte locks with a chain lock held: known to be bad */
 };
 
+/** Where an operation may be met by another. */
+enum vm_window {
+	VM_WINDOW_FAULT,  /* a fault has found a file's page, and not locked its pte */
+	VM_WINDOW_LOCKED, /* the same fault, with the pte lock held */
+	VM_WINDOW_MOVE,   /* an mremap has moved the ptes of a leaf, perhaps not all */
+	VM_WINDOW_PUNCH,  /* a hole is unmapped, and still out of the file's extent; the file's resize lock is held */
+};
+
 /**
  * struct vm_options - how a VM is made
  * @size:         sizeof(struct vm_options); zero in the others means the default
@@ -69,9 +77,8 @@ enum vm_lock_order {
  * @reclaim:      the map's, see rmap.h
  * @no_recheck:   known to be bad: faults do not recheck the truncate sequence
  * @report_only:  the lock checker counts violations and goes on
- * @window:       NULL, or: called with @window_arg in a fault between finding a file's page and locking its pte, so
- *                that a test can do there what another thread might
- * @lock_window:  the same, with the pte lock held
+ * @window:       NULL, or: called with @window_arg in the middle of operations, so that a test can do there what another
+ *                thread might
  */
 struct vm_options {
 	size_t size;
@@ -88,8 +95,7 @@ struct vm_options {
 	enum rmap_reclaim reclaim;
 	bool no_recheck;
 	bool report_only;
-	void (*window)(void *arg);
-	void (*lock_window)(void *arg);
+	void (*window)(void *arg, enum vm_window where);
 	void *window_arg;
 };
 
@@ -116,10 +122,10 @@ struct vm_statistics {
 	uint64_t passes;        /* of truncates over ranges, and over a page's mappings */
 	uint64_t searches;      /* those of them over tagged ranges */
 	uint64_t leftovers;     /* pages that failable truncates left mapped in their file */
-	uint64_t left_again;    /* those of them that may go next time: a pte lock was refused, a mapping was on its way */
-	uint64_t orphans;       /* pages that truncates dropped mapped */
-	uint64_t swap_ins;      /* pages */
-	uint64_t swap_outs;     /* pages */
+	uint64_t left_again; /* those of them that may go next time: a pte lock was refused, a mapping was on its way */
+	uint64_t orphans;    /* pages that truncates dropped mapped */
+	uint64_t swap_ins;   /* pages */
+	uint64_t swap_outs;  /* pages */
 	uint64_t written_back;  /* pages */
 	uint64_t reclaimed;     /* pages */
 	uint64_t migrated;      /* pages */

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_window.c - model/vm: operations that meet in the middle, at the marked windows of vm.h
+ *
+ * What another thread does there is done by the test, at that very point, so that each meeting happens in every run. One
+ * option is known to be bad, and its test expects that this is noticed.
+ */
+#include "world.h"
+
+#include <errno.h>
+#include <sched.h>
+
+/* A truncate between a fault's look-up and its pte, as another thread's might be. */
+static void truncate_in_the_window(void *arg, enum vm_window where)
+{
+	struct world *world = arg;
+
+	if (world->thread && where == VM_WINDOW_FAULT)
+		expect(vm_truncate(world->thread, 0, 1) == 0);
+}
+
+struct punch {
+	struct world world;
+	bool armed;
+};
+
+static void punch_in_the_window(void *arg, enum vm_window where)
+{
+	struct punch *punch = arg;
+
+	if (!punch->armed || where != VM_WINDOW_FAULT)
+		return;
+	punch->armed = false;
+	expect(vm_punch(punch->world.thread, 0, 1, 2) == 0);
+}
+
+/* The page that the fault found is the file's no more, and what was written there is gone. */
+static void a_fault_rechecks_for_holes(void **state)
+{
+	(void)state;
+	each_size (bits) {
+		struct punch punch = { .armed = false };
+		struct world *world = &punch.world;
+		uint32_t mm, other;
+
+		world_init(world, (struct vm_options){
+					  .cluster_bits = *bits, .window = punch_in_the_window, .window_arg = &punch });
+		mm = new_mm(world);
+		other = new_mm(world);
+		expect(vm_mmap(world->thread, mm, 100, 4 * world->pieces, true, 0, 0) == 0);
+		expect(vm_mmap(world->thread, other, 100, 4 * world->pieces, true, 0, 0) == 0);
+		write_tags(world, mm, 100, 4 * world->pieces, 1);
+		punch.armed = true;
+		expect(access_error(world, other, 100 + 2 * world->pieces) == 0);
+		expect(!punch.armed);
+		expect(world_stats(world).restarts == 1);
+		expect(tag_at(world, other, 100 + 2 * world->pieces) == 0);
+		expect(tag_at(world, mm, 100 + 2 * world->pieces) == 0);
+		world_fini(world, true);
+	}
+}
+
+struct late {
+	struct vm *vm;
+	pthread_t faulter;
+	uint32_t mm;
+	uint64_t vpn;
+	_Atomic int done;
+};
+
+static void *read_late(void *arg)
+{
+	struct late *late = arg;
+	struct vm_thread *thread;
+	uint64_t word;
+
+	expect(vm_thread_create(late->vm, &thread) == 0);
+	expect(vm_read(thread, late->mm, late->vpn, 1, &word) == 0);
+	expect(vm_word_tag(word) == 0);
+	late->done = 1;
+	vm_thread_destroy(thread);
+	return NULL;
+}
+
+static void fault_during_the_punch(void *arg, enum vm_window where)
+{
+	struct late *late = arg;
+
+	if (where != VM_WINDOW_PUNCH)
+		return;
+	expect(pthread_create(&late->faulter, NULL, read_late, late) == 0);
+	for (int i = 0; i < 1000 && !late->done; i++)
+		sched_yield();
+	expect(!late->done);
+}
+
+static void a_fault_waits_for_a_punch(void **state)
+{
+	(void)state;
+	each_size (bits) {
+		struct late late = { .done = 0 };
+		struct world world;
+
+		world_init(&world, (struct vm_options){ .cluster_bits = *bits,
+							.window = fault_during_the_punch,
+							.window_arg = &late });
+		late.vm = world.vm;
+		late.mm = new_mm(&world);
+		late.vpn = 100 + 2 * world.pieces;
+		expect(vm_mmap(world.thread, late.mm, 100, 4 * world.pieces, true, 0, 0) == 0);
+		write_tags(&world, late.mm, 100, 4 * world.pieces, 1);
+		expect(vm_punch(world.thread, 0, 1, 2) == 0);
+		expect(pthread_join(late.faulter, NULL) == 0);
+		world_fini(&world, true);
+	}
+}
+
+/* Some ptes have moved, some have not: a page pass finds them all, by either range. */
+static void truncate_during_the_move(void *arg, enum vm_window where)
+{
+	struct world *world = arg;
+
+	if (where == VM_WINDOW_MOVE)
+		expect(vm_truncate(world->thread, 0, 0) == 0);
+}
+
+static void a_moving_vma_is_found(void **state)
+{
+	(void)state;
+	each_size (bits) {
+		struct world world;
+		uint32_t mm;
+
+		world_init(&world, (struct vm_options){ .cluster_bits = *bits,
+							.strategy = RMAP_UNMAP,
+							.window = truncate_during_the_move,
+							.window_arg = &world });
+		mm = new_mm(&world);
+		expect(vm_mmap(world.thread, mm, 100, 4 * 32, true, 0, 0) == 0);
+		write_tags(&world, mm, 100, *bits ? 4 * 32 : 64, 1);
+		expect(vm_mremap(world.thread, mm, 100, 4 * 32, 5000, 4 * 32) == 0);
+		expect(world_stats(&world).truncations > 1 && world_stats(&world).leftovers == 0);
+		expect(access_error(&world, mm, 5000) == -ENXIO);
+		world_fini(&world, true);
+	}
+}
+
+static void fault_in_the_window(uint32_t bits, bool no_recheck)
+{
+	struct world world = { .thread = NULL };
+	uint32_t mm;
+	int result;
+
+	world_init(&world, (struct vm_options){ .cluster_bits = bits,
+						.no_recheck = no_recheck,
+						.window = truncate_in_the_window,
+						.window_arg = &world });
+	mm = new_mm(&world);
+	expect(vm_mmap(world.thread, mm, 100, 4 * world.pieces, true, 0, 0) == 0);
+	result = access_error(&world, mm, 100 + 2 * world.pieces);
+	expect(result == (no_recheck ? 0 : -ENXIO));
+	expect(world_stats(&world).restarts == (no_recheck ? 0 : 1));
+	world_fini(&world, !no_recheck);
+}
+
+static void a_fault_rechecks(void **state)
+{
+	(void)state;
+	each_size (bits)
+		fault_in_the_window(*bits, false);
+}
+
+static void a_fault_that_does_not_recheck_is_found(void **state)
+{
+	(void)state;
+	each_size (bits)
+		fault_in_the_window(*bits, true);
+}
+
+/*
+ * A truncate in the order of 2003 while a fault holds the lock of the leaf that maps a doomed page: it may only try that
+ * lock. The page is nonlinear, in a range of indexes that stay, so that no bulk pass comes by either.
+ */
+struct refusal {
+	struct vm *vm;
+	pthread_t truncater;
+	bool begun;
+	int result;
+};
+
+static void *truncate_meanwhile(void *arg)
+{
+	struct refusal *refusal = arg;
+	struct vm_thread *thread;
+
+	expect(vm_thread_create(refusal->vm, &thread) == 0);
+	refusal->result = vm_truncate(thread, 0, 2);
+	vm_thread_destroy(thread);
+	return NULL;
+}
+
+static void truncate_with_the_lock_held(void *arg, enum vm_window where)
+{
+	struct refusal *refusal = arg;
+
+	if (refusal->begun || !refusal->vm || where != VM_WINDOW_LOCKED)
+		return;
+	refusal->begun = true;
+	expect(pthread_create(&refusal->truncater, NULL, truncate_meanwhile, refusal) == 0);
+	expect(pthread_join(refusal->truncater, NULL) == 0);
+}
+
+static void a_refused_lock_leaves_a_page(void **state)
+{
+	static const enum rmap_strategy strategies[] = { RMAP_CLEANUP, RMAP_UNMAP };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct refusal refusal = { .vm = NULL };
+		struct world world;
+		uint32_t mm;
+
+		world_init(&world, (struct vm_options){ .locks = VM_LOCKS_2003,
+							.strategy = strategies[i],
+							.semantics = RMAP_FAILABLE,
+							.window = truncate_with_the_lock_held,
+							.window_arg = &refusal });
+		mm = new_mm(&world);
+		expect(vm_mmap(world.thread, mm, 100, 2, true, 0, 0) == 0);
+		expect(vm_remap_file_pages(world.thread, mm, 100, 1, 5) == 0);
+		expect(vm_fault(world.thread, mm, 100, false) == 0);
+		refusal.vm = world.vm;
+		expect(vm_fault(world.thread, mm, 101, false) == 0);
+		expect(refusal.result == -EAGAIN);
+		expect(world_stats(&world).refused > 0 && world_stats(&world).left_again == 1);
+		expect(vm_check(world.thread) == 0);
+		expect(vm_fault(world.thread, mm, 100, false) == 0); /* past the end, and mapped */
+		expect(vm_truncate(world.thread, 0, 2) == 0);        /* nobody is in the way now */
+		expect(vm_fault(world.thread, mm, 100, false) == -ENXIO);
+		world_fini(&world, true);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_fault_rechecks),
+		cmocka_unit_test(a_fault_rechecks_for_holes),
+		cmocka_unit_test(a_fault_waits_for_a_punch),
+		cmocka_unit_test(a_moving_vma_is_found),
+		cmocka_unit_test(a_fault_that_does_not_recheck_is_found),
+		cmocka_unit_test(a_refused_lock_leaves_a_page),
+	};
+
+	return cmocka_run_group_tests_name("window", tests, NULL, NULL);
+}

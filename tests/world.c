@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * world.c - see world.h
+ */
+#include "world.h"
+
+void world_init(struct world *world, struct vm_options options)
+{
+	options.size = sizeof(options);
+	if (!options.table_bits)
+		options.table_bits = 5;
+	expect(vm_create(&options, &world->vm) == 0);
+	expect(vm_thread_create(world->vm, &world->thread) == 0);
+	world->pieces = 1u << options.cluster_bits;
+}
+
+void world_fini(struct world *world, bool sound)
+{
+	expect((vm_check(world->thread) == 0) == sound);
+	vm_thread_destroy(world->thread);
+	expect(vm_destroy(world->vm) == 0);
+}
+
+struct vm_statistics world_stats(struct world *world)
+{
+	struct vm_statistics stats;
+
+	vm_stats(world->vm, &stats);
+	return stats;
+}
+
+uint32_t new_mm(struct world *world)
+{
+	uint32_t mm;
+
+	expect(vm_mm_create(world->thread, &mm) == 0);
+	return mm;
+}
+
+uint32_t new_fork(struct world *world, uint32_t mm)
+{
+	uint32_t child;
+
+	expect(vm_fork(world->thread, mm, &child) == 0);
+	return child;
+}
+
+uint32_t tag_at(struct world *world, uint32_t mm, uint64_t vpn)
+{
+	uint64_t word;
+
+	expect(vm_read(world->thread, mm, vpn, 1, &word) == 0);
+	return vm_word_tag(word);
+}
+
+uint64_t piece_at(struct world *world, uint32_t mm, uint64_t vpn)
+{
+	uint64_t word;
+
+	expect(vm_read(world->thread, mm, vpn, 1, &word) == 0);
+	return vm_word_offset(word);
+}
+
+void write_tags(struct world *world, uint32_t mm, uint64_t vpn, uint64_t n, uint32_t tag)
+{
+	for (uint64_t i = 0; i < n; i++)
+		expect(vm_write(world->thread, mm, vpn + i, 1, tag + (uint32_t)i) == 0);
+}
+
+void expect_tags(struct world *world, uint32_t mm, uint64_t vpn, uint64_t n, uint32_t tag)
+{
+	for (uint64_t i = 0; i < n; i++)
+		expect(tag_at(world, mm, vpn + i) == tag + (uint32_t)i);
+}
+
+int access_error(struct world *world, uint32_t mm, uint64_t vpn)
+{
+	return vm_fault(world->thread, mm, vpn, false);
+}
