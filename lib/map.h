@@ -62,7 +62,8 @@ struct rmap_pool {
 /*
  * struct rmap
  * @key_low:   the bits of a handle that hold a multiplicity: ((1 << bits) - 1) << 3
- * @lock:      serialises the list of @reserves, @folded, the counts of reserves that have ended, and @spares
+ * @lock:      serialises the list of @reserves, @folded, the counts of reserves that have ended, and @spares. Taken last:
+ *             updates of ranges hold their object's mutex
  * @objects:   how many objects there are
  * @spares:    nodes of range indexes for detaches that get no memory (object.c); @spares_n of them are not lent now, of
  *             @spares_made

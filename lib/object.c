@@ -29,9 +29,11 @@
  * failed were never published and are freed at once.
  *
  * Spares. A detach must not fail for want of memory: an exit cannot. It builds at most three nodes a level (the path,
- * and two that a rotation makes its own) and one more on top; each attach sees to it that the map owns that many spare
- * nodes for its tree. A detach that gets no memory borrows them and, after R1, waits for a grace period. Then nobody
- * holds the nodes that it replaced, which are one more than it built: they are the spares now, and that one is freed.
+ * and two that a rotation makes its own) and one more on top; each update that adds a range sees to it that the map owns
+ * that many spare nodes for its tree. A detach that gets no memory borrows them and, after R1, waits for a grace period.
+ * Each node it built stands for one that it replaced, and the range's own node goes without: one more. A reader that can
+ * hold one of these was in its section before R1, so after that wait nobody does. They are the spares now, and the one
+ * more is freed. If too few spares are in hand, others have borrowed some, and return them after a wait of their own.
  *
  * Updates and rmap_object_destroy() call rmap_rcu_defer(), so their threads must be registered readers.
  *
@@ -415,7 +417,7 @@ static int spares_grow(struct rmap *map, uint64_t weight)
 {
 	struct node *node;
 
-	/* RLX: only grows. Who sees it too small makes a spare too many. */
+	/* RLX: only grows, after the put. Who sees it too small makes a spare too many. */
 	while (load_rlx(&map->spares_made) < spares_needed(weight)) {
 		node = rmap_metadata_alloc(map, sizeof(*node), RANGE_ALIGN);
 		if (!node)

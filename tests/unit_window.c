@@ -19,6 +19,38 @@ static void truncate_in_the_window(void *arg, enum vm_window where)
 		expect(vm_truncate(world->thread, 0, 1) == 0);
 }
 
+static void fault_in_the_window(uint32_t bits, bool no_recheck)
+{
+	struct world world = { .thread = NULL };
+	uint32_t mm;
+	int result;
+
+	world_init(&world, (struct vm_options){ .cluster_bits = bits,
+						.no_recheck = no_recheck,
+						.window = truncate_in_the_window,
+						.window_arg = &world });
+	mm = new_mm(&world);
+	expect(vm_mmap(world.thread, mm, 100, 4 * world.pieces, true, 0, 0) == 0);
+	result = access_error(&world, mm, 100 + 2 * world.pieces);
+	expect(result == (no_recheck ? 0 : -ENXIO));
+	expect(world_stats(&world).restarts == (no_recheck ? 0 : 1));
+	world_fini(&world, !no_recheck);
+}
+
+static void a_fault_rechecks(void **state)
+{
+	(void)state;
+	each_size (bits)
+		fault_in_the_window(*bits, false);
+}
+
+static void a_fault_that_does_not_recheck_is_found(void **state)
+{
+	(void)state;
+	each_size (bits)
+		fault_in_the_window(*bits, true);
+}
+
 struct punch {
 	struct world world;
 	bool armed;
@@ -143,38 +175,6 @@ static void a_moving_vma_is_found(void **state)
 		expect(access_error(&world, mm, 5000) == -ENXIO);
 		world_fini(&world, true);
 	}
-}
-
-static void fault_in_the_window(uint32_t bits, bool no_recheck)
-{
-	struct world world = { .thread = NULL };
-	uint32_t mm;
-	int result;
-
-	world_init(&world, (struct vm_options){ .cluster_bits = bits,
-						.no_recheck = no_recheck,
-						.window = truncate_in_the_window,
-						.window_arg = &world });
-	mm = new_mm(&world);
-	expect(vm_mmap(world.thread, mm, 100, 4 * world.pieces, true, 0, 0) == 0);
-	result = access_error(&world, mm, 100 + 2 * world.pieces);
-	expect(result == (no_recheck ? 0 : -ENXIO));
-	expect(world_stats(&world).restarts == (no_recheck ? 0 : 1));
-	world_fini(&world, !no_recheck);
-}
-
-static void a_fault_rechecks(void **state)
-{
-	(void)state;
-	each_size (bits)
-		fault_in_the_window(*bits, false);
-}
-
-static void a_fault_that_does_not_recheck_is_found(void **state)
-{
-	(void)state;
-	each_size (bits)
-		fault_in_the_window(*bits, true);
 }
 
 /*

@@ -100,8 +100,8 @@ RMAP_API void rmap_object_destroy(struct rmap_object *object);
  *           changed on error
  *
  * rmap_object_attach  - a vma begins to map the object
- * rmap_object_detach  - a vma no longer does. Does not fail for want of memory, as an exit cannot: then it waits for a
- *                       grace period
+ * rmap_object_detach  - a vma no longer does. Does not fail for want of memory, as an exit cannot: then it waits for
+ *                       grace periods
  * rmap_object_split   - @range becomes first .. @index - 1 and @index .. last, at the addresses they have
  * rmap_object_move    - @range now lies at @address (mremap)
  * rmap_object_resize  - @range now covers @first .. @last: indexes that remain keep their addresses (grow, trim)

@@ -122,10 +122,10 @@ struct vm_statistics {
 	uint64_t passes;        /* of truncates over ranges, and over a page's mappings */
 	uint64_t searches;      /* those of them over tagged ranges */
 	uint64_t leftovers;     /* pages that failable truncates left mapped in their file */
-	uint64_t left_again; /* those of them that may go next time: a pte lock was refused, a mapping was on its way */
-	uint64_t orphans;    /* pages that truncates dropped mapped */
-	uint64_t swap_ins;   /* pages */
-	uint64_t swap_outs;  /* pages */
+	uint64_t left_again;    /* those for which a pte lock was refused, or a mapping was on its way */
+	uint64_t orphans;       /* pages that truncates dropped mapped */
+	uint64_t swap_ins;      /* pages */
+	uint64_t swap_outs;     /* pages */
 	uint64_t written_back;  /* pages */
 	uint64_t reclaimed;     /* pages */
 	uint64_t migrated;      /* pages */
