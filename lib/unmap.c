@@ -30,12 +30,16 @@
 /* Ends a walk: the page has no mapping left. */
 #define DONE 1
 
-/* One unmap or truncate. */
+/*
+ * One unmap or truncate.
+ * @worst: what became of the pages that the last page pass left
+ */
 struct unmap {
 	struct rmap *map;
 	const struct rmap_unmap_callbacks *callbacks;
 	void *arg;
 	unsigned flags;
+	enum rmap_unmap_result worst;
 	struct rmap_unmap_report report;
 };
 
@@ -52,6 +56,13 @@ static struct rmap_counts page_counts(const struct unmap *unmap, const struct rm
 static bool is_mapped(struct rmap_counts counts)
 {
 	return counts.chained || counts.linear || counts.locked;
+}
+
+static void add_left(struct rmap_unmap_left *left, struct rmap_counts counts)
+{
+	left->chained += counts.chained;
+	left->linear += counts.linear;
+	left->locked += counts.locked;
 }
 
 static void wait_a_little(const struct unmap *unmap)
@@ -176,7 +187,7 @@ static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, u
 
 /* --- unmap ------------------------------------------------------------------------------------ */
 
-static int why(struct rmap_counts left)
+static enum rmap_unmap_result why(struct rmap_counts left)
 {
 	if (!is_mapped(left))
 		return RMAP_UNMAP_SUCCESS;
@@ -215,7 +226,7 @@ int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, v
 	       struct rmap_unmap_report *report)
 {
 	struct unmap unmap = { .map = map, .callbacks = callbacks, .arg = arg, .flags = flags };
-	struct rmap_counts before;
+	struct rmap_counts counts;
 	int error = 0;
 
 	if (!map || !callbacks_fit(callbacks) || !target || !target->page || (flags & ~FLAGS) ||
@@ -225,13 +236,14 @@ int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, v
 	    ((flags & RMAP_UNMAP_TRY) || ((flags & RMAP_UNMAP_FORCE) && !callbacks->clear_range)))
 		return -EINVAL;
 	CHECK_OUTSIDE(&map->rcu);
-	before = page_counts(&unmap, target->page);
-	if (is_mapped(before) && (!before.locked || (flags & RMAP_UNMAP_FORCE)))
+	counts = page_counts(&unmap, target->page);
+	if (is_mapped(counts) && (!counts.locked || (flags & RMAP_UNMAP_FORCE)))
 		error = semantics == RMAP_RELIABLE ? unmap_reliably(&unmap, target) : clear_page(&unmap, target);
-	unmap.report.left = page_counts(&unmap, target->page);
+	counts = page_counts(&unmap, target->page);
+	add_left(&unmap.report.left, counts);
 	if (report)
 		*report = unmap.report;
-	return error ? error : why(unmap.report.left);
+	return error ? error : (int)why(counts);
 }
 
 /* --- truncate --------------------------------------------------------------------------------- */
@@ -260,13 +272,13 @@ static const enum pass when_it_does_not[] = { PASS_BULK, PASS_SEARCH, PASS_DROP,
 /* A page that is still mapped after @pass. It is listed if no pass comes behind that may clear it. */
 static void leave_page(struct unmap *unmap, const struct rmap_target *target, struct rmap_counts counts, bool listed)
 {
-	struct rmap_counts *left = &unmap->report.left;
+	enum rmap_unmap_result result = why(counts);
 
-	left->chained += counts.chained;
-	left->linear += counts.linear;
-	left->locked += counts.locked;
+	add_left(&unmap->report.left, counts);
+	if (result > unmap->worst)
+		unmap->worst = result;
 	if (listed && unmap->callbacks->left)
-		unmap->callbacks->left(unmap->arg, target, counts, why(counts));
+		unmap->callbacks->left(unmap->arg, target, counts, result);
 }
 
 static int finish_page(struct unmap *unmap, const struct rmap_target *target, enum pass pass, bool listed)
@@ -298,7 +310,8 @@ static int page_pass(struct unmap *unmap, const struct rmap_truncation *truncati
 	int error;
 
 	unmap->report.mapped = 0;
-	unmap->report.left = (struct rmap_counts){ 0, 0, 0 };
+	unmap->report.left = (struct rmap_unmap_left){ 0, 0, 0 };
+	unmap->worst = RMAP_UNMAP_SUCCESS;
 	do {
 		error = callbacks->lock_next(unmap->arg, truncation->object, next, truncation->last, &target);
 		if (error)
@@ -371,5 +384,5 @@ int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks
 	error = run_strategy(&unmap, truncation);
 	if (report)
 		*report = unmap.report;
-	return error ? error : why(unmap.report.left);
+	return error ? error : (int)unmap.worst;
 }

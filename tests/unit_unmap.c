@@ -10,6 +10,7 @@
 #include <rmap/unmap.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <urcu/urcu-memb.h>
 
@@ -221,6 +222,59 @@ static const struct rmap_unmap_callbacks callbacks = {
 	.drop = toy_drop,
 	.left = toy_left,
 	.wait = toy_wait,
+};
+
+/* A file of @n pages, no pte of which is to be had. */
+struct full_file {
+	struct rmap_page *pages;
+	uint64_t n;
+	uint64_t dropped;
+};
+
+static int full_clear(void *arg, const struct rmap_target *target, const struct rmap_visit *visit, unsigned flags,
+		      uint64_t *cleared)
+{
+	(void)arg, (void)target, (void)visit, (void)flags, (void)cleared;
+	return -EAGAIN;
+}
+
+static int full_clear_range(void *arg, const struct rmap_search *search, uint64_t *cleared)
+{
+	(void)arg, (void)search, (void)cleared;
+	return 0;
+}
+
+static int full_lock_next(void *arg, struct rmap_object *object, uint64_t first, uint64_t last,
+			  struct rmap_target *target)
+{
+	struct full_file *full = arg;
+
+	if (first > last || first >= full->n)
+		return -ENOENT;
+	*target = (struct rmap_target){ .page = &full->pages[first], .object = object, .index = first };
+	return 0;
+}
+
+static void full_unlock(void *arg, const struct rmap_target *target)
+{
+	(void)arg, (void)target;
+}
+
+static void full_drop(void *arg, const struct rmap_target *target, int orphan)
+{
+	struct full_file *full = arg;
+
+	(void)target, (void)orphan;
+	full->dropped++;
+}
+
+static const struct rmap_unmap_callbacks full_callbacks = {
+	.size = sizeof(struct rmap_unmap_callbacks),
+	.clear = full_clear,
+	.clear_range = full_clear_range,
+	.lock_next = full_lock_next,
+	.unlock = full_unlock,
+	.drop = full_drop,
 };
 
 static void toy_init(struct toy *toy)
@@ -489,6 +543,35 @@ static void refused_locks_leave_pages_to_failable_truncates(void **state)
 	toy_fini(&toy);
 }
 
+/*
+ * Pages that hold 2^32 mappings together, none of which can be cleared: no sum of them may say that nothing is mapped.
+ * The pages are pages of the file, but ranges know nothing of their mappings, so every pass leaves them all.
+ */
+static void a_sum_of_leftovers_does_not_wrap_to_nothing(void **state)
+{
+	enum { PAGES = 4096, EACH = 1 << 20 };
+	struct rmap_truncation truncation = { .size = sizeof(truncation), .last = PAGES - 1, .strategy = RMAP_CLEANUP };
+	struct rmap_unmap_report report;
+	struct full_file full = { .pages = calloc(PAGES, sizeof(struct rmap_page)), .n = PAGES };
+	struct fixture fixture;
+
+	(void)state;
+	assert_non_null(full.pages);
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &truncation.object), 0);
+	for (unsigned i = 0; i < EACH; i++)
+		expect(fixture_add(&fixture, &full.pages[0], rmap_linear()) >= 0);
+	for (unsigned i = 1; i < PAGES; i++)
+		full.pages[i] = full.pages[0]; /* a page without a chain is its counts */
+	assert_int_equal(rmap_truncate(fixture.map, &full_callbacks, &full, &truncation, &report), RMAP_UNMAP_AGAIN);
+	assert_int_equal(report.mapped, PAGES);
+	assert_int_equal(report.left.linear, (uint64_t)PAGES * EACH);
+	assert_int_equal(full.dropped, 0);
+	rmap_object_destroy(truncation.object);
+	fixture_fini(&fixture);
+	free(full.pages);
+}
+
 static void a_hole_keeps_its_sides(void **state)
 {
 	struct rmap_unmap_report report;
@@ -591,6 +674,7 @@ int main(void)
 		cmocka_unit_test(failable_truncates_list_what_is_left),
 		cmocka_unit_test(reliable_truncates_leave_nothing),
 		cmocka_unit_test(refused_locks_leave_pages_to_failable_truncates),
+		cmocka_unit_test(a_sum_of_leftovers_does_not_wrap_to_nothing),
 		cmocka_unit_test(a_hole_keeps_its_sides),
 		cmocka_unit_test(many_ranges_and_one_that_splits),
 		cmocka_unit_test(errors_of_callbacks_end_a_truncate_and_lose_nothing),

@@ -153,6 +153,13 @@ struct rmap_unmap_callbacks {
 	void (*wait)(void *arg);
 };
 
+/** struct rmap_unmap_left - mappings that were left, of one page or of all pages of a truncate together */
+struct rmap_unmap_left {
+	uint64_t chained;
+	uint64_t linear;
+	uint64_t locked;
+};
+
 /**
  * struct rmap_unmap_report - what an unmap or a truncate did
  * @cleared:  mappings removed by callbacks
@@ -166,13 +173,13 @@ struct rmap_unmap_callbacks {
  */
 struct rmap_unmap_report {
 	uint64_t cleared;
-	struct rmap_counts left;
+	struct rmap_unmap_left left;
 	uint64_t refused;
 	uint64_t pages;
 	uint64_t orphans;
 	uint64_t mapped;
-	uint32_t passes;
-	uint32_t searches;
+	uint64_t passes;
+	uint64_t searches;
 };
 
 /**
