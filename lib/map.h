@@ -2,7 +2,7 @@
 /*
  * map.h - the map and the reserve as the library's own files see them
  *
- *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk <- unmap      object <- walk, unmap
+ *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk <- unmap      tree <- object <- walk, unmap
  */
 #ifndef RMAP_LIB_MAP_H
 #define RMAP_LIB_MAP_H

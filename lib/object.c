@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * object.c - the range index: a weight-balanced tree that is copied along the path an update takes
- *
- * Shape. Nodes are ordered by (first, last, address, owner) and balanced as Adams does, with the parameters (3, 2)
- * that Hirai and Yamamoto proved right ("Balancing weight-balanced trees", 2011). Each carries the largest last and all
- * tags of its subtree, so a query enters a subtree only if something in it may fit:
- *
- *      root -> [ range | max_last, tags_any, size | child 0 < range < child 1 ]
- *
- *      weight(node) = size + 1;  weight(child 0) <= 3 * weight(child 1), and the reverse
- *      hence weight(child) <= 3/4 * weight(node), and height <= 2.41 * log2(weight)
+ * object.c - an object's ranges: updates that publish a new tree (tree.c), and queries of the one they find
  *
  * Updates. The object's mutex serialises them. An update builds all the nodes that differ, so all that may fail for
- * want of memory lies before the one store to the root word. Nodes it built itself, told by their serial, no reader has
- * met: it changes those in place, so several steps (a split removes one range and inserts two) copy each node once.
+ * want of memory lies before the one store to the root word.
  *
  * Linearization. An update takes effect at its store to the root (R1), a query at its load of the root (A1). What a
  * reader reaches from that load never changes, save two words that only updaters look at (serial, next), so a query
@@ -48,38 +38,9 @@
 
 #include "atomic.h"
 #include "map.h"
+#include "tree.h"
 
 #include <errno.h>
-#include <inttypes.h>
-
-#define DELTA 3u
-#define RATIO 2u
-#define RANGE_ALIGN 16u
-#define HEIGHT_MAX 128 /* 2.41 * log2 of the 2^50 nodes that fit below 2^56 bytes is 120.5 */
-
-/*
- * struct node - one range. Fixed once published, but for the two words that only updates touch, under the mutex
- *
- *      size     = 1 + size of both children
- *      max_last = largest range.last of the subtree
- *      tags_any = all range.tags of the subtree, or-ed
- *
- * @changes: in a root, the object's at this version: readers compare it across sections
- * @serial: the update that built it
- * @next:   the update's list of replaced nodes, or the map's of spares. Left over from a failed update in nodes that stayed
- */
-struct node {
-	struct node *child[2];
-	struct rmap_range range;
-	uint64_t max_last;
-	uint64_t size;
-	uint32_t tags_any;
-	uint64_t changes;
-	uint64_t serial;
-	struct node *next;
-};
-
-_Static_assert(sizeof(struct node) <= 112, "object.h promises at most 112 bytes a range");
 
 /*
  * struct rmap_object
@@ -105,221 +66,6 @@ struct retirement {
 	struct node *nodes;
 	uint64_t bytes;
 };
-
-/*
- * struct update - one update in the making, in its thread's hands only
- * @root:     the new tree. Its nodes of this update's serial form its top: above a new node all are new
- * @replaced: published nodes that the new tree does without
- * @spares:   NULL, or the map's spares: enough nodes for this update
- *
- * An update removes at most one range, and first, while the node that goes is still a published one; after that it only
- * copies and inserts. So it never discards a node of its own, unless it fails and frees them all.
- */
-struct update {
-	struct rmap_object *object;
-	struct node *root;
-	struct node *replaced;
-	struct node *spares;
-};
-
-static int range_compare(const struct rmap_range *a, const struct rmap_range *b)
-{
-	if (a->first != b->first)
-		return a->first < b->first ? -1 : 1;
-	if (a->last != b->last)
-		return a->last < b->last ? -1 : 1;
-	if (a->address != b->address)
-		return a->address < b->address ? -1 : 1;
-	if (a->owner != b->owner)
-		return a->owner < b->owner ? -1 : 1;
-	return 0;
-}
-
-/* How many bytes @indexes take. False if that is too large a number. */
-static bool indexes_to_bytes(uint64_t indexes, uint32_t page_shift, uint64_t *bytes)
-{
-	*bytes = indexes << page_shift;
-	return *bytes >> page_shift == indexes;
-}
-
-static bool range_is_valid(const struct rmap_range *range)
-{
-	uint64_t bytes;
-
-	return range->first <= range->last && range->page_shift <= 63 &&
-	       indexes_to_bytes(range->last - range->first, range->page_shift, &bytes) &&
-	       bytes <= UINT64_MAX - range->address;
-}
-
-static uint64_t weight(const struct node *node)
-{
-	return (node ? node->size : 0) + 1;
-}
-
-static const struct node *find(const struct node *node, const struct rmap_range *range)
-{
-	int order;
-
-	while (node && (order = range_compare(range, &node->range)) != 0)
-		node = node->child[order > 0];
-	return node;
-}
-
-/* Sets what @node, which is ours, says about its subtree. */
-static void summarise(struct node *node)
-{
-	node->size = 1;
-	node->max_last = node->range.last;
-	node->tags_any = node->range.tags;
-	for (int side = 0; side < 2; side++) {
-		const struct node *child = node->child[side];
-
-		if (!child)
-			continue;
-		node->size += child->size;
-		if (node->max_last < child->max_last)
-			node->max_last = child->max_last;
-		node->tags_any |= child->tags_any;
-	}
-}
-
-/* The new tree does without @node, which readers may have met. */
-static void node_drop(struct update *update, struct node *node)
-{
-	CHECK(node->serial != update->object->serial, "an update drops only what it did not build");
-	node->next = update->replaced;
-	update->replaced = node;
-}
-
-/* Memory for a node. NULL if there is none; not so for an update that has spares. */
-static struct node *node_new(struct update *update)
-{
-	struct node *node = update->spares;
-
-	if (!node)
-		return rmap_metadata_alloc(update->object->map, sizeof(*node), RANGE_ALIGN);
-	update->spares = node->next;
-	return node;
-}
-
-/* Makes the node in *@slot, which is a word of the new tree, one that this update may change. 0 or -ENOMEM. */
-static int node_own(struct update *update, struct node **slot)
-{
-	struct node *node = *slot;
-	struct node *copy;
-
-	if (node->serial == update->object->serial)
-		return 0;
-	copy = node_new(update);
-	if (!copy)
-		return -ENOMEM;
-	*copy = *node; /* PRIV: not published until R1. */
-	copy->serial = update->object->serial;
-	node_drop(update, node);
-	*slot = copy;
-	return 0;
-}
-
-/*
- * Moves weight from child @side of *@slot to the other. 0, or -ENOMEM and still a tree of all nodes: what may fail
- * comes before the links change.
- */
-static int rotate(struct update *update, struct node **slot, int side)
-{
-	struct node *node = *slot;
-	struct node *heavy;
-	struct node *inner;
-
-	if (node_own(update, &node->child[side]) != 0)
-		return -ENOMEM;
-	heavy = node->child[side];
-	if (weight(heavy->child[!side]) >= RATIO * weight(heavy->child[side])) {
-		if (node_own(update, &heavy->child[!side]) != 0)
-			return -ENOMEM;
-		inner = heavy->child[!side];
-		heavy->child[!side] = inner->child[side];
-		inner->child[side] = heavy;
-		summarise(heavy);
-		heavy = inner;
-	}
-	node->child[side] = heavy->child[!side];
-	heavy->child[!side] = node;
-	summarise(node);
-	summarise(heavy);
-	*slot = heavy;
-	return 0;
-}
-
-/* Balances and summarises the nodes in @path, which are ours, from the lowest up. 0 or -ENOMEM. */
-static int settle(struct update *update, struct node **path[], int depth)
-{
-	while (depth > 0) {
-		struct node **slot = path[--depth];
-		struct node *node = *slot;
-		int heavy = weight(node->child[1]) > weight(node->child[0]);
-
-		summarise(node);
-		if (weight(node->child[heavy]) > DELTA * weight(node->child[!heavy]) &&
-		    rotate(update, slot, heavy) != 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-/* @range must not be in the tree. 0 or -ENOMEM. */
-static int insert(struct update *update, const struct rmap_range *range)
-{
-	struct node **path[HEIGHT_MAX];
-	struct node **slot = &update->root;
-	struct node *node;
-	int depth = 0;
-
-	while (*slot) {
-		if (node_own(update, slot) != 0)
-			return -ENOMEM;
-		CHECK(depth < HEIGHT_MAX, "a range index out of balance");
-		path[depth++] = slot;
-		slot = &(*slot)->child[range_compare(range, &(*slot)->range) > 0];
-	}
-	node = node_new(update);
-	if (!node)
-		return -ENOMEM;
-	*node = (struct node){ .range = *range, .serial = update->object->serial }; /* PRIV: not published until R1. */
-	summarise(node);
-	*slot = node;
-	return settle(update, path, depth);
-}
-
-/* The first step of an update. @range must be in the tree. 0 or -ENOMEM. */
-static int remove_range(struct update *update, const struct rmap_range *range)
-{
-	struct node **path[HEIGHT_MAX];
-	struct node **slot = &update->root;
-	struct node *found = NULL;
-	struct node *node;
-	int depth = 0;
-
-	/* A node with two children takes the range of its successor, whose node goes instead. */
-	for (;;) {
-		int order = found ? -1 : range_compare(range, &(*slot)->range);
-
-		if (found ? !(*slot)->child[0] : order == 0 && !((*slot)->child[0] && (*slot)->child[1]))
-			break;
-		if (node_own(update, slot) != 0)
-			return -ENOMEM;
-		CHECK(depth < HEIGHT_MAX, "a range index out of balance");
-		path[depth++] = slot;
-		if (order == 0)
-			found = *slot;
-		slot = &(*slot)->child[order >= 0];
-	}
-	node = *slot;
-	*slot = node->child[node->child[0] == NULL];
-	if (found)
-		found->range = node->range;
-	node_drop(update, node);
-	return settle(update, path, depth);
-}
 
 /* What begins to wait is counted before its deferral, so that the figure never falls below zero. */
 static void count_waiting(struct rmap *map, uint64_t bytes)
@@ -357,16 +103,6 @@ static void retire(struct rmap *map, struct retirement *retirement, struct node 
 	rmap_rcu_defer(&map->rcu, &retirement->deferred, retirement_free);
 }
 
-/* Frees the nodes that a failed update built; they are the top of its tree. */
-static void free_new(const struct update *update, struct node *node)
-{
-	if (!node || node->serial != update->object->serial)
-		return;
-	free_new(update, node->child[0]);
-	free_new(update, node->child[1]);
-	rmap_metadata_free(update->object->map, node, sizeof(*node));
-}
-
 /* How many nodes a detach may build from a tree of @weight; the height is at most 2.41 times its logarithm. */
 static unsigned spares_needed(uint64_t weight)
 {
@@ -394,7 +130,7 @@ static void spares_put(struct rmap *map, struct node *nodes)
 /* Enough spares for a detach from the tree of @root, or NULL: they are lent. */
 static struct node *spares_take(struct rmap *map, const struct node *root)
 {
-	unsigned needed = spares_needed(weight(root));
+	unsigned needed = spares_needed(tree_weight(root));
 	struct node *taken = NULL;
 	struct node *node;
 
@@ -443,17 +179,17 @@ void rmap_spares_free(struct rmap *map)
 static int build(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, size_t n)
 {
 	struct rmap_object *object = update->object;
-	uint64_t changes = object->changes + (old && n > 0 && range_compare(old, &ranges[0]) != 0);
+	uint64_t changes = object->changes + (old && n > 0 && rmap_range_compare(old, &ranges[0]) != 0);
 
-	if (old && remove_range(update, old) != 0)
+	if (old && rmap_tree_remove(update, old) != 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		if (insert(update, &ranges[i]) != 0)
+		if (rmap_tree_insert(update, &ranges[i]) != 0)
 			return -ENOMEM;
 	}
 	if (update->root) {
 		/* A removal may leave an old node on top, which cannot say what version it is the root of now. */
-		if (node_own(update, &update->root) != 0)
+		if (rmap_tree_own(update, &update->root) != 0)
 			return -ENOMEM;
 		update->root->changes = changes;
 	}
@@ -479,7 +215,12 @@ static void update_begin(struct update *update, struct rmap_object *object)
 	pthread_mutex_lock(&object->lock);
 	object->serial++;
 	/* RLX: stored under the mutex only. */
-	*update = (struct update){ .object = object, .root = (struct node *)(uintptr_t)load_rlx(&object->root) };
+	*update = (struct update){
+		.object = object,
+		.map = map,
+		.serial = object->serial,
+		.root = (struct node *)(uintptr_t)load_rlx(&object->root),
+	};
 }
 
 static int update_refuse(struct update *update, int error)
@@ -499,22 +240,22 @@ static int update_end(struct update *update, const struct rmap_range *old, const
 	int error;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!range_is_valid(&ranges[i]))
+		if (!rmap_range_is_valid(&ranges[i]))
 			return update_refuse(update, -EINVAL);
-		if (!(old && range_compare(old, &ranges[i]) == 0) && find(update->root, &ranges[i]))
+		if (!(old && rmap_range_compare(old, &ranges[i]) == 0) && rmap_tree_find(update->root, &ranges[i]))
 			return update_refuse(update, -EEXIST);
 		for (size_t j = 0; j < i; j++)
-			if (range_compare(&ranges[i], &ranges[j]) == 0)
+			if (rmap_range_compare(&ranges[i], &ranges[j]) == 0)
 				return update_refuse(update, -EEXIST);
 	}
-	if (n > 0 && spares_grow(map, weight(update->root) + n) != 0)
+	if (n > 0 && spares_grow(map, tree_weight(update->root) + n) != 0)
 		return update_refuse(update, -ENOMEM);
 	retirement = rmap_metadata_alloc(map, sizeof(*retirement), RANGE_ALIGN);
 	if (!retirement)
 		return update_refuse(update, -ENOMEM);
 	error = build(update, old, ranges, n);
 	if (error)
-		free_new(update, update->root);
+		rmap_tree_free_new(update, update->root);
 	pthread_mutex_unlock(&update->object->lock);
 	if (error || !update->replaced) {
 		rmap_metadata_free(map, retirement, sizeof(*retirement));
@@ -533,7 +274,7 @@ static int update_begin_with(struct update *update, struct rmap_object *object, 
 	if (!object || !name)
 		return -EINVAL;
 	update_begin(update, object);
-	node = find(update->root, name);
+	node = rmap_tree_find(update->root, name);
 	if (!node)
 		return update_refuse(update, -ENOENT);
 	*old = node->range;
@@ -651,11 +392,12 @@ int rmap_object_resize(struct rmap_object *object, const struct rmap_range *rang
 	resized.first = first;
 	resized.last = last;
 	if (first < old.first) {
-		if (!indexes_to_bytes(old.first - first, old.page_shift, &bytes) || bytes > old.address)
+		if (!rmap_indexes_to_bytes(old.first - first, old.page_shift, &bytes) || bytes > old.address)
 			return update_refuse(&update, -EINVAL);
 		resized.address -= bytes;
 	} else {
-		if (!indexes_to_bytes(first - old.first, old.page_shift, &bytes) || bytes > UINT64_MAX - old.address)
+		if (!rmap_indexes_to_bytes(first - old.first, old.page_shift, &bytes) ||
+		    bytes > UINT64_MAX - old.address)
 			return update_refuse(&update, -EINVAL);
 		resized.address += bytes;
 	}
@@ -688,45 +430,6 @@ static const struct node *object_root(const struct rmap_object *object)
 	return root;
 }
 
-/*
- * What a query looks for.
- * @tags: any of these; 0: whatever the tags
- */
-struct query {
-	uint64_t first;
-	uint64_t last;
-	uint32_t tags;
-	rmap_range_visit visit;
-	void *arg;
-};
-
-/*
- * Left of a node that starts at or before @last all do, so the first test alone is sure to find something there, but
- * for tags; only along the ways to @last and to @after it may enter a subtree in vain, and each is one path.
- */
-static int visit_ranges(const struct node *node, const struct query *query, const struct rmap_range *after)
-{
-	int result;
-
-	while (node && node->max_last >= query->first && (!query->tags || (node->tags_any & query->tags))) {
-		if (node->range.first > query->last) {
-			node = node->child[0];
-			continue;
-		}
-		if (!after || range_compare(&node->range, after) > 0) {
-			result = visit_ranges(node->child[0], query, after);
-			if (result == 0 && node->range.last >= query->first &&
-			    (!query->tags || (node->range.tags & query->tags)))
-				result = query->visit(query->arg, &node->range);
-			if (result != 0)
-				return result;
-			after = NULL;
-		}
-		node = node->child[1];
-	}
-	return 0;
-}
-
 int rmap_object_visit_after(const struct rmap_object *object, const struct rmap_range *like,
 			    const struct rmap_range *after, uint64_t *changes, rmap_range_visit visit, void *arg)
 {
@@ -738,7 +441,7 @@ int rmap_object_visit_after(const struct rmap_object *object, const struct rmap_
 	if (after && root->changes != *changes)
 		return -ESTALE;
 	*changes = root->changes;
-	return visit_ranges(root, &query, after);
+	return rmap_tree_visit(root, &query, after);
 }
 
 int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_range_visit visit, void *arg)
@@ -747,7 +450,7 @@ int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_rang
 
 	if (!object || !visit)
 		return -EINVAL;
-	return visit_ranges(object_root(object), &query, NULL);
+	return rmap_tree_visit(object_root(object), &query, NULL);
 }
 
 int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
@@ -759,7 +462,7 @@ int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t
 		return -EINVAL;
 	if (last < first || tags == 0)
 		return 0;
-	return visit_ranges(object_root(object), &query, NULL);
+	return rmap_tree_visit(object_root(object), &query, NULL);
 }
 
 uint64_t rmap_object_ranges(const struct rmap_object *object)
@@ -806,15 +509,6 @@ int rmap_object_create(struct rmap *map, struct rmap_object **out)
 	return 0;
 }
 
-static void free_tree(struct rmap *map, struct node *node)
-{
-	if (!node)
-		return;
-	free_tree(map, node->child[0]);
-	free_tree(map, node->child[1]);
-	rmap_metadata_free(map, node, sizeof(*node));
-}
-
 /* What an object takes, apart from retired nodes. The object has ended, so its tree stays as it is. */
 static uint64_t object_bytes(const struct rmap_object *object, const struct node *root)
 {
@@ -828,7 +522,7 @@ static void object_free(struct rmap_deferred *deferred)
 	struct node *root = (struct node *)(uintptr_t)load_rlx(&object->root); /* RLX: the deferral orders it. */
 	uint64_t bytes = object_bytes(object, root);
 
-	free_tree(map, root);
+	rmap_tree_free(map, root);
 	pthread_mutex_destroy(&object->lock);
 	rmap_metadata_free(map, object, sizeof(*object));
 	/* RLX: a figure. */
@@ -855,43 +549,9 @@ void rmap_object_destroy(struct rmap_object *object)
 	rmap_rcu_defer(&map->rcu, &object->deferred, object_free);
 }
 
-static bool holds(bool equation, const char *text, const struct node *node)
-{
-	if (!equation)
-		fprintf(stderr,
-			"rmap_object_check: at range %" PRIu64 "..%" PRIu64 " of owner %#" PRIx64
-			" this does not hold: %s\n",
-			node->range.first, node->range.last, node->range.owner, text);
-	return equation;
-}
-
-/* @node's subtree lies between @low and @high, where these are not NULL. */
-static bool tree_holds(const struct node *node, const struct rmap_range *low, const struct rmap_range *high)
-{
-	const struct node *left;
-	const struct node *right;
-	struct node expected;
-
-	if (!node)
-		return true;
-	left = node->child[0];
-	right = node->child[1];
-	expected = (struct node){ .child = { node->child[0], node->child[1] }, .range = node->range };
-	summarise(&expected);
-	return holds(range_is_valid(&node->range), "first <= last, and all its addresses fit", node) &&
-	       holds(!low || range_compare(low, &node->range) < 0, "left ancestor < range", node) &&
-	       holds(!high || range_compare(&node->range, high) < 0, "range < right ancestor", node) &&
-	       holds(node->size == expected.size, "size = 1 + sizes of children", node) &&
-	       holds(node->max_last == expected.max_last, "max_last = largest last of the subtree", node) &&
-	       holds(node->tags_any == expected.tags_any, "tags_any = tags of the subtree, or-ed", node) &&
-	       holds(weight(left) <= DELTA * weight(right), "weight(left) <= 3 * weight(right)", node) &&
-	       holds(weight(right) <= DELTA * weight(left), "weight(right) <= 3 * weight(left)", node) &&
-	       tree_holds(left, low, &node->range) && tree_holds(right, &node->range, high);
-}
-
 int rmap_object_check(const struct rmap_object *object)
 {
 	if (!object)
 		return -EINVAL;
-	return tree_holds(object_root(object), NULL, NULL) ? 0 : -EINVAL;
+	return rmap_tree_check(object_root(object), NULL, NULL) ? 0 : -EINVAL;
 }
