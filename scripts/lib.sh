@@ -86,6 +86,12 @@ logged() {
 	fi
 }
 
+build_directory() {
+	if ! { mkdir -p build && [ -w build ]; }; then
+		die "cannot write to $PWD/build: run this as the user who owns it, or remove it."
+	fi
+}
+
 # build NAME TARGET... - builds build/NAME, configured as scripts/native/NAME.ini or scripts/cross/NAME.ini says. No target means all.
 # A directory that another version of that file configured, or that was copied here from elsewhere, is made anew.
 build() {
@@ -95,9 +101,7 @@ build() {
 	ini=scripts/$kind/$1.ini
 	shift
 	stamp=$(echo "$PWD"; cat "$ini")
-	if ! { mkdir -p build && [ -w build ]; }; then
-		die "cannot write to $PWD/build: run this as the user who owns it, or remove it."
-	fi
+	build_directory
 	if [ "$(cat "$dir/configured-by" 2>/dev/null)" != "$stamp" ]; then
 		rm -rf "$dir"
 		logged "configuring $dir" "$dir-setup.log" meson setup "--$kind-file" "$ini" "$dir" || return

@@ -180,8 +180,7 @@ static void a_fork_gives_two_maps(void **state)
 
 	(void)state;
 #ifdef TSAN
-	print_message("# ThreadSanitizer starts no threads after a fork\n");
-	skip();
+	test_not_run("build", "ThreadSanitizer starts no threads after a fork");
 #endif
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	for (unsigned i = 0; i < 10; i++)

@@ -37,6 +37,13 @@
 __attribute__((noreturn)) void expect_failed(const char *file, int line, const char *what);
 #define expect(condition) ((condition) ? (void)0 : expect_failed(__FILE__, __LINE__, #condition))
 
+/* Ends a test that cannot run here. What @lacks may be, and what then follows, is in CONTRIBUTING.md. */
+#define test_not_run(lacks, why)                                                                                       \
+	do {                                                                                                           \
+		print_message("# not run: %s: %s\n", lacks, why);                                                      \
+		skip();                                                                                                \
+	} while (0)
+
 /* splitmix64: every seed is good, and the whole state is one word that can be printed. */
 struct generator {
 	uint64_t state;

@@ -1,18 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools-live.sh - `rmap snapshot` and `rmap who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is skipped.
+# tools-live.sh - `rmap snapshot` and `rmap who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
 #
 #      tools-live.sh RMAP TOOL_JSON TOOL_WHO
 set -u
 rmap=$1 tool_json=$2 tool_who=$3
 capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+lacking=kernel
+[ "$(id -u)" = 0 ] || lacking=root
 if ! head -c 8 /proc/kpagecount >/dev/null 2>&1; then
-	echo "skipped: /proc/kpagecount cannot be read; run as root"
-	exit 77
+	exec "$(dirname "$0")/../scripts/not-run" $lacking "/proc/kpagecount cannot be read"
 fi
 if [ $((0x$capabilities >> 21 & 1)) -eq 0 ]; then
-	echo "skipped: the kernel hides frame numbers from users without CAP_SYS_ADMIN"
-	exit 77
+	exec "$(dirname "$0")/../scripts/not-run" $lacking "frame numbers are hidden from users without CAP_SYS_ADMIN"
 fi
 
 work=$(mktemp -d) || exit 1

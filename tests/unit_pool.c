@@ -60,10 +60,8 @@ static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
 
 static void skip_unless(int rc, const char *reason)
 {
-	if (rc == -ENOTSUP) {
-		print_message("# skipped: %s\n", reason);
-		skip();
-	}
+	if (rc == -ENOTSUP)
+		test_not_run("kernel", reason);
 	assert_int_equal(rc, 0);
 }
 
@@ -83,7 +81,7 @@ static void tier_huge(void **state)
 	struct rmap_tier tier;
 
 	(void)state;
-	skip_unless(rmap_tier_huge(&tier), "this kernel offers no huge pages");
+	skip_unless(rmap_tier_huge(&tier), "it offers no huge pages");
 	lives_in(&tier, RMAP_RECLAIM_CALLBACK);
 }
 
@@ -92,7 +90,7 @@ static void tier_node_0(void **state)
 	struct rmap_tier tier;
 
 	(void)state;
-	skip_unless(rmap_tier_node(&tier, 0), "this kernel has no memory policies");
+	skip_unless(rmap_tier_node(&tier, 0), "it has no memory policies");
 	lives_in(&tier, RMAP_RECLAIM_CALLBACK);
 	assert_int_equal(rmap_tier_node(&tier, 1u << 20), -EINVAL);
 }
@@ -104,7 +102,7 @@ static void tier_file(void **state)
 
 	(void)state;
 	assert_true(fd >= 0);
-	skip_unless(rmap_tier_file(&tier, fd), "this kernel maps no files");
+	skip_unless(rmap_tier_file(&tier, fd), "it maps no files");
 	lives_in(&tier, RMAP_RECLAIM_CALLBACK);
 	assert_true(lseek(fd, 0, SEEK_END) > 0); /* the chains were in the file indeed */
 	close(fd);
