@@ -19,7 +19,7 @@
 
 /** A pagemap entry, as far as it is used here. */
 #define PTE_PFN ((UINT64_C(1) << 55) - 1)
-#define PTE_FILE (UINT64_C(1) << 61) /* of a file or shared memory; clear: anonymous, or no page the kernel counts */
+#define PTE_FILE (UINT64_C(1) << 61) /* not anonymous: of a file or shared memory; pte_is_counted() tells its gaps */
 #define PTE_PRESENT (UINT64_C(1) << 63)
 
 /** Bits of /proc/kpageflags used here; all of them are among the lower 32. */

@@ -4,10 +4,9 @@
  *
  * What the kernel counts. /proc/kpagecount tells how many ptes map a frame, a mapping by a huge page's entry counting
  * once for each of its frames, just as /proc/PID/pagemap shows it once for each. It leaves out *special* ptes, which
- * map no page that it knows: the zero page, device memory. Those are recognised by what the kernel itself says of
- * them: pagemap marks the pte of a file's page (PTE_FILE), kpageflags marks an anonymous frame (KPF_ANON), and a pte
- * that is neither is special. So every frame is compared by the same rule (but for kernels that tell averages, see
- * below),
+ * map no page that it knows: the zero page, small or huge, device memory. Those are recognised by what the kernel
+ * itself says of them, see pte_is_counted(). So every frame is compared by the same rule (but for kernels that tell
+ * averages, see below),
  *
  *      mappings in the map - special ptes = the kernel's count
  *
@@ -81,10 +80,17 @@ struct verified verify_sum(const struct system *system)
 	};
 }
 
-/* Does a pte of @frame without PTE_FILE map a page that the kernel counts? */
-static bool is_special(const struct frame *frame)
+/*
+ * What the frame is says more than the pte. PTE_FILE marks what is not anonymous: the huge zero page bears it on
+ * kernels that take it for a file's page, and huge pages of files lack it on kernels before the middle of 2024 (4.8 to
+ * 6.9, and 6.10 in part), where an entry of a huge page never has it. Without PTE_FILE, a pte of a small page that is
+ * not anonymous is special.
+ */
+bool pte_is_counted(uint32_t flags, bool file)
 {
-	return !(frame->flags & KPF_ANON) || frame->flags & KPF_ZERO_PAGE;
+	if (flags & (KPF_ZERO_PAGE | KPF_NOPAGE))
+		return false;
+	return file || flags & (KPF_ANON | KPF_THP);
 }
 
 static void begin_frame(void *arg, size_t number, uint64_t pfn)
@@ -127,9 +133,9 @@ static void count_ptes(struct system *system, const struct frame *only)
 				if (only && frame != only)
 					continue;
 				frame->ptes++;
-				if (!(pte & PTE_FILE))
-					frame->uncounted += is_special(frame);
-				else if (frame->flags & KPF_HUGE && vma)
+				if (!pte_is_counted(frame->flags, pte & PTE_FILE))
+					frame->uncounted++;
+				else if (pte & PTE_FILE && frame->flags & KPF_HUGE && vma)
 					frame->shareable += is_shareable(system, vma, extent->vpn + k);
 			}
 		}
@@ -167,7 +173,9 @@ int verify_recorded(struct system *system)
 	for (size_t i = 0; i < system->frames_n; i++) {
 		system->frames[i].flags = system->recorded[i].flags;
 		system->frames[i].kernel = system->recorded[i].kernel;
-		system->frames[i].verdict = system->recorded[i].verdict;
+		/* The zero page is compared anew: there were versions that took huge ones for pages of files. */
+		if (!(system->recorded[i].flags & KPF_ZERO_PAGE))
+			system->frames[i].verdict = system->recorded[i].verdict;
 	}
 	count_ptes(system, NULL);
 	rmap_read_lock(system->map);
@@ -314,7 +322,8 @@ static bool same_tasks(const struct tasks *a, const struct tasks *b)
 static void judge(const struct system *system, struct suspect *suspect, uint64_t before, uint64_t after, uint64_t flags,
 		  bool quiet)
 {
-	uint64_t special = flags & KPF_ANON && !(flags & KPF_ZERO_PAGE) ? 0 : suspect->bare;
+	uint64_t special = (pte_is_counted((uint32_t)flags, true) ? 0 : suspect->file) +
+			   (pte_is_counted((uint32_t)flags, false) ? 0 : suspect->bare);
 	uint64_t ours = suspect->file + suspect->bare - special;
 
 	if (suspect->frame->verdict != VERDICT_MISMATCHED)

@@ -32,6 +32,12 @@ int verify_recorded(struct system *system);
  */
 bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame);
 
+/**
+ * pte_is_counted - does the kernel count a pte that maps a frame with these flags?
+ * @file: the pte has PTE_FILE
+ */
+bool pte_is_counted(uint32_t flags, bool file);
+
 /** frame_counted - how many of the mappings that the map has of @frame the kernel counts */
 uint64_t frame_counted(const struct system *system, const struct frame *frame);
 

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_verify.c - `rmap snapshot` and `rmap who` on kernels that this one is not
+ *
+ * A *forged* /proc: a directory with the stat, maps and pagemap of a few processes, and files of one word a frame in
+ * the place of kpagecount and kpageflags. What the kernels of years say in them was seen on those kernels; here the
+ * same words are read, built and compared by the same code, on any machine and without privileges. A word may change
+ * between the reading of the page tables and the comparison, as it does where the system goes on.
+ */
+#include "support.h"
+
+#include "../tools/file.h"
+#include "../tools/scan.h"
+#include "../tools/verify.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HUGE UINT64_C(512)
+#define HUGE_FLAGS (KPF_COMPOUND_TAIL | KPF_THP)
+#define LRU (UINT32_C(1) << 5)
+#define AT UINT64_C(0x7f0000000) /* a page number, at which a huge page may begin */
+#define PFN UINT64_C(0x1000)     /* a frame, likewise */
+
+struct forged {
+	char path[32];
+	struct procfs procfs;
+	struct system system;
+};
+
+static int open_in(const struct forged *forged, const char *name, const char *part)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s%s", forged->path, name, part);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void write_text(const struct forged *forged, const char *name, const char *part, const char *text)
+{
+	int fd = open_in(forged, name, part);
+
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static int setup(void **state)
+{
+	struct forged *forged = calloc(1, sizeof(*forged));
+
+	strcpy(forged->path, "/tmp/unit_verify.XXXXXX");
+	assert_non_null(mkdtemp(forged->path));
+	forged->procfs = (struct procfs){ .root = open(forged->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+					  .counts = memfd_create("kpagecount", MFD_CLOEXEC),
+					  .flags = memfd_create("kpageflags", MFD_CLOEXEC),
+					  .page_shift = 12 };
+	assert_true(forged->procfs.root >= 0 && forged->procfs.counts >= 0 && forged->procfs.flags >= 0);
+	write_text(forged, "stat", "", "cpu 1\nprocesses 100\n");
+	system_init(&forged->system);
+	*state = forged;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct forged *forged = *state;
+	char command[64];
+
+	system_fini(&forged->system);
+	procfs_close(&forged->procfs);
+	snprintf(command, sizeof(command), "rm -rf %s", forged->path);
+	assert_int_equal(system(command), 0);
+	free(forged);
+	return 0;
+}
+
+/* The process @pid, whose only vma has @pages pages at AT; @rest is what its line in maps says behind the addresses. */
+static void forge_process(const struct forged *forged, int pid, uint64_t pages, const char *rest)
+{
+	char name[64], text[256];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/%d", forged->path, pid);
+	assert_int_equal(mkdir(name, 0700), 0);
+	snprintf(name, sizeof(name), "%d", pid);
+	snprintf(text, sizeof(text), "%d (forged) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 %d 0 %d 0 0\n", pid, pid,
+		 (int)pages, pid);
+	write_text(forged, name, "/stat", text);
+	snprintf(text, sizeof(text), "%llx-%llx %s\n", (unsigned long long)AT << 12,
+		 (unsigned long long)(AT + pages) << 12, rest);
+	write_text(forged, name, "/maps", text);
+	fd = open_in(forged, name, "/pagemap");
+	assert_int_equal(ftruncate(fd, (off_t)((AT + pages) * sizeof(uint64_t))), 0);
+	close(fd);
+}
+
+static void put_words(int fd, uint64_t at, uint64_t n, uint64_t word, bool ascending)
+{
+	for (uint64_t i = 0; i < n; i++, word += ascending)
+		assert_int_equal(pwrite(fd, &word, sizeof(word), (off_t)((at + i) * sizeof(word))), sizeof(word));
+}
+
+/* Pages @from and its followers of process @pid are mapped to frames @pfn and its followers; 0: no longer. */
+static void forge_ptes(const struct forged *forged, int pid, uint64_t from, uint64_t n, uint64_t pfn, uint64_t bits)
+{
+	char name[16];
+	int fd;
+
+	snprintf(name, sizeof(name), "%d", pid);
+	fd = open_in(forged, name, "/pagemap");
+	put_words(fd, AT + from, n, pfn ? pfn | bits | PTE_PRESENT : 0, pfn);
+	close(fd);
+}
+
+static void forge_frames(const struct forged *forged, uint64_t pfn, uint64_t n, uint64_t count, uint32_t flags)
+{
+	put_words(forged->procfs.counts, pfn, n, count, false);
+	put_words(forged->procfs.flags, pfn, n, flags, false);
+}
+
+static void scan(struct forged *forged)
+{
+	assert_int_equal(scan_system(&forged->system, &forged->procfs, NULL, 0, 2), STATUS_OK);
+	assert_int_equal(system_build(&forged->system, 2), STATUS_OK);
+}
+
+static uint64_t class_pages(const struct forged *forged, enum frame_class class)
+{
+	const struct system *system = &forged->system;
+	uint64_t pages = 0;
+
+	rmap_read_lock(system->map);
+	for (size_t i = 0; i < system->frames_n; i++)
+		pages += frame_class(system, &system->frames[i]) == class;
+	rmap_read_unlock(system->map);
+	return pages;
+}
+
+/*
+ * Verify, record what was found, and go on with the recording, which must say the same. In one thread: a thread that
+ * is started counts as a fork, and the forged /proc does not know of it.
+ */
+static struct verified verify(struct forged *forged)
+{
+	uint64_t classes[CLASSES];
+	struct verified verified, again;
+	char path[64];
+
+	verify_system(&forged->system, &forged->procfs, NULL, 0, 1);
+	verified = verify_sum(&forged->system);
+	for (int i = 0; i < CLASSES; i++)
+		classes[i] = class_pages(forged, i);
+	snprintf(path, sizeof(path), "%s/recording", forged->path);
+	assert_int_equal(file_save(path, &forged->system), STATUS_OK);
+	system_fini(&forged->system);
+	system_init(&forged->system);
+	assert_int_equal(file_load(path, &forged->system), STATUS_OK);
+	assert_int_equal(system_build(&forged->system, 2), STATUS_OK);
+	assert_int_equal(verify_recorded(&forged->system), STATUS_OK);
+	again = verify_sum(&forged->system);
+	assert_memory_equal(&verified, &again, sizeof(verified));
+	for (int i = 0; i < CLASSES; i++)
+		assert_int_equal(class_pages(forged, i), classes[i]);
+	return verified;
+}
+
+static bool who_agrees(struct forged *forged, uint64_t pfn)
+{
+	return verify_frame(&forged->system, &forged->procfs, pfn, system_frame(&forged->system, pfn));
+}
+
+#define ANONYMOUS "rw-p 00000000 00:00 0"
+#define SHMEM "rw-s 00000000 00:01 77 /memfd:huge (deleted)"
+
+/* 6.1 and 6.12: an entry of the huge zero page bears the mark of a file's. Split, its ptes map the small zero page. */
+static void test_huge_zero_page(void **state)
+{
+	struct forged *forged = *state;
+	struct verified verified;
+
+	forge_process(forged, 100, 2 * HUGE, ANONYMOUS);
+	forge_process(forged, 101, 2 * HUGE, ANONYMOUS);
+	forge_ptes(forged, 100, 0, HUGE, PFN, PTE_FILE);
+	forge_ptes(forged, 101, 0, HUGE, PFN, PTE_FILE);
+	forge_ptes(forged, 101, HUGE, 3, PFN + HUGE, 0);
+	forge_frames(forged, PFN, HUGE, 0, KPF_ZERO_PAGE | HUGE_FLAGS);
+	forge_frames(forged, PFN + HUGE, 1, 0, KPF_ZERO_PAGE);
+	forge_frames(forged, PFN + HUGE + 1, 2, 1, KPF_ANON | LRU);
+	scan(forged);
+	assert_true(who_agrees(forged, PFN + 7));
+	verified = verify(forged);
+	assert_int_equal(verified.pages, HUGE + 3);
+	assert_int_equal(verified.matched, HUGE + 3);
+	assert_int_equal(class_pages(forged, CLASS_ZERO), HUGE + 1);
+	assert_int_equal(class_pages(forged, CLASS_SPECIAL), 0);
+}
+
+/* 5.10 to 6.9: an entry of a huge page never bears the mark, what it maps may be shared memory nevertheless. */
+static void test_huge_shmem_without_mark(void **state)
+{
+	struct forged *forged = *state;
+	struct verified verified;
+
+	forge_process(forged, 100, 2 * HUGE, SHMEM);
+	forge_process(forged, 101, 2 * HUGE, SHMEM);
+	forge_ptes(forged, 100, 0, HUGE, PFN, 0);
+	forge_ptes(forged, 101, 0, HUGE, PFN, 0);
+	forge_ptes(forged, 101, HUGE, 10, PFN + HUGE, PTE_FILE); /* mapped page by page */
+	forge_frames(forged, PFN, HUGE, 2, HUGE_FLAGS);
+	forge_frames(forged, PFN + HUGE, 10, 1, HUGE_FLAGS);
+	scan(forged);
+	assert_true(who_agrees(forged, PFN + 7));
+	verified = verify(forged);
+	assert_int_equal(verified.matched, HUGE + 10);
+	assert_int_equal(class_pages(forged, CLASS_THP), HUGE + 10);
+}
+
+/* The mark decides for small pages as ever: special ptes are not counted, and a wrong count is found. */
+static void test_special_and_wrong(void **state)
+{
+	struct forged *forged = *state;
+	struct verified verified;
+
+	forge_process(forged, 100, 16, "rw-s 00000000 00:06 5 /dev/special");
+	forge_ptes(forged, 100, 0, 2, PFN, 0);
+	forge_ptes(forged, 100, 2, 2, PFN + 2, PTE_FILE);
+	forge_ptes(forged, 100, 4, 2, PFN + 4, PTE_FILE);
+	forge_frames(forged, PFN, 2, 0, UINT32_C(1) << 2);
+	forge_frames(forged, PFN + 2, 2, 0, KPF_NOPAGE); /* memory of a device, mapped as pages of its file */
+	forge_frames(forged, PFN + 4, 1, 1, LRU);
+	forge_frames(forged, PFN + 5, 1, 2, LRU);
+	scan(forged);
+	assert_false(who_agrees(forged, PFN + 5));
+	verified = verify(forged);
+	assert_int_equal(verified.matched, 5);
+	assert_int_equal(verified.mismatched, 1);
+	assert_int_equal(system_frame(&forged->system, PFN + 5)->verdict, VERDICT_MISMATCHED);
+	assert_int_equal(class_pages(forged, CLASS_SPECIAL), 2);
+	assert_int_equal(class_pages(forged, CLASS_NO_PAGE), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_huge_zero_page, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_huge_shmem_without_mark, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_special_and_wrong, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
