@@ -19,7 +19,7 @@
  * failed were never published and are freed at once.
  *
  * Spares. A detach must not fail for want of memory: an exit cannot. It builds at most three nodes a level (the path,
- * and two that a rotation makes its own) and one more on top; each update that adds a range sees to it that the map owns
+ * and two that a rotation makes its own); each update that adds a range sees to it that the map owns
  * that many spare nodes for its tree. A detach that gets no memory borrows them and, after R1, waits for a grace period.
  * Each node it built stands for one that it replaced, and the range's own node goes without: one more. A reader that can
  * hold one of these was in its section before R1, so after that wait nobody does. They are the spares now, and the one
@@ -47,7 +47,7 @@
  * @root:     address of the root node, or 0. Stored under @lock, loaded by anyone
  * @truncate: the truncate sequence. Advanced and loaded by anyone
  * @serial:   how many updates have begun; under @lock
- * @changes:  how many updates gave a range another key (split, move, resize); under @lock
+ * @rekeys:   how many updates gave a range another key (split, move, resize), or might have; under @lock
  * @deferred: for rmap_object_destroy(), which must not need memory
  */
 struct rmap_object {
@@ -55,7 +55,7 @@ struct rmap_object {
 	uint64_t truncate;
 	struct rmap *map;
 	uint64_t serial;
-	uint64_t changes;
+	uint64_t rekeys;
 	pthread_mutex_t lock;
 	struct rmap_deferred deferred;
 };
@@ -110,7 +110,7 @@ static unsigned spares_needed(uint64_t weight)
 
 	for (; weight > 1; weight >>= 1)
 		height += 3;
-	return 3 * height + 1;
+	return 3 * height;
 }
 
 static void spares_put(struct rmap *map, struct node *nodes)
@@ -175,25 +175,27 @@ void rmap_spares_free(struct rmap *map)
 	}
 }
 
-/* Builds the tree without @old, if not NULL, and with @ranges, and publishes it. 0 or -ENOMEM. */
+/*
+ * Builds the tree without @old, if not NULL, and with @ranges, and publishes it. 0, -EEXIST or -ENOMEM. A range that is
+ * not @old's key again is rekeyed: who goes through the ranges in batches may have passed its new place before it came
+ * there, and @old's after that was gone.
+ */
 static int build(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, size_t n)
 {
 	struct rmap_object *object = update->object;
-	uint64_t changes = object->changes + (old && n > 0 && rmap_range_compare(old, &ranges[0]) != 0);
+	uint64_t kept = old ? rmap_tree_find(update->root, old)->rekeyed : 0;
+	uint64_t rekeyed = old ? object->rekeys + 1 : 0;
 
 	if (old && rmap_tree_remove(update, old) != 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		if (rmap_tree_insert(update, &ranges[i]) != 0)
-			return -ENOMEM;
+		bool same = old && rmap_range_compare(old, &ranges[i]) == 0;
+		int error = rmap_tree_insert(update, &ranges[i], same ? kept : rekeyed);
+
+		if (error)
+			return error;
 	}
-	if (update->root) {
-		/* A removal may leave an old node on top, which cannot say what version it is the root of now. */
-		if (rmap_tree_own(update, &update->root) != 0)
-			return -ENOMEM;
-		update->root->changes = changes;
-	}
-	object->changes = changes;
+	object->rekeys += old && n > 0;
 	INJECT();
 	/* R1: the update takes effect, whole. Publishes the new nodes; pairs with A1. */
 	store_rel(&object->root, (uintptr_t)update->root);
@@ -239,15 +241,9 @@ static int update_end(struct update *update, const struct rmap_range *old, const
 	struct retirement *retirement;
 	int error;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (!rmap_range_is_valid(&ranges[i]))
 			return update_refuse(update, -EINVAL);
-		if (!(old && rmap_range_compare(old, &ranges[i]) == 0) && rmap_tree_find(update->root, &ranges[i]))
-			return update_refuse(update, -EEXIST);
-		for (size_t j = 0; j < i; j++)
-			if (rmap_range_compare(&ranges[i], &ranges[j]) == 0)
-				return update_refuse(update, -EEXIST);
-	}
 	if (n > 0 && spares_grow(map, tree_weight(update->root) + n) != 0)
 		return update_refuse(update, -ENOMEM);
 	retirement = rmap_metadata_alloc(map, sizeof(*retirement), RANGE_ALIGN);
@@ -430,23 +426,31 @@ static const struct node *object_root(const struct rmap_object *object)
 	return root;
 }
 
-int rmap_object_visit_after(const struct rmap_object *object, const struct rmap_range *like,
-			    const struct rmap_range *after, uint64_t *changes, rmap_range_visit visit, void *arg)
+int rmap_object_visit_next(const struct rmap_object *object, const struct rmap_range *like,
+			   struct rmap_range_position *position, rmap_range_visit visit, void *arg)
 {
-	const struct query query = { like->first, like->last, like->tags, visit, arg };
 	const struct node *root = object_root(object);
+	struct query query = { like->first, like->last, like->tags, position->since, visit, arg };
+	bool resumes = position->resumes;
+	int stop;
 
 	if (!root)
 		return 0;
-	if (after && root->changes != *changes)
-		return -ESTALE;
-	*changes = root->changes;
-	return rmap_tree_visit(root, &query, after);
+	if (!resumes)
+		position->next = root->max_rekeyed + 1;
+	stop = rmap_tree_visit(root, &query, resumes ? &position->after : NULL);
+	if (stop || !resumes)
+		return stop;
+	/* Now those that were rekeyed while this pass went through several versions. */
+	position->late += position->since > 0;
+	position->since = position->next;
+	position->resumes = 0;
+	return rmap_object_visit_next(object, like, position, visit, arg);
 }
 
 int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_range_visit visit, void *arg)
 {
-	const struct query query = { index, index, 0, visit, arg };
+	const struct query query = { index, index, 0, 0, visit, arg };
 
 	if (!object || !visit)
 		return -EINVAL;
@@ -456,7 +460,7 @@ int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_rang
 int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
 		       rmap_range_visit visit, void *arg)
 {
-	const struct query query = { first, last, tags, visit, arg };
+	const struct query query = { first, last, tags, 0, visit, arg };
 
 	if (!object || !visit)
 		return -EINVAL;

@@ -5,17 +5,22 @@
 #ifndef RMAP_LIB_OBJECT_H
 #define RMAP_LIB_OBJECT_H
 
-#include <rmap/object.h>
+#include <rmap/walk.h>
 
 /*
- * Visits the ranges that overlap @like's first .. last and have any of its tags (0: whatever their tags), in the order
- * of (first, last, address, owner), from the one behind @after on; NULL: from the start. So a caller goes on after the
- * last range it was handed, which may be gone by now: @after need not be attached. But a range that was split, moved or
- * resized since may have changed its place in that order: *@changes is set by a query from the start, and a later one
- * that finds it different returns -ESTALE and visits nothing. As rmap_object_stab() in all else.
+ * Visits the ranges that overlap @like's first .. last and have any of its tags (0: whatever their tags), from @position
+ * on, in as many calls as the caller likes: a visitor that has consumed a range stores it in position->after and sets
+ * position->resumes, and a call after one that it ended goes on behind that range, which may be gone by now.
+ *
+ * A range that is there from the first call to the last is visited. One that an update gives another key (split, move,
+ * resize) may jump from ahead of @position to behind it, so a pass that took several calls, and so saw several
+ * versions, is followed by one over the ranges rekeyed since it began; a pass within one call is the last. Updates of
+ * ranges that are not asked for cost at most an empty pass. position->late counts the passes over rekeyed ranges that
+ * were followed by another, for a caller's limit.
+ * As rmap_object_stab() in all else.
  */
-int rmap_object_visit_after(const struct rmap_object *object, const struct rmap_range *like,
-			    const struct rmap_range *after, uint64_t *changes, rmap_range_visit visit, void *arg);
+int rmap_object_visit_next(const struct rmap_object *object, const struct rmap_range *like,
+			   struct rmap_range_position *position, rmap_range_visit visit, void *arg);
 
 /* When the map ends: nothing of it is in use. */
 void rmap_spares_free(struct rmap *map);

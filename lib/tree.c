@@ -3,10 +3,10 @@
  * tree.c - a weight-balanced tree of ranges that is copied along the path an update takes
  *
  * Shape. Nodes are ordered by (first, last, address, owner) and balanced as Adams does, with the parameters (3, 2)
- * that Hirai and Yamamoto proved right ("Balancing weight-balanced trees", 2011). Each carries the largest last and all
- * tags of its subtree, so a query enters a subtree only if something in it may fit:
+ * that Hirai and Yamamoto proved right ("Balancing weight-balanced trees", 2011). Each carries summaries of its
+ * subtree, so a query enters a subtree only if something in it may fit:
  *
- *      root -> [ range | max_last, tags_any, size | child 0 < range < child 1 ]
+ *      root -> [ range, rekeyed | summaries | child 0 < range < child 1 ]
  *
  *      weight(node) = size + 1;  weight(child 0) <= 3 * weight(child 1), and the reverse
  *      hence weight(child) <= 3/4 * weight(node), and height <= 2.41 * log2(weight)
@@ -63,11 +63,18 @@ const struct node *rmap_tree_find(const struct node *node, const struct rmap_ran
 	return node;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Sets what @node, which is ours, says about its subtree. */
 static void summarise(struct node *node)
 {
 	node->size = 1;
 	node->max_last = node->range.last;
+	node->max_tagged = node->range.tags ? node->range.last : 0;
+	node->max_rekeyed = node->rekeyed;
 	node->tags_any = node->range.tags;
 	for (int side = 0; side < 2; side++) {
 		const struct node *child = node->child[side];
@@ -75,8 +82,9 @@ static void summarise(struct node *node)
 		if (!child)
 			continue;
 		node->size += child->size;
-		if (node->max_last < child->max_last)
-			node->max_last = child->max_last;
+		node->max_last = larger(node->max_last, child->max_last);
+		node->max_tagged = larger(node->max_tagged, child->max_tagged);
+		node->max_rekeyed = larger(node->max_rekeyed, child->max_rekeyed);
 		node->tags_any |= child->tags_any;
 	}
 }
@@ -163,7 +171,7 @@ static int settle(struct update *update, struct node **path[], int depth)
 	return 0;
 }
 
-int rmap_tree_insert(struct update *update, const struct rmap_range *range)
+int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t rekeyed)
 {
 	struct node **path[HEIGHT_MAX];
 	struct node **slot = &update->root;
@@ -171,16 +179,21 @@ int rmap_tree_insert(struct update *update, const struct rmap_range *range)
 	int depth = 0;
 
 	while (*slot) {
+		int order = rmap_range_compare(range, &(*slot)->range);
+
+		if (order == 0)
+			return -EEXIST;
 		if (rmap_tree_own(update, slot) != 0)
 			return -ENOMEM;
 		CHECK(depth < HEIGHT_MAX, "a range index out of balance");
 		path[depth++] = slot;
-		slot = &(*slot)->child[rmap_range_compare(range, &(*slot)->range) > 0];
+		slot = &(*slot)->child[order > 0];
 	}
 	node = node_new(update);
 	if (!node)
 		return -ENOMEM;
-	*node = (struct node){ .range = *range, .serial = update->serial }; /* PRIV: not published until R1. */
+	/* PRIV: not published until R1. */
+	*node = (struct node){ .range = *range, .rekeyed = rekeyed, .serial = update->serial };
 	summarise(node);
 	*slot = node;
 	return settle(update, path, depth);
@@ -210,8 +223,10 @@ int rmap_tree_remove(struct update *update, const struct rmap_range *range)
 	}
 	node = *slot;
 	*slot = node->child[node->child[0] == NULL];
-	if (found)
+	if (found) {
 		found->range = node->range;
+		found->rekeyed = node->rekeyed;
+	}
 	node_drop(update, node);
 	return settle(update, path, depth);
 }
@@ -234,23 +249,38 @@ void rmap_tree_free(struct rmap *map, struct node *node)
 	rmap_metadata_free(map, node, sizeof(*node));
 }
 
+/* May @node's subtree hold what @query looks for, as far as its summaries tell? */
+static bool may_hold(const struct node *node, const struct query *query)
+{
+	if (query->tags)
+		return (node->tags_any & query->tags) && node->max_tagged >= query->first &&
+		       node->max_rekeyed >= query->since;
+	return node->max_last >= query->first && node->max_rekeyed >= query->since;
+}
+
+static bool is_meant(const struct node *node, const struct query *query)
+{
+	return node->range.last >= query->first && node->rekeyed >= query->since &&
+	       (!query->tags || (node->range.tags & query->tags));
+}
+
 /*
- * Left of a node that starts at or before @last all do, so the first test alone is sure to find something there, but
- * for tags; only along the ways to @last and to @after it may enter a subtree in vain, and each is one path.
+ * Left of a node that starts at or before @last all do, so a test of one summary is sure to find something there, and
+ * only along the ways to @last and to @after may a subtree be entered in vain: each is one path. Two summaries may both
+ * be of ranges that the other does not fit (of one tag and another, say); then a subtree is entered in vain elsewhere.
  */
 int rmap_tree_visit(const struct node *node, const struct query *query, const struct rmap_range *after)
 {
 	int result;
 
-	while (node && node->max_last >= query->first && (!query->tags || (node->tags_any & query->tags))) {
+	while (node && may_hold(node, query)) {
 		if (node->range.first > query->last) {
 			node = node->child[0];
 			continue;
 		}
 		if (!after || rmap_range_compare(&node->range, after) > 0) {
 			result = rmap_tree_visit(node->child[0], query, after);
-			if (result == 0 && node->range.last >= query->first &&
-			    (!query->tags || (node->range.tags & query->tags)))
+			if (result == 0 && is_meant(node, query))
 				result = query->visit(query->arg, &node->range);
 			if (result != 0)
 				return result;
@@ -281,13 +311,15 @@ bool rmap_tree_check(const struct node *node, const struct rmap_range *low, cons
 		return true;
 	left = node->child[0];
 	right = node->child[1];
-	expected = (struct node){ .child = { node->child[0], node->child[1] }, .range = node->range };
+	expected = *node;
 	summarise(&expected);
 	return holds(rmap_range_is_valid(&node->range), "first <= last, and all its addresses fit", node) &&
 	       holds(!low || rmap_range_compare(low, &node->range) < 0, "left ancestor < range", node) &&
 	       holds(!high || rmap_range_compare(&node->range, high) < 0, "range < right ancestor", node) &&
 	       holds(node->size == expected.size, "size = 1 + sizes of children", node) &&
 	       holds(node->max_last == expected.max_last, "max_last = largest last of the subtree", node) &&
+	       holds(node->max_tagged == expected.max_tagged, "max_tagged = largest last of tagged ranges", node) &&
+	       holds(node->max_rekeyed == expected.max_rekeyed, "max_rekeyed = largest rekeyed", node) &&
 	       holds(node->tags_any == expected.tags_any, "tags_any = tags of the subtree, or-ed", node) &&
 	       holds(tree_weight(left) <= DELTA * tree_weight(right), "weight(left) <= 3 * weight(right)", node) &&
 	       holds(tree_weight(right) <= DELTA * tree_weight(left), "weight(right) <= 3 * weight(left)", node) &&

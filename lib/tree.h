@@ -18,24 +18,28 @@
  *
  *      size     = 1 + size of both children
  *      max_last = largest range.last of the subtree
+ *      max_tagged = largest range.last of those in the subtree that have a tag
+ *      max_rekeyed = largest rekeyed of the subtree
  *      tags_any = all range.tags of the subtree, or-ed
  *
- * @changes: in a root, the object's at this version: readers compare it across sections
+ * @rekeyed: the number of the update that gave this range its key by a split, move or resize; 0: it was attached so
  * @serial: the update that built it
  * @next:   the update's list of replaced nodes, or the map's of spares. Left over from a failed update in nodes that stayed
  */
 struct node {
 	struct node *child[2];
 	struct rmap_range range;
+	uint64_t rekeyed;
 	uint64_t max_last;
+	uint64_t max_tagged;
+	uint64_t max_rekeyed;
 	uint64_t size;
 	uint32_t tags_any;
-	uint64_t changes;
 	uint64_t serial;
 	struct node *next;
 };
 
-_Static_assert(sizeof(struct node) <= 112, "object.h promises at most 112 bytes a range");
+_Static_assert(sizeof(struct node) <= 120, "object.h promises at most 120 bytes a range");
 
 /*
  * struct update - one update in the making, in its thread's hands only
@@ -58,12 +62,14 @@ struct update {
 
 /*
  * What a query looks for.
- * @tags: any of these; 0: whatever the tags
+ * @tags:  any of these; 0: whatever the tags
+ * @since: only ranges that were rekeyed by this update or a later one; 0: all
  */
 struct query {
 	uint64_t first;
 	uint64_t last;
 	uint32_t tags;
+	uint64_t since;
 	rmap_range_visit visit;
 	void *arg;
 };
@@ -89,8 +95,8 @@ int rmap_tree_visit(const struct node *node, const struct query *query, const st
 /* Makes the node in *@slot, which is a word of the new tree, one that this update may change. 0 or -ENOMEM. */
 int rmap_tree_own(struct update *update, struct node **slot);
 
-/* @range must not be in the tree. 0 or -ENOMEM. */
-int rmap_tree_insert(struct update *update, const struct rmap_range *range);
+/* 0, -EEXIST or -ENOMEM. */
+int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t rekeyed);
 
 /* The first step of an update. @range must be in the tree. 0 or -ENOMEM. */
 int rmap_tree_remove(struct update *update, const struct rmap_range *range);

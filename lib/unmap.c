@@ -27,6 +27,9 @@
 /* How many visits and ranges are copied out of one read-side section. */
 #define BATCH 16u
 
+/* How many passes a bulk pass or a search makes over ranges that move meanwhile. */
+#define LATE_MAX 64u
+
 /* Ends a walk: the page has no mapping left. */
 #define DONE 1
 
@@ -122,8 +125,9 @@ static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 
 /* --- ranges ----------------------------------------------------------------------------------- */
 
-/* Ranges copied out of the index; @after: the last one, if @n. */
+/* Ranges copied out of the index, and how far that has got. */
 struct range_batch {
+	struct rmap_range_position position;
 	struct rmap_range ranges[BATCH];
 	size_t n;
 };
@@ -133,6 +137,8 @@ static int copy_range(void *arg, const struct rmap_range *range)
 	struct range_batch *batch = arg;
 
 	batch->ranges[batch->n++] = *range;
+	batch->position.after = *range;
+	batch->position.resumes = 1;
 	return batch->n == BATCH ? DONE : 0;
 }
 
@@ -147,7 +153,8 @@ static int clear_range(struct unmap *unmap, struct rmap_search *search, const st
 
 /*
  * Looks at ptes range by range for pages first .. last of @object: at their linear addresses in all ranges, or
- * everywhere in those that are tagged. Starts over if ranges have changed their places meanwhile.
+ * everywhere in those that are tagged. Ranges that others move or split as fast as it looks at them are left after so
+ * many passes: what they map is counted.
  */
 static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, uint64_t first, uint64_t last,
 			bool tagged)
@@ -159,9 +166,6 @@ static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, u
 	};
 	struct rmap_search search = { .object = object, .first = first, .last = last };
 	struct range_batch batch = { .n = 0 };
-	struct rmap_range after;
-	bool resumes = false;
-	uint64_t changes;
 	int stop;
 
 	unmap->report.passes++;
@@ -169,19 +173,15 @@ static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, u
 	do {
 		batch.n = 0;
 		rcu_read_enter(&unmap->map->rcu);
-		stop = rmap_object_visit_after(object, &like, resumes ? &after : NULL, &changes, copy_range, &batch);
+		stop = rmap_object_visit_next(object, &like, &batch.position, copy_range, &batch);
 		rcu_read_leave(&unmap->map->rcu);
-		if (stop == -ESTALE)
-			resumes = false;
 		for (size_t i = 0; i < batch.n; i++) {
 			int error = clear_range(unmap, &search, &batch.ranges[i], tagged);
 
 			if (error)
 				return error;
-			after = batch.ranges[i];
-			resumes = true;
 		}
-	} while (stop != 0);
+	} while (stop != 0 && batch.position.late < LATE_MAX);
 	return 0;
 }
 

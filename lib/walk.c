@@ -17,7 +17,7 @@
  * read first.
  *
  * A cursor reads ranges in several versions if they fill several batches. It goes on after the last one in key order,
- * and starts the ranges over if a split, a move or a resize has changed keys since (object.h).
+ * and in the end visits those that a split, a move or a resize has given another key since it began (object.h).
  *
  *      label  orders                                            breaks without it
  *      R4     (page.c, note_move) new place, bump, old place    a walk sees neither
@@ -34,9 +34,8 @@
 
 /* The stages of a cursor; rmap_walk() runs through the same ones. */
 enum stage {
-	STAGE_BEGIN,  /* read the move counter */
-	STAGE_RANGES, /* from the first range */
-	STAGE_AFTER,  /* from the range after cursor->after */
+	STAGE_BEGIN, /* read the move counter */
+	STAGE_RANGES,
 	STAGE_CHAIN,
 	STAGE_END,
 };
@@ -71,8 +70,8 @@ static int round_range(void *arg, const struct rmap_range *range)
 
 	if (stop && round->resumes)
 		return stop;
-	cursor->after = *range;
-	cursor->stage = STAGE_AFTER;
+	cursor->ranges.after = *range;
+	cursor->ranges.resumes = 1;
 	cursor->summary.candidates++;
 	return stop;
 }
@@ -98,19 +97,10 @@ static int round_ranges(struct round *round)
 	struct rmap_cursor *cursor = round->cursor;
 	const struct rmap_target *target = &cursor->target;
 	const struct rmap_range like = { .first = target->index, .last = target->index };
-	int stop;
 
 	if (!target->object)
 		return 0;
-	for (;;) {
-		stop = rmap_object_visit_after(target->object, &like,
-					       cursor->stage == STAGE_AFTER ? &cursor->after : NULL, &cursor->changes,
-					       round_range, round);
-		if (stop != -ESTALE)
-			return stop;
-		cursor->stage = STAGE_RANGES;
-		cursor->summary.rounds++;
-	}
+	return rmap_object_visit_next(target->object, &like, &cursor->ranges, round_range, round);
 }
 
 static int round_chain(struct round *round)
@@ -137,6 +127,7 @@ static void begin_round(struct rmap_cursor *cursor)
 	cursor->line = CHAIN_START.line;
 	cursor->depth = CHAIN_START.depth;
 	cursor->slot = CHAIN_START.slot;
+	memset(&cursor->ranges, 0, sizeof(cursor->ranges));
 	cursor->stage = STAGE_RANGES;
 	cursor->named_before = cursor->summary.chained;
 	cursor->summary.rounds++;
@@ -163,7 +154,7 @@ static int run(struct rmap_cursor *cursor, walk_sink sink, void *arg, bool resum
 	while (cursor->stage != STAGE_END) {
 		if (cursor->stage == STAGE_BEGIN)
 			begin_round(cursor);
-		if (cursor->stage == STAGE_RANGES || cursor->stage == STAGE_AFTER) {
+		if (cursor->stage == STAGE_RANGES) {
 			stop = round_ranges(&round);
 			if (stop)
 				return stop;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NAIVE_MAX 12000u
 
@@ -498,6 +499,117 @@ static void historical_attacks(void **state)
 	}
 }
 
+/* Nanoseconds of this thread's CPU. */
+static uint64_t cpu_time(void)
+{
+	struct timespec now;
+
+	expect(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static int count_visits(void *arg, const struct rmap_range *range)
+{
+	(void)range;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+/* The least CPU of several tagged queries, all of which must visit @visits ranges. */
+static uint64_t tagged_time(struct rmap_object *object, uint64_t first, uint64_t last, uint64_t visits)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t visited = 0;
+		uint64_t begun = cpu_time();
+		uint64_t taken;
+
+		assert_int_equal(rmap_object_tagged(object, RMAP_RANGE_NONLINEAR, first, last, count_visits, &visited),
+				 0);
+		taken = cpu_time() - begun;
+		assert_int_equal(visited, visits);
+		if (taken < least)
+			least = taken;
+	}
+	return least;
+}
+
+/*
+ * Short tagged ranges among long ones without a tag: each subtree has both a tag and an end far away, though not of one
+ * range. A query that finds nothing may not cost what one costs that visits them all.
+ */
+static void a_tagged_query_is_not_led_astray(void **state)
+{
+	enum { RANGES = 20000 };
+	struct rmap_object *object;
+	struct fixture fixture;
+	uint64_t vain, full;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (uint64_t i = 0; i < RANGES; i++) {
+		const struct rmap_range range = {
+			.first = i,
+			.last = i % 2 ? i : 2 * RANGES,
+			.owner = 1,
+			.page_shift = 12,
+			.tags = i % 2 ? RMAP_RANGE_NONLINEAR : 0,
+		};
+
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+	}
+	rmap_read_lock(fixture.map);
+	vain = tagged_time(object, RANGES, 2 * RANGES, 0);
+	full = tagged_time(object, 0, RANGES, RANGES / 2);
+	assert_int_equal(rmap_object_check(object), 0);
+	rmap_read_unlock(fixture.map);
+	assert_true(vain < full / 20);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
+/* One range falls into many parts for less than those parts cost when they are attached one by one. */
+static void a_replacement_by_many_is_not_quadratic(void **state)
+{
+	enum { PARTS = 40000 };
+	struct rmap_range *parts = calloc(PARTS, sizeof(*parts));
+	struct rmap_range whole = { .last = PARTS - 1, .owner = 1 };
+	struct rmap_object *objects[2];
+	struct fixture fixture;
+	uint64_t times[3];
+
+	(void)state;
+	assert_non_null(parts);
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (uint64_t i = 0; i < PARTS; i++)
+		parts[i] = (struct rmap_range){ .first = i, .last = i, .address = i, .owner = 1 };
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(rmap_object_create(fixture.map, &objects[i]), 0);
+	assert_int_equal(rmap_object_attach(objects[0], &whole), 0);
+	times[0] = cpu_time();
+	assert_int_equal(rmap_object_replace(objects[0], &whole, parts, PARTS), 0);
+	times[1] = cpu_time();
+	for (uint64_t i = 0; i < PARTS; i++)
+		assert_int_equal(rmap_object_attach(objects[1], &parts[i]), 0);
+	times[2] = cpu_time();
+	assert_true(times[1] - times[0] < times[2] - times[1]);
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_object_check(objects[0]), 0);
+	assert_int_equal(rmap_object_ranges(objects[0]), PARTS);
+	rmap_read_unlock(fixture.map);
+	parts[PARTS - 1] = parts[0]; /* a name twice, at the very end: nothing changes */
+	assert_int_equal(rmap_object_replace(objects[0], &parts[1], parts, PARTS), -EEXIST);
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_object_ranges(objects[0]), PARTS);
+	rmap_read_unlock(fixture.map);
+	for (unsigned i = 0; i < 2; i++)
+		rmap_object_destroy(objects[i]);
+	fixture_fini(&fixture);
+	free(parts);
+}
+
 /* A reader's view beside a writer: however the range is cut, moved and joined, exactly one range covers each index. */
 struct cutter {
 	struct fixture *fixture;
@@ -717,6 +829,8 @@ int main(void)
 		cmocka_unit_test(errors_change_nothing),
 		cmocka_unit_test(a_visitor_ends_the_query),
 		cmocka_unit_test(historical_attacks),
+		cmocka_unit_test(a_tagged_query_is_not_led_astray),
+		cmocka_unit_test(a_replacement_by_many_is_not_quadratic),
 		cmocka_unit_test(readers_see_updates_whole),
 		cmocka_unit_test(a_detach_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),

@@ -39,6 +39,7 @@ struct pte {
  * @in_section: every clear() is to be called inside a read-side section, or none
  * @fail:       the error that the next clear_range() returns
  * @split:      the next clear_range() splits range 0
+ * @restless:   each clear_range() moves @elsewhere, a range of indexes far away
  */
 struct toy {
 	struct fixture fixture;
@@ -50,11 +51,14 @@ struct toy {
 	bool in_section;
 	int fail;
 	bool split;
+	bool restless;
+	struct rmap_range elsewhere;
 	unsigned listed;
 	unsigned listed_locked;
 	uint64_t listed_mappings;
 	unsigned waits;
 	unsigned searched;
+	unsigned calls;
 	bool page_held;
 };
 
@@ -142,6 +146,12 @@ static int toy_clear_range(void *arg, const struct rmap_search *search, uint64_t
 		toy->split = false;
 		expect(rmap_object_split(toy->file, &toy->ranges[0], toy->ranges[0].first + 1) == 0);
 	}
+	if (toy->restless) {
+		expect(rmap_object_move(toy->file, &toy->elsewhere, toy->elsewhere.address ^ 1 << PAGE_SHIFT) == 0);
+		toy->elsewhere.address ^= 1 << PAGE_SHIFT;
+	}
+	toy->calls++;
+	expect(toy->calls < 100 * RANGES);
 	for (uint64_t i = search->from; i <= search->to; i++) {
 		uint64_t address = rmap_range_address(&search->range, i);
 		unsigned range = (unsigned)(address >> 24) - 1;
@@ -607,6 +617,49 @@ static void many_ranges_and_one_that_splits(void **state)
 	toy_fini(&toy);
 }
 
+/* A range of other indexes moves all the time: a bulk pass looks at each of its own ranges once. */
+static void a_range_elsewhere_moves_all_the_time(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	for (unsigned range = 0; range < RANGES; range++) {
+		attach(&toy, 20, 0);
+		set_pte(&toy, range, 2, 22, false);
+	}
+	toy.restless = true;
+	toy.elsewhere = (struct rmap_range){ .first = 1ull << 40, .last = 1ull << 40, .page_shift = PAGE_SHIFT };
+	assert_int_equal(rmap_object_attach(toy.file, &toy.elsewhere), 0);
+	assert_int_equal(truncate_from(&toy, 22, 22, RMAP_SEARCH, RMAP_FAILABLE, 0, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.cleared, RANGES);
+	assert_int_equal(toy.calls, RANGES);
+	toy_fini(&toy);
+}
+
+/* A range of the very indexes that moves as fast as a pass looks at it: the pass ends all the same. */
+static void a_range_moves_before_a_pass_for_ever(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	for (unsigned range = 0; range < RANGES; range++) {
+		attach(&toy, 20, 0);
+		set_pte(&toy, range, 2, 22, false);
+	}
+	toy.restless = true;
+	toy.elsewhere = (struct rmap_range){
+		.first = 20, .last = 20, .address = address_of(RANGES - 1, 6), .page_shift = PAGE_SHIFT
+	};
+	assert_int_equal(rmap_object_attach(toy.file, &toy.elsewhere), 0);
+	assert_int_equal(truncate_from(&toy, 20, 22, RMAP_SEARCH, RMAP_FAILABLE, 0, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.cleared, RANGES);
+	toy_fini(&toy);
+}
+
 static void errors_of_callbacks_end_a_truncate_and_lose_nothing(void **state)
 {
 	struct rmap_unmap_report report;
@@ -677,6 +730,8 @@ int main(void)
 		cmocka_unit_test(a_sum_of_leftovers_does_not_wrap_to_nothing),
 		cmocka_unit_test(a_hole_keeps_its_sides),
 		cmocka_unit_test(many_ranges_and_one_that_splits),
+		cmocka_unit_test(a_range_elsewhere_moves_all_the_time),
+		cmocka_unit_test(a_range_moves_before_a_pass_for_ever),
 		cmocka_unit_test(errors_of_callbacks_end_a_truncate_and_lose_nothing),
 		cmocka_unit_test(bad_arguments_are_refused),
 	};

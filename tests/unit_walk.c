@@ -650,6 +650,63 @@ static void g3_a_range_moves_behind_a_cursor(void **state)
 	fixture_fini(&fixture);
 }
 
+#define JUMP_INDEX 100u
+
+/*
+ * Ranges that cover the page all the time get other keys between the batches: they move, grow at both ends and shrink
+ * again. Each must be visited, whichever way it jumps.
+ */
+static void jump(struct rmap_object *object, struct rmap_range *range, struct generator *generator)
+{
+	struct rmap_range to = *range;
+
+	to.first = 1 + generator_below(generator, JUMP_INDEX);
+	to.last = JUMP_INDEX + generator_below(generator, JUMP_INDEX);
+	to.address += to.first - range->first;
+	assert_int_equal(rmap_object_resize(object, range, to.first, to.last), 0);
+	*range = to;
+}
+
+static void g3_ranges_jump_between_batches(void **state)
+{
+	enum { RANGES = 40 };
+	struct generator generator = { test_seed() };
+	struct rmap_range ranges[RANGES];
+	struct rmap_page page = { 0 };
+	struct rmap_visit visits[7];
+	struct rmap_object *object;
+	struct rmap_cursor cursor;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned round = 0; round < 2000; round++) {
+		size_t size = 1 + generator_below(&generator, LENGTH(visits));
+		unsigned at_once = 1 + (unsigned)generator_below(&generator, 6);
+		unsigned jumps = (unsigned)generator_below(&generator, 100);
+		uint64_t seen = 0;
+		size_t n;
+
+		assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+		for (unsigned i = 0; i < RANGES; i++) {
+			ranges[i] = (struct rmap_range){
+				.first = 2 * i + 1, .last = JUMP_INDEX + i, .address = 1 << 20, .owner = i
+			};
+			assert_int_equal(rmap_object_attach(object, &ranges[i]), 0);
+		}
+		rmap_cursor_init(&cursor, fixture.map, &(struct rmap_target){ &page, object, JUMP_INDEX });
+		while ((n = rmap_cursor_next(&cursor, visits, size)) > 0) {
+			for (size_t i = 0; i < n; i++)
+				seen |= 1ull << visits[i].range.owner;
+			for (unsigned i = 0; i < at_once && jumps > 0; i++, jumps--)
+				jump(object, &ranges[generator_below(&generator, RANGES)], &generator);
+		}
+		assert_int_equal(seen, (1ull << RANGES) - 1);
+		rmap_object_destroy(object);
+	}
+	fixture_fini(&fixture);
+}
+
 /*
  * A linear mapping moves to another range while a walk is between the two: the walk has looked at the new pte before it
  * was set, and looks at the old one after it was cleared.
@@ -709,6 +766,7 @@ int main(void)
 		cmocka_unit_test(g3_a_walk_misses_nothing_that_stays),
 		cmocka_unit_test(g3_linear_or_chained_but_never_neither),
 		cmocka_unit_test(g3_a_range_moves_behind_a_cursor),
+		cmocka_unit_test(g3_ranges_jump_between_batches),
 		cmocka_unit_test(g3_linear_moves_to_a_range_already_visited),
 		cmocka_unit_test(g6_no_reuse_within_a_section),
 		cmocka_unit_test(an_empty_page_has_nothing),

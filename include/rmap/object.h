@@ -11,9 +11,10 @@
  * the root. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which
  * neither the old range nor the new one is there.
  *
- * Complexity: update O(log n); stab O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at
- * worst.
- * Memory: one node of at most 112 bytes a range; a map has O(log n) more for its largest object.
+ * Complexity: update O(log n), a replacement by m ranges O(m log n); stab, and tagged if no other tags are about,
+ * O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst. Ranges whose tags are not asked
+ * for may cost a tagged query O(1) each, if they overlap first .. last.
+ * Memory: one node of at most 120 bytes a range; a map has O(log n) more for its largest object.
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
  */

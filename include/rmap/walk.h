@@ -84,16 +84,24 @@ typedef int (*rmap_walk_visit)(void *arg, const struct rmap_visit *visit);
 RMAP_API int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
 		       struct rmap_walk_summary *summary);
 
+/** struct rmap_range_position - how far a cursor has got among the ranges. All fields are the library's */
+struct rmap_range_position {
+	struct rmap_range after;
+	uint64_t since;
+	uint64_t next;
+	uint32_t resumes;
+	uint32_t late;
+};
+
 /**
  * struct rmap_cursor - a walk in batches, in the caller's memory. All fields are the library's
  */
 struct rmap_cursor {
 	struct rmap *map;
 	struct rmap_target target;
-	struct rmap_range after;
+	struct rmap_range_position ranges;
 	uint64_t moves;
 	uint64_t named_before;
-	uint64_t changes;
 	uint64_t line;
 	uint32_t depth;
 	uint32_t slot;

@@ -519,6 +519,7 @@ const struct explore_case explore_cases[] = {
 	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 108, NULL },
 	{ "range-split-walk", 0, "+A", { "s s", "?" }, 152, NULL },
 	{ "range-move-cursor", 0, "+A", { "m", "c" }, 43, NULL },
+	{ "range-split-cursor", 0, "+A", { "s s", "c" }, 2710, NULL },
 	{ "range-updates", 0, "", { "s", "m t" }, 16639, NULL },
 	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 29, NULL },
 	{ "family-moving", 9, FULL "-A -B -C", { "-D", "+J", "?" }, 0, NULL },
