@@ -309,10 +309,14 @@ static int write_json(const char *program, const char *path, FILE *file, const j
 {
 	int failed = json_dumpf(report, file, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) || fputc('\n', file) == EOF;
 
-	failed |= file == stdout ? fflush(file) : fclose(file);
+	/* Whether standard output was written is seen to by tools/main.c. */
+	if (file == stdout)
+		return 0;
+	failed |= fclose(file);
 	if (failed)
-		fprintf(stderr, "%s: writing '%s' failed: %s\n", program, path, strerror(errno));
-	return failed ? 1 : 0;
+		fprintf(stderr, "%s: writing '%s' failed: %s; make room where it goes\n", program, path,
+			strerror(errno));
+	return failed ? 2 : 0;
 }
 
 static json_t *run_benchmark(const struct benchmark *benchmark, const struct bench_options *options)

@@ -26,7 +26,7 @@
 /**
  * bench_main - the `rmap bench` command
  * @argv:   argv[0] is the name for messages, such as "rmap bench"
- * Return:  an exit status: 0 done; 1 a measurement failed; 2 usage
+ * Return:  an exit status: 0 done; 1 a measurement failed; 2 usage, or the result cannot be written
  */
 int bench_main(int argc, char **argv);
 

@@ -44,6 +44,14 @@ refused 'unrecognized option' chain --fast
 "$rmap" bench chain --quick --seconds 0.2 --repeat 1 --json "$scratch/file" >"$scratch/table" ||
 	fail 'a run to a file failed'
 grep -q 'target .*measured' "$scratch/table" || fail 'no table beside --json FILE'
+if [ -w /dev/full ]; then
+	for arguments in '--json -' '--json /dev/full'; do
+		status=0
+		# shellcheck disable=SC2086
+		"$rmap" bench chain --quick --seconds 0.2 --repeat 1 $arguments >/dev/full 2>"$scratch/err" || status=$?
+		[ "$status" -eq 2 ] || fail "with $arguments, a full disk gives exit status $status"
+	done
+fi
 
 python3 - "$scratch/result" "$scratch/file" <<'PYTHON'
 import json

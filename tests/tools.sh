@@ -110,11 +110,36 @@ for at in 12 20 40 $((size / 3)) $((size / 2)) $((size - 9)) $((size - 1)); do
 	expect 2 "$work/forged" "$rmap" snapshot --load "$work/forged"
 done
 expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save "$work/no/such/file"
-if [ -w /dev/full ]; then
-	expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save /dev/full
-	"$rmap" snapshot --load "$recording" >/dev/full 2>"$work/err"
-	[ $? -eq 2 ] || fail "a report that cannot be written is no failure"
-fi
+[ ! -w /dev/full ] || expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save /dev/full
+
+# Output that is lost is told, whatever it is: to a full disk, a closed descriptor, a descriptor that is for reading only.
+lost() {
+	local where status
+	for where in '>/dev/full' '>&-' '>&- 2>&-' '1</dev/null'; do
+		[ "$where" != '>/dev/full' ] || [ -w /dev/full ] || continue
+		eval '"$rmap" "$@" 2>"$work/err"' "$where"
+		status=$?
+		[ $status -eq 2 ] || fail "rmap $* $where: exit status $status"
+		[ "$where" = '>&- 2>&-' ] || grep -q "could not be written" "$work/err" ||
+			fail "rmap $* $where: it is not said that output is lost"
+	done
+}
+lost --help
+lost --version
+lost help
+for command in snapshot who bench; do
+	lost $command --help
+	lost $command --usage
+done
+lost bench --list
+lost snapshot --load "$recording"
+lost snapshot --load "$recording" --json
+lost snapshot --load "$recording" --json --top 100000
+lost who --load "$recording" --pfn "$pfn"
+lost who --load "$recording" --pfn "$pfn" --json
+# A file that is opened meanwhile does not become standard output or standard error.
+"$rmap" snapshot --load "$recording" --save "$work/again" >&- 2>&-
+cmp -s "$recording" "$work/again" || fail "with descriptors closed, the recording is another"
 
 # Files with a right checksum and a wrong content. The last frame's count is made 0: a mismatch, which is named.
 "$tool_forge" "$recording" "$work/forged" -2 0 || fail "tool_forge fails"

@@ -7,8 +7,12 @@
 #include "tool.h"
 
 #include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
 	const char *word;
@@ -36,10 +40,44 @@ static int help(FILE *out)
 	return STATUS_OK;
 }
 
+/* A descriptor that is closed would be given to the next file that is opened: let it be one that cannot be used. */
+static void occupy_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/", O_RDONLY | O_DIRECTORY) < 0)
+			exit(STATUS_LACKING);
+}
+
+/*
+ * The one place that looks whether all output was written. It is called however the program ends, be it by exit() in
+ * argp.
+ */
+static void close_output(void)
+{
+	bool lost = ferror(stdout);
+
+	errno = 0;
+	if (!fclose(stdout) && !lost)
+		return;
+	complain("the output could not be written (%s): make room where it goes",
+		 errno ? strerror(errno) : "an earlier part of it");
+	_exit(STATUS_LACKING);
+}
+
+static void *allocate(size_t size)
+{
+	return zeroed(size, 1);
+}
+
 int main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
 
+	occupy_descriptors();
+	if (atexit(close_output))
+		return complain("memory ran out at the start: end other programs");
+	/* JSON without some of its members would be output lost, too. */
+	json_set_alloc_funcs(allocate, free);
 	/* The terminal's characters are wanted, but no other locale: numbers are read and written alike everywhere. */
 	setlocale(LC_CTYPE, "");
 	argp_err_exit_status = STATUS_LACKING;

@@ -8,7 +8,6 @@
 
 #include "figures.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -444,12 +443,12 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 			 system->partial);
 }
 
-static int print_json(json_t *json)
+static void print_json(json_t *json)
 {
-	int failed = !json || json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) || putchar('\n') == EOF;
-
+	/* main() looks whether it was written. */
+	json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	putchar('\n');
 	json_decref(json);
-	return failed ? complain("the JSON could not be made or written: make room where it goes") : STATUS_OK;
 }
 
 int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json)
@@ -459,8 +458,10 @@ int report_snapshot(const struct system *system, const struct timing *timing, un
 
 	if (status)
 		return status;
-	if (json)
-		return print_json(json_figures(system, timing, &figures, top));
+	if (json) {
+		print_json(json_figures(system, timing, &figures, top));
+		return STATUS_OK;
+	}
 	print_head(system, timing, &figures);
 	print_shares(&figures);
 	print_histogram(&figures);
@@ -468,8 +469,6 @@ int report_snapshot(const struct system *system, const struct timing *timing, un
 	print_top(system, top);
 	print_classes(&figures);
 	print_verdict(system, timing, &figures);
-	if (fflush(stdout))
-		return complain("the report could not be written (%s): make room where it goes", strerror(errno));
 	return STATUS_OK;
 }
 
@@ -489,12 +488,11 @@ static json_t *json_mapper(const struct system *system, const struct mapper *map
 			 address, "kind", kind_name(mapper->kind), "object", text(system_mapper_name(system, mapper)));
 }
 
-int report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json)
+void report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json)
 {
 	struct mapper *mappers = NULL;
 	size_t n = frame ? system_mappers(system, frame, &mappers) : 0;
 	uint32_t mapcount = 0;
-	int status = STATUS_OK;
 
 	if (frame) {
 		rmap_read_lock(system->map);
@@ -506,8 +504,8 @@ int report_who(const struct system *system, uint64_t pfn, const struct frame *fr
 
 		for (size_t i = 0; i < n; i++)
 			json_array_append_new(list, json_mapper(system, &mappers[i]));
-		status = print_json(json_pack("{s:o, s:o, s:o}", "pfn", number(pfn), "mapcount", number(mapcount),
-					      "mappings", list));
+		print_json(json_pack("{s:o, s:o, s:o}", "pfn", number(pfn), "mapcount", number(mapcount), "mappings",
+				     list));
 	} else {
 		printf("Page frame 0x%" PRIx64 ": %s %s\n", pfn, grouped(mapcount),
 		       plural(mapcount, "mapping", "mappings"));
@@ -520,5 +518,4 @@ int report_who(const struct system *system, uint64_t pfn, const struct frame *fr
 			       kind_name(mappers[i].kind), system_mapper_name(system, &mappers[i]));
 	}
 	free(mappers);
-	return status;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * report.h - what `rmap snapshot` and `rmap who` print
+ * report.h - what `rmap snapshot` and `rmap who` print; whether it could be written is seen to by main.c
  */
 #ifndef REPORT_H
 #define REPORT_H
@@ -25,7 +25,7 @@ struct timing {
  */
 int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json);
 
-/** report_who - print who maps @pfn, whose record is @frame or NULL if nobody does; otherwise as report_snapshot() */
-int report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json);
+/** report_who - print who maps @pfn, whose record is @frame or NULL if nobody does; context as report_snapshot()'s */
+void report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json);
 
 #endif

@@ -141,7 +141,7 @@ static int ask_recorded(const struct options *options)
 	if (!status)
 		status = find_frame(options, &system, &pfn);
 	if (!status)
-		status = report_who(&system, pfn, system_frame(&system, pfn), options->json);
+		report_who(&system, pfn, system_frame(&system, pfn), options->json);
 	system_fini(&system);
 	return status;
 }
@@ -163,7 +163,7 @@ static int ask_once(const struct options *options, const struct procfs *procfs, 
 	if (!status) {
 		*agrees = verify_frame(&system, procfs, pfn, system_frame(&system, pfn));
 		if (*agrees || last)
-			status = report_who(&system, pfn, system_frame(&system, pfn), options->json);
+			report_who(&system, pfn, system_frame(&system, pfn), options->json);
 	}
 	system_fini(&system);
 	return status;
