@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # tools-live.sh - `rmap snapshot` and `rmap who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
 #
-#      tools-live.sh RMAP TOOL_JSON TOOL_WHO
+#      tools-live.sh RMAP TOOL_JSON TOOL_WHO [TOOL_REFUSE]
 set -u
-rmap=$1 tool_json=$2 tool_who=$3
+rmap=$1 tool_json=$2 tool_who=$3 tool_refuse=${4-}
 capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
 lacking=kernel
 [ "$(id -u)" = 0 ] || lacking=root
@@ -33,6 +33,17 @@ snapshot() {
 	}
 	[ ! -s "$work/err" ] || fail "rmap snapshot $* says, though all is well: $(cat "$work/err")"
 	"$tool_json" <"$work/json" >"$work/figures" || fail "rmap snapshot $*: the report is wrong"
+}
+
+# incomplete WORDS COMMAND...: it ends with exit status 2 and says what failed; no answer is given.
+incomplete() {
+	local words=$1 status
+	shift
+	"$@" >"$work/out" 2>"$work/err"
+	status=$?
+	[ $status -eq 2 ] || fail "$*: exit status $status, not 2: $(cat "$work/err")"
+	grep -q "$words" "$work/err" || fail "$*: does not say \"$words\" but: $(cat "$work/err")"
+	[ ! -s "$work/out" ] || fail "$*: gives an answer though it is incomplete"
 }
 
 # The whole system, with any number of threads; recorded and loaded it gives the same figures.
@@ -92,6 +103,18 @@ if setpriv --bounding-set=-sys_admin true 2>/dev/null; then
 	[ $? -eq 2 ] || fail "without CAP_SYS_ADMIN the exit status is not 2"
 	grep -q CAP_SYS_ADMIN "$work/err" || fail "without CAP_SYS_ADMIN it says not what to do but: $(cat "$work/err")"
 fi
+# A thread has a number, too, but is no process.
+coproc python3 -c 'import threading, time
+other = threading.Thread(target=time.sleep, args=(1000,))
+other.start()
+print(other.native_id, flush=True)'
+background=$COPROC_PID
+read -r thread <&"${COPROC[0]}"
+incomplete "thread of process $background" "$rmap" snapshot --pid "$thread"
+incomplete "thread of process $background" "$rmap" who --pid "$thread" --addr 0x1000
+kill $background
+wait $background 2>/dev/null
+background=
 for pid in 2 $(($(cat /proc/sys/kernel/pid_max) + 1)); do
 	for command in "snapshot --pid $pid" "who --pid $pid --addr 0x1000"; do
 		"$rmap" $command >"$work/out" 2>"$work/err"
@@ -99,6 +122,74 @@ for pid in 2 $(($(cat /proc/sys/kernel/pid_max) + 1)); do
 		grep -q "no process $pid" "$work/err" || fail "rmap $command says: $(cat "$work/err")"
 	done
 done
+
+# honest WHAT COMMAND...: the command lacks something. Either it says so with exit status 2, or its answer is a whole one for all
+# that: it has those eight processes that are there all the time.
+honest() {
+	local what=$1 status
+	shift
+	timeout 120 "$@" >"$work/json" 2>"$work/err"
+	status=$?
+	if [ $status -eq 2 ]; then
+		# Where nothing can be written, the reason cannot be either.
+		grep -q "^rmap: ." "$work/err" || [ "${what%% *}" = write ] || fail "$what: exit status 2, but it is not said why"
+	elif [ $status -ne 0 ]; then
+		fail "$what: exit status $status: $(cat "$work/err")"
+	else
+		"$tool_json" <"$work/json" >"$work/figures" || fail "$what: the report is wrong"
+		[ "$(sed -n 's/.*"processes": \([0-9]*\),.*/\1/p' "$work/json")" -ge 8 ] ||
+			fail "$what: processes are missing, and it is not said"
+	fi
+}
+
+# refused CALL ERROR AFTER: after so many calls all others of this kind fail.
+refused() {
+	honest "$1 fails with $2 after $3 calls" "$tool_refuse" "$1" "$2" "$3" \
+		"$rmap" snapshot --json --threads 2 --top 1 --save "$work/recording"
+}
+
+for i in 1 2 3 4 5 6 7 8; do
+	sleep 1000 &
+	background="$background $!"
+done
+
+# Too few descriptors: for the list of processes, for one thread, for all of 64 at once.
+for limit in 4 5 6 7; do
+	incomplete "Too many open files" bash -c "ulimit -n $limit; exec '$rmap' snapshot"
+	incomplete "Too many open files" bash -c "ulimit -n $limit; exec '$rmap' who --pid $$ --addr 0x1000"
+done
+for limit in 8 12; do
+	honest "ulimit -n $limit" bash -c "ulimit -n $limit; exec '$rmap' snapshot --json --threads 64"
+done
+
+# Each system call fails: with what containers' filters answer from the start on (or from main() on, where nothing starts without
+# the call), and with shortages in the middle of the reading. Of threads, liburcu stands no shortage; tools/system.c looks first.
+if [ -z "$tool_refuse" ]; then
+	echo "left out: refused system calls, as no sanitizer stands that"
+elif [ "$("$tool_refuse" read count 0 true)" = "" ]; then
+	echo "left out: refused system calls, as this kernel hands none to a process (SECCOMP_RET_USER_NOTIF)"
+else
+	for call in $("$tool_refuse" --list); do
+		for error in EPERM ENOSYS; do
+			after=0
+			[ "$call" = write ] || "$tool_refuse" "$call" $error 0 "$rmap" --version >"$work/out" 2>&1 ||
+				after=$("$tool_refuse" "$call" count 0 "$rmap" --version)
+			refused "$call" $error "$after"
+		done
+	done
+	for call in openat read pread64 getdents64 kcmp ioctl mmap mprotect fcntl newfstatat; do
+		start=$("$tool_refuse" $call count 0 "$rmap" --version)
+		calls=$("$tool_refuse" $call count 0 "$rmap" snapshot --threads 2)
+		part=1
+		for error in EMFILE EPERM EINTR ENOMEM; do
+			refused $call $error $((start + (calls - start) * part / 5))
+			part=$((part + 1))
+		done
+	done
+fi
+kill $background
+wait $background 2>/dev/null
+background=
 
 # Programs that share pages in known ways.
 "$tool_who" "$rmap" || fail "rmap who is wrong"

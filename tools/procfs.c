@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -60,9 +61,80 @@ static int open_task_file(const struct procfs *procfs, const struct task *task, 
 	return openat(procfs->root, path, O_RDONLY | O_CLOEXEC);
 }
 
-static enum outcome outcome_of(int error)
+/* ---- what fails ---- */
+
+static bool is_gone(int error)
 {
-	return error == EACCES || error == EPERM ? OUTCOME_REFUSED : OUTCOME_GONE;
+	return error == ENOENT || error == ESRCH;
+}
+
+static bool is_refused(int error)
+{
+	return error == EACCES || error == EPERM;
+}
+
+static enum outcome fail(const struct procfs *procfs, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Note a failure, if it is the first. */
+static enum outcome fail(const struct procfs *procfs, int error, const char *format, ...)
+{
+	int none = 0;
+	va_list args;
+
+	if (!atomic_compare_exchange_strong(&procfs->failure->error, &none, error))
+		return OUTCOME_FAILED;
+	va_start(args, format);
+	vsnprintf(procfs->failure->what, sizeof(procfs->failure->what), format, args);
+	va_end(args);
+	return OUTCOME_FAILED;
+}
+
+/*
+ * What it means that @name of a task could not be opened. Permission is asked for then, and never later. A process may
+ * always read itself: if even that is refused, it is no matter of permission.
+ */
+static enum outcome open_failed(const struct procfs *procfs, const struct task *task, const char *name, int error)
+{
+	if (is_gone(error))
+		return OUTCOME_GONE;
+	if (is_refused(error) && task->pid != procfs->self)
+		return OUTCOME_REFUSED;
+	return fail(procfs, error, "/proc/%s/%s", task->path, name);
+}
+
+/* What it means that @name of a task could not be read on. */
+static enum outcome read_failed(const struct procfs *procfs, const struct task *task, const char *name, int error)
+{
+	return is_gone(error) ? OUTCOME_GONE : fail(procfs, error, "/proc/%s/%s", task->path, name);
+}
+
+static const char *remedy(int error)
+{
+	switch (error) {
+	case EMFILE:
+		return "raise the limit on open files (ulimit -n), or name fewer --threads";
+	case ENFILE:
+	case ENOMEM:
+		return "end other programs, or name some processes with --pid";
+	case EACCES:
+	case EPERM:
+	case ENOSYS:
+		return "a container's filter seems to refuse it, or the kernel lacks it; run this outside, or use "
+		       "--load";
+	default:
+		return "try again, or study a recorded system with --load";
+	}
+}
+
+int procfs_status(const struct procfs *procfs)
+{
+	int error = atomic_load(&procfs->failure->error);
+
+	if (!error)
+		return STATUS_OK;
+	return complain("%s: %s, so the answer would be incomplete: %s", procfs->failure->what, strerror(error),
+			remedy(error));
 }
 
 /* Names are chosen by those who run: none shall reach a terminal as a command to it. */
@@ -88,7 +160,7 @@ static int open_kernel_file(const struct procfs *procfs, const char *name, int *
 		return complain(
 			"/proc/%s may be read by root only: run this with sudo, or study a recorded system with --load",
 			name);
-	return complain("/proc/%s cannot be opened (%s): is /proc mounted?", name, strerror(errno));
+	return complain("/proc/%s cannot be opened (%s): %s", name, strerror(errno), remedy(errno));
 }
 
 /*
@@ -109,37 +181,70 @@ static int check_frame_numbers(struct procfs *procfs)
 	ssize_t got;
 
 	if (fd < 0)
-		return complain("/proc/self/pagemap cannot be opened (%s): this needs a kernel built with "
-				"CONFIG_PROC_PAGE_MONITOR",
-				strerror(errno));
+		return complain("/proc/self/pagemap cannot be opened (%s): %s", strerror(errno),
+				errno == ENOENT ? "this needs a kernel built with CONFIG_PROC_PAGE_MONITOR"
+						: remedy(errno));
 	got = pread(fd, &entry, sizeof(entry), (off_t)(vpn * sizeof(entry)));
+	if (got < 0)
+		fail(procfs, errno, "/proc/self/pagemap");
 	scan.vec = (uint64_t)(uintptr_t)&region;
 	scan.vec_len = 1;
 	procfs->pagemap_scan = ioctl(fd, SCAN_IOCTL, &scan) == 1;
 	close(fd);
+	if (got < 0)
+		return procfs_status(procfs);
 	if (got != sizeof(entry) || !(entry & PTE_PRESENT) || !(entry & PTE_PFN))
 		return complain(
 			"the kernel hides frame numbers from this user: run as root with CAP_SYS_ADMIN, or use --load");
 	return STATUS_OK;
 }
 
-int procfs_open(struct procfs *procfs)
+/* The first PID namespace is told by its number; a kernel without namespaces has no such file. */
+static void look_at_namespace(struct procfs *procfs)
 {
 	struct stat namespace;
+
+	if (!fstatat(procfs->root, "self/ns/pid", &namespace, 0))
+		procfs->pid_namespace = namespace.st_ino != FIRST_PID_NAMESPACE;
+	else if (errno != ENOENT)
+		fail(procfs, errno, "/proc/self/ns/pid");
+}
+
+static void look_at_self(struct procfs *procfs)
+{
+	char text[32];
+	ssize_t got = readlinkat(procfs->root, "self", text, sizeof(text) - 1);
+	uint64_t self;
+
+	if (got < 0 && errno != ENOENT)
+		fail(procfs, errno, "/proc/self");
+	text[got < 0 ? 0 : got] = '\0';
+	if (parse_number(text, 1, INT32_MAX, &self))
+		procfs->self = (pid_t)self;
+}
+
+int procfs_open(struct procfs *procfs)
+{
 	int status;
 
 	*procfs = (struct procfs){ .root = -1, .counts = -1, .flags = -1 };
+	procfs->failure = zeroed(1, sizeof(*procfs->failure));
 	procfs->page_shift = (unsigned)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
 	procfs->root = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (procfs->root < 0)
-		return complain("/proc cannot be opened (%s): mount it with mount -t proc proc /proc", strerror(errno));
-	status = open_kernel_file(procfs, "kpagecount", &procfs->counts);
+		status = complain("/proc cannot be opened (%s): %s", strerror(errno),
+				  errno == ENOENT ? "mount it with mount -t proc proc /proc" : remedy(errno));
+	else
+		status = open_kernel_file(procfs, "kpagecount", &procfs->counts);
 	if (!status)
 		status = open_kernel_file(procfs, "kpageflags", &procfs->flags);
 	if (!status)
 		status = check_frame_numbers(procfs);
-	procfs->pid_namespace =
-		!fstatat(procfs->root, "self/ns/pid", &namespace, 0) && namespace.st_ino != FIRST_PID_NAMESPACE;
+	if (!status) {
+		look_at_namespace(procfs);
+		look_at_self(procfs);
+		status = procfs_status(procfs);
+	}
 	if (status)
 		procfs_close(procfs);
 	return status;
@@ -154,23 +259,32 @@ void procfs_close(struct procfs *procfs)
 			close(*files[i]);
 		*files[i] = -1;
 	}
+	free(procfs->failure);
+	procfs->failure = NULL;
 }
 
 /* ---- tasks ---- */
 
-/* Read a small file whole; it is shorter than @size. Returns its length, or -1. */
-static ssize_t read_small(const struct procfs *procfs, const char *path, char *text, size_t size)
+/*
+ * Read a small file of a task whole; it is shorter than @size. What cannot be read at all is gone, refused, or a
+ * failure.
+ */
+static enum outcome read_small(const struct procfs *procfs, const struct task *task, const char *name, char *text,
+			       size_t size)
 {
-	int fd = openat(procfs->root, path, O_RDONLY | O_CLOEXEC);
+	int fd = open_task_file(procfs, task, name);
 	ssize_t got;
+	int error;
 
 	if (fd < 0)
-		return -1;
+		return open_failed(procfs, task, name, errno);
 	got = read(fd, text, size - 1);
+	error = errno;
 	close(fd);
-	if (got >= 0)
-		text[got] = '\0';
-	return got;
+	if (got < 0)
+		return read_failed(procfs, task, name, error);
+	text[got] = '\0';
+	return got ? OUTCOME_READ : OUTCOME_GONE;
 }
 
 struct stat_line {
@@ -180,19 +294,20 @@ struct stat_line {
 };
 
 /* Fill @task from the stat file at @task->path. The comm stands in parentheses and may contain any of "() ". */
-static bool read_stat(const struct procfs *procfs, struct task *task, struct stat_line *line)
+static enum outcome read_stat(const struct procfs *procfs, struct task *task, struct stat_line *line)
 {
-	char path[64], text[1024], *field, *end, *comm;
+	enum outcome outcome;
+	char text[1024], *field, *end, *comm;
 	uint64_t value[29] = { 0 };
 	size_t length;
 
-	snprintf(path, sizeof(path), "%s/stat", task->path);
-	if (read_small(procfs, path, text, sizeof(text)) <= 0)
-		return false;
+	outcome = read_small(procfs, task, "stat", text, sizeof(text));
+	if (outcome != OUTCOME_READ)
+		return outcome;
 	comm = strchr(text, '(');
 	end = strrchr(text, ')');
 	if (!comm || !end || end[1] != ' ')
-		return false;
+		return fail(procfs, EBADMSG, "/proc/%s/stat", task->path);
 	length = (size_t)(end - comm - 1);
 	length = length < COMM_SIZE ? length : COMM_SIZE - 1;
 	memcpy(task->comm, comm + 1, length);
@@ -207,7 +322,35 @@ static bool read_stat(const struct procfs *procfs, struct task *task, struct sta
 	task->start_time = value[22];
 	task->resident = value[24];
 	memcpy(task->layout, &value[26], sizeof(task->layout)); /* startcode, endcode, startstack */
-	return true;
+	return OUTCOME_READ;
+}
+
+/* Open a directory below /proc; NULL if it is gone or, noted, cannot be read. */
+static DIR *open_directory(const struct procfs *procfs, const char *path)
+{
+	int fd = openat(procfs->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (dir)
+		return dir;
+	error = errno;
+	if (fd >= 0)
+		close(fd);
+	if (!is_gone(error))
+		fail(procfs, error, "/proc/%s", path);
+	return NULL;
+}
+
+/* The next entry of a directory; NULL at its end, where it is gone, or, noted, where it cannot be read on. */
+static struct dirent *next_entry(const struct procfs *procfs, DIR *dir)
+{
+	struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir);
+	if (!entry && errno && !is_gone(errno))
+		fail(procfs, errno, "the list of processes in /proc");
+	return entry;
 }
 
 /*
@@ -216,18 +359,15 @@ static bool read_stat(const struct procfs *procfs, struct task *task, struct sta
  */
 static bool find_living_thread(const struct procfs *procfs, struct task *task)
 {
-	char path[32];
 	struct dirent *entry;
 	bool found = false;
 	DIR *dir;
-	int fd;
 
-	snprintf(path, sizeof(path), "%d/task", (int)task->pid);
-	fd = openat(procfs->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd >= 0 ? fdopendir(fd) : NULL;
+	snprintf(task->path, sizeof(task->path), "%d/task", (int)task->pid);
+	dir = open_directory(procfs, task->path);
 	if (!dir)
 		return false;
-	while (!found && (entry = readdir(dir))) {
+	while (!found && (entry = next_entry(procfs, dir))) {
 		struct stat_line line;
 		uint64_t tid;
 
@@ -235,21 +375,28 @@ static bool find_living_thread(const struct procfs *procfs, struct task *task)
 			continue;
 		task->tid = (pid_t)tid;
 		snprintf(task->path, sizeof(task->path), "%d/task/%d", (int)task->pid, (int)tid);
-		found = read_stat(procfs, task, &line) && !strchr("ZX", line.state);
+		found = read_stat(procfs, task, &line) == OUTCOME_READ && !strchr("ZX", line.state);
 	}
 	closedir(dir);
 	return found;
 }
 
-/* Does the process @pid own an address space? Then @task names it. */
+/*
+ * Does the process @pid own an address space? Then @task names it. Of one that may not be looked at, all that is known
+ * is that it may have as many pages as the machine.
+ */
 static bool task_of(const struct procfs *procfs, pid_t pid, struct task *task, struct tasks *tasks)
 {
 	struct stat_line line;
+	enum outcome outcome;
 
 	*task = (struct task){ .pid = pid, .tid = pid };
 	snprintf(task->path, sizeof(task->path), "%d", (int)pid);
-	if (!read_stat(procfs, task, &line))
-		return false;
+	outcome = read_stat(procfs, task, &line);
+	if (outcome == OUTCOME_REFUSED)
+		task->resident = (uint64_t)sysconf(_SC_PHYS_PAGES);
+	if (outcome != OUTCOME_READ)
+		return outcome == OUTCOME_REFUSED;
 	if (line.kernel_thread) {
 		tasks->kernel_threads++;
 		return false;
@@ -274,47 +421,94 @@ static int compare_pid(const void *left, const void *right)
 	return (a->pid > b->pid) - (a->pid < b->pid);
 }
 
+enum order { ORDER_SAME, ORDER_BELOW, ORDER_ABOVE, ORDER_LEFT_GONE, ORDER_RIGHT_GONE };
+
+/*
+ * Compare the address spaces of two tasks. The kernel refuses what may not be read; such tasks will not be read
+ * either, and count as different. If it refuses even to compare us with ourselves, it is a sandbox that does.
+ */
+static enum order compare_spaces(const struct procfs *procfs, pid_t left, pid_t right)
+{
+	long order = syscall(SYS_kcmp, left, right, KCMP_VM, 0, 0);
+	int error = errno;
+
+	if (order >= 0)
+		return order == 0 ? ORDER_SAME : order == 1 ? ORDER_BELOW : ORDER_ABOVE;
+	if (error == ESRCH)
+		return syscall(SYS_kcmp, left, left, KCMP_VM, 0, 0) < 0 && errno == ESRCH ? ORDER_LEFT_GONE
+											  : ORDER_RIGHT_GONE;
+	if (!is_refused(error) || syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) != 0)
+		fail(procfs, error, "kcmp");
+	return ORDER_ABOVE;
+}
+
+/* Some tasks of one layout, in the order of kcmp, each with an address space of its own. */
+struct kept {
+	struct task **items;
+	size_t n;
+};
+
+/*
+ * Find the one among @kept that has the address space of @task, or keep @task. False if @task has ended; those found
+ * to have ended are taken out.
+ */
+static bool keep_or_find(const struct procfs *procfs, struct kept *kept, struct task *task, const struct task **same)
+{
+	size_t low = 0, high = kept->n;
+
+	*same = NULL;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		switch (compare_spaces(procfs, task->tid, kept->items[middle]->tid)) {
+		case ORDER_SAME:
+			*same = kept->items[middle];
+			return true;
+		case ORDER_BELOW:
+			high = middle;
+			break;
+		case ORDER_ABOVE:
+			low = middle + 1;
+			break;
+		case ORDER_LEFT_GONE:
+			return false;
+		case ORDER_RIGHT_GONE:
+			kept->n--;
+			high--;
+			memmove(&kept->items[middle], &kept->items[middle + 1],
+				(kept->n - middle) * sizeof(struct task *));
+			break;
+		}
+	}
+	memmove(&kept->items[low + 1], &kept->items[low], (kept->n - low) * sizeof(struct task *));
+	kept->items[low] = task;
+	kept->n++;
+	return true;
+}
+
 /*
  * Keep one task for each address space. Tasks of one address space have the same layout, and so have fork families,
  * so kcmp decides among the tasks of each layout; its order is total, which lets us insert into a sorted list of
  * those kept.
  */
-static void leave_out_sharing(struct tasks *tasks)
+static void leave_out_sharing(const struct procfs *procfs, struct tasks *tasks)
 {
 	struct task *items = tasks->items;
-	struct task **kept = zeroed(tasks->n, sizeof(*kept));
-	size_t kept_n = 0;
+	struct kept kept = { .items = zeroed(tasks->n, sizeof(struct task *)) };
+	const struct task *same;
 
 	qsort(items, tasks->n, sizeof(*items), compare_layout);
 	for (size_t i = 0; i < tasks->n; i++) {
-		size_t low = 0, high;
-		const struct task *same = NULL;
-
 		if (i && memcmp(items[i].layout, items[i - 1].layout, sizeof(items[i].layout)))
-			kept_n = 0;
-		for (high = kept_n; low < high && !same;) {
-			size_t middle = (low + high) / 2;
-			long order = syscall(SYS_kcmp, items[i].tid, kept[middle]->tid, KCMP_VM, 0, 0);
-
-			if (order == 0)
-				same = kept[middle];
-			if (order == 1)
-				high = middle;
-			else
-				low = middle + 1;
-		}
-		if (same) {
-			tasks->aliases = grow(tasks->aliases, &tasks->aliases_capacity, tasks->aliases_n + 1,
-					      sizeof(*tasks->aliases));
-			tasks->aliases[tasks->aliases_n++] = (struct alias){ items[i].pid, same->pid };
-			items[i].path[0] = '\0';
-			continue;
-		}
-		memmove(&kept[low + 1], &kept[low], (kept_n - low) * sizeof(*kept));
-		kept[low] = &items[i];
-		kept_n++;
+			kept.n = 0;
+		if (!keep_or_find(procfs, &kept, &items[i], &same) || !same)
+			continue; /* one that has ended will be found gone when it is read, and be counted */
+		tasks->aliases =
+			grow(tasks->aliases, &tasks->aliases_capacity, tasks->aliases_n + 1, sizeof(*tasks->aliases));
+		tasks->aliases[tasks->aliases_n++] = (struct alias){ items[i].pid, same->pid };
+		items[i].path[0] = '\0';
 	}
-	free(kept);
+	free(kept.items);
 }
 
 static bool is_wanted(pid_t pid, const pid_t *only, size_t only_n)
@@ -327,12 +521,12 @@ static bool is_wanted(pid_t pid, const pid_t *only, size_t only_n)
 
 void procfs_tasks(const struct procfs *procfs, const pid_t *only, size_t only_n, struct tasks *tasks)
 {
-	DIR *dir = fdopendir(openat(procfs->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	DIR *dir = open_directory(procfs, ".");
 	struct dirent *entry;
 	size_t kept = 0;
 
 	tasks->n = tasks->kernel_threads = tasks->aliases_n = 0;
-	while (dir && (entry = readdir(dir))) {
+	while (dir && (entry = next_entry(procfs, dir))) {
 		struct task task;
 		uint64_t pid;
 
@@ -346,7 +540,7 @@ void procfs_tasks(const struct procfs *procfs, const pid_t *only, size_t only_n,
 		closedir(dir);
 	if (!tasks->n)
 		return;
-	leave_out_sharing(tasks);
+	leave_out_sharing(procfs, tasks);
 	for (size_t i = 0; i < tasks->n; i++)
 		if (tasks->items[i].path[0])
 			tasks->items[kept++] = tasks->items[i];
@@ -361,12 +555,36 @@ void tasks_fini(struct tasks *tasks)
 	*tasks = (struct tasks){ 0 };
 }
 
-bool procfs_has_memory(const struct procfs *procfs, pid_t pid)
+/* The number of the process whose thread @task is; 0 if that cannot be told. */
+static pid_t process_of(const struct procfs *procfs, const struct task *task)
+{
+	char text[4096], *line;
+
+	if (read_small(procfs, task, "status", text, sizeof(text)) != OUTCOME_READ)
+		return 0;
+	line = strstr(text, "\nTgid:");
+	return line ? (pid_t)strtol(line + strlen("\nTgid:"), NULL, 10) : 0;
+}
+
+int procfs_check_pid(const struct procfs *procfs, pid_t pid)
 {
 	struct tasks ignored = { 0 };
 	struct task task;
+	pid_t process;
 
-	return task_of(procfs, pid, &task, &ignored);
+	if (!task_of(procfs, pid, &task, &ignored)) {
+		int status = procfs_status(procfs);
+
+		return status ? status
+			      : complain("no process %d with memory of its own: name one that ps shows and that is no "
+					 "kernel thread",
+					 (int)pid);
+	}
+	/* Threads have their files in /proc too, though they are not listed. */
+	process = process_of(procfs, &task);
+	if (process && process != pid)
+		return complain("%d is no process but a thread of process %d: name that one", (int)pid, (int)process);
+	return procfs_status(procfs);
 }
 
 uint64_t procfs_forks(const struct procfs *procfs)
@@ -374,8 +592,8 @@ uint64_t procfs_forks(const struct procfs *procfs)
 	char text[8192], *line;
 	int fd = openat(procfs->root, "stat", O_RDONLY | O_CLOEXEC);
 	size_t carried = 0;
-	uint64_t forks = 0;
 	ssize_t got;
+	int error;
 
 	/*
 	 * The line is near the end of a file that grows with CPUs and interrupts: go through it, keeping what a cut
@@ -387,15 +605,17 @@ uint64_t procfs_forks(const struct procfs *procfs)
 		text[length] = '\0';
 		line = strstr(text, "\nprocesses ");
 		if (line && strchr(line + 1, '\n')) {
-			forks = strtoull(line + strlen("\nprocesses "), NULL, 10);
-			break;
+			close(fd);
+			return strtoull(line + strlen("\nprocesses "), NULL, 10);
 		}
 		carried = length < 64 ? length : 64;
 		memmove(text, text + length - carried, carried);
 	}
+	error = fd < 0 || got < 0 ? errno : EBADMSG;
+	fail(procfs, error, "/proc/stat");
 	if (fd >= 0)
 		close(fd);
-	return forks;
+	return 0;
 }
 
 /* ---- maps ---- */
@@ -448,10 +668,11 @@ enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *ta
 	int fd = open_task_file(procfs, task, "maps");
 	size_t length = 0;
 	ssize_t got;
+	int error;
 
 	reader->lines_n = 0;
 	if (fd < 0)
-		return outcome_of(errno);
+		return open_failed(procfs, task, "maps", errno);
 	for (;;) {
 		reader->text = grow(reader->text, &reader->text_capacity, length + 65536, 1);
 		got = read(fd, reader->text + length, reader->text_capacity - length - 1);
@@ -459,9 +680,10 @@ enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *ta
 			break;
 		length += (size_t)got;
 	}
+	error = errno;
 	close(fd);
 	if (got < 0)
-		return outcome_of(errno);
+		return read_failed(procfs, task, "maps", error);
 	reader->text[length] = '\0';
 	for (char *line = reader->text, *next; *line; line = next) {
 		next = strchrnul(line, '\n');
@@ -517,7 +739,8 @@ static bool scan_populated(const struct procfs *procfs, int fd, struct reader *r
 	return true;
 }
 
-static enum outcome read_range(int fd, struct page_range range, uint64_t *entries, pte_visit visit, void *arg)
+static enum outcome read_range(const struct procfs *procfs, const struct task *task, int fd, struct page_range range,
+			       uint64_t *entries, pte_visit visit, void *arg)
 {
 	for (uint64_t vpn = range.first; vpn <= range.last;) {
 		uint64_t left = range.last - vpn + 1;
@@ -525,7 +748,7 @@ static enum outcome read_range(int fd, struct page_range range, uint64_t *entrie
 		ssize_t got = pread(fd, entries, want * sizeof(*entries), (off_t)(vpn * sizeof(*entries)));
 
 		if (got < 0)
-			return outcome_of(errno);
+			return read_failed(procfs, task, "pagemap", errno);
 		/* Nothing at all: the task has ended, and its address space with it. */
 		if ((size_t)got < sizeof(*entries))
 			return OUTCOME_GONE;
@@ -545,7 +768,7 @@ enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *ta
 		return OUTCOME_READ;
 	fd = open_task_file(procfs, task, "pagemap");
 	if (fd < 0)
-		return outcome_of(errno);
+		return open_failed(procfs, task, "pagemap", errno);
 	reader->ranges_n = 0;
 	if (!procfs->pagemap_scan || !scan_populated(procfs, fd, reader)) {
 		reader->ranges_n = 0;
@@ -553,7 +776,7 @@ enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *ta
 			add_range(reader, reader->lines[i].first, reader->lines[i].last);
 	}
 	for (size_t i = 0; i < reader->ranges_n && outcome == OUTCOME_READ; i++)
-		outcome = read_range(fd, reader->ranges[i], reader->entries, visit, arg);
+		outcome = read_range(procfs, task, fd, reader->ranges[i], reader->entries, visit, arg);
 	close(fd);
 	return outcome;
 }
@@ -565,40 +788,52 @@ enum outcome procfs_read_pte(const struct procfs *procfs, const struct task *tas
 
 	*entry = 0;
 	if (fd < 0)
-		return outcome_of(errno);
+		return open_failed(procfs, task, "pagemap", errno);
 	if (pread(fd, entry, sizeof(*entry), (off_t)(vpn * sizeof(*entry))) < 0)
-		outcome = outcome_of(errno);
+		outcome = read_failed(procfs, task, "pagemap", errno);
 	close(fd);
 	return outcome;
 }
 
 /* ---- the kernel's own figures ---- */
 
+/* Read figures of @n neighbouring frames; those beyond the last frame are 0. */
+static void read_stretch(const struct procfs *procfs, int fd, const char *name, uint64_t pfn, size_t n, uint64_t *out)
+{
+	size_t size = n * sizeof(*out), done = 0;
+	ssize_t got = 1;
+
+	while (done < size && got > 0) {
+		got = pread(fd, (char *)out + done, size - done, (off_t)(pfn * sizeof(*out) + done));
+		if (got > 0)
+			done += (size_t)got;
+	}
+	if (got < 0)
+		fail(procfs, errno, "/proc/%s", name);
+	memset((char *)out + done, 0, size - done);
+}
+
 /* Frames are neighbours more often than not, so read them in stretches, across small gaps. */
-static void read_frames(int fd, const uint64_t *pfns, size_t n, uint64_t *out)
+static void read_frames(const struct procfs *procfs, int fd, const char *name, const uint64_t *pfns, size_t n,
+			uint64_t *out)
 {
 	uint64_t buffer[512];
 
 	for (size_t i = 0, next; i < n; i = next) {
-		ssize_t got;
-
 		for (next = i + 1; next < n && pfns[next] - pfns[next - 1] <= 8 && pfns[next] - pfns[i] < 512;)
 			next++;
-		got = pread(fd, buffer, (pfns[next - 1] - pfns[i] + 1) * sizeof(*buffer),
-			    (off_t)(pfns[i] * sizeof(*buffer)));
+		read_stretch(procfs, fd, name, pfns[i], (size_t)(pfns[next - 1] - pfns[i] + 1), buffer);
 		for (size_t k = i; k < next; k++)
-			out[k] = got > 0 && (pfns[k] - pfns[i]) < (size_t)got / sizeof(*buffer)
-					 ? buffer[pfns[k] - pfns[i]]
-					 : 0;
+			out[k] = buffer[pfns[k] - pfns[i]];
 	}
 }
 
 void procfs_counts(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out)
 {
-	read_frames(procfs->counts, pfns, n, out);
+	read_frames(procfs, procfs->counts, "kpagecount", pfns, n, out);
 }
 
 void procfs_flags(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out)
 {
-	read_frames(procfs->flags, pfns, n, out);
+	read_frames(procfs, procfs->flags, "kpageflags", pfns, n, out);
 }

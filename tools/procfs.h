@@ -8,7 +8,9 @@
  *      kcmp                              which tasks share one address space (vfork, CLONE_VM): it counts once
  *
  * Processes come and go while they are read. That is no error: they are reported as gone, and verify.c finds out
- * whether it mattered.
+ * whether it mattered. Nor is it one that some may not be read by this user: they are counted. Any other call that
+ * fails (no descriptors are left, no memory, a sandbox refuses it) is a *failure*: what was read is incomplete, and
+ * whoever reads asks procfs_status() before concluding anything from it.
  */
 #ifndef PROCFS_H
 #define PROCFS_H
@@ -34,10 +36,18 @@
 
 #define COMM_SIZE 32
 
+/** struct failure - the first call that failed; any thread may note it, and it is told once they have been joined */
+struct failure {
+	atomic_int error; /* an errno, 0 for none */
+	char what[64];    /* what was tried, such as "/proc/1/maps"; written by the thread that set @error */
+};
+
 struct procfs {
 	int root;
 	int counts;
 	int flags;
+	struct failure *failure;
+	pid_t self; /* this process's number here; 0 if this /proc does not show it */
 	unsigned page_shift;
 	bool pagemap_scan;  /* the kernel has PAGEMAP_SCAN */
 	bool pid_namespace; /* not the first one: other processes may map the same pages unseen */
@@ -104,6 +114,7 @@ enum outcome {
 	OUTCOME_READ,
 	OUTCOME_GONE,    /* ended meanwhile */
 	OUTCOME_REFUSED, /* the kernel does not let this user read it */
+	OUTCOME_FAILED,  /* for another reason, which has been noted */
 };
 
 /**
@@ -114,14 +125,20 @@ int procfs_open(struct procfs *procfs);
 void procfs_close(struct procfs *procfs);
 
 /**
+ * procfs_status - has all that was read since procfs_open() been read completely?
+ * Return: a status, after complaining about the first call that failed
+ */
+int procfs_status(const struct procfs *procfs);
+
+/**
  * procfs_tasks - list the tasks that own an address space
  * @only: if not NULL, @only_n pids to keep; a pid that has no address space is not in the list then
  */
 void procfs_tasks(const struct procfs *procfs, const pid_t *only, size_t only_n, struct tasks *tasks);
 void tasks_fini(struct tasks *tasks);
 
-/** procfs_has_memory - is there a process @pid that owns an address space, or shares one? */
-bool procfs_has_memory(const struct procfs *procfs, pid_t pid);
+/** procfs_check_pid - is there a process @pid that owns an address space, or shares one? A status, after complaining */
+int procfs_check_pid(const struct procfs *procfs, pid_t pid);
 
 /** procfs_forks - how many tasks and threads were ever created; it tells whether any was meanwhile */
 uint64_t procfs_forks(const struct procfs *procfs);

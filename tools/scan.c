@@ -129,9 +129,10 @@ static void scan_thread(void *arg, unsigned thread)
 
 static int compare_resident(const void *left, const void *right, void *arg)
 {
-	const struct tasks *tasks = arg;
-	const struct task *a = &tasks->items[*(const size_t *)left], *b = &tasks->items[*(const size_t *)right];
-	bool a_is_us = a->pid == getpid(), b_is_us = b->pid == getpid();
+	const struct scan *scan = arg;
+	const struct task *a = &scan->tasks->items[*(const size_t *)left];
+	const struct task *b = &scan->tasks->items[*(const size_t *)right];
+	bool a_is_us = a->pid == scan->procfs->self, b_is_us = b->pid == scan->procfs->self;
 
 	if (a_is_us != b_is_us)
 		return a_is_us - b_is_us;
@@ -147,7 +148,7 @@ static unsigned run_scan(struct scan *scan, unsigned threads, const char *what)
 		scan->order[i] = i;
 		scan->total += scan->tasks->items[i].resident;
 	}
-	qsort_r(scan->order, scan->tasks->n, sizeof(*scan->order), compare_resident, (void *)scan->tasks);
+	qsort_r(scan->order, scan->tasks->n, sizeof(*scan->order), compare_resident, scan);
 	pthread_mutex_init(&scan->names_lock, NULL);
 	progress_begin(&scan->progress, what);
 	started = team_run(threads, scan_thread, scan);
@@ -167,12 +168,11 @@ unsigned scan_again(const struct procfs *procfs, const struct tasks *tasks, unsi
 
 static int check_pids(const struct procfs *procfs, const pid_t *pids, size_t pids_n)
 {
-	for (size_t i = 0; i < pids_n; i++)
-		if (!procfs_has_memory(procfs, pids[i]))
-			return complain("no process %d with memory of its own: name one that ps shows and that is no "
-					"kernel thread",
-					(int)pids[i]);
-	return STATUS_OK;
+	int status = STATUS_OK;
+
+	for (size_t i = 0; i < pids_n && !status; i++)
+		status = procfs_check_pid(procfs, pids[i]);
+	return status;
 }
 
 /* Forget the processes that could not be read, and count them. */
@@ -204,7 +204,7 @@ int scan_system(struct system *system, const struct procfs *procfs, const pid_t 
 {
 	struct tasks tasks = { 0 };
 	struct scan scan = { .procfs = procfs, .tasks = &tasks, .system = system };
-	struct utsname uts;
+	struct utsname uts = { .release = "unknown", .machine = "unknown" };
 	int status;
 
 	uname(&uts);
@@ -225,9 +225,11 @@ int scan_system(struct system *system, const struct procfs *procfs, const pid_t 
 		system->processes_n = tasks.n;
 		run_scan(&scan, threads, "reading");
 		drop_unread(system);
-		if (pids && !system->processes_n)
-			status = complain("none of the processes named can be read: they have ended, or this user may "
-					  "not read them");
+		status = procfs_status(procfs);
+		if (!status && !system->processes_n)
+			status = complain("none of the processes %s can be read: they have ended, or this user may "
+					  "not read them",
+					  pids ? "named" : "in /proc");
 	}
 	tasks_fini(&tasks);
 	return status;

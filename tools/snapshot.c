@@ -123,7 +123,7 @@ static int take(const struct options *options, struct system *system, struct tim
 		status = build(options, system, timing);
 	if (!status) {
 		began = seconds_now();
-		verify_system(system, &procfs, pids, options->pids_n, options->threads);
+		status = verify_system(system, &procfs, pids, options->pids_n, options->threads);
 		timing->verify = seconds_now() - began;
 	}
 	procfs_close(&procfs);

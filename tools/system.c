@@ -14,6 +14,7 @@
 #include "system.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -446,6 +447,27 @@ static int make_objects(struct system *system)
 	return 0;
 }
 
+static void await_release(void *arg, unsigned number)
+{
+	if (number)
+		pthread_mutex_lock(arg);
+	pthread_mutex_unlock(arg);
+}
+
+/*
+ * Can threads be started? The library needs one of its own and liburcu another, and ends the program if it gets none.
+ * So start two at once first; those that follow use their stacks again.
+ */
+static int check_threads(void)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&lock);
+	if (team_run(3, await_release, &lock) == 2)
+		return STATUS_OK;
+	return complain("no threads can be started: end other programs, or raise the limits on memory and processes");
+}
+
 int system_build(struct system *system, unsigned threads)
 {
 	struct build build = { .system = system, .threads = threads };
@@ -454,6 +476,8 @@ int system_build(struct system *system, unsigned threads)
 
 	if (!status)
 		status = make_frames(&build);
+	if (!status)
+		status = check_threads();
 	if (status)
 		return status;
 	error = rmap_create(NULL, &system->map);

@@ -480,8 +480,8 @@ static void accept_averages(struct system *system, const struct procfs *procfs, 
 	}
 }
 
-void verify_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n,
-		   unsigned threads)
+int verify_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n,
+		  unsigned threads)
 {
 	struct ask ask = { .system = system, .procfs = procfs };
 	struct suspects suspects;
@@ -499,6 +499,7 @@ void verify_system(struct system *system, const struct procfs *procfs, const pid
 	conclude(system, &suspects);
 	rmap_read_unlock(system->map);
 	suspects_fini(&suspects);
+	return procfs_status(procfs);
 }
 
 bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame)

@@ -11,10 +11,11 @@
  * verify_system - compare the mapcounts of a scanned and built system with /proc/kpagecount
  *
  * Sets kernel, flags, uncounted and verdict of every frame, and system->averaging.
- * @pids: as in scan_system()
+ * @pids:  as in scan_system()
+ * Return: a status; what could not be read completely is not judged
  */
-void verify_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n,
-		   unsigned threads);
+int verify_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n,
+		  unsigned threads);
 
 /**
  * verify_recorded - compare with the counts that were recorded
@@ -28,7 +29,7 @@ int verify_recorded(struct system *system);
  * verify_frame - does the kernel count as many mappings of frame @pfn as the map has?
  * @frame:  its record, NULL if nobody maps it
  *
- * More are accepted where some address spaces could not be read.
+ * More are accepted where some address spaces could not be read. procfs_status() tells whether the kernel answered.
  */
 bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame);
 

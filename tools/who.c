@@ -162,7 +162,8 @@ static int ask_once(const struct options *options, const struct procfs *procfs, 
 		status = system_build(&system, online > 0 ? (unsigned)online : 1);
 	if (!status) {
 		*agrees = verify_frame(&system, procfs, pfn, system_frame(&system, pfn));
-		if (*agrees || last)
+		status = procfs_status(procfs);
+		if (!status && (*agrees || last))
 			report_who(&system, pfn, system_frame(&system, pfn), options->json);
 	}
 	system_fini(&system);
@@ -177,10 +178,8 @@ static int ask_running(const struct options *options)
 
 	if (status)
 		return status;
-	if (options->pid && !procfs_has_memory(&procfs, (pid_t)options->pid))
-		status = complain("no process %" PRIu64
-				  " with memory of its own: name one that ps shows and that is no kernel thread",
-				  options->pid);
+	if (options->pid)
+		status = procfs_check_pid(&procfs, (pid_t)options->pid);
 	for (int i = 1; i <= TRIES && !status && !agrees; i++)
 		status = ask_once(options, &procfs, i == TRIES, &agrees);
 	procfs_close(&procfs);
