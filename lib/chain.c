@@ -31,6 +31,11 @@
  *      R2     an adder's work before its element, and the count          a walker acts on a pte that it cannot see yet
  *      A3     pairs with R2: a search reads the element
  *      R3     a taker's work before the slot is empty                    the slot's next user is ahead of the taker
+ *      A11    pairs with R3, and with R2 of what R3's taker had seen:    a remover passes further places by what they
+ *             who finds nothing at a place has seen what led to that     held long ago, and misses its own mapping
+ *
+ * A11 costs nothing on x86, where each load is one. On aarch64 a line is searched by up to eight ldar in a row, which do
+ * not overlap.
  */
 #include "chain.h"
 #include "pool.h"
@@ -64,7 +69,7 @@ static bool slot_adjust_moving(uint64_t *slot, uint64_t key, uint64_t low, enum 
 /* True: the slot held an element of @key and it has been adjusted. Lock-free: a retry follows another's success. */
 static inline bool slot_adjust(uint64_t *slot, uint64_t key, uint64_t low, enum adjust adjust)
 {
-	uint64_t word = load_acq(slot); /* A3: pairs with R2. */
+	uint64_t word = load_acq(slot); /* A3: pairs with R2. A11: pairs with R3. */
 
 	while (slot_kind(word) == SLOT_ENTRY) {
 		uint64_t desired;
@@ -88,16 +93,11 @@ static inline bool slot_adjust(uint64_t *slot, uint64_t key, uint64_t low, enum 
 static bool slot_adjust_moving(uint64_t *slot, uint64_t key, uint64_t low, enum adjust adjust)
 {
 	for (;;) {
-		uint64_t *truth = rmap_slot_truth(slot);
 		uint64_t word;
+		uint64_t *truth = rmap_slot_truth(slot, &word);
 		uint64_t desired;
 
-		if (!truth)
-			return false;
-		word = load_rlx(truth); /* RLX: rmap_slot_truth() has acquired what led here; the swap revalidates. */
-		if (slot_kind(word) != SLOT_ENTRY && slot_kind(word) != SLOT_MOVING)
-			continue;
-		if (slot_key(word, low) != key)
+		if (!truth || slot_key(word, low) != key)
 			return false;
 		if (adjust == ADJUST_FIND)
 			return true;
@@ -126,7 +126,7 @@ static inline bool line_adjust(struct segment *segment, uint64_t line, uint64_t 
 	unsigned i;
 
 	for (i = first; i < LINE_SLOTS; i++) {
-		uint64_t word = load_rlx(&slots[i]); /* RLX: the second loop reads anew what matters. */
+		uint64_t word = load_acq(&slots[i]); /* A11: pairs with R3. A candidate is read anew (A3). */
 
 		if ((word & ~low) == (key | SLOT_ENTRY))
 			break;
@@ -178,15 +178,23 @@ static inline __attribute__((always_inline)) bool chain_adjust(struct block *blo
 
 /*
  * One pass is exact: a caller whose mapping is in the chain finds a unit of its key, also where several elements have
- * that key and others add and take units of it meanwhile. For each place P in search order, let U(P) be the units of
- * the key at P or further on, and R(P) the callers that own a unit, have passed all places before P and have taken none
- * yet. Then U(P) >= R(P) at all times:
- *   - at first each caller owns one of the units counted by U(first place);
- *   - a caller passes a place where it finds no unit, so those ahead of it are as many as before;
- *   - a take at P lowers both for all places up to P;
- *   - an add raises U; a move by shrinking goes further on and so never lowers it; a new segment lies before what
- *     callers have read of slot 2.
- * So at the last place there is a unit for whoever is left. All that this needs is one order for all, place by place.
+ * that key, others add and take units of it meanwhile, and loads see stores in no common order.
+ *
+ * Let K be any set of steps that holds, with each step, all that happened before it. For each place P in search order
+ * let U(P) be the units that were added at P or further on, less those taken there, and R(P) the callers that own a
+ * unit, have passed all places before P, and have taken none; counting steps of K only. Then U(P) >= R(P), always:
+ *   - at the first place, for each caller owns a unit whose add happened before its search, and takes only one;
+ *   - otherwise take the smallest K, and its first P, for which it fails, and let Q be the place before P. The last
+ *     steps of K, which no step of K follows, are passes of Q, for K without any other last step would fail as well: an
+ *     add raises U(P) or nothing, a take at P or further on lowers both sides, another step lowers neither. A pass of Q
+ *     has acquired all that was done at Q up to what it read (A11; each step there is a compare-and-swap, so R2 and R3
+ *     reach down the row of them), and whoever read the newest of that found no unit there. So in K as much was taken
+ *     at Q as was added, U(P) = U(Q) >= R(Q) >= R(P), and it does not fail.
+ * Behind the last place there is no unit, so no owner passes that place.
+ *
+ * A move by shrinking is a unit that leaves a place for one further on, in one step, the commit (A5 tells both places),
+ * and so lowers no U. A new segment lies before what callers have read of slot 2: they have passed its places, empty, by
+ * that read. All that this needs is one order for all, place by place, and that who finds nothing acquires.
  */
 bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t key)
 {
@@ -210,7 +218,10 @@ static inline uint64_t *line_place(struct segment *segment, uint64_t line, uint6
 	uint64_t *slots = &segment->header + line * LINE_SLOTS;
 
 	for (unsigned i = line == 0; i < LINE_SLOTS; i++) {
-		/* RLX: a hint; the compare-and-swap revalidates it. A stale one costs a look elsewhere. */
+		/*
+		 * RLX: a hint; the compare-and-swap revalidates an empty slot. A stale full one costs a look elsewhere,
+		 * at worst a segment: a caller that finds no room has one in hand, or leaves its element where it is.
+		 */
 		uint64_t empty = load_rlx(&slots[i]);
 
 		if (empty != SLOT_EMPTY)
@@ -332,6 +343,7 @@ int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_
 	uint64_t low = reserve->map->key_low;
 	int error;
 
+	CHECK_CALLER(low || !rmap_chain_find(reserve->map, block, slot_key(entry, 0)), "the pte maps the page already");
 	if (low && chain_adjust(block, slot_key(entry, low), low, ADJUST_MERGE))
 		return 0;
 	if (rmap_block_place(block, entry))

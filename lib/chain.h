@@ -27,7 +27,7 @@ bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key);
 
 static inline bool rmap_chain_has_segments(const struct block *block)
 {
-	/* RLX: a hint; who follows the link reads it anew. */
+	/* RLX: a hint; who follows the link reads it anew. Who misses it leaves shrinking to the next remove. */
 	return slot_kind(load_rlx(&block->slots[BLOCK_LINK])) == SLOT_LINK;
 }
 

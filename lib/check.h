@@ -24,6 +24,16 @@
 		}                                                                                                      \
 	} while (0)
 
+/*
+ * What a caller owes for its mappings: one handle a pte, and no hands on others' (page.h). Not in the explorer, which shows
+ * what it costs to break that; nor may a search for an equal handle acquire there what the library must acquire by itself.
+ */
+#ifdef RMAP_EXPLORE
+#define CHECK_CALLER(condition, ...) ((void)0)
+#else
+#define CHECK_CALLER(condition, ...) CHECK(condition, __VA_ARGS__)
+#endif
+
 /* Blocks in a magazine, and retired blocks that make a batch; the explorer wants each of them to be met at once. */
 #ifdef RMAP_EXPLORE
 #define MAGAZINE_BLOCKS 1u

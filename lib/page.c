@@ -18,6 +18,11 @@
  * chain: so nobody waits for the thread that froze it. Every other change of meta is a compare-and-swap from a value
  * that is not frozen.
  *
+ * A refusal (-ENOENT, -EOVERFLOW) read from the word or from meta may be of a value that is not the newest. A caller that
+ * has a mapping counted in that word is never refused wrongly: each value that it can still read counts that mapping, for
+ * the others take out no more than their own. That needs no order, being about one word; of slots, which are many,
+ * rmap_chain_take() says it.
+ *
  * mapcount is one load of the word, and in CHAIN one of meta. If the chain was retired between the two, its frozen meta
  * still tells the count of a moment after the first load: linearizable either way.
  *
@@ -114,7 +119,7 @@ static inline int change_counts(uint64_t old, struct unit minus, struct unit plu
 static inline int change_meta(struct rmap_reserve *reserve, struct block *block, struct unit minus, struct unit plus,
 			      uint64_t *left)
 {
-	/* RLX: only the compare-and-swap trusts it; who helps a frozen chain along reads it anew. */
+	/* RLX: the compare-and-swap revalidates it; refusals: see above; who helps a frozen chain along reads it anew. */
 	uint64_t meta = load_rlx(&block->meta);
 	uint64_t after;
 	int error;
@@ -268,6 +273,7 @@ static int chain_one_direct(struct rmap_reserve *reserve, struct rmap_page *page
 {
 	uint64_t low = reserve->map->key_low;
 
+	CHECK_CALLER(low || word != entry, "the pte maps the page already");
 	if (slot_key(word, low) == slot_key(entry, low) && (word & low) != low)
 		return swing(reserve, page, word, word + SLOT_ONE) ? 0 : AGAIN;
 	return promote(reserve, page, word, direct_counts(reserve->map, word) + COUNT_CHAINED_ONE, word, entry);
@@ -337,7 +343,8 @@ static inline int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_p
 	uint64_t left = 0;
 	int result;
 
-	if (load_rlx(&block->meta) & COUNT_FROZEN) { /* RLX: help_collapse() reads it anew. */
+	/* RLX: help_collapse() reads it anew. Who misses it has no mapping that is counted here, and will find none. */
+	if (load_rlx(&block->meta) & COUNT_FROZEN) {
 		help_collapse(reserve, page, word);
 		return AGAIN;
 	}
@@ -394,13 +401,15 @@ static void note_move(struct rmap *map, const struct rmap_page *page)
 
 /*
  * A chained mapping of @key becomes one that is counted only. Counts first: an overflow is refused before anything
- * changes.
+ * changes. The chain may then collapse around the element; but where it is in use and the element is gone, somebody else
+ * has removed a mapping that was not his (page.h), and it is counted as chained again.
  */
 static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
 			   struct unit plus)
 {
 	struct block *block = slot_pointer(word);
 	uint64_t left = 0;
+	uint64_t undone;
 	int result;
 
 	/* RLX: change_meta() looks again. */
@@ -408,8 +417,11 @@ static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page,
 		return -ENOENT;
 	note_move(reserve->map, page); /* first: from the counts on a helper may collapse the chain */
 	result = change_meta(reserve, block, CHAINED_UNIT, plus, &left);
-	if (result >= 0)
-		rmap_chain_take(reserve, block, key);
+	if (result >= 0 && !rmap_chain_take(reserve, block, key) &&
+	    change_meta(reserve, block, plus, CHAINED_UNIT, &undone) != AGAIN) {
+		CHECK_CALLER(false, "a mapping was removed while its owner moved it");
+		return -ENOENT;
+	}
 	if (result == AGAIN || (left & COUNT_FROZEN))
 		help_collapse(reserve, page, word);
 	else if (result >= 0 && rmap_chain_has_segments(block))
@@ -470,7 +482,8 @@ static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, s
 	note_move(reserve->map, page);
 	if (rmap_chain_take(reserve, block, key))
 		return 0;
-	rmap_chain_take(reserve, block, slot_key(entry, low)); /* the caller had no such mapping after all */
+	/* The caller had no such mapping after all. If this take finds nothing the chain has collapsed around @entry. */
+	rmap_chain_take(reserve, block, slot_key(entry, low));
 	return -ENOENT;
 }
 

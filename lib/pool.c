@@ -27,8 +27,8 @@
  *      A2     pairs with R1: as A1, after losing a race
  *      R2     a slab's head before its list                            rmap_pool_owns() walks garbage
  *      A3     pairs with R2: it reads the heads
- *      R3     finished moves before the word that replaces a seal      a late search passes it and finds no copy
- *             (pairs with A5 of shrink.c)
+ *      R3     what emptied a chain before the word that replaces a     a late search passes it, finds nothing, and has not
+ *             slot of it (pairs with A5 of shrink.c, A3 of scan.c)     seen where things went: a copy, or a note of a move
  */
 #include "pool.h"
 
@@ -500,8 +500,8 @@ static void retired(struct rmap_reserve *reserve, uint64_t bytes)
 void rmap_pool_retire_block(struct rmap_reserve *reserve, struct block *block)
 {
 	INJECT();
-	/* RLX: readers skip a SEALED slot; the list is read by work ordered by the grace period. */
-	store_rlx(&block->slots[0], slot_from_pointer(reserve->retired_blocks, SLOT_SEALED));
+	/* R3: pairs with A3 of scan.c. The list itself is read by work ordered by the grace period. */
+	store_rel(&block->slots[0], slot_from_pointer(reserve->retired_blocks, SLOT_SEALED));
 	reserve->retired_blocks = block;
 	retired(reserve, sizeof(*block));
 }

@@ -22,17 +22,10 @@
 
 static int visit_slot(uint64_t *slot, chain_visit visit, void *arg)
 {
-	uint64_t word = load_acq(slot); /* A3: pairs with R2. */
+	uint64_t word;
 
-	if (slot_kind(word) == SLOT_REF) {
-		uint64_t *truth = rmap_slot_truth(slot);
-
-		/* An original that is still MOVING is ahead of its copy in this order: it has been visited. */
-		if (truth != slot)
-			return 0;
-		word = load_acq(slot); /* A3: pairs with R2. */
-	}
-	if (slot_kind(word) != SLOT_ENTRY && slot_kind(word) != SLOT_MOVING)
+	/* An original that is still MOVING is ahead of its copy in this order: it has been visited. */
+	if (rmap_slot_truth(slot, &word) != slot) /* A3: pairs with R2. */
 		return 0;
 	INJECT();
 	return visit(arg, slot_with_kind(word, SLOT_ENTRY));

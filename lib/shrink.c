@@ -71,33 +71,33 @@
 #define SHRINK_SHORT 16u
 #define SHRINK_EVERY 8u
 
-uint64_t *rmap_slot_truth(uint64_t *slot)
+uint64_t *rmap_slot_truth(uint64_t *slot, uint64_t *word)
 {
 	for (;;) {
-		uint64_t word = load_acq(slot); /* A7: pairs with R7. */
+		uint64_t ref = *word = load_acq(slot); /* A7: pairs with R7. A11: pairs with R3 of chain.c. */
 		uint64_t *original;
-		uint64_t truth;
 
-		if (slot_kind(word) == SLOT_ENTRY || slot_kind(word) == SLOT_MOVING)
+		if (slot_kind(ref) == SLOT_ENTRY || slot_kind(ref) == SLOT_MOVING)
 			return slot;
-		if (slot_kind(word) != SLOT_REF)
+		if (slot_kind(ref) != SLOT_REF)
 			return NULL;
-		original = slot_pointer(word);
-		truth = load_acq(original); /* A5: pairs with R5, R6, and R3 of pool.c. */
-		switch (slot_kind(truth)) {
+		original = slot_pointer(ref);
+		/* A5: pairs with R5, R6, and R3 of pool.c. A11: pairs with R3 of chain.c. */
+		*word = load_acq(original);
+		switch (slot_kind(*word)) {
 		case SLOT_MOVING:
 			return original;
 		case SLOT_COMMITTED:
 			INJECT();
 			/* R9: step 4, by a helper. A REF to this original stands here once, so this cannot be late. */
-			cas_acqrel(slot, &word, slot_with_kind(truth, SLOT_ENTRY));
+			cas_acqrel(slot, &ref, slot_with_kind(*word, SLOT_ENTRY));
 			break;
 		case SLOT_SEALED:
 			/*
 			 * Step 4 is done, so @slot has changed; or the chain was retired around the mover.
 			 * RLX: A5 has acquired step 4.
 			 */
-			if (load_rlx(slot) == word)
+			if (load_rlx(slot) == ref)
 				return NULL;
 			break;
 		default:

@@ -25,7 +25,7 @@
 #define SECTION_OPS 8u
 #define SHIFT 3u
 
-/* What one thread holds on one page. A handle may be held more than once. */
+/* What one thread holds on one page. A handle is a plain pte and held once, or not. */
 struct record {
 	uint32_t handles[KEYS];
 	struct rmap_counts counts;
@@ -82,12 +82,16 @@ static uint32_t held(const struct record *record)
 	return record->counts.chained + record->counts.linear + record->counts.locked;
 }
 
+/* A mapping that may come to be: of a pte that the thread does not hold, or a counted one. */
 static struct rmap_mapping any_mapping(struct worker *worker, unsigned page)
 {
 	static const enum rmap_kind kinds[] = { RMAP_CHAINED, RMAP_CHAINED, RMAP_CHAINED, RMAP_LINEAR, RMAP_LOCKED };
 	enum rmap_kind kind = kinds[stress_below(worker->thread, 5)];
+	unsigned key = stress_below(worker->thread, KEYS);
 
-	return stress_mapping(kind, handle_of(worker, page, stress_below(worker->thread, KEYS)));
+	if (worker->records[page].handles[key])
+		kind = RMAP_LINEAR;
+	return stress_mapping(kind, handle_of(worker, page, key));
 }
 
 /* A mapping that the record holds; it must hold one. */
@@ -206,10 +210,8 @@ static void batch(struct worker *worker, unsigned page)
 	size_t n = 0, done;
 
 	while (n < BATCH) {
-		unsigned key = stress_below(worker->thread, KEYS);
-
 		pages[n] = &worker->pages[(page + n) % PAGES];
-		mappings[n] = rmap_chained(handle_of(worker, (page + n) % PAGES, key));
+		mappings[n] = any_mapping(worker, (unsigned)(page + n) % PAGES);
 		n++;
 	}
 	done = rmap_page_add_batch(worker->thread->reserve, pages, mappings, events, n, &error);
@@ -249,11 +251,7 @@ static int visit(void *arg, const struct rmap_visit *visit)
 	if (!worker->removing)
 		stress_assert(worker->records[worker->page].handles[key],
 			      "G3: a walk visited key %u, which was gone before it", key);
-	/*
-	 * All of the key: which of two equal elements a remove takes is not said, so one ahead may go and this one
-	 * stay.
-	 */
-	while (worker->removing && worker->records[worker->page].handles[key])
+	if (worker->removing && worker->records[worker->page].handles[key])
 		remove_held(worker, worker->page, rmap_chained(visit->handle));
 	return 0;
 }

@@ -3,9 +3,9 @@
  * multiplicity.c - elements that stand for many mappings: cluster windows and shared addresses
  *
  * All threads add to and remove from the same keys, so that one element's count is everybody's and any thread's remove
- * may take the unit that another one added. Runs three times: plain ptes that are there several times, each an element
- * of its own; windows of 16 ptes (4 bits); addresses of a fork family (9 bits). In the latter two a key has more
- * mappings now and then than one element can count.
+ * may take the unit that another one added. Runs three times: pairs, so that most keys have many elements (1 bit);
+ * windows of 16 ptes (4 bits); addresses of a fork family (9 bits). In each a key has more mappings now and then than one
+ * element can count.
  *
  * In each round all threads have one mood for a page: how many keys are in use, how many mappings of each a thread
  * wants to hold, and how many of those it has it *keeps*, that is, does not remove before the round ends. So pages go
@@ -423,7 +423,7 @@ static void run_with(struct stress *stress, unsigned bits, uint32_t most, const 
 
 static void run(struct stress *stress)
 {
-	run_with(stress, 0, 8, "ptes");
+	run_with(stress, 1, 8, "pairs");
 	run_with(stress, 4, 16, "windows");
 	run_with(stress, 9, 200, "addresses");
 }

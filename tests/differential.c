@@ -7,7 +7,7 @@
  * drawn again and again, and adds or removes are preferred until it is reached, so that growth, shrinking and collapse
  * come in every order. Alone, the actor compares whole pages after each step. Several at a time share pages but not
  * handles: then each knows its own part exactly, also while the others run, and at barriers the union of all references
- * is compared.
+ * is compared. In a plain map a pte is added once: checked builds refuse more, and the others show that two are two.
  *
  * RMAP_SEED repeats a run (a run of one thread exactly), RMAP_SCALE makes all of it longer or shorter.
  */
@@ -112,11 +112,22 @@ static bool not_mine(const struct actor *actor, unsigned p, struct rmap_mapping 
 	return mapping.kind == RMAP_LINEAR ? !actor->references[p].linear : !actor->references[p].locked;
 }
 
+/* In a checked build, a second mapping of one pte. */
+static bool is_refused(const struct actor *actor, unsigned p, struct rmap_mapping mapping)
+{
+	const struct reference *reference = &actor->references[p];
+
+	return CHECKED && reference->bits == 0 && mapping.kind == RMAP_CHAINED &&
+	       reference_count(reference, mapping.handle) > 0;
+}
+
 static void step_add(struct actor *actor, unsigned p)
 {
 	struct rmap_mapping mapping = random_mapping(actor);
 	int rc;
 
+	if (is_refused(actor, p, mapping))
+		return;
 	rmap_read_lock(actor->map);
 	rc = rmap_page_add(actor->reserve, &actor->pages[p], mapping);
 	rmap_read_unlock(actor->map);
@@ -142,7 +153,7 @@ static void step_move(struct actor *actor, unsigned p)
 	struct rmap_mapping from = present_mapping(actor, p), to = random_mapping(actor);
 	int rc;
 
-	if (not_mine(actor, p, from))
+	if (not_mine(actor, p, from) || is_refused(actor, p, to))
 		return;
 	rmap_read_lock(actor->map);
 	if (to.kind == RMAP_LOCKED)
@@ -160,6 +171,8 @@ static void step_duplicate(struct actor *actor, unsigned p)
 	struct rmap_mapping child = draw(actor, 2) ? present_mapping(actor, p) : random_mapping(actor);
 	int rc;
 
+	if (is_refused(actor, p, child))
+		return;
 	if (!reference_mapcount(&actor->references[p])) {
 		if (!actor->alone)
 			return; /* others may have mappings, or not */
@@ -172,6 +185,15 @@ static void step_duplicate(struct actor *actor, unsigned p)
 	rc = rmap_page_duplicate(actor->reserve, &actor->pages[p], child);
 	rmap_read_unlock(actor->map);
 	same_answer(actor, p, rc, reference_add(&actor->references[p], child));
+}
+
+/* Does @i name a pte of its page that stands in the batch before it? */
+static bool is_repeated(struct rmap_page *const *pages, const struct rmap_mapping *mappings, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (pages[j] == pages[i] && mappings[j].handle == mappings[i].handle)
+			return true;
+	return false;
 }
 
 /* Over all pages in turn; adds, or removes up to the first that is missing. */
@@ -193,6 +215,8 @@ static void step_batch(struct actor *actor, bool add)
 		mappings[i] = add ? random_mapping(actor) : present_mapping(actor, p);
 		if (!add && !actor->alone && mappings[i].kind != RMAP_CHAINED)
 			mappings[i] = rmap_chained(actor->base + (draw(actor, actor->universe) << actor->shift));
+		if (add && CHECKED && (is_refused(actor, p, mappings[i]) || is_repeated(pages, mappings, i)))
+			mappings[i] = rmap_linear();
 	}
 	rmap_read_lock(actor->map);
 	if (add)

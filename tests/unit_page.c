@@ -107,8 +107,11 @@ static void g1_filled_adds_neither_fail_nor_allocate(void **state)
 		fixture_init(&fixture, bits, RMAP_RECLAIM_CALLBACK, 0);
 		for (unsigned i = 0; i < LENGTH(counts); i++) {
 			g1_one_page(&fixture, counts[i], counts[i]); /* all different */
-			g1_one_page(&fixture, counts[i], 1);         /* all want the same places */
-			g1_one_page(&fixture, counts[i], 2);
+			/* All want the same places. In a plain map that is misuse, which checked builds refuse. */
+			if (bits || !CHECKED) {
+				g1_one_page(&fixture, counts[i], 1);
+				g1_one_page(&fixture, counts[i], 2);
+			}
 			g1_many_pages(&fixture, counts[i]);
 		}
 		fixture_fini(&fixture);
@@ -288,8 +291,8 @@ static void g4_move_in_every_state(void **state)
 static void g4_each_duplicate(struct subject *subject, unsigned chained)
 {
 	for (unsigned k = 0; k < LENGTH(kinds); k++) {
-		/* The parent's own key: with multiplicity bits a number goes up, without it a second element. */
-		struct rmap_mapping child = mapping_of(kinds[k], chained / 2);
+		/* With multiplicity bits the parent's own key: a number goes up. Without, another pte. */
+		struct rmap_mapping child = mapping_of(kinds[k], subject->fixture->bits ? chained / 2 : chained);
 
 		if (!reference_mapcount(&subject->reference)) {
 			assert_int_equal(fixture_duplicate(subject->fixture, &subject->page, child), -ENOENT);
@@ -352,7 +355,7 @@ static void *g4_body(void *arg)
 			expect(counts.chained + counts.linear + counts.locked == WORKERS * LENGTH(at));
 		} else {
 			to = mapping_of(kinds[generator_below(&generator, 3)],
-					1000 * worker->number + generator_below(&generator, 900));
+					1000 * worker->number + 180 * i + generator_below(&generator, 180));
 			expect(rmap_page_move(reserve, worker->page, at[i], to) >= 0);
 			at[i] = to;
 		}

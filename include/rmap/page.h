@@ -13,16 +13,21 @@
  *            [ chain: pointer ] -> [ counts | e | e | e ]                          32 bytes, up to 3 elements
  *                                  [ counts | e | e | link ] -> segments of hashed 64-byte lines
  *
- * Memory a page: 8 bytes; 40 with 2 or 3 elements; beyond that 11-12 bytes an element on average and at most 16 while a
- * chain grows, 8 / 16 / 40 for 1 / 1 + linear / 2. A chain that empties gives its memory back: see docs/design.md for
- * the bound.
- * Complexity: O(1) expected for every operation but walks, whatever the number of mappings.
+ * Memory a page: 8 bytes; 40 with a chain of up to 3 elements; beyond that 11-12 bytes an element on average and at most
+ * 16 while a chain grows. A chain is made for a second element, and for one beside a linear or locked mapping; it stays
+ * until the last chained mapping goes, also when only one is left, and gives memory back as it empties: see
+ * docs/design.md for the bound.
+ * Complexity: O(1) expected for every operation but walks, whatever the number of mappings, where handles hash to
+ * different places. The hash is fixed and public: elements of one key, or of keys chosen to collide, share two lines of
+ * each segment, and operations on them take time linear in their number; and where the places of such an element are
+ * full, a chain that shrinks keeps the segment that the element is in, however large, until the element goes.
  *
  * Multiplicity. With options.multiplicity_bits = k an element is a key and a count of 1 .. 2^k; the key is the handle
  * without its low 3 + k bits. Three designs come of it:
  *
  *   plain (k = 0)       an element is one pte. The handle: a pte's address, or mm id and page number, shifted so
- *                       that the low three bits are zero.
+ *                       that the low three bits are zero (-EINVAL otherwise: of 4-byte ptes the address, shifted left
+ *                       by one).
  *                           rmap_page_add(reserve, page, rmap_chained((uintptr_t)pte));
  *
  *   clusters (k = 4)    an element is a window of 16 neighbouring ptes ("blast radius") and how many of them map the
@@ -37,6 +42,11 @@
  *                           // a walk hands out handle = the address, count = in how many mms of the family to find it
  *
  * An element whose count is full gets a second one beside it; a walk then hands out both, and their counts add up.
+ *
+ * In a plain map a handle names one pte, and a pte maps one page once: it is added again only when the remove or move of its
+ * mapping has returned. A second mapping of one handle is misuse (G11), and in checked builds the add aborts. Other builds
+ * tolerate it today and do not promise to: the two count as two, walks visit both, and each remove or move takes one. No
+ * mapping of another handle is lost by it. One may be lost if somebody removes a mapping while its owner moves it.
  *
  * A page's memory must not become anything else but another page's, with a zero word, before a grace period has passed
  * since the last operation on it: a thread that was told nothing may still be about to help, by a compare-and-swap of
@@ -110,6 +120,9 @@ enum rmap_event {
 
 /**
  * rmap_page_add - a pte now maps @page
+ *
+ * The first mapping of a page needs no memory, nor a linear or locked one beside others that are; any other may: also a
+ * linear or locked one beside a single chained element makes a chain. So fill for each add, whatever its kind.
  * Progress: lock-free; a retry means another writer of this page got through. Never blocks or allocates (G1)
  * Ordering: acquire and release on success. The mapcount linearizes at the compare-and-swap of the counts
  * Reclaim:  nothing is owed
@@ -133,9 +146,13 @@ RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *pa
  * rmap_page_move - a mapping of @page changes its address or its kind (mremap, mlock, munlock)
  * @from:      the caller's own: nobody else removes or moves that mapping meanwhile (the pte lock sees to it)
  * @from, @to: any kinds. A chained mapping that becomes linear must find its range attached already; a linear one that
- *             becomes chained keeps its range attached until this returns. A linear one that moves to another range
+ *             becomes chained keeps its range attached, and its old pte set, until this returns: a walk that looks at
+ *             ranges first and finds that pte clear may be through with the chain. A linear one that moves to another range
  *             has both attached; its new pte is set before this call and the old one cleared after it, or both pte
  *             locks are held. Then no walk misses it (G3)
+ *
+ * Fill the reserve if @to is chained; and if @from is an element of several units (multiplicity), which what is left of it
+ * outlives: also a lock may then need memory.
  * Progress: lock-free
  * Ordering: acquire and release. The mapcount is the same before, during and after
  * Return:   0, or RMAP_FIRST_LOCK or RMAP_LAST_LOCK; -ENOENT (no @from, G11); -ENOMEM (reserve not filled); -EOVERFLOW
@@ -168,7 +185,7 @@ RMAP_API size_t rmap_page_add_batch(struct rmap_reserve *reserve, struct rmap_pa
 RMAP_API size_t rmap_page_remove_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages,
 				       const struct rmap_mapping *mappings, int *events, size_t n, int *error);
 
-/** rmap_page_lock - mlock: a mapping that is there becomes a locked one. See rmap_page_move() */
+/** rmap_page_lock - mlock: a mapping that is there becomes a locked one (with multiplicity, fill). See rmap_page_move() */
 static inline int rmap_page_lock(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from)
 {
 	return rmap_page_move(reserve, page, from, rmap_locked());

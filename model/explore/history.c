@@ -133,9 +133,12 @@ static bool is_behind(const struct moment *moment, const struct record *record)
 	return record->before[moment->thread] > moment->place;
 }
 
-static bool is_in(unsigned set, struct rmap_mapping mapping)
+/* A set of places has a bit for each letter, and one for linear mappings where the page has an object that names them. */
+static unsigned place_bit(const struct history *history, struct rmap_mapping mapping)
 {
-	return mapping.kind == RMAP_CHAINED && (set >> mapping.handle & 1);
+	if (mapping.kind == RMAP_CHAINED)
+		return 1u << mapping.handle;
+	return mapping.kind == RMAP_LINEAR && history->has_object ? 1u << LETTERS : 0;
 }
 
 /* @letters, and where mappings of them may have moved to during the walk. */
@@ -149,10 +152,10 @@ static unsigned reached(const struct moment *moment, unsigned letters)
 			for (unsigned j = 0; j < moment->history->counts[i]; j++) {
 				const struct record *record = &moment->history->records[i][j];
 
-				if (record->op.kind == OP_MOVE && record->op.to.kind == RMAP_CHAINED &&
-				    record->result >= 0 && is_in(letters, record->op.from) &&
+				if (record->op.kind == OP_MOVE && record->result >= 0 &&
+				    (letters & place_bit(moment->history, record->op.from)) &&
 				    !is_before(moment, i, j) && !is_behind(moment, record))
-					letters |= 1u << record->op.to.handle;
+					letters |= place_bit(moment->history, record->op.to);
 			}
 		}
 	} while (letters != before);
@@ -162,7 +165,7 @@ static unsigned reached(const struct moment *moment, unsigned letters)
 /* Mappings of @letters that were there all the time, and those that could have been there at some time. */
 static void count_units(const struct moment *moment, unsigned letters, long *surely, long *possibly)
 {
-	*surely = 0;
+	*surely = letters >> LETTERS ? moment->history->initial.linear : 0;
 	for (unsigned letter = 0; letter < LETTERS; letter++)
 		if (letters >> letter & 1)
 			*surely += moment->history->initial.chained[letter];
@@ -170,8 +173,8 @@ static void count_units(const struct moment *moment, unsigned letters, long *sur
 	for (unsigned i = 0; i < moment->history->threads; i++) {
 		for (unsigned j = 0; j < moment->history->counts[i]; j++) {
 			const struct record *record = &moment->history->records[i][j];
-			bool in = adds(&record->op) && is_in(letters, record->op.to);
-			bool out = removes(&record->op) && is_in(letters, record->op.from);
+			bool in = adds(&record->op) && (letters & place_bit(moment->history, record->op.to));
+			bool out = removes(&record->op) && (letters & place_bit(moment->history, record->op.from));
 
 			if (record->result < 0 || in == out)
 				continue;
@@ -190,6 +193,8 @@ static const char *check_letter(const struct moment *moment, unsigned letter)
 
 	for (unsigned i = 0; i < LETTERS; i++)
 		seen += letters >> i & 1 ? moment->walk->seen[i] : 0;
+	if (letters >> LETTERS && moment->walk->ranges)
+		seen += UINT8_MAX; /* a range stands for any number of linear mappings */
 	count_units(moment, letters, &surely, &possibly);
 	if (seen < surely)
 		return letters == 1u << letter ? "a walk missed a mapping that was there all the time (G3)"

@@ -26,6 +26,7 @@ enum op_kind {
 	OP_SPLIT,
 	OP_SHIFT,
 	OP_TAG,
+	OP_ATTACH,
 	OP_TRUNCATE,
 	OP_FAULT,
 };
@@ -63,7 +64,8 @@ struct spec {
 
 struct history {
 	struct spec initial;
-	bool has_range; /* a range covers the page all the time */
+	bool has_object; /* which names the page's linear mappings */
+	bool has_range;  /* and a range of it covers the page all the time */
 	struct record records[THREADS_MAX][OPS_MAX];
 	unsigned counts[THREADS_MAX];
 	unsigned threads;
