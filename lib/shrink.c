@@ -60,9 +60,11 @@
 /*
  * Lines that one remover empties. If the chain holds less than half of that load, a mover was preempted with an entry
  * in its hands while others removed, and there may be no more removers to come: then as many as the whole chain has,
- * which is work that those removes have left undone.
+ * which is work that those removes have left undone. But only until all lines of the segment have been claimed
+ * SHRINK_ROUNDS times: what is left then finds no room further on, and is tried two lines a remove.
  */
 #define SHRINK_LINES 2u
+#define SHRINK_ROUNDS 2u
 
 /*
  * In chains of more elements than SHRINK_SHORT, one in so many removes of a thread looks whether to close the newest
@@ -224,23 +226,30 @@ static void pop_sealed(struct rmap_reserve *reserve, struct block *block)
 	}
 }
 
-/* The next line to empty, of @lines; after the last the first again, for what found no room. */
+/*
+ * Claims the next line to empty, of @lines; after the last the first again, for what found no room. How many were claimed
+ * before, where the rounds after SHRINK_ROUNDS all count as the next one.
+ */
 static uint64_t claim_line(struct segment *segment, uint64_t lines)
 {
 	uint64_t word = load_rlx(&segment->slots[0]); /* RLX: only the compare-and-swap trusts it. */
-	uint64_t line;
+	uint64_t claimed;
 
 	do {
-		line = closing_claimed(word) < lines ? closing_claimed(word) : 0;
+		claimed = closing_claimed(word);
+		if (claimed == (SHRINK_ROUNDS + 1) * lines)
+			claimed = SHRINK_ROUNDS * lines;
 		/* RLX: a claim orders nothing, and the releases of counts before it stay in effect. */
-	} while (!cas_rlx(&segment->slots[0], &word, word % CLOSING_CLAIMED_ONE + (line + 1) * CLOSING_CLAIMED_ONE));
-	return line;
+	} while (!cas_rlx(&segment->slots[0], &word, word % CLOSING_CLAIMED_ONE + (claimed + 1) * CLOSING_CLAIMED_ONE));
+	return claimed;
 }
 
-static void evacuate_line(struct rmap_reserve *reserve, struct block *block, struct segment *segment)
+/* Empties the next line of @segment. True: it was one of the first SHRINK_ROUNDS rounds. */
+static bool evacuate_line(struct rmap_reserve *reserve, struct block *block, struct segment *segment)
 {
 	uint64_t lines = segment_lines(segment_class(load_rlx(&segment->header))); /* RLX: fixed. */
-	uint64_t line = claim_line(segment, lines);
+	uint64_t claimed = claim_line(segment, lines);
+	uint64_t line = claimed % lines;
 	uint64_t *slots = &segment->header + line * LINE_SLOTS;
 	uint64_t sealed = 0;
 
@@ -249,6 +258,7 @@ static void evacuate_line(struct rmap_reserve *reserve, struct block *block, str
 		sealed += evacuate_slot(reserve, block, segment, &slots[i], SLOT_SEALED);
 	if (sealed)
 		fetch_add_acqrel(&segment->slots[0], sealed * CLOSING_SEALED_ONE); /* R4: pairs with A4. */
+	return claimed < SHRINK_ROUNDS * lines;
 }
 
 /* Begins to close @segment: empties slot 0, which becomes the closing word and counts itself. False: it could not. */
@@ -323,9 +333,10 @@ void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block)
 				return;
 			survey.unfinished = newest;
 		}
-		if (chained < survey.fit / 2 && lines == SHRINK_LINES)
+		if (!evacuate_line(reserve, block, survey.unfinished))
+			lines = SHRINK_LINES;
+		else if (chained < survey.fit / 2 && lines == SHRINK_LINES)
 			lines += survey.fit / 4;
-		evacuate_line(reserve, block, survey.unfinished);
 		pop_sealed(reserve, block);
 	}
 }

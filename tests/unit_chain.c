@@ -9,6 +9,7 @@
 #include "support.h"
 
 #include <string.h>
+#include <time.h>
 
 #define LONGEST 100000u
 
@@ -418,6 +419,76 @@ static void one_key_takes_no_more_than_others(void **state)
 	fixture_fini(&fixture);
 }
 
+/* The inverse of an odd factor, by Newton's iteration. */
+static uint64_t inverse(uint64_t factor)
+{
+	uint64_t result = factor;
+
+	for (unsigned i = 0; i < 6; i++)
+		result *= 2 - factor * result;
+	return result;
+}
+
+/* The next of handles that all hash alike: segment_hash() of lib/slot.h, backwards. @low: where to look from. */
+static struct rmap_mapping next_colliding(uint64_t *low)
+{
+	for (;;) {
+		uint64_t key = ((uint64_t)0x1234567 << 32 | (*low)++) * inverse(0xD6E8FEB86659FD93u);
+
+		key = (key ^ key >> 32) * inverse(0x9E3779B97F4A7C15u);
+		if (key % 8 == 0)
+			return rmap_chained(key);
+	}
+}
+
+static uint64_t cpu_nanoseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void remove_spread(struct fixture *fixture, struct rmap_page *page, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++)
+		assert_int_equal(fixture_remove(fixture, page, rmap_chained(spread(i, 1))), 0);
+}
+
+/*
+ * Handles chosen to collide, so many that they fill their lines of each segment when it is new: those in the newest find no
+ * room below and never move, so a chain that shrinks keeps that segment (page.h says so). That costs memory, but a remove
+ * must not go over all the segment for it.
+ */
+static void what_cannot_move_costs_no_time(void **state)
+{
+	const uint64_t others = 10000;
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+	uint64_t pushes = 0, low = 0, start, early, late;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (uint64_t i = 0; i < others; i++) {
+		assert_true(fixture_add(&fixture, &page, rmap_chained(spread(i, 1))) >= 0);
+		for (unsigned j = 0; j < 16 && fixture_stats(&fixture).pushes != pushes; j++)
+			assert_int_equal(fixture_add(&fixture, &page, next_colliding(&low)), 0);
+		pushes = fixture_stats(&fixture).pushes;
+	}
+	start = cpu_nanoseconds();
+	remove_spread(&fixture, &page, 0, 500);
+	early = cpu_nanoseconds() - start;
+	remove_spread(&fixture, &page, 500, others - 500);
+	start = cpu_nanoseconds();
+	remove_spread(&fixture, &page, others - 500, others);
+	late = cpu_nanoseconds() - start;
+	print_message("# a remove: %llu ns at first, %llu ns at last\n", (unsigned long long)early / 500,
+		      (unsigned long long)late / 500);
+	assert_true(late < 200 * early); /* going over the segment takes thousands of times as long as a remove */
+	fixture_drop(&fixture, &page);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -434,6 +505,7 @@ int main(void)
 		cmocka_unit_test(one_handle_many_times),
 		cmocka_unit_test(a_saw_tooth_piles_nothing_up),
 		cmocka_unit_test(one_key_takes_no_more_than_others),
+		cmocka_unit_test(what_cannot_move_costs_no_time),
 	};
 
 	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
