@@ -10,7 +10,8 @@
  *   rlx     relaxed                     acq     acquire                    rel    release
  *   acqrel  acquire and release; a compare-and-swap that fails is an acquire load of what it found
  *
- * A build with RMAP_EXPLORE does them through model/explore, which chooses which thread goes on, and what a load finds.
+ * A build with RMAP_EXPLORE does them through model/explore, which chooses which thread goes on, and what a load finds; one
+ * with RMAP_INJECT counts them (inject.h).
  */
 #ifndef RMAP_LIB_ATOMIC_H
 #define RMAP_LIB_ATOMIC_H
@@ -18,16 +19,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "inject.h"
+
 #ifdef RMAP_EXPLORE
 #include <explore_step.h>
 #else
-#define ATOMIC_LOAD(word, order) __atomic_load_n(word, order)
-#define ATOMIC_LOAD_STRAY(word) __atomic_load_n(word, __ATOMIC_RELAXED)
-#define ATOMIC_STORE(word, value, order) __atomic_store_n(word, value, order)
+#define ATOMIC_LOAD(word, order) (STEP(), __atomic_load_n(word, order))
+#define ATOMIC_LOAD_STRAY(word) (STEP(), __atomic_load_n(word, __ATOMIC_RELAXED))
+#define ATOMIC_STORE(word, value, order) (STEP(), __atomic_store_n(word, value, order))
 #define ATOMIC_CAS(word, expected, desired, order, failure)                                                            \
-	__atomic_compare_exchange_n(word, expected, desired, false, order, failure)
-#define ATOMIC_EXCHANGE(word, value, order) __atomic_exchange_n(word, value, order)
-#define ATOMIC_FETCH_ADD(word, value, order) __atomic_fetch_add(word, value, order)
+	(STEP(), __atomic_compare_exchange_n(word, expected, desired, false, order, failure))
+#define ATOMIC_EXCHANGE(word, value, order) (STEP(), __atomic_exchange_n(word, value, order))
+#define ATOMIC_FETCH_ADD(word, value, order) (STEP(), __atomic_fetch_add(word, value, order))
 #endif
 
 static inline uint64_t load_rlx(const uint64_t *word)

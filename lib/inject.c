@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * inject.c - the delays of inject.h; empty in builds without them
+ * inject.c - the delays and the steps of inject.h; empty in builds without them
  */
 #include "inject.h"
 
@@ -20,7 +20,36 @@ void rmap_inject_set(unsigned permille, uint64_t seed)
 	store_rlx(&rate, permille);
 }
 
-/* xorshift64*, one state a thread; the only thread-local word in the library, and only in this build. */
+/*
+ * This thread's steps, and at which of them to call @hook. With the state below it is all that is thread-local in the library,
+ * and only in this build.
+ */
+static __thread struct {
+	uint64_t done;
+	uint64_t at;
+	void (*hook)(void);
+} steps;
+
+uint64_t rmap_inject_steps(void)
+{
+	return steps.done;
+}
+
+void rmap_inject_at(uint64_t nth, void (*hook)(void))
+{
+	steps.at = nth ? steps.done + nth : 0;
+	steps.hook = hook;
+}
+
+void rmap_inject_step(void)
+{
+	if (++steps.done != steps.at)
+		return;
+	steps.at = 0;
+	steps.hook();
+}
+
+/* xorshift64*, one state a thread. */
 static uint64_t next_random(void)
 {
 	static __thread uint64_t state;
@@ -33,7 +62,7 @@ static uint64_t next_random(void)
 	return state * 0x2545F4914F6CDD1Du;
 }
 
-void rmap_inject(void)
+static void delay(void)
 {
 	uint64_t limit = load_rlx(&rate);
 	uint64_t draw;
@@ -49,6 +78,15 @@ void rmap_inject(void)
 	}
 	for (uint64_t spin = 0; spin < (draw >> 20); spin++)
 		(void)load_rlx(&rate);
+}
+
+/* Its own loads are no steps of the operation that it delays. */
+void rmap_inject(void)
+{
+	uint64_t done = steps.done;
+
+	delay();
+	steps.done = done;
 }
 
 #else

@@ -18,19 +18,27 @@
 
 #include "stress.h"
 
-#ifndef RMAP_INJECT
-#define RMAP_INJECT 0
-#endif
-
-#if RMAP_INJECT
-/* Exported by the library in inject builds only; its home is lib/inject.h. */
-void rmap_inject_set(unsigned permille, uint64_t seed);
-#endif
-
 static const struct stress_test *const tests[] = {
-	&stress_mix,        &stress_grow,     &stress_collapse, &stress_walk,     &stress_multiplicity,
-	&stress_reclaim,    &stress_object,   &stress_maps,     &stress_stop,     &stress_vm_mix,
-	&stress_vm_reclaim, &stress_vm_fault, &stress_vm_remap, &stress_vm_mlock, &stress_vm_fork,
+	&stress_mix,
+	&stress_grow,
+	&stress_collapse,
+	&stress_walk,
+	&stress_multiplicity,
+	&stress_reclaim,
+	&stress_object,
+	&stress_maps,
+	&stress_stop,
+	&stress_hostile_collide,
+	&stress_hostile_correlated,
+	&stress_hostile_reserves,
+	&stress_hostile_stop,
+	&stress_hostile_unit,
+	&stress_vm_mix,
+	&stress_vm_reclaim,
+	&stress_vm_fault,
+	&stress_vm_remap,
+	&stress_vm_mlock,
+	&stress_vm_fork,
 };
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
@@ -125,7 +133,7 @@ static error_t parse_vm(int key, char *text, struct argp_state *state, struct st
 static void list(void)
 {
 	for (size_t i = 0; i < TESTS; i++)
-		printf("%-14s%s\n", tests[i]->name, tests[i]->summary);
+		printf("%-20s%s\n", tests[i]->name, tests[i]->summary);
 }
 
 static const struct stress_test *find_test(struct argp_state *state, const char *name)

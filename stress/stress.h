@@ -32,6 +32,27 @@
 
 #include <vm.h>
 
+#ifndef RMAP_INJECT
+#define RMAP_INJECT 0
+#endif
+
+/* Exported by the library in inject builds only; their home is lib/inject.h. Elsewhere no step is counted. */
+#if RMAP_INJECT
+void rmap_inject_set(unsigned permille, uint64_t seed);
+uint64_t rmap_inject_steps(void);
+void rmap_inject_at(uint64_t nth, void (*hook)(void));
+#else
+static inline uint64_t rmap_inject_steps(void)
+{
+	return 0;
+}
+static inline void rmap_inject_at(uint64_t nth, void (*hook)(void))
+{
+	(void)nth;
+	(void)hook;
+}
+#endif
+
 #define STRESS_THREADS_MAX 64u
 
 struct stress;
@@ -54,6 +75,11 @@ extern const struct stress_test stress_reclaim;
 extern const struct stress_test stress_object;
 extern const struct stress_test stress_maps;
 extern const struct stress_test stress_stop;
+extern const struct stress_test stress_hostile_collide;
+extern const struct stress_test stress_hostile_correlated;
+extern const struct stress_test stress_hostile_reserves;
+extern const struct stress_test stress_hostile_stop;
+extern const struct stress_test stress_hostile_unit;
 extern const struct stress_test stress_vm_mix;
 extern const struct stress_test stress_vm_reclaim;
 extern const struct stress_test stress_vm_fault;
@@ -146,6 +172,16 @@ _Noreturn void stress_fail(const char *file, int line, const char *format, ...) 
 		if (!(holds))                                                                                          \
 			stress_fail(__FILE__, __LINE__, __VA_ARGS__);                                                  \
 	} while (0)
+
+/**
+ * stress_known - a theorem that is known not to hold yet: prints the figure, for scripts/check-report
+ *
+ * If it does hold the test fails, so that whoever mends it makes an assertion of it.
+ */
+void stress_known(bool holds, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** stress_counts_steps - does this build count the library's steps? If not, says that what is asserted of them is not run */
+bool stress_counts_steps(void);
 
 /** stress_zalloc - zeroed memory; ends the process if there is none */
 void *stress_zalloc(size_t n, size_t size);

@@ -71,6 +71,8 @@ expect("a case left out in silence", [TESTED], [entry("unit / x", "OK", "1..2\no
        "0 passed, 1 failed", one("failures", test="x"))
 expect("a reason that was another's", [TESTED],
        [entry("unit / x", "OK", "1..2\n# not run: build: no\nok 1 # SKIP a\nok 2 # SKIP b\n")], 1, "0 passed, 1 failed")
+expect("a part left out", [TESTED], [entry("tools / live", "OK", "not run: root: hidden\n")], 0, "1 passed, 0 failed",
+       one("not_run", test="live", lacks="root"))
 expect("a program left out in silence", [TESTED], [entry("tools / live", "SKIP", "skipped\n", 77)], 1,
        "0 passed, 1 failed")
 expect("a lack that the layer may not have", [TESTED], [entry("stress / mix", "SKIP", "not run: kernel: none\n", 77)], 1,
