@@ -112,6 +112,27 @@ done
 expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save "$work/no/such/file"
 [ ! -w /dev/full ] || expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save /dev/full
 
+# A recording is for its owner only, whatever the umask and whatever was there. One that fails leaves the older file, and nothing
+# else; where a name leads to is replaced, not the link, and no device or pipe.
+mkdir "$work/saved"
+(umask 0 && "$rmap" snapshot --load "$recording" --save "$work/saved/new" >"$work/out") || fail "no recording with umask 0"
+[ "$(stat -c %a "$work/saved/new")" = 600 ] || fail "a new recording has mode $(stat -c %a "$work/saved/new")"
+echo older >"$work/saved/old"
+chmod 644 "$work/saved/old"
+ln -s old "$work/saved/link"
+expect 2 "cannot be written" bash -c "ulimit -f 1; '$rmap' snapshot --load '$recording' --save '$work/saved/link' >/dev/null"
+[ "$(cat "$work/saved/old")" = older ] || fail "a recording that fails destroys the older file"
+[ "$(ls -A "$work/saved" | tr '\n' ' ')" = "link new old " ] || fail "a recording that fails leaves $(ls -A "$work/saved")"
+"$rmap" snapshot --load "$recording" --save "$work/saved/link" >"$work/out" || fail "no recording in place of an older file"
+cmp -s "$recording" "$work/saved/old" || fail "the recording is not where the link leads"
+[ -L "$work/saved/link" ] || fail "a recording replaces the link that leads to it"
+[ "$(stat -c %a "$work/saved/old")" = 600 ] || fail "a recording has the mode of the older file"
+mkfifo "$work/pipe"
+cmp -s "$recording" "$work/pipe" &
+"$rmap" snapshot --load "$recording" --save "$work/pipe" >"$work/out" || fail "no recording into a pipe"
+wait $! || fail "the recording that comes through a pipe is another"
+[ -p "$work/pipe" ] || fail "a recording replaces the pipe it is written to"
+
 # Output that is lost is told, whatever it is: to a full disk, a closed descriptor, a descriptor that is for reading only.
 lost() {
 	local where status

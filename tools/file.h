@@ -7,7 +7,12 @@
 
 #include "system.h"
 
-/** file_save - record a verified system in the file @path; returns a status, after complaining */
+/**
+ * file_save - record a verified system in the file @path, which only its owner may read
+ *
+ * An older file is replaced as a whole, or stays as it is.
+ * Return: a status, after complaining
+ */
 int file_save(const char *path, const struct system *system);
 
 /**

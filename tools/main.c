@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,6 +77,8 @@ int main(int argc, char **argv)
 	occupy_descriptors();
 	if (atexit(close_output))
 		return complain("memory ran out at the start: end other programs");
+	/* A limit on the size of files (ulimit -f) is an error like a full disk, which is told and cleaned up after. */
+	signal(SIGXFSZ, SIG_IGN);
 	/* JSON without some of its members would be output lost, too. */
 	json_set_alloc_funcs(allocate, free);
 	/* The terminal's characters are wanted, but no other locale: numbers are read and written alike everywhere. */
