@@ -172,6 +172,22 @@ grep -q "the kernel counts 0" "$work/out" || fail "a mismatched page is not name
 "$tool_forge" "$recording" "$work/forged" 21 0 || fail "tool_forge fails"
 "$rmap" snapshot --load "$work/forged" >"$work/out"
 [ $? -eq 1 ] || fail "fewer mappings than the kernel counts are no mismatch"
+# Names may be any bytes. None is a command to the terminal: here C1, C0, DEL and a change of direction, then a byte that is no
+# UTF-8. They are kept as they are.
+at=$(grep -abo -m 1 'libc.so.6' "$recording" | head -n 1 | cut -d: -f1)
+"$tool_forge" "$recording" "$work/forged" "$at" 0xc2 $((at + 1)) 0x9b $((at + 2)) 0x1b $((at + 3)) 0x7f $((at + 4)) 0xe2 \
+	$((at + 5)) 0x80 $((at + 6)) 0xae $((at + 7)) 0xc3 $((at + 8)) 0xa4 || fail "tool_forge fails"
+for locale in C.UTF-8 C; do
+	LC_ALL=$locale "$rmap" snapshot --load "$work/forged" --save "$work/again" >"$work/out" || fail "forged names do not load"
+	cmp -s "$work/forged" "$work/again" || fail "saved again, forged names are others"
+	LC_ALL=C grep -qaP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80\xae' "$work/out" &&
+		fail "in the locale $locale, a name controls the terminal"
+done
+grep -q '/???????' "$work/out" || fail "a forged name is not shown"
+LC_ALL=C.UTF-8 "$rmap" snapshot --load "$work/forged" | grep -q '/????ä' || fail "a letter of a forged name is not shown"
+"$rmap" snapshot --load "$work/forged" --json --top 1000 >"$work/out" || fail "no JSON with forged names"
+grep -qaP '[^\n\x20-\x7f]' "$work/out" && fail "JSON with forged names is not ASCII"
+grep -qF '/\u009B\u001B'$'\x7f''\u202E\u00E4"' "$work/out" || fail "in JSON, a forged name is another"
 # A verdict that there is not, and a page shift of 63.
 for bytes in "-2 15" "20 63"; do
 	"$tool_forge" "$recording" "$work/forged" $bytes || fail "tool_forge fails"

@@ -35,7 +35,6 @@
  */
 #include "file.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -322,23 +321,12 @@ static size_t get_length(struct loader *loader)
 	return (size_t)get(loader, (uint64_t)(loader->end - loader->at));
 }
 
-static bool is_printable(const uint8_t *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (iscntrl(bytes[i]))
-			return false;
-	return true;
-}
-
-/*
- * Copy a string to @text, or to the heap if that is NULL. A longer one than @size is refused, and so are control
- * characters.
- */
+/* Copy a string to @text, or to the heap if that is NULL. A longer one than @size is refused, and so is a 0 in it. */
 static char *get_string(struct loader *loader, char *text, size_t size)
 {
 	size_t n = get_length(loader);
 
-	if (loader->bad || n > (size_t)(loader->end - loader->at) || (text && n >= size) || !is_printable(loader->at, n)) {
+	if (loader->bad || n > (size_t)(loader->end - loader->at) || (text && n >= size) || memchr(loader->at, 0, n)) {
 		loader->bad = true;
 		n = 0;
 	}

@@ -8,7 +8,6 @@
  */
 #include "procfs.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -135,14 +134,6 @@ int procfs_status(const struct procfs *procfs)
 		return STATUS_OK;
 	return complain("%s: %s, so the answer would be incomplete: %s", procfs->failure->what, strerror(error),
 			remedy(error));
-}
-
-/* Names are chosen by those who run: none shall reach a terminal as a command to it. */
-static void make_printable(char *name)
-{
-	for (; *name; name++)
-		if (iscntrl((unsigned char)*name))
-			*name = '?';
 }
 
 /* ---- opening ---- */
@@ -312,7 +303,6 @@ static enum outcome read_stat(const struct procfs *procfs, struct task *task, st
 	length = length < COMM_SIZE ? length : COMM_SIZE - 1;
 	memcpy(task->comm, comm + 1, length);
 	task->comm[length] = '\0';
-	make_printable(task->comm);
 	line->state = end[2];
 	field = end + 3;
 	for (int i = 4; i <= 28; i++)
@@ -657,7 +647,6 @@ static bool parse_map_line(char *text, unsigned page_shift, struct map_line *lin
 	line->device = major << 32 | strtoull(at, &at, 16);
 	line->inode = strtoull(at, &at, 10);
 	line->name = at + strspn(at, " ");
-	make_printable(at);
 	line->first = start >> page_shift;
 	line->last = (end - 1) >> page_shift;
 	return true;

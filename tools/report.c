@@ -99,7 +99,7 @@ static void print_head(const struct system *system, const struct timing *timing,
 	       system->partial         ? "some processes"
 	       : system->pid_namespace ? "this container"
 				       : "the whole system",
-	       system->release, system->machine, when);
+	       printable(system->release), printable(system->machine), when);
 	printf("  processes  %12s", grouped(system->processes_n));
 	if (system->kernel_threads)
 		printf("   and %s kernel %s without memory of %s own", grouped(system->kernel_threads),
@@ -239,7 +239,7 @@ static void print_sharers(const struct system *system, const struct mapper *mapp
 
 			if (count_comm(system, mappers, n, comm) != best || count_comm(system, mappers, i, comm))
 				continue;
-			snprintf(text, sizeof(text), best > 1 ? "%s%s x%u" : "%s%s", before, comm, best);
+			snprintf(text, sizeof(text), best > 1 ? "%s%s x%u" : "%s%s", before, printable(comm), best);
 			if (listed && column + strlen(text) > width) {
 				printf(" ...");
 				return;
@@ -253,15 +253,19 @@ static void print_sharers(const struct system *system, const struct mapper *mapp
 	} while (best > 0);
 }
 
-/* Print @name in @width columns, without its first directories if it is longer. */
-static void print_object(const char *name, size_t width)
+/* Print @object in @width columns, without its first directories if it is longer. */
+static void print_object(const char *object, size_t width)
 {
+	const char *name = printable(object);
 	size_t length = strlen(name);
 	const char *tail = name;
 
 	if (length > width) {
 		tail = strchr(name + length - (width - 3), '/');
 		tail = tail ? tail : name + length - (width - 3);
+		/* No character is cut. */
+		while ((*tail & 0xc0) == 0x80)
+			tail++;
 		printf("...");
 		width -= 3;
 	}
@@ -322,7 +326,7 @@ static void print_mismatches(const struct system *system)
 		rmap_read_lock(system->map);
 		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n",
 		       frame->pfn, frame_counted(system, frame), frame->kernel,
-		       n ? system_mapper_name(system, &mappers[0]) : "?");
+		       n ? printable(system_mapper_name(system, &mappers[0])) : "?");
 		rmap_read_unlock(system->map);
 		free(mappers);
 		shown++;
@@ -445,8 +449,8 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 
 static void print_json(json_t *json)
 {
-	/* main() looks whether it was written. */
-	json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	/* In ASCII, for it may go to a terminal. main() looks whether it was written. */
+	json_dumpf(json, stdout, JSON_ENSURE_ASCII | JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(json);
 }
@@ -514,8 +518,9 @@ void report_who(const struct system *system, uint64_t pfn, const struct frame *f
 		for (size_t i = 0; i < n; i++)
 			printf("  %7d  %-16s  0x%014" PRIx64 "  %-7s  %s\n",
 			       (int)system->processes[mappers[i].process].task.pid,
-			       system->processes[mappers[i].process].task.comm, mappers[i].vpn << system->page_shift,
-			       kind_name(mappers[i].kind), system_mapper_name(system, &mappers[i]));
+			       printable(system->processes[mappers[i].process].task.comm),
+			       mappers[i].vpn << system->page_shift, kind_name(mappers[i].kind),
+			       printable(system_mapper_name(system, &mappers[i])));
 	}
 	free(mappers);
 }

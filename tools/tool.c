@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
 
 int complain(const char *format, ...)
 {
@@ -145,6 +147,45 @@ void progress_end(struct progress *progress)
 	if (progress->drawn)
 		fputs("\r\033[K", stderr);
 	progress->drawn = false;
+}
+
+/* Marks, embeddings, overrides and isolates of the bidirectional algorithm: text behind them stands elsewhere. */
+static bool is_bidirectional(wchar_t c)
+{
+	return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+const char *printable(const char *name)
+{
+	static char *buffers[2];
+	static size_t capacities[2];
+	static unsigned turn;
+	char *out = NULL;
+	size_t left = strlen(name), n = 0;
+	mbstate_t state = { 0 };
+
+	turn = !turn;
+	out = buffers[turn] = grow(buffers[turn], &capacities[turn], left + 1, 1);
+	while (left) {
+		wchar_t c;
+		size_t length = mbrtowc(&c, name, left, &state);
+		bool valid = length && length <= left;
+
+		if (valid && iswprint((wint_t)c) && !is_bidirectional(c)) {
+			memcpy(out + n, name, length);
+			n += length;
+		} else {
+			out[n++] = '?';
+		}
+		if (!valid) {
+			length = 1;
+			state = (mbstate_t){ 0 };
+		}
+		name += length;
+		left -= length;
+	}
+	out[n] = '\0';
+	return out;
 }
 
 bool is_unicode(void)

@@ -65,6 +65,16 @@ void progress_begin(struct progress *progress, const char *what);
 void progress_show(struct progress *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress);
 
+/**
+ * printable - @name as a terminal may be shown it: what is no character of the locale, controls it (C0, DEL, C1) or
+ * turns the direction of writing is a question mark
+ *
+ * Names are chosen by those who run: none shall reach a terminal as a command to it. They are kept as they are, and
+ * every one that is printed as text passes here.
+ * Return: a string that stays until the second next call
+ */
+const char *printable(const char *name);
+
 /** is_unicode - may the terminal be shown block characters? */
 bool is_unicode(void);
 
