@@ -142,7 +142,7 @@ static int load(const struct options *options, struct system *system, struct tim
 		status = build(options, system, timing);
 	if (!status) {
 		began = seconds_now();
-		status = verify_recorded(system);
+		status = verify_recorded(system, options->threads);
 		timing->verify = seconds_now() - began;
 	}
 	return status;

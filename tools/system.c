@@ -188,8 +188,6 @@ struct batch {
 	struct rmap_mapping mappings[BATCH];
 };
 
-typedef void (*mapping_visit)(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte);
-
 static void note_error(struct build *build, int error)
 {
 	int none = 0;
@@ -198,7 +196,7 @@ static void note_error(struct build *build, int error)
 }
 
 /* Visit the mappings numbered @from up to @to (not included), counted through all processes. */
-static void visit_mappings(const struct system *system, uint64_t from, uint64_t to, mapping_visit visit, void *arg)
+static void visit_some(const struct system *system, uint64_t from, uint64_t to, mapping_visit visit, void *arg)
 {
 	size_t low = 0, high = system->processes_n;
 
@@ -235,18 +233,22 @@ static void visit_mappings(const struct system *system, uint64_t from, uint64_t 
 	}
 }
 
+bool system_visit_piece(const struct system *system, atomic_uint_fast64_t *next, mapping_visit visit, void *arg)
+{
+	uint64_t total = system->mappings;
+	uint64_t from = atomic_fetch_add_explicit(next, PIECE, memory_order_relaxed);
+
+	if (from < total)
+		visit_some(system, from, from + PIECE < total ? from + PIECE : total, visit, arg);
+	return from < total;
+}
+
 /* Take pieces of all mappings until none are left. */
 static void share_mappings(struct build *build, mapping_visit visit, void *arg)
 {
-	uint64_t total = build->system->mappings;
-
-	for (;;) {
-		uint64_t from = atomic_fetch_add_explicit(&build->next, PIECE, memory_order_relaxed);
-
-		if (from >= total || atomic_load_explicit(&build->error, memory_order_relaxed))
-			break;
-		visit_mappings(build->system, from, from + PIECE < total ? from + PIECE : total, visit, arg);
-	}
+	while (!atomic_load_explicit(&build->error, memory_order_relaxed) &&
+	       system_visit_piece(build->system, &build->next, visit, arg))
+		;
 }
 
 static void collect_frame(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte)

@@ -108,9 +108,9 @@ struct frame {
 	uint64_t pfn;
 	uint32_t flags;
 	uint32_t kernel;
-	uint32_t ptes;
-	uint32_t uncounted;
-	uint32_t shareable;
+	_Atomic uint32_t ptes; /* these three are counted by many threads at once */
+	_Atomic uint32_t uncounted;
+	_Atomic uint32_t shareable;
 	uint8_t verdict;
 };
 
@@ -183,6 +183,16 @@ uint64_t pte_identity(const struct process *process, const struct extent *extent
  * system_build - number the frames of all processes, and build the reverse map in @threads threads; returns a status
  */
 int system_build(struct system *system, unsigned threads);
+
+/** A visitor of all mappings of a built system; @process is the number of the process. */
+typedef void (*mapping_visit)(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte);
+
+/**
+ * system_visit_piece - visit the next piece of the mappings; any number of threads do so until all are taken
+ * @next:  0 at first
+ * Return: false if none were left
+ */
+bool system_visit_piece(const struct system *system, atomic_uint_fast64_t *next, mapping_visit visit, void *arg);
 
 /** system_handle, system_handle_process, system_handle_vpn - a handle and its parts */
 uint64_t system_handle(const struct system *system, uint64_t process, uint64_t vpn);

@@ -113,33 +113,51 @@ static bool is_shareable(const struct system *system, const struct vma *vma, uin
 	return vma->shared && vma->first <= first && first + pages - 1 <= vma->last;
 }
 
-/*
- * Count each frame's ptes, and those that are compared otherwise than others; flags are known. @only: of this frame;
- * NULL for all.
- */
-static void count_ptes(struct system *system, const struct frame *only)
+/* One counting: what its threads share. @only: of this frame; NULL for all */
+struct count {
+	struct system *system;
+	const struct frame *only;
+	atomic_uint_fast64_t next;
+};
+
+/* Relaxed: the counts are read when the threads that counted have been joined. */
+static void count_one(_Atomic uint32_t *count)
 {
-	for (size_t i = 0; i < system->processes_n; i++) {
-		const struct process *process = &system->processes[i];
+	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+}
 
-		for (size_t at = 0; at < process->extents_n; at++) {
-			const struct extent *extent = &process->extents[at];
-			const struct vma *vma = extent->vma == NO_VMA ? NULL : &process->vmas[extent->vma];
+static void count_pte(void *arg, uint32_t number, const struct extent *extent, uint64_t vpn, uint64_t pte)
+{
+	const struct count *count = arg;
+	const struct process *process = &count->system->processes[number];
+	const struct vma *vma = extent->vma == NO_VMA ? NULL : &process->vmas[extent->vma];
+	struct frame *frame;
 
-			for (uint64_t k = 0; k < extent->n; k++) {
-				uint64_t pte = process->ptes[extent->first + k];
-				struct frame *frame = system_frame(system, pte & PTE_PFN);
+	if (count->only && (pte & PTE_PFN) != count->only->pfn)
+		return;
+	frame = system_frame(count->system, pte & PTE_PFN);
+	count_one(&frame->ptes);
+	if (!pte_is_counted(frame->flags, pte & PTE_FILE))
+		count_one(&frame->uncounted);
+	else if (pte & PTE_FILE && frame->flags & KPF_HUGE && vma && is_shareable(count->system, vma, vpn))
+		count_one(&frame->shareable);
+}
 
-				if (only && frame != only)
-					continue;
-				frame->ptes++;
-				if (!pte_is_counted(frame->flags, pte & PTE_FILE))
-					frame->uncounted++;
-				else if (pte & PTE_FILE && frame->flags & KPF_HUGE && vma)
-					frame->shareable += is_shareable(system, vma, extent->vpn + k);
-			}
-		}
-	}
+static void count_thread(void *arg, unsigned thread)
+{
+	struct count *count = arg;
+
+	(void)thread;
+	while (system_visit_piece(count->system, &count->next, count_pte, count))
+		;
+}
+
+/* Count each frame's ptes, and those that are compared otherwise than others; flags are known. */
+static void count_ptes(struct system *system, const struct frame *only, unsigned threads)
+{
+	struct count count = { .system = system, .only = only };
+
+	team_run(threads, count_thread, &count);
 }
 
 /* Are @ours mappings of @frame, and @kernel counted ones, what they should be to each other? */
@@ -164,7 +182,7 @@ static bool frame_agrees(const struct system *system, const struct frame *frame)
 	return counts_agree(system, frame, frame_counted(system, frame), frame->kernel);
 }
 
-int verify_recorded(struct system *system)
+int verify_recorded(struct system *system, unsigned threads)
 {
 	if (system->recorded_n != system->frames_n)
 		return complain("the recording has figures of %zu page frames and mappings of %zu: record it again",
@@ -177,7 +195,7 @@ int verify_recorded(struct system *system)
 		if (!(system->recorded[i].flags & KPF_ZERO_PAGE))
 			system->frames[i].verdict = system->recorded[i].verdict;
 	}
-	count_ptes(system, NULL);
+	count_ptes(system, NULL, threads);
 	rmap_read_lock(system->map);
 	for (size_t i = 0; i < system->frames_n; i++)
 		if (is_broken(system, &system->frames[i]) ||
@@ -488,7 +506,7 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
 
 	pfnset_list(&system->pfns, begin_frame, system);
 	team_run(threads, ask_kernel, &ask);
-	count_ptes(system, NULL);
+	count_ptes(system, NULL, threads);
 	find_suspects(system);
 	suspects_init(&suspects, system);
 	for (unsigned round = 0; round < ROUNDS && suspects.n; round++)
@@ -513,7 +531,7 @@ bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t p
 	if (!frame)
 		return !kernel || may_be_more;
 	*frame = (struct frame){ .pfn = pfn, .flags = (uint32_t)flags, .kernel = clamp(kernel) };
-	count_ptes(system, frame);
+	count_ptes(system, frame, 1);
 	rmap_read_lock(system->map);
 	right = !is_broken(system, frame) &&
 		(frame_agrees(system, frame) || (may_be_more && frame_counted(system, frame) < kernel));

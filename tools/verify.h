@@ -23,7 +23,7 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
  * The kernel can no longer be asked again: where a frame differs, what its recording says of it stands.
  * Return: a status
  */
-int verify_recorded(struct system *system);
+int verify_recorded(struct system *system, unsigned threads);
 
 /**
  * verify_frame - does the kernel count as many mappings of frame @pfn as the map has?

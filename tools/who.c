@@ -137,7 +137,7 @@ static int ask_recorded(const struct options *options)
 	if (!status)
 		status = system_build(&system, 1);
 	if (!status)
-		status = verify_recorded(&system);
+		status = verify_recorded(&system, 1);
 	if (!status)
 		status = find_frame(options, &system, &pfn);
 	if (!status)

@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (!status)
 		status = system_build(&system, 1);
 	if (!status)
-		status = verify_recorded(&system);
+		status = verify_recorded(&system, 1);
 	if (!status)
 		status = report_snapshot(&system, &timing, 3, size % 2);
 	if (!status && system.processes_n && system.processes[0].ptes_n) {
