@@ -214,7 +214,7 @@ static void update_begin(struct update *update, struct rmap_object *object)
 	/* RLX: a figure; a stale one costs a wait too many or an update too late. */
 	if (load_rlx(&map->pool.waiting) > map->waiting_max)
 		rmap_rcu_wait(&map->rcu);
-	pthread_mutex_lock(&object->lock);
+	rmap_rcu_lock(&map->rcu, &object->lock);
 	object->serial++;
 	/* RLX: stored under the mutex only. */
 	*update = (struct update){

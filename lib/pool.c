@@ -215,7 +215,7 @@ static uint64_t *carve_magazine(struct rmap *map, unsigned class, unsigned want,
 	uint64_t *magazine = NULL;
 	unsigned carved = 0;
 
-	pthread_mutex_lock(&map->pool.lock);
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	while (carved < want) {
 		uint64_t *block = carve(map, class_bytes(class), class_align(class));
 

@@ -16,6 +16,11 @@
  * in a list that rmap_rcu_wait() takes whole before one synchronize_rcu: no helper thread; and since one grace period
  * begins after all unlinking of what it frees, ThreadSanitizer sees readers that leave and re-enter a section in
  * mid-operation.
+ *
+ * Who waits, and holding what. The one lock that is held across a grace period is one_waiter; a tier may make those
+ * wait that hold an object's or the pool's. A registered qsbr reader is in a section whenever it is online, so if it
+ * stood in line for such a lock the holder's grace period would never end: all three are taken by rmap_rcu_lock(),
+ * which is offline meanwhile. The map's own lock is never held while anything is waited for: anyone takes it anywhere.
  */
 #ifndef RMAP_LIB_RCU_H
 #define RMAP_LIB_RCU_H
@@ -46,23 +51,6 @@
 #endif
 
 /*
- * struct rmap_rcu - one map's view of its flavor
- * @implicit_sections: a registered thread is in a section unless it says otherwise (qsbr)
- * @list:  BLOCKING: deferred work, newest first. Pushed by anyone (compare-and-swap), taken whole by rmap_rcu_wait()
- * @gp:    sync variable: what read-side sections did before they ended
- * @done:  sync variable: what callbacks did
- */
-struct rmap_rcu {
-	const struct rcu_flavor_struct *flavor;
-	enum rmap_reclaim reclaim;
-	bool implicit_sections;
-	uint64_t list;
-	pthread_mutex_t one_waiter;
-	char gp;
-	char done;
-};
-
-/*
  * struct rmap_deferred - work for after a grace period, embedded in what it frees
  * @next:  BLOCKING: the list
  */
@@ -73,10 +61,36 @@ struct rmap_deferred {
 	void (*work)(struct rmap_deferred *deferred);
 };
 
-/* Starts the flavor's helper thread now, so that no page operation ever does. 0, or -ENOMEM. */
+/*
+ * struct rmap_rcu - one map's view of its flavor
+ * @implicit_sections: a registered thread is in a section unless it says otherwise (qsbr)
+ * @first:   CALLBACK: the deferral for which the flavor's helper thread starts
+ * @list:    BLOCKING: deferred work, newest first. Pushed by anyone (compare-and-swap), taken whole by rmap_rcu_wait()
+ * @gp:      sync variable: what read-side sections did before they ended
+ * @done:    sync variable: what callbacks did
+ */
+struct rmap_rcu {
+	const struct rcu_flavor_struct *flavor;
+	enum rmap_reclaim reclaim;
+	bool implicit_sections;
+	struct rmap_deferred first;
+	uint64_t list;
+	pthread_mutex_t one_waiter;
+	char gp;
+	char done;
+};
+
+/*
+ * Starts the flavor's helper thread now, so that no page operation ever does. 0, or -ENOMEM. Waits for no grace period;
+ * once it has returned 0, rmap_rcu_wait() comes before @rcu ends.
+ */
 int rmap_rcu_init(struct rmap_rcu *rcu, const struct rmap_options *options);
 
 void rmap_rcu_fini(struct rmap_rcu *rcu);
+
+/* The flavor's own calls, counted. */
+void rmap_rcu_register(const struct rmap_rcu *rcu);
+void rmap_rcu_unregister(const struct rmap_rcu *rcu);
 
 /*
  * Runs @work(@deferred) after a grace period. Wait-free apart from the push's retries. Registered reader, any context.
@@ -89,9 +103,16 @@ void rmap_rcu_wait(struct rmap_rcu *rcu);
 /* A grace period. Outside any read-side section; sleeps. */
 void rmap_rcu_synchronize(struct rmap_rcu *rcu);
 
+/* Takes @mutex, whose holders may wait for a grace period or for memory. Outside any read-side section; sleeps. */
+void rmap_rcu_lock(const struct rmap_rcu *rcu, pthread_mutex_t *mutex);
+
+/* Between two tries of what another thread must let happen, which may wait for a grace period. */
+void rmap_rcu_quiesce(const struct rmap_rcu *rcu);
+
 static inline void rcu_read_enter(const struct rmap_rcu *rcu)
 {
 	rcu->flavor->read_lock();
+	CHECK(rcu->flavor->read_ongoing(), "a qsbr reader is offline, or not registered");
 }
 
 static inline void rcu_read_leave(const struct rmap_rcu *rcu)

@@ -88,34 +88,35 @@ int rmap_create(const struct rmap_options *given, struct rmap **out)
 	map->metadata = template.metadata;
 	map->key_low = (((uint64_t)1 << options.multiplicity_bits) - 1) * SLOT_ONE;
 	map->waiting_max = options.waiting_max ? options.waiting_max : RMAP_WAITING_DEFAULT;
-	error = rmap_rcu_init(&map->rcu, &options);
-	if (error)
-		goto no_rcu;
 	error = rmap_pool_init(map);
 	if (error)
 		goto no_pool;
 	error = -pthread_mutex_init(&map->lock, NULL);
 	if (error)
 		goto no_lock;
+	/* Last: it cannot be undone without waiting for a grace period. */
+	error = rmap_rcu_init(&map->rcu, &options);
+	if (error)
+		goto no_rcu;
 	*out = map;
 	return 0;
+no_rcu:
+	pthread_mutex_destroy(&map->lock);
 no_lock:
 	rmap_pool_fini(map);
 no_pool:
-	rmap_rcu_fini(&map->rcu);
-no_rcu:
 	rmap_metadata_free(&template, map, sizeof(*map));
 	return error;
 }
 
 void rmap_thread_register(struct rmap *map)
 {
-	map->rcu.flavor->register_thread();
+	rmap_rcu_register(&map->rcu);
 }
 
 void rmap_thread_unregister(struct rmap *map)
 {
-	map->rcu.flavor->unregister_thread();
+	rmap_rcu_unregister(&map->rcu);
 }
 
 void rmap_read_lock(const struct rmap *map)

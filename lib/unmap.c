@@ -70,6 +70,7 @@ static void add_left(struct rmap_unmap_left *left, struct rmap_counts counts)
 
 static void wait_a_little(const struct unmap *unmap)
 {
+	rmap_rcu_quiesce(&unmap->map->rcu);
 	if (unmap->callbacks->wait)
 		unmap->callbacks->wait(unmap->arg);
 	else

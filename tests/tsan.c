@@ -13,7 +13,9 @@ const char *__tsan_default_suppressions(void);
 
 const char *__tsan_default_suppressions(void)
 {
-	return "called_from_lib:liburcu-memb.so\n"
+	return "called_from_lib:liburcu-bp.so\n"
+	       "called_from_lib:liburcu-memb.so\n"
 	       "called_from_lib:liburcu-mb.so\n"
-	       "called_from_lib:liburcu-cds.so\n";
+	       "called_from_lib:liburcu-cds.so\n"
+	       "called_from_lib:liburcu-qsbr.so\n";
 }

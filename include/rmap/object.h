@@ -148,6 +148,7 @@ RMAP_API uint64_t rmap_object_ranges(const struct rmap_object *object);
  *      if rmap_object_truncate_seq(object) != seq: undo and start over
  *      set the pte, rmap_page_add(), unlock the pte
  *
+ * Context: any
  * rmap_object_truncate_seq     - Ordering: acquire. Progress: wait-free
  * rmap_object_truncate_advance - Ordering: acquire and release. Progress: wait-free
  */

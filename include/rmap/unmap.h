@@ -51,6 +51,7 @@
  *   - an orphan keeps its object and index as long as it is mapped, for clear_range() to know it by. The object holds
  *     one reference to a page, and its mappings together one, from RMAP_FIRST to RMAP_LAST: then it does not matter
  *     whether the last mapping goes before, while or after the page is dropped.
+ *   - with qsbr, a callback that waits for a lock is offline meanwhile, if who holds it may wait for a grace period.
  *   - with RMAP_UNMAP_SECTION nobody waits for a grace period (a fill may) while holding a pte lock that clear() takes.
  *
  * Progress: blocking, like the locks it takes. Nothing else of the library waits for it.
@@ -134,8 +135,8 @@ struct rmap_search {
  *               who removes the last one frees the page, and that may happen before this call or during it
  * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why. Holds: the
  *               page lock
- * @wait:        NULL, or: called before reliable semantics try again. Holds: what the caller of rmap_unmap() holds.
- *               NULL: sched_yield()
+ * @wait:        NULL, or: called before reliable semantics try again, which is a quiescent state. Holds: what the
+ *               caller of rmap_unmap() holds. NULL: sched_yield()
  *
  * rmap_unmap() calls @clear and @wait, and @clear_range if it has to search.
  */
