@@ -3,6 +3,7 @@
  * main.c - the explorer's command line
  */
 #include "cases.h"
+#include "enumerate.h"
 #include "litmus.h"
 #include "vm.h"
 
@@ -22,6 +23,9 @@ struct request {
 	unsigned preemptions;
 	unsigned stale;
 	uint64_t seed;
+	unsigned piece; /* of so many @pieces of the programs that are enumerated */
+	unsigned pieces;
+	bool enumerate;
 	bool bounded;
 	bool random;
 	bool litmus;
@@ -39,6 +43,8 @@ static const struct argp_option options[] = {
 	{ "list", 'l', NULL, 0, "list the cases", 0 },
 	{ "preemptions", 'p', "N", 0, "search all executions with at most N preemptions, instead of whole", 0 },
 	{ "stale", 'w', "N", 0, "weak memory: at most N loads of an execution read stale values", 0 },
+	{ "enumerate", 'e', NULL, 0, "all small programs (enumerate.h) instead of the cases", 0 },
+	{ "piece", 'k', "K/N", 0, "with --enumerate: the K-th of N pieces, every N-th program", 0 },
 	{ "first", 'f', NULL, 0, "end with the first case that fails", 0 },
 	{ "no-pins", 'u', NULL, 0, "do not compare numbers of executions: for a library that is broken on purpose", 0 },
 	{ "random", 'x', "SEED", 0, "no search: --limit executions drawn at random (default 100000)", 0 },
@@ -62,11 +68,45 @@ static uint64_t read_number(struct argp_state *state, const char *name, const ch
 	return number;
 }
 
+static void read_piece(struct argp_state *state, char *value, struct request *request)
+{
+	char *pieces = strchr(value, '/');
+
+	if (!pieces)
+		argp_error(state, "--piece takes K/N, as in 1/100, not '%s'", value);
+	*pieces++ = '\0';
+	request->pieces = (unsigned)read_number(state, "piece", pieces, 1, UINT32_MAX);
+	request->piece = (unsigned)read_number(state, "piece", value, 1, request->pieces);
+}
+
+/* Options that do not go together. */
+static void check_request(struct argp_state *state, struct request *request)
+{
+	if (request->replay && !request->name)
+		argp_error(state, "--replay needs --case");
+	if (request->pieces && !request->enumerate)
+		argp_error(state, "--piece needs --enumerate");
+	if (request->enumerate && (request->stop || request->random))
+		argp_error(state, "--enumerate is a search: it goes with neither --stop nor --random");
+	if (request->stale && !request->bounded && !request->random)
+		argp_error(state, "--stale needs --preemptions or --random: the whole search knows no stale reads");
+	if (request->random && (request->bounded || request->stop))
+		argp_error(state, "--random is no search: it goes with neither --preemptions nor --stop");
+	if (request->random && !request->limit)
+		request->limit = 100000;
+}
+
 static error_t read_option(int key, char *value, struct argp_state *state)
 {
 	struct request *request = state->input;
 
 	switch (key) {
+	case 'e':
+		request->enumerate = true;
+		return 0;
+	case 'k':
+		read_piece(state, value, request);
+		return 0;
 	case 'p':
 		request->bounded = true;
 		request->preemptions = (unsigned)read_number(state, "preemptions", value, 0, 64);
@@ -105,14 +145,7 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 		request->stop = true;
 		return 0;
 	case ARGP_KEY_END:
-		if (request->replay && !request->name)
-			argp_error(state, "--replay needs --case");
-		if (request->stale && !request->bounded && !request->random)
-			argp_error(state, "--stale needs --preemptions or --random: the whole search knows no stale reads");
-		if (request->random && (request->bounded || request->stop))
-			argp_error(state, "--random is no search: it goes with neither --preemptions nor --stop");
-		if (request->random && !request->limit)
-			request->limit = 100000;
+		check_request(state, request);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -130,6 +163,12 @@ static const struct family {
 	{ vm_cases, &vm_cases_count, vm_prepare, vm_blocks },
 };
 
+/* Those have a bare number for a name. */
+static bool is_enumerated(const struct explore_case *test)
+{
+	return test->name[0] >= '0' && test->name[0] <= '9';
+}
+
 static void print_failure(const struct explore_case *test, const struct engine_run *run)
 {
 	printf("%s: FAILED after %" PRIu64 " executions: %s\n", test->name, result.executions, result.error);
@@ -137,7 +176,7 @@ static void print_failure(const struct explore_case *test, const struct engine_r
 		printf("  the seed was %" PRIu64 "\n", run->seed);
 	if (run->victim >= 0)
 		printf("  thread %c was stopped before its step %u\n", 'a' + run->victim, run->victim_steps);
-	printf("  again: rmap-explore --case %s", test->name);
+	printf("  again: rmap-explore %s--case %s", is_enumerated(test) ? "--enumerate " : "", test->name);
 	if (run->stale)
 		printf(" --preemptions 0 --stale %u", run->stale);
 	printf(" --replay %s\n", result.schedule);
@@ -168,7 +207,8 @@ static bool pins_apply(const struct explore_case *test, const struct request *re
 	return test->pinned && !request->no_pins && !request->bounded && !request->random && !request->replay;
 }
 
-static bool explore(const struct family *family, const struct explore_case *test, const struct request *request)
+static struct engine_run prepare(const struct family *family, const struct explore_case *test,
+				 const struct request *request)
 {
 	struct engine_run run = family->prepare(test);
 
@@ -179,6 +219,13 @@ static bool explore(const struct family *family, const struct explore_case *test
 	run.random = request->random;
 	run.seed = request->seed;
 	run.replay = request->replay;
+	return run;
+}
+
+static bool explore(const struct family *family, const struct explore_case *test, const struct request *request)
+{
+	struct engine_run run = prepare(family, test, request);
+
 	engine_explore(&run, &result);
 	if (!report(test, &run))
 		return false;
@@ -197,14 +244,10 @@ static bool explore_stops(const struct family *family, const struct explore_case
 {
 	uint64_t executions = 0;
 	unsigned stops = 0;
-	struct engine_run run = family->prepare(test);
+	struct engine_run run = prepare(family, test, request);
 
 	if (family->blocks(test))
 		return true;
-	run.limit = request->limit;
-	run.bounded = request->bounded;
-	run.preemptions = request->preemptions;
-	run.stale = request->stale;
 	for (run.victim = 0; run.victim < (int)run.threads; run.victim++) {
 		for (run.victim_steps = 0;; run.victim_steps++) {
 			engine_explore(&run, &result);
@@ -226,8 +269,9 @@ static const struct explore_case *explored;
 static void on_crash(int signal)
 {
 	engine_save_schedule(&result);
-	fprintf(stderr, "%s: FAILED after %" PRIu64 " executions: %s\n  again: rmap-explore --case %s --replay %s\n",
-		explored->name, result.executions, strsignal(signal), explored->name, result.schedule);
+	fprintf(stderr, "%s: FAILED after %" PRIu64 " executions: %s\n  again: rmap-explore %s--case %s --replay %s\n",
+		explored->name, result.executions, strsignal(signal), is_enumerated(explored) ? "--enumerate " : "",
+		explored->name, result.schedule);
 	_exit(1);
 }
 
@@ -272,6 +316,47 @@ static void run_family(const struct family *family, const struct request *reques
 	}
 }
 
+/* Programs that were enumerated, too many for a line each: one for those that fail, and one for all. */
+static void run_enumerated(const struct request *request, struct totals *totals)
+{
+	static struct enumeration at;
+	uint64_t executions = 0;
+	unsigned limited = 0;
+
+	while (enumerate_next(&at)) {
+		bool chosen = !request->pieces || at.number % request->pieces == request->piece - 1;
+		struct engine_run run;
+
+		if (request->name)
+			chosen = strcmp(request->name, at.name) == 0;
+		if (!chosen || (totals->failed && request->first))
+			continue;
+		totals->run++;
+		explored = &at.test;
+		if (request->list) {
+			list(&at.test);
+			continue;
+		}
+		run = prepare(&families[0], &at.test, request);
+		engine_explore(&run, &result);
+		executions += result.executions;
+		limited += !result.exhausted && !result.error;
+		if (!report(&at.test, &run)) {
+			totals->failed++;
+			list(&at.test);
+			fflush(stdout);
+		}
+	}
+	if (totals->run && !request->list)
+		printf("%u of %u programs, %u of them not whole: %" PRIu64 " executions, %u failed\n", totals->run,
+		       at.number, limited, executions, totals->failed);
+	if (at.number != enumerate_count && !request->no_pins) {
+		printf("enumerate: FAILED: there were %u programs: if the change is meant, pin the new number\n",
+		       enumerate_count);
+		totals->failed++;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const char doc[] = "Runs the library's sources in every interleaving of small programs.";
@@ -284,7 +369,9 @@ int main(int argc, char **argv)
 		return litmus_run() ? 0 : 1;
 	signal(SIGABRT, on_crash);
 	signal(SIGSEGV, on_crash);
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+	if (request.enumerate)
+		run_enumerated(&request, &totals);
+	for (size_t i = 0; !request.enumerate && i < sizeof(families) / sizeof(families[0]); i++)
 		run_family(&families[i], &request, &totals);
 	if (totals.run == 0) {
 		fprintf(stderr, "rmap-explore: there is no case '%s'; --list names them\n", request.name);
