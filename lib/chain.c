@@ -308,8 +308,7 @@ static int push_segment(struct rmap_reserve *reserve, struct block *block, uint6
 		reserve_count(reserve, STAT_BYTES_MADE, segment_bytes(class));
 		if (replace)
 			rmap_segment_retire(reserve, newest);
-		if (class != wanted)
-			reserve->wish = wanted; /* what is in hand was for another chain */
+		reserve->wish = class == wanted ? 0 : wanted; /* another was faster, or none had been prepared */
 		return 0;
 	}
 	reserve_count(reserve, STAT_RETRIES, 1);
@@ -331,7 +330,7 @@ static bool place_in_segments(struct rmap_reserve *reserve, struct block *block,
 	while (segment) {
 		if (!rmap_segment_is_closing(segment) && rmap_segment_place(segment, hash, entry))
 			return true;
-		if (segment == newest && !reserve->large && !reserve->wish)
+		if (segment == newest && !reserve->wish)
 			reserve->wish = next_class(block, newest);
 		segment = segment_next(load_rlx(&segment->header)); /* RLX: ordered by A1. */
 	}

@@ -41,19 +41,28 @@ enum statistic {
 /*
  * struct rmap_pool - the shared part of the memory
  * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
- * @slabs:   address of the newest slab; stored under @lock, the list is read by anyone
- * @lock:    serialises carving: @slabs, @bump, @bump_end. Taken by fills only
- * @waiting: bytes handed over to RCU and not yet freed; @peak: the most of it that was seen
+ * @lock:    serialises carving and preparing, and what follows down to @gone
+ * @carved:  per class how many pieces are carved
+ * @slabs:   address of the first slab of a list that anyone may read in a section; there are @slabs_n
+ * @newest:  the slab that is carved now, from @bump to @bump_end; meaningless if @bump is NULL
+ * @sweep:   a sweep's deferred work, while @sweeping; @swept: what it took out of the depots; @gone: slabs it gives back
+ * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it that
+ *           was seen
  * @bytes:   bytes taken from the tier and not given back
- * @carved:  per class how many pieces were carved; under @lock. When a map ends they are all in its depots
  */
 struct rmap_pool {
 	uint64_t depots[SLOT_CLASSES];
-	uint64_t carved[SLOT_CLASSES];
 	pthread_mutex_t lock;
+	uint64_t carved[SLOT_CLASSES];
 	uint64_t slabs;
+	uint64_t slabs_n;
+	struct slab *newest;
 	char *bump;
 	char *bump_end;
+	bool sweeping;
+	struct rmap_deferred sweep;
+	uint64_t swept[SLOT_CLASSES];
+	struct slab *gone;
 	uint64_t waiting;
 	uint64_t peak;
 	uint64_t bytes;
@@ -92,28 +101,32 @@ struct stock {
 };
 
 /*
- * struct rmap_reserve - one thread's context. Only its owner writes it; @stats and @held are read by rmap_stats()
+ * struct rmap_reserve - one thread's context. Only its owner writes it; rmap_stats() reads @stats, @held, @retired_bytes
+ * and @announced
  * @blocks, @lines: first blocks and one-line segments in hand
- * @large:          a segment of @large_class lines in hand, zeroed, or NULL
- * @wish:           the class that the last add would have liked to push; 0: none. The next fill gets it
- * @batch:          memory for the next hand-over to RCU, or NULL
- * @retired_blocks, @retired_segments: lists through SEALED payloads, of @retired members and @retired_bytes bytes
+ * @wish:           the class that the last add would have liked to push; 0: none. The next fill puts it into the depot;
+ *                  then WISH_GRANTED, until this reserve pushes
+ * @promised:       of the lines in hand, those that adds to come may need; the others serve as records of batches
+ * @retired_blocks, @retired_segments: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of which
+ *                  @announced are in the map's figure
+ * @asked:          the most adds that one of the fills since the last multiple of KEEP_FILLS asked for, of @fills
  * @removes:        from long chains; every so many of them one looks whether a chain should shrink
- * @held:           bytes in @blocks, @lines, @large and @batch
+ * @held:           bytes in @blocks and @lines
  * @busy:           checked builds: an operation is using the reserve
  */
 struct rmap_reserve {
 	struct rmap *map;
 	struct stock blocks;
 	struct stock lines;
-	struct segment *large;
-	unsigned large_class;
 	unsigned wish;
-	struct batch *batch;
+	unsigned promised;
 	struct block *retired_blocks;
 	struct segment *retired_segments;
 	unsigned retired;
 	uint64_t retired_bytes;
+	uint64_t announced;
+	unsigned asked;
+	unsigned fills;
 	unsigned removes;
 	uint64_t held;
 	uint64_t busy;
@@ -121,6 +134,8 @@ struct rmap_reserve {
 	struct rmap_reserve *next;
 	struct rmap_reserve *previous;
 };
+
+#define WISH_GRANTED SEGMENT_CLASSES
 
 static inline void reserve_count(struct rmap_reserve *reserve, enum statistic statistic, uint64_t value)
 {

@@ -3,8 +3,8 @@
  * pool.c - slabs, depots, reserves, and retired memory on its way through RCU
  *
  * Sizes come in classes: first blocks, and the classes of segments (slot.h). What is smaller than a slab is carved out
- * of slabs and comes back to the depot of its class; larger segments are asked of the tier and given back to it one by
- * one.
+ * of slabs and comes back to the depot of its class, and from there to the tier when a sweep finds its slab whole
+ * (sweep.c); larger segments are asked of the tier and given back to it one by one.
  *
  * A magazine is a stack of blocks of one class, linked through their first words:
  *
@@ -13,13 +13,24 @@
  *
  * The depot is a Treiber stack without tags. Its pop reads the second magazine out of the first and then swings the
  * head, which is wrong if the first one was popped and pushed again in between. That cannot be: pops run inside
- * read-side sections, and a block enters a depot only fresh from a slab, for the first time, or out of work deferred by
- * a grace period that began after it was taken. Even blocks that a reserve never used go back that way.
+ * read-side sections, and a block enters a depot only fresh from a slab or from the tier, for the first time, or out of
+ * work deferred by a grace period that began after it was taken. Even blocks that a reserve never used go back that way.
+ *
+ * Large segments, which the next push of a long chain will want, are in the depots and in no reserve's hands: a fill
+ * puts one there if its class has none, and any add may take it. So a map has at most one of each class to spare,
+ * however many threads have seen one coming.
  *
  * Retired memory is linked through the payload of a SEALED slot that readers skip: slot 0 of a first block, slot 1 of a
  * segment (slot 0 there is the closing word, which late helpers may still count up). So retiring needs no memory; a
- * batch needs one line for its record, which the reserve keeps in hand or finds in the depot; until it has one, the
- * list grows.
+ * batch needs a line for its record, out of those in hand that no add was promised, or any segment out of a depot; until
+ * it has one, the list grows. A fill leaves RECORD_LINES for that.
+ *
+ * Every byte that the tier has given is in one of six places, and the figures say how many are in each:
+ *
+ *      tier = chains + reserves + waiting + depots + rest of slabs        (rmap_pool_check() of sweep.c)
+ *
+ * waiting: retired, whether handed over or not. Of what it has retired a reserve tells the map in steps, so that
+ * retiring seldom writes a shared word: pool.waiting lacks less than ANNOUNCE_BYTES of each reserve.
  *
  *      label  orders                                                   breaks without it
  *      R1     a magazine's links before its push                       the popper walks garbage
@@ -31,17 +42,10 @@
  *             slot of it (pairs with A5 of shrink.c, A3 of scan.c)     seen where things went: a copy, or a note of a move
  */
 #include "pool.h"
+#include "slab.h"
 
 #include <errno.h>
 #include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define RMAP_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RMAP_ASAN 1
-#endif
-#endif
 
 /* CLEAR: plain stores of zeroes. TAKEN: from here on nobody may find in @memory what it held before. */
 #ifdef RMAP_EXPLORE
@@ -52,58 +56,26 @@
 #define TAKEN(memory, bytes) ((void)(memory))
 #endif
 
-#ifdef RMAP_EXPLORE
-#define POISON(memory, bytes) explore_poison(memory, bytes)
-#define UNPOISON(memory, bytes) explore_unpoison(memory, bytes)
-#elif defined(RMAP_ASAN)
-#include <sanitizer/asan_interface.h>
-#define POISON(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
-#define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
-#else
-#define POISON(memory, bytes) ((void)(memory), (void)(bytes))
-#define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
-#endif
-
 #define GRANULE_DEFAULT ((size_t)16384)
-#define RESERVE_ADDS_MAX 4096u
-#define CLASS_BLOCK 0u
-#define CLASS_LINE 1u
 
-/* Words of the first block of a magazine. A block in the depot is poisoned for ASan from word DEPOT_WORDS on. */
-enum { MAGAZINE_NEXT, MAGAZINE_MAGAZINE, MAGAZINE_COUNT, DEPOT_WORDS };
+/* Of what it has retired a reserve keeps less than so many bytes to itself (see announce()). */
+#define ANNOUNCE_BYTES (RMAP_CHECK ? 64u : 256u)
 
-/* The head of a slab, in the slab itself; one line, so that what follows is aligned. */
-struct slab {
-	struct slab *next;
-	size_t bytes;
-};
+/* How often a fill looks whether there is more in hand than fills ask for. */
+#define KEEP_FILLS 256u
 
-/* A batch on its way through RCU: exactly one line. */
+/*
+ * A batch on its way through RCU: exactly one line
+ * @segments: address of the first; in the low six bits, as in a segment's header, the class of the record's own memory
+ */
 struct batch {
 	struct rmap_deferred deferred;
 	struct block *blocks;
-	struct segment *segments;
+	uint64_t segments;
 	uint64_t bytes;
 };
 
 _Static_assert(sizeof(struct batch) <= LINE_BYTES, "a batch record lives in a one-line segment");
-_Static_assert(sizeof(struct slab) <= LINE_BYTES, "a slab's head fits its first line");
-
-static size_t class_bytes(unsigned class)
-{
-	return class == CLASS_BLOCK ? sizeof(struct block) : segment_bytes(class - 1);
-}
-
-static size_t class_align(unsigned class)
-{
-	return class == CLASS_BLOCK ? sizeof(struct block) : class == CLASS_LINE ? LINE_BYTES : 2 * LINE_BYTES;
-}
-
-/* Is @class given back to the tier piece by piece, rather than to a depot? */
-static bool class_is_large(const struct rmap *map, unsigned class)
-{
-	return class_bytes(class) > (map->tier.granule - LINE_BYTES) / 2;
-}
 
 /* The tier ---------------------------------------------------------------------------------- */
 
@@ -116,7 +88,7 @@ static void *tier_take(struct rmap *map, size_t bytes, size_t align)
 	return memory;
 }
 
-static void tier_give(struct rmap *map, void *memory, size_t bytes)
+void rmap_tier_give(struct rmap *map, void *memory, size_t bytes)
 {
 	fetch_add_rlx(&map->pool.bytes, -(uint64_t)bytes); /* RLX: a figure */
 	map->tier.free(map->tier.arg, memory, bytes);
@@ -125,7 +97,7 @@ static void tier_give(struct rmap *map, void *memory, size_t bytes)
 /* The depot --------------------------------------------------------------------------------- */
 
 /* @magazine is linked through its blocks; PRIV until R1. */
-static void depot_push(struct rmap *map, unsigned class, uint64_t *magazine, unsigned count)
+void rmap_depot_push(struct rmap *map, unsigned class, uint64_t *magazine, unsigned count)
 {
 	uint64_t *depot = &map->pool.depots[class];
 	uint64_t head = load_rlx(depot); /* RLX: only the compare-and-swap trusts it */
@@ -171,7 +143,8 @@ static void carve_rest(struct rmap *map)
 		store_rlx(&words[MAGAZINE_NEXT], 0); /* PRIV: fresh */
 		POISON(words + DEPOT_WORDS, LINE_BYTES - DEPOT_WORDS * sizeof(*words));
 		pool->carved[CLASS_LINE]++;
-		depot_push(map, CLASS_LINE, words, 1);
+		pool->newest->carved += LINE_BYTES;
+		rmap_depot_push(map, CLASS_LINE, words, 1);
 	}
 	pool->bump = pool->bump_end = NULL;
 }
@@ -188,25 +161,28 @@ static void *carve(struct rmap *map, size_t bytes, size_t align)
 		if (!slab)
 			return NULL;
 		carve_rest(map);
-		slab->next = (struct slab *)(uintptr_t)load_rlx(&pool->slabs); /* RLX: under the lock */
-		slab->bytes = map->tier.granule;
+		store_rlx(&slab->next, load_rlx(&pool->slabs)); /* RLX: under the lock. PRIV */
+		slab->kind = KIND_SLAB;
+		slab->carved = 0;
 		store_rel(&pool->slabs, (uintptr_t)slab); /* R2: publishes its head; pairs with A3. */
-		pool->bump_end = (char *)slab + slab->bytes;
+		pool->slabs_n++;
+		pool->newest = slab;
+		pool->bump_end = (char *)slab + map->tier.granule;
 		place = ((uintptr_t)slab + LINE_BYTES + align - 1) & ~(uintptr_t)(align - 1);
 	}
 	pool->bump = (char *)place + bytes;
+	pool->newest->carved += bytes;
 	return (void *)place;
 }
 
 bool rmap_pool_owns(const struct rmap *map, const struct block *block)
 {
-	/* A3: pairs with R2. */
-	const struct slab *slab = (const struct slab *)(uintptr_t)load_acq(&map->pool.slabs);
+	uint64_t slab = load_acq(&map->pool.slabs); /* A3: pairs with R2. */
 
-	for (; slab; slab = slab->next)
-		if ((uintptr_t)block - (uintptr_t)slab < slab->bytes)
-			return true;
-	return false;
+	/* Within a section: a sweep gives a slab that it has unlinked back after a grace period. */
+	while (slab && (uintptr_t)block - (uintptr_t)slab >= map->tier.granule)
+		slab = load_acq(&((const struct slab *)(uintptr_t)slab)->next); /* A3: pairs with R2 of sweep.c. */
+	return slab != 0;
 }
 
 /* A fresh magazine of up to @want blocks; NULL: the tier has no memory. */
@@ -253,19 +229,24 @@ static uint64_t *stock_pop(struct rmap_reserve *reserve, struct stock *stock, si
 	return block;
 }
 
-/* Adds a magazine of @class from the depot, or carves one. 0, or -ENOMEM. */
-static int stock_refill(struct rmap_reserve *reserve, struct stock *stock, unsigned class, unsigned adds)
+/*
+ * Adds magazines of @class from the depot, or carves them, until there are @wanted. 0; -ENOMEM; -EAGAIN: the depot is
+ * empty, and the caller cannot sleep.
+ */
+static int stock_refill(struct rmap_reserve *reserve, struct stock *stock, unsigned class, unsigned wanted, bool sleeps)
 {
 	struct rmap *map = reserve->map;
 	size_t bytes = class_bytes(class);
 
-	while (stock->count < adds) {
+	while (stock->count < wanted) {
 		uint64_t *magazine;
 		unsigned count;
 
 		rcu_read_enter(&map->rcu);
 		magazine = depot_pop(map, class, &count);
 		rcu_read_leave(&map->rcu);
+		if (!magazine && !sleeps)
+			return -EAGAIN;
 		if (!magazine)
 			magazine = carve_magazine(map, class, MAGAZINE_BLOCKS, &count);
 		if (!magazine)
@@ -294,89 +275,85 @@ void rmap_pool_put_block(struct rmap_reserve *reserve, struct block *block)
 	stock_push(reserve, &reserve->blocks, (uint64_t *)block, sizeof(*block));
 }
 
+/* The first line's slots, in which a late depot_pop() may still look, so not in bulk. PRIV. */
+static void clear_line(struct segment *segment)
+{
+	for (unsigned i = 0; i < LINE_SLOTS - 1; i++)
+		store_rlx(&segment->slots[i], SLOT_EMPTY);
+}
+
 struct segment *rmap_pool_take_segment(struct rmap_reserve *reserve, unsigned *class)
 {
-	struct segment *segment = reserve->large;
+	struct rmap *map = reserve->map;
+	struct segment *segment;
+	unsigned count;
 
-	if (segment && (reserve->large_class <= *class || reserve->lines.count == 0)) {
-		reserve->large = NULL;
-		*class = reserve->large_class;
-		count_private(&reserve->held, -(uint64_t)segment_bytes(*class));
+	/* What is less than half as large as wanted serves as badly as a line. */
+	for (unsigned c = *class; c > 0 && c + 4 > *class; c--) {
+		size_t bytes = segment_bytes(c);
+
+		segment = (struct segment *)depot_pop(map, 1 + c, &count);
+		if (!segment)
+			continue;
+		UNPOISON(segment, bytes);
+		if (!class_is_large(map, 1 + c)) { /* large ones are cleared by the fill that puts them there */
+			TAKEN(segment, bytes);
+			CLEAR((char *)segment + LINE_BYTES, bytes - LINE_BYTES);
+		}
+		clear_line(segment);
+		*class = c;
 		return segment;
 	}
 	segment = (struct segment *)stock_pop(reserve, &reserve->lines, LINE_BYTES);
 	if (!segment)
 		return NULL;
+	reserve->promised -= reserve->promised > 0;
 	TAKEN(segment, LINE_BYTES);
 	*class = 0;
-	for (unsigned i = 0; i < LINE_SLOTS - 1; i++)
-		store_rlx(&segment->slots[i], SLOT_EMPTY); /* PRIV */
+	clear_line(segment);
 	return segment;
 }
 
 void rmap_pool_put_segment(struct rmap_reserve *reserve, struct segment *segment)
 {
-	unsigned class = segment_class(load_rlx(&segment->header)); /* PRIV */
-
-	if (class == 0) {
-		stock_push(reserve, &reserve->lines, (uint64_t *)segment, LINE_BYTES);
+	if (segment_class(load_rlx(&segment->header)) > 0) { /* PRIV */
+		/* It was in a depot, so it goes there through a grace period. */
+		rmap_pool_retire_segment(reserve, segment);
 		return;
 	}
-	reserve->large = segment;
-	reserve->large_class = class;
-	count_private(&reserve->held, segment_bytes(class));
+	stock_push(reserve, &reserve->lines, (uint64_t *)segment, LINE_BYTES);
+	reserve->promised++;
 }
 
-/* Large segments ---------------------------------------------------------------------------- */
-
-static struct segment *large_take(struct rmap_reserve *reserve, unsigned class)
+/*
+ * Sees to it that the depot has a segment of the class that the reserve wishes for. Under the pool's lock, so that fills
+ * that come at once prepare one. Without memory the wish stays open, which costs speed and no guarantee.
+ */
+static void prepare_segment(struct rmap_reserve *reserve)
 {
 	struct rmap *map = reserve->map;
-	size_t bytes = segment_bytes(class);
-	struct segment *segment;
-	unsigned count;
+	unsigned class = 1 + reserve->wish;
+	size_t bytes = class_bytes(class);
+	struct segment *segment = NULL;
+	bool has;
 
-	if (class_is_large(map, 1 + class)) {
+	pthread_mutex_lock(&map->pool.lock);
+	has = load_rlx(&map->pool.depots[class]) != 0; /* RLX: nothing is read through it */
+	if (!has && class_is_large(map, class)) {
 		segment = tier_take(map, bytes, 2 * LINE_BYTES);
-	} else {
-		rcu_read_enter(&map->rcu);
-		segment = (struct segment *)depot_pop(map, 1 + class, &count);
-		rcu_read_leave(&map->rcu);
-		if (!segment)
-			segment = (struct segment *)carve_magazine(map, 1 + class, 1, &count);
+	} else if (!has) {
+		segment = carve(map, bytes, 2 * LINE_BYTES);
+		map->pool.carved[class] += segment != NULL;
 	}
-	if (!segment)
-		return NULL;
-	UNPOISON(segment, bytes);
-	TAKEN(segment, bytes);
-	/* PRIV. Atomic where a late depot_pop() may still look, in bulk beyond. */
-	for (unsigned i = 0; i < LINE_SLOTS - 1; i++)
-		store_rlx(&segment->slots[i], SLOT_EMPTY);
-	CLEAR((char *)segment + LINE_BYTES, bytes - LINE_BYTES);
-	store_rlx(&segment->header, class);
-	return segment;
-}
-
-/* Grants the reserve's wish if it can; without memory the wish stays open, which costs speed and no guarantee. */
-static void large_refill(struct rmap_reserve *reserve)
-{
-	struct segment *segment;
-
-	if (reserve->large && reserve->large_class == reserve->wish) {
-		reserve->wish = 0;
-		return;
+	if (segment) {
+		TAKEN(segment, bytes);
+		CLEAR(segment, bytes); /* PRIV: fresh */
+		POISON((uint64_t *)segment + DEPOT_WORDS, bytes - DEPOT_WORDS * sizeof(uint64_t));
+		rmap_depot_push(map, class, (uint64_t *)segment, 1);
 	}
-	segment = large_take(reserve, reserve->wish);
-	if (!segment)
-		return;
-	if (reserve->large) {
-		count_private(&reserve->held, -(uint64_t)segment_bytes(reserve->large_class));
-		rmap_pool_retire_segment(reserve, reserve->large);
-	}
-	reserve->large = segment;
-	reserve->large_class = reserve->wish;
-	reserve->wish = 0;
-	count_private(&reserve->held, segment_bytes(reserve->large_class));
+	pthread_mutex_unlock(&map->pool.lock);
+	if (has || segment)
+		reserve->wish = WISH_GRANTED;
 }
 
 /* Retiring ---------------------------------------------------------------------------------- */
@@ -397,7 +374,7 @@ static void free_blocks(struct rmap *map, struct block *list)
 			magazine = (uint64_t *)block;
 			count++;
 		}
-		depot_push(map, CLASS_BLOCK, magazine, count);
+		rmap_depot_push(map, CLASS_BLOCK, magazine, count);
 	}
 }
 
@@ -407,12 +384,12 @@ static void free_segment(struct rmap *map, struct segment *segment)
 	size_t bytes = class_bytes(class);
 
 	if (class_is_large(map, class)) {
-		tier_give(map, segment, bytes);
+		rmap_tier_give(map, segment, bytes);
 		return;
 	}
 	store_rlx((uint64_t *)segment + MAGAZINE_NEXT, 0);
 	POISON((uint64_t *)segment + DEPOT_WORDS, bytes - DEPOT_WORDS * sizeof(uint64_t));
-	depot_push(map, class, (uint64_t *)segment, 1);
+	rmap_depot_push(map, class, (uint64_t *)segment, 1);
 }
 
 static void free_lists(struct rmap *map, struct block *blocks, struct segment *segments)
@@ -426,38 +403,51 @@ static void free_lists(struct rmap *map, struct block *blocks, struct segment *s
 	}
 }
 
-/* After a grace period: the memory of the batch, and the batch's own line, are free. */
+/* After a grace period: the memory of the batch, and the batch's own, are free. */
 static void batch_work(struct rmap_deferred *deferred)
 {
 	struct batch *batch = caa_container_of(deferred, struct batch, deferred);
 	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
-	struct segment *line = (struct segment *)batch;
+	struct segment *own = (struct segment *)batch;
 
-	free_lists(map, batch->blocks, batch->segments);
+	free_lists(map, batch->blocks, segment_next(batch->segments));
 	fetch_add_rlx(&map->pool.waiting, -batch->bytes); /* RLX: a figure; fills look at it again */
-	store_rlx(&line->header, 0);
-	free_segment(map, line);
+	store_rlx(&own->header, segment_class(batch->segments));
+	free_segment(map, own);
 }
 
-/* A line for a batch record out of the depot, where a fill has not left one. Lock-free. */
+/*
+ * Memory for a batch record: a line in hand, or any segment out of a depot, where they come one by one; not a large one,
+ * which another is waiting for. Lock-free.
+ */
 static struct batch *batch_take(struct rmap_reserve *reserve)
 {
 	struct rmap *map = reserve->map;
-	struct batch *batch = reserve->batch;
-	uint64_t *magazine;
-	unsigned count;
+	struct batch *batch = NULL;
+	unsigned class = CLASS_LINE;
+	unsigned count = 1;
 
-	if (batch) {
-		reserve->batch = NULL;
-		count_private(&reserve->held, -(uint64_t)LINE_BYTES);
-		return batch;
-	}
+	if (reserve->lines.count > reserve->promised)
+		batch = (struct batch *)stock_pop(reserve, &reserve->lines, LINE_BYTES);
 	rcu_read_enter(&map->rcu);
-	magazine = depot_pop(map, CLASS_LINE, &count);
+	for (; !batch && !class_is_large(map, class); class += !batch)
+		batch = (struct batch *)depot_pop(map, class, &count);
 	rcu_read_leave(&map->rcu);
-	if (magazine)
-		UNPOISON(magazine, LINE_BYTES);
-	return (struct batch *)magazine;
+	CHECK(count == 1, "a magazine of %u segments for one record", count);
+	if (!batch)
+		return NULL;
+	UNPOISON(batch, class_bytes(class));
+	batch->segments = class - 1;
+	return batch;
+}
+
+/* So many bytes more wait. Returns how many do. */
+static uint64_t waiting_add(struct rmap *map, uint64_t bytes)
+{
+	uint64_t waiting = fetch_add_rlx(&map->pool.waiting, bytes) + bytes; /* RLX: a figure */
+
+	rmap_pool_note_waiting(map, waiting);
+	return waiting;
 }
 
 static void forget_retired(struct rmap_reserve *reserve)
@@ -466,6 +456,19 @@ static void forget_retired(struct rmap_reserve *reserve)
 	reserve->retired_segments = NULL;
 	reserve->retired = 0;
 	store_rlx(&reserve->retired_bytes, 0); /* RLX: rmap_stats() reads it */
+	store_rlx(&reserve->announced, 0);     /* RLX: likewise */
+}
+
+/* Tells the map, in steps, what is retired. True: more than half of what may wait does, so it should not stay here. */
+static bool announce(struct rmap_reserve *reserve)
+{
+	struct rmap *map = reserve->map;
+	uint64_t bytes = reserve->retired_bytes - reserve->announced;
+
+	if (bytes < ANNOUNCE_BYTES)
+		return false;
+	count_private(&reserve->announced, bytes);
+	return waiting_add(map, bytes) > map->waiting_max / 2;
 }
 
 /* Hands what is retired over to RCU. False: there is no memory for the record now. Lock-free. */
@@ -473,27 +476,31 @@ static bool hand_over(struct rmap_reserve *reserve)
 {
 	struct rmap *map = reserve->map;
 	struct batch *batch = batch_take(reserve);
-	uint64_t waiting;
 
-	if (!batch)
+	if (!batch) {
+		announce(reserve);
 		return false;
+	}
 	batch->blocks = reserve->retired_blocks;
-	batch->segments = reserve->retired_segments;
-	batch->bytes = reserve->retired_bytes;
-	waiting = fetch_add_rlx(&map->pool.waiting, batch->bytes) + batch->bytes; /* RLX: a figure */
-	if (waiting > load_rlx(&map->pool.peak))
-		store_rlx(&map->pool.peak, waiting); /* RLX: a figure; a lost race loses one sample */
+	/* Its own memory waits, too. */
+	batch->bytes = reserve->retired_bytes + segment_bytes(segment_class(batch->segments));
+	batch->segments |= (uintptr_t)reserve->retired_segments;
+	waiting_add(map, batch->bytes - reserve->announced);
 	forget_retired(reserve);
 	reserve_count(reserve, STAT_BATCHES, 1);
 	rmap_rcu_defer(&map->rcu, &batch->deferred, batch_work);
 	return true;
 }
 
+/*
+ * A reserve that nobody uses hands nothing over. So that such reserves leave the others half of what may wait, each keeps
+ * less than a step while that much waits.
+ */
 static void retired(struct rmap_reserve *reserve, uint64_t bytes)
 {
 	reserve->retired++;
 	count_private(&reserve->retired_bytes, bytes);
-	if (reserve->retired >= BATCH_BLOCKS || reserve->retired_bytes >= BATCH_BYTES)
+	if (reserve->retired >= BATCH_BLOCKS || reserve->retired_bytes >= BATCH_BYTES || announce(reserve))
 		hand_over(reserve);
 }
 
@@ -519,16 +526,33 @@ void rmap_pool_retire_segment(struct rmap_reserve *reserve, struct segment *segm
 }
 
 /* Hands over, or if there is no memory for the record waits for a grace period here. Outside read-side sections. */
-static void flush(struct rmap_reserve *reserve)
+static void hand_over_surely(struct rmap_reserve *reserve)
 {
-	if (reserve->retired == 0 || hand_over(reserve))
+	struct rmap *map = reserve->map;
+
+	if (hand_over(reserve))
 		return;
-	rmap_rcu_synchronize(&reserve->map->rcu);
-	free_lists(reserve->map, reserve->retired_blocks, reserve->retired_segments);
+	rmap_rcu_synchronize(&map->rcu);
+	free_lists(map, reserve->retired_blocks, reserve->retired_segments);
+	fetch_add_rlx(&map->pool.waiting, -reserve->announced); /* RLX: a figure */
 	forget_retired(reserve);
 }
 
 /* Reserves ---------------------------------------------------------------------------------- */
+
+/* Retires what is in hand beyond so many blocks and lines. */
+static void keep(struct rmap_reserve *reserve, unsigned blocks, unsigned lines)
+{
+	while (reserve->blocks.count > blocks)
+		rmap_pool_retire_block(reserve, rmap_pool_take_block(reserve));
+	while (reserve->lines.count > lines) {
+		unsigned class = 0;
+		struct segment *line = rmap_pool_take_segment(reserve, &class);
+
+		store_rlx(&line->header, class); /* PRIV */
+		rmap_pool_retire_segment(reserve, line);
+	}
+}
 
 int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out)
 {
@@ -550,20 +574,15 @@ int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out)
 	return 0;
 }
 
-/* Puts all that is in hand among the retired: it reaches the depot only through a grace period. */
-static void retire_stock(struct rmap_reserve *reserve)
+/* Gives all back that is in hand: it reaches the depot only through a grace period. Outside read-side sections. */
+static void give_all(struct rmap_reserve *reserve)
 {
-	struct block *block;
-	struct segment *segment;
-	unsigned class = 0;
-
-	while ((block = rmap_pool_take_block(reserve)))
-		rmap_pool_retire_block(reserve, block);
-	while ((segment = rmap_pool_take_segment(reserve, &class))) {
-		store_rlx(&segment->header, class); /* PRIV */
-		rmap_pool_retire_segment(reserve, segment);
-		class = 0;
-	}
+	reserve->wish = 0;
+	reserve->promised = 0;
+	keep(reserve, 0, 1);
+	/* The last line is the record, of what is retired or of nothing but itself. */
+	if (reserve->retired || reserve->lines.count)
+		hand_over_surely(reserve);
 }
 
 void rmap_reserve_destroy(struct rmap_reserve *reserve)
@@ -575,17 +594,7 @@ void rmap_reserve_destroy(struct rmap_reserve *reserve)
 	map = reserve->map;
 	CHECK_OUTSIDE(&map->rcu);
 	CHECK(!reserve->busy, "the reserve is in use");
-	retire_stock(reserve);
-	flush(reserve);
-	if (reserve->batch) {
-		reserve->retired_segments = (struct segment *)reserve->batch;
-		store_rlx(&reserve->retired_segments->header, 0); /* PRIV */
-		store_rlx(&reserve->retired_segments->slots[1], SLOT_SEALED);
-		reserve->batch = NULL;
-		reserve->retired = 1;
-		reserve->retired_bytes = LINE_BYTES;
-		flush(reserve);
-	}
+	give_all(reserve);
 	pthread_mutex_lock(&map->lock);
 	for (unsigned i = 0; i < STATISTICS; i++)
 		map->folded[i] += reserve->stats[i];
@@ -599,12 +608,41 @@ void rmap_reserve_destroy(struct rmap_reserve *reserve)
 	rmap_metadata_free(map, reserve, sizeof(*reserve));
 }
 
-/* More than the cap waits for grace periods: hold the caller back until what had been handed over is free. */
-static void hold_back(struct rmap_reserve *reserve)
+/* What this reserve has retired and what waits becomes free. Outside read-side sections; sleeps. */
+static void wait_for_memory(struct rmap_reserve *reserve)
 {
-	flush(reserve);
+	if (reserve->retired)
+		hand_over_surely(reserve);
 	rmap_rcu_wait(&reserve->map->rcu);
-	reserve_count(reserve, STAT_FILLS_HELD_BACK, 1);
+}
+
+/* Gets what @adds adds need besides what is in hand. 0; -ENOMEM; -EAGAIN: not without sleeping. */
+static int refill(struct rmap_reserve *reserve, unsigned adds, bool sleeps)
+{
+	unsigned promised = adds > reserve->promised ? adds : reserve->promised;
+	unsigned lines = sleeps ? promised + RECORD_LINES : adds;
+	int error = 0;
+
+	if (reserve->blocks.count < adds)
+		error = stock_refill(reserve, &reserve->blocks, CLASS_BLOCK, adds, sleeps);
+	if (!error && reserve->lines.count < lines)
+		error = stock_refill(reserve, &reserve->lines, CLASS_LINE, lines, sleeps);
+	if (!error)
+		reserve->promised = promised;
+	return error;
+}
+
+/* Every so many fills, what none of them asked for is given back. */
+static void keep_what_is_used(struct rmap_reserve *reserve, unsigned adds)
+{
+	if (reserve->asked < adds)
+		reserve->asked = adds;
+	if (++reserve->fills % KEEP_FILLS != 0)
+		return;
+	if (reserve->promised > reserve->asked)
+		reserve->promised = reserve->asked;
+	keep(reserve, reserve->asked + MAGAZINE_BLOCKS, reserve->asked + RECORD_LINES + MAGAZINE_BLOCKS);
+	reserve->asked = adds;
 }
 
 int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
@@ -614,37 +652,47 @@ int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
 
 	CHECK_OUTSIDE(&map->rcu);
 	CHECK(!reserve->busy, "the reserve is in use");
-	if (adds > RESERVE_ADDS_MAX)
+	if (adds > RMAP_RESERVE_ADDS_MAX)
 		return -EINVAL;
 	/* RLX: a figure; being late costs one more batch. */
-	if (load_rlx(&map->pool.waiting) + reserve->retired_bytes > map->waiting_max)
-		hold_back(reserve);
-	if (reserve->blocks.count < adds) {
-		error = stock_refill(reserve, &reserve->blocks, CLASS_BLOCK, adds);
-		if (error)
-			return error;
+	if (load_rlx(&map->pool.waiting) + reserve->retired_bytes - reserve->announced > map->waiting_max) {
+		wait_for_memory(reserve);
+		reserve_count(reserve, STAT_FILLS_HELD_BACK, 1);
 	}
-	/* One line more than the adds need: the record of the next batch. */
-	if (reserve->lines.count < adds + !reserve->batch) {
-		error = stock_refill(reserve, &reserve->lines, CLASS_LINE, adds + !reserve->batch);
-		if (error)
-			return error;
+	error = refill(reserve, adds, true);
+	if (error) {
+		/* All there is may wait, or be free in pieces of other sizes. */
+		wait_for_memory(reserve);
+		rmap_pool_sweep(map);
+		error = refill(reserve, adds, true);
 	}
-	if (!reserve->batch) {
-		reserve->batch = (struct batch *)stock_pop(reserve, &reserve->lines, 0);
-		if (!reserve->batch)
-			return -ENOMEM;
-	}
-	if (reserve->wish)
-		large_refill(reserve);
+	if (error)
+		return error;
+	if (reserve->wish && reserve->wish != WISH_GRANTED)
+		prepare_segment(reserve);
+	keep_what_is_used(reserve, adds);
 	return 0;
+}
+
+int rmap_reserve_fill_nowait(struct rmap_reserve *reserve, unsigned adds)
+{
+	CHECK(!reserve->busy, "the reserve is in use");
+	return adds > RMAP_RESERVE_ADDS_MAX ? -EINVAL : refill(reserve, adds, false);
+}
+
+int rmap_reserve_flush(struct rmap_reserve *reserve)
+{
+	CHECK(!reserve->busy, "the reserve is in use");
+	return reserve->retired == 0 || hand_over(reserve) ? 0 : -EAGAIN;
 }
 
 void rmap_reserve_drain(struct rmap_reserve *reserve)
 {
 	CHECK_OUTSIDE(&reserve->map->rcu);
-	flush(reserve);
+	CHECK(!reserve->busy, "the reserve is in use");
+	give_all(reserve);
 	rmap_rcu_wait(&reserve->map->rcu);
+	rmap_pool_sweep(reserve->map);
 }
 
 struct rmap *rmap_reserve_map(const struct rmap_reserve *reserve)
@@ -661,34 +709,32 @@ int rmap_pool_init(struct rmap *map)
 	return -pthread_mutex_init(&map->pool.lock, NULL);
 }
 
-/* Has each piece that was carved come back to its depot, once? RLX: nobody else is left. */
-static bool is_complete(const struct rmap *map)
+/* Large segments that were prepared and never pushed. RLX: nobody else is left. */
+static void give_prepared(struct rmap *map)
 {
 	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
-		const uint64_t *magazine = (const uint64_t *)(uintptr_t)load_rlx(&map->pool.depots[class]);
-		uint64_t pieces = 0;
+		uint64_t *segment = (uint64_t *)(uintptr_t)load_rlx(&map->pool.depots[class]);
 
-		while (magazine) {
-			pieces += load_rlx(&magazine[MAGAZINE_COUNT]);
-			magazine = (const uint64_t *)(uintptr_t)load_rlx(&magazine[MAGAZINE_MAGAZINE]);
+		while (segment && class_is_large(map, class)) {
+			uint64_t *next = (uint64_t *)(uintptr_t)load_rlx(&segment[MAGAZINE_MAGAZINE]);
+
+			UNPOISON(segment, class_bytes(class));
+			rmap_tier_give(map, segment, class_bytes(class));
+			segment = next;
 		}
-		if (pieces != map->pool.carved[class])
-			return false;
 	}
-	return true;
 }
 
 void rmap_pool_fini(struct rmap *map)
 {
 	struct slab *slab = (struct slab *)(uintptr_t)load_rlx(&map->pool.slabs); /* RLX: nobody else is left */
 
-	CHECK(is_complete(map), "a block was lost, or came back twice");
+	give_prepared(map);
 	while (slab) {
-		struct slab *next = slab->next;
-		size_t bytes = slab->bytes;
+		struct slab *next = (struct slab *)(uintptr_t)load_rlx(&slab->next); /* RLX: likewise */
 
-		UNPOISON(slab, bytes);
-		tier_give(map, slab, bytes);
+		UNPOISON(slab, map->tier.granule);
+		rmap_tier_give(map, slab, map->tier.granule);
 		slab = next;
 	}
 	pthread_mutex_destroy(&map->pool.lock);

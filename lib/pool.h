@@ -9,10 +9,32 @@
 
 int rmap_pool_init(struct rmap *map);
 
-/* All chain memory must have been retired. Gives the slabs back. */
+/* All chain memory must have been retired and must be free. Gives the slabs back. */
 void rmap_pool_fini(struct rmap *map);
 
-/* Did @block come from this map? Slow: for checked builds. */
+/*
+ * Gives to the tier what is free in the depots and makes whole slabs, and what is large. Waits for grace periods, outside
+ * any read-side section.
+ */
+void rmap_pool_sweep(struct rmap *map);
+
+/*
+ * Is what the figures say in hand, waiting and free really there, and do all of them add up to what the tier gave? The map
+ * must be quiescent, and nothing handed over may still wait.
+ */
+bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats);
+
+/* Bytes of slabs that are no pieces: heads, gaps, and what is not carved yet. */
+uint64_t rmap_pool_rest(struct rmap *map);
+
+/* So many bytes wait: perhaps the most that ever did. */
+static inline void rmap_pool_note_waiting(struct rmap *map, uint64_t waiting)
+{
+	if (waiting > load_rlx(&map->pool.peak))     /* RLX: a figure */
+		store_rlx(&map->pool.peak, waiting); /* RLX: likewise; a lost race loses one sample */
+}
+
+/* Did @block come from this map? Inside a read-side section. Slow: for checked builds. */
 bool rmap_pool_owns(const struct rmap *map, const struct block *block);
 
 /*
@@ -23,16 +45,16 @@ struct block *rmap_pool_take_block(struct rmap_reserve *reserve);
 void rmap_pool_put_block(struct rmap_reserve *reserve, struct block *block);
 
 /*
- * A segment whose slots are EMPTY: the large one in hand if its class is not above @class, else one line, and whatever
- * there is if there is no line; NULL if there is nothing. *class is set to what it is. rmap_pool_put_segment() wants it
- * back EMPTY.
+ * A segment whose slots are EMPTY: one of *class out of the depot, or a smaller one down to half of it, else one line in
+ * hand; NULL if there is none. *class is set to what it is. rmap_pool_put_segment() wants it back EMPTY. Lock-free; more
+ * than a line inside a read-side section only.
  */
 struct segment *rmap_pool_take_segment(struct rmap_reserve *reserve, unsigned *class);
 void rmap_pool_put_segment(struct rmap_reserve *reserve, struct segment *segment);
 
 static inline bool rmap_pool_has_segment(const struct rmap_reserve *reserve)
 {
-	return reserve->lines.count > 0 || reserve->large;
+	return reserve->lines.count > 0;
 }
 
 /*

@@ -129,6 +129,15 @@ void rmap_read_unlock(const struct rmap *map)
 	rcu_read_leave(&map->rcu);
 }
 
+/*
+ * What was made and not given back. One thread's making may be summed before another's giving back, of which it is
+ * part.
+ */
+static uint64_t in_use(uint64_t made, uint64_t retired)
+{
+	return made > retired ? made - retired : 0;
+}
+
 /* The sum of what reserves counted, ended ones and living. Their owners go on counting: RLX, a figure. */
 static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_statistics *stats)
 {
@@ -140,7 +149,7 @@ static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_statist
 		for (unsigned i = 0; i < STATISTICS; i++)
 			sums[i] += load_rlx(&reserve->stats[i]);
 		stats->reserve_bytes += load_rlx(&reserve->held);
-		stats->waiting_bytes += load_rlx(&reserve->retired_bytes);
+		stats->waiting_bytes += in_use(load_rlx(&reserve->retired_bytes), load_rlx(&reserve->announced));
 	}
 	pthread_mutex_unlock(&map->lock);
 }
@@ -172,6 +181,7 @@ int rmap_destroy(struct rmap *map)
 	CHECK(empty, "a page still has a chain");
 	if (map->reserves || map->objects || !empty)
 		return -EBUSY;
+	CHECK(rmap_check(map) == 0, "memory was lost, came back twice, or is not where the figures say");
 	rmap_spares_free(map);
 	rmap_pool_fini(map);
 	rmap_rcu_fini(&map->rcu);
@@ -181,37 +191,59 @@ int rmap_destroy(struct rmap *map)
 	return 0;
 }
 
-/*
- * What was made and not given back. One thread's making may be summed before another's giving back, of which it is
- * part.
- */
-static uint64_t in_use(uint64_t made, uint64_t retired)
+static void read_statistics(struct rmap *map, struct rmap_statistics *stats)
 {
-	return made > retired ? made - retired : 0;
+	uint64_t sums[STATISTICS];
+	uint64_t elsewhere;
+
+	*stats = (struct rmap_statistics){ .size = sizeof(*stats) };
+	sum_statistics(map, sums, stats);
+	stats->blocks = in_use(sums[STAT_BLOCKS_MADE], sums[STAT_BLOCKS_RETIRED]);
+	stats->segments = in_use(sums[STAT_SEGMENTS_MADE], sums[STAT_SEGMENTS_RETIRED]);
+	stats->chain_bytes = in_use(sums[STAT_BYTES_MADE], sums[STAT_BYTES_RETIRED]);
+	stats->waiting_bytes += load_rlx(&map->pool.waiting);
+	rmap_pool_note_waiting(map, stats->waiting_bytes);
+	stats->waiting_peak = load_rlx(&map->pool.peak);
+	stats->tier_bytes = load_rlx(&map->pool.bytes);
+	stats->promotions = sums[STAT_BLOCKS_MADE];
+	stats->collapses = sums[STAT_COLLAPSES];
+	stats->pushes = sums[STAT_PUSHES];
+	stats->pops = sums[STAT_POPS];
+	stats->entries_moved = sums[STAT_ENTRIES_MOVED];
+	stats->batches = sums[STAT_BATCHES];
+	stats->fills_held_back = sums[STAT_FILLS_HELD_BACK];
+	stats->retries = sums[STAT_RETRIES];
+	stats->rest_bytes = rmap_pool_rest(map);
+	elsewhere = stats->chain_bytes + stats->reserve_bytes + stats->waiting_bytes + stats->rest_bytes;
+	stats->depot_bytes = in_use(stats->tier_bytes, elsewhere);
 }
+
+/* The smallest struct rmap_statistics there ever was. */
+#define STATISTICS_SIZE_MIN offsetof(struct rmap_statistics, depot_bytes)
 
 int rmap_stats(struct rmap *map, struct rmap_statistics *out)
 {
-	struct rmap_statistics stats = { .size = sizeof(stats) };
-	uint64_t sums[STATISTICS];
+	struct rmap_statistics stats;
+	size_t size;
 
-	if (!map || !out || out->size != sizeof(stats))
+	if (!map || !out || out->size < STATISTICS_SIZE_MIN)
 		return -EINVAL;
-	sum_statistics(map, sums, &stats);
-	stats.blocks = in_use(sums[STAT_BLOCKS_MADE], sums[STAT_BLOCKS_RETIRED]);
-	stats.segments = in_use(sums[STAT_SEGMENTS_MADE], sums[STAT_SEGMENTS_RETIRED]);
-	stats.chain_bytes = in_use(sums[STAT_BYTES_MADE], sums[STAT_BYTES_RETIRED]);
-	stats.waiting_bytes += load_rlx(&map->pool.waiting);
-	stats.waiting_peak = load_rlx(&map->pool.peak);
-	stats.tier_bytes = load_rlx(&map->pool.bytes);
-	stats.promotions = sums[STAT_BLOCKS_MADE];
-	stats.collapses = sums[STAT_COLLAPSES];
-	stats.pushes = sums[STAT_PUSHES];
-	stats.pops = sums[STAT_POPS];
-	stats.entries_moved = sums[STAT_ENTRIES_MOVED];
-	stats.batches = sums[STAT_BATCHES];
-	stats.fills_held_back = sums[STAT_FILLS_HELD_BACK];
-	stats.retries = sums[STAT_RETRIES];
-	*out = stats;
+	size = out->size;
+	read_statistics(map, &stats);
+	memset(out, 0, size);
+	memcpy(out, &stats, size < sizeof(stats) ? size : sizeof(stats));
+	out->size = size;
 	return 0;
+}
+
+int rmap_check(struct rmap *map)
+{
+	struct rmap_statistics stats;
+
+	if (!map)
+		return -EINVAL;
+	CHECK_OUTSIDE(&map->rcu);
+	rmap_rcu_wait(&map->rcu);
+	read_statistics(map, &stats);
+	return rmap_pool_check(map, &stats) ? 0 : -EINVAL;
 }

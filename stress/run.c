@@ -159,7 +159,10 @@ bool stress_round(struct stress_thread *thread)
 	return stress->more;
 }
 
-/* Everything a thread retired is handed over and freed before one of them looks whether anything is left. */
+/*
+ * Everything a thread retired is handed over and freed, and all that is whole given back, before one of them looks whether
+ * anything is left.
+ */
 static void end_reserve(struct stress_thread *thread)
 {
 	struct rmap_statistics stats = { .size = sizeof(stats) };
@@ -174,6 +177,9 @@ static void end_reserve(struct stress_thread *thread)
 			      stats.blocks, stats.segments, stats.chain_bytes);
 		stress_assert(stats.waiting_bytes == 0, "every reserve was drained, but %" PRIu64 " bytes wait",
 			      stats.waiting_bytes);
+		stress_assert(stats.tier_bytes == 0,
+			      "G8: every reserve was drained, but the map keeps %" PRIu64 " bytes", stats.tier_bytes);
+		stress_assert(rmap_check(thread->map) == 0, "G8: memory is not where the figures say");
 	}
 	stress_meet(thread);
 	rmap_reserve_destroy(thread->reserve);
@@ -447,15 +453,16 @@ void stress_map_fini(struct stress_map *map, const char *what)
 	uint64_t given;
 	int error;
 
+	stress_assert(rmap_check(map->map) == 0, "G8: memory is not where the figures say");
 	stress_assert(rmap_stats(map->map, &stats) == 0, "rmap_stats refused its own size");
 	given = atomic_load_explicit(&map->chains.bytes, memory_order_relaxed);
 	stress_assert(stats.chain_bytes == 0 && stats.reserve_bytes == 0,
 		      "all reserves are destroyed, but %" PRIu64 " bytes are in chains and %" PRIu64 " in hand",
 		      stats.chain_bytes, stats.reserve_bytes);
+	stress_assert(stats.tier_bytes == given, "G8: the tier gave %" PRIu64 " bytes, the map knows of %" PRIu64,
+		      given, stats.tier_bytes);
 	error = rmap_destroy(map->map);
 	stress_assert(error == 0, "the map cannot be destroyed: %s", strerror(-error));
-	stress_assert(stats.tier_bytes >= given || stats.waiting_bytes,
-		      "the tier gave %" PRIu64 " bytes, the map knows of %" PRIu64, given, stats.tier_bytes);
 	stress_tier_fini(&map->chains, "tier");
 	stress_tier_fini(&map->metadata, "metadata");
 	if (what)

@@ -210,9 +210,24 @@ void fixture_init(struct fixture *fixture, unsigned multiplicity_bits, enum rmap
 	fixture_init_with(fixture, options);
 }
 
+void fixture_account(struct fixture *fixture)
+{
+	struct rmap_statistics stats;
+
+	expect(rmap_check(fixture->map) == 0);
+	stats = fixture_stats(fixture);
+	expect(stats.tier_bytes == probe_live_bytes(&fixture->chains));
+	expect(stats.tier_bytes ==
+	       stats.chain_bytes + stats.reserve_bytes + stats.waiting_bytes + stats.depot_bytes + stats.rest_bytes);
+	expect(stats.waiting_peak >= stats.waiting_bytes);
+}
+
 void fixture_fini(struct fixture *fixture)
 {
+	fixture_account(fixture);
 	rmap_reserve_drain(fixture->reserve);
+	fixture_account(fixture);
+	expect(probe_live_bytes(&fixture->chains) == 0);
 	rmap_reserve_destroy(fixture->reserve);
 	reader_unregister(fixture->map);
 	expect(rmap_destroy(fixture->map) == 0);
@@ -225,15 +240,21 @@ void fixture_fill(struct fixture *fixture, unsigned adds)
 	expect(rmap_reserve_fill(fixture->reserve, adds) == 0);
 }
 
-int fixture_add(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping mapping)
+int fixture_add_by(struct fixture *fixture, struct rmap_reserve *reserve, struct rmap_page *page,
+		   struct rmap_mapping mapping)
 {
 	int rc;
 
-	fixture_fill(fixture, 1);
+	expect(rmap_reserve_fill(reserve, 1) == 0);
 	rmap_read_lock(fixture->map);
-	rc = rmap_page_add(fixture->reserve, page, mapping);
+	rc = rmap_page_add(reserve, page, mapping);
 	rmap_read_unlock(fixture->map);
 	return rc;
+}
+
+int fixture_add(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	return fixture_add_by(fixture, fixture->reserve, page, mapping);
 }
 
 int fixture_remove(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping mapping)
@@ -268,14 +289,19 @@ int fixture_duplicate(struct fixture *fixture, struct rmap_page *page, struct rm
 	return rc;
 }
 
-uint32_t fixture_drop(struct fixture *fixture, struct rmap_page *page)
+uint32_t fixture_drop_by(struct fixture *fixture, struct rmap_reserve *reserve, struct rmap_page *page)
 {
 	uint32_t dropped;
 
 	rmap_read_lock(fixture->map);
-	dropped = rmap_page_drop(fixture->reserve, page);
+	dropped = rmap_page_drop(reserve, page);
 	rmap_read_unlock(fixture->map);
 	return dropped;
+}
+
+uint32_t fixture_drop(struct fixture *fixture, struct rmap_page *page)
+{
+	return fixture_drop_by(fixture, fixture->reserve, page);
 }
 
 struct rmap_counts fixture_counts(struct fixture *fixture, const struct rmap_page *page)

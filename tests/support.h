@@ -103,7 +103,9 @@ struct fixture {
 void fixture_init(struct fixture *fixture, unsigned multiplicity_bits, enum rmap_reclaim reclaim, size_t waiting_max);
 /* The same with options of the caller's; the tiers become the fixture's. */
 void fixture_init_with(struct fixture *fixture, struct rmap_options options);
-/* Drains, destroys, and expects that all memory has come back. */
+/* The accounting theorem of a quiescent map: each byte of the tier is where the figures say (G8). */
+void fixture_account(struct fixture *fixture);
+/* Drains, which gives all memory back, and destroys. All other reserves have ended. */
 void fixture_fini(struct fixture *fixture);
 
 /* One operation in a section of its own, with a filled reserve where it may need one. */
@@ -112,6 +114,10 @@ int fixture_remove(struct fixture *fixture, struct rmap_page *page, struct rmap_
 int fixture_move(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping from, struct rmap_mapping to);
 int fixture_duplicate(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping child);
 uint32_t fixture_drop(struct fixture *fixture, struct rmap_page *page);
+/* The same by another reserve than the fixture's. */
+int fixture_add_by(struct fixture *fixture, struct rmap_reserve *reserve, struct rmap_page *page,
+		   struct rmap_mapping mapping);
+uint32_t fixture_drop_by(struct fixture *fixture, struct rmap_reserve *reserve, struct rmap_page *page);
 void fixture_fill(struct fixture *fixture, unsigned adds);
 struct rmap_counts fixture_counts(struct fixture *fixture, const struct rmap_page *page);
 uint32_t fixture_mapcount(struct fixture *fixture, const struct rmap_page *page);

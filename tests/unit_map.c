@@ -263,20 +263,43 @@ static void destroy_busy(void **state)
 	assert_int_equal(rmap_destroy(map), 0);
 }
 
+/* A program older or newer than the library: what both know is filled in, and what only the program knows is 0. */
 static void stats_sizes(void **state)
 {
-	struct rmap_statistics stats = { .size = sizeof(stats) - 8 };
+	const size_t first = offsetof(struct rmap_statistics, depot_bytes);
+	struct {
+		struct rmap_statistics stats;
+		uint64_t later[2];
+	} out;
 	struct fixture fixture;
 
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
-	stats.size = 0;
-	assert_int_equal(rmap_stats(fixture.map, &stats), -EINVAL);
-	stats.size = sizeof(stats) + 8;
-	assert_int_equal(rmap_stats(fixture.map, &stats), -EINVAL);
-	stats.size = sizeof(stats);
-	assert_int_equal(rmap_stats(fixture.map, &stats), 0);
-	assert_int_equal(stats.size, sizeof(stats));
+	fixture_fill(&fixture, 1);
+	for (size_t size = 0; size < first; size += 8) {
+		out.stats.size = size;
+		assert_int_equal(rmap_stats(fixture.map, &out.stats), -EINVAL);
+	}
+	for (size_t size = first; size <= sizeof(out); size += 8) {
+		memset(&out, 0x77, sizeof(out));
+		out.stats.size = size;
+		assert_int_equal(rmap_stats(fixture.map, &out.stats), 0);
+		assert_int_equal(out.stats.size, size);
+		assert_int_equal(out.stats.tier_bytes, probe_live_bytes(&fixture.chains));
+		for (size_t i = first; i < sizeof(out); i += 8) {
+			uint64_t word = *(const uint64_t *)((const char *)&out + i);
+
+			if (i >= size)
+				assert_int_equal(word, 0x7777777777777777);
+			else if (i >= sizeof(out.stats))
+				assert_int_equal(word, 0);
+			else
+				assert_int_not_equal(word, 0x7777777777777777);
+		}
+	}
+	assert_int_equal(rmap_stats(NULL, &out.stats), -EINVAL);
+	assert_int_equal(rmap_stats(fixture.map, NULL), -EINVAL);
+	assert_int_equal(rmap_check(NULL), -EINVAL);
 	fixture_fini(&fixture);
 }
 

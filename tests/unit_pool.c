@@ -348,43 +348,61 @@ static void *hold_section(void *arg)
 	return NULL;
 }
 
+/* A fixture beside whose threads another is in a section, until somebody waits or let_go() is called. */
+struct holding {
+	struct fixture fixture;
+	struct rcu_flavor_struct flavor;
+	struct holder holder;
+	pthread_t thread;
+};
+
+static void hold_section_in(struct holding *holding, enum rmap_reclaim reclaim, size_t waiting_max)
+{
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+
+	holding->flavor = urcu_memb_flavor;
+	holding->flavor.update_synchronize_rcu = synchronize_and_say;
+	holding->flavor.barrier = barrier_and_say;
+	options.flavor = &holding->flavor;
+	options.reclaim = reclaim;
+	options.waiting_max = waiting_max;
+	fixture_init_with(&holding->fixture, options);
+	holding->holder.map = holding->fixture.map;
+	holding->holder.over = false;
+	waits = false;
+	assert_int_equal(pthread_barrier_init(&holding->holder.barrier, NULL, 2), 0);
+	assert_int_equal(pthread_create(&holding->thread, NULL, hold_section, &holding->holder), 0);
+	pthread_barrier_wait(&holding->holder.barrier);
+}
+
+static void let_go(struct holding *holding)
+{
+	holding->holder.over = true;
+	assert_int_equal(pthread_join(holding->thread, NULL), 0);
+	pthread_barrier_destroy(&holding->holder.barrier);
+}
+
 static void hold_back_in(enum rmap_reclaim reclaim)
 {
-	struct rcu_flavor_struct flavor = urcu_memb_flavor;
-	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	const size_t waiting_max = 32 << 10;
 	struct rmap_page page = { 0 };
-	struct holder holder;
-	struct fixture fixture;
-	pthread_t thread;
+	struct holding holding;
 
-	flavor.update_synchronize_rcu = synchronize_and_say;
-	flavor.barrier = barrier_and_say;
-	options.flavor = &flavor;
-	options.reclaim = reclaim;
-	options.waiting_max = 32 << 10;
-	fixture_init_with(&fixture, options);
-	holder.map = fixture.map;
-	holder.over = false;
-	assert_int_equal(pthread_barrier_init(&holder.barrier, NULL, 2), 0);
-	assert_int_equal(pthread_create(&thread, NULL, hold_section, &holder), 0);
-	pthread_barrier_wait(&holder.barrier);
-	waits = false;
+	hold_section_in(&holding, reclaim, waiting_max);
 	/*
 	 * Chains made and emptied under the section, many times the cap; without the cap this would end under the
 	 * section.
 	 */
 	for (unsigned i = 0; i < 20000; i++) {
-		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i % 8)) >= 0);
+		assert_true(fixture_add(&holding.fixture, &page, mapping_of(RMAP_CHAINED, i % 8)) >= 0);
 		if (i % 8 == 7)
-			assert_int_equal(fixture_drop(&fixture, &page), 8);
+			assert_int_equal(fixture_drop(&holding.fixture, &page), 8);
 	}
 	assert_true(waits);
-	holder.over = true;
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_true(fixture_stats(&fixture).fills_held_back > 0);
-	assert_in_range(fixture_stats(&fixture).waiting_peak, options.waiting_max / 2, 2 * options.waiting_max);
-	pthread_barrier_destroy(&holder.barrier);
-	fixture_fini(&fixture);
+	let_go(&holding);
+	assert_true(fixture_stats(&holding.fixture).fills_held_back > 0);
+	assert_in_range(fixture_stats(&holding.fixture).waiting_peak, waiting_max / 2, 2 * waiting_max);
+	fixture_fini(&holding.fixture);
 }
 
 static void waiting_memory_holds_fills_back(void **state)
@@ -392,6 +410,105 @@ static void waiting_memory_holds_fills_back(void **state)
 	(void)state;
 	hold_back_in(RMAP_RECLAIM_CALLBACK);
 	hold_back_in(RMAP_RECLAIM_BLOCKING);
+}
+
+/* The cap is what fills are held back by: never below it, and at the first fill above it; idle reserves' share counts. */
+static void the_cap_counts_all_that_waits(enum rmap_reclaim reclaim)
+{
+	struct rmap_page page = { 0 };
+	struct rmap_reserve *idle;
+	struct holding holding;
+	uint64_t waiting;
+
+	hold_section_in(&holding, reclaim, 32 << 10);
+	assert_int_equal(rmap_reserve_create(holding.fixture.map, &idle), 0);
+	for (unsigned i = 0; i < 40; i++) {
+		assert_true(fixture_add_by(&holding.fixture, idle, &page, mapping_of(RMAP_CHAINED, 0)) >= 0);
+		assert_true(fixture_add_by(&holding.fixture, idle, &page, mapping_of(RMAP_CHAINED, 1)) >= 0);
+		assert_true(fixture_drop_by(&holding.fixture, idle, &page) > 0);
+	}
+	for (unsigned i = 0; !waits; i++) {
+		assert_true(i < 10000);
+		for (unsigned k = 0; k < 2; k++) {
+			waiting = fixture_stats(&holding.fixture).waiting_bytes;
+			/* What one reserve has retired and not told the map is in nobody else's sum. */
+			assert_true(fixture_add_by(&holding.fixture, holding.fixture.reserve, &page,
+						   mapping_of(RMAP_CHAINED, k)) >= 0);
+			if (waits)
+				assert_in_range(waiting, (32 << 10) + 1, (33 << 10));
+			else
+				assert_in_range(waiting, 0, (32 << 10) + 256);
+			if (waits)
+				break;
+		}
+		assert_true(fixture_drop_by(&holding.fixture, holding.fixture.reserve, &page) > 0);
+	}
+	assert_int_equal(fixture_stats(&holding.fixture).fills_held_back, 1);
+	let_go(&holding);
+	rmap_reserve_destroy(idle);
+	fixture_fini(&holding.fixture);
+}
+
+static void g8_the_cap_is_exact(void **state)
+{
+	(void)state;
+	the_cap_counts_all_that_waits(RMAP_RECLAIM_CALLBACK);
+	the_cap_counts_all_that_waits(RMAP_RECLAIM_BLOCKING);
+}
+
+/* Neither waits, allocates, or needs to be outside a section; the depot is all that the second takes from. */
+static void flush_and_fill_nowait_in(enum rmap_reclaim reclaim)
+{
+	struct rmap_page page = { 0 };
+	struct holding holding;
+	struct rmap_reserve *other;
+	uint64_t batches, calls;
+
+	hold_section_in(&holding, reclaim, 0);
+	assert_int_equal(rmap_reserve_flush(holding.fixture.reserve), 0); /* nothing to hand over */
+	assert_int_equal(rmap_reserve_fill_nowait(holding.fixture.reserve, 1), -EAGAIN);
+	assert_int_equal(rmap_reserve_fill_nowait(holding.fixture.reserve, 4097), -EINVAL);
+	assert_int_equal(probe_calls(&holding.fixture.chains), 0);
+	assert_true(fixture_add_by(&holding.fixture, holding.fixture.reserve, &page, mapping_of(RMAP_CHAINED, 0)) >= 0);
+	assert_true(fixture_add_by(&holding.fixture, holding.fixture.reserve, &page, mapping_of(RMAP_CHAINED, 1)) >= 0);
+	assert_true(fixture_drop_by(&holding.fixture, holding.fixture.reserve, &page) > 0);
+	assert_int_equal(rmap_reserve_fill_nowait(holding.fixture.reserve, 1), 0); /* in hand */
+	batches = fixture_stats(&holding.fixture).batches;
+	rmap_read_lock(holding.fixture.map);
+	assert_int_equal(rmap_reserve_flush(holding.fixture.reserve), 0);
+	assert_int_equal(rmap_reserve_flush(holding.fixture.reserve), 0);
+	rmap_read_unlock(holding.fixture.map);
+	assert_int_equal(fixture_stats(&holding.fixture).batches, batches + 1);
+	assert_true(fixture_stats(&holding.fixture).waiting_bytes >= 32);
+	assert_false(waits);
+	let_go(&holding);
+	fixture_account(&holding.fixture);
+	assert_int_equal(fixture_stats(&holding.fixture).waiting_bytes, 0);
+
+	/* Now the depot has what another reserve gave back. */
+	assert_int_equal(rmap_reserve_create(holding.fixture.map, &other), 0);
+	assert_int_equal(rmap_reserve_fill(other, 500), 0);
+	rmap_reserve_destroy(other);
+	fixture_account(&holding.fixture);
+	calls = probe_calls(&holding.fixture.chains);
+	waits = false;
+	rmap_read_lock(holding.fixture.map);
+	assert_int_equal(rmap_reserve_fill_nowait(holding.fixture.reserve, 400), 0);
+	for (unsigned i = 0; i < 400; i++)
+		assert_true(rmap_page_add(holding.fixture.reserve, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
+	assert_int_equal(rmap_reserve_fill_nowait(holding.fixture.reserve, 4096), -EAGAIN);
+	rmap_read_unlock(holding.fixture.map);
+	assert_int_equal(probe_calls(&holding.fixture.chains), calls);
+	assert_false(waits);
+	assert_true(fixture_drop_by(&holding.fixture, holding.fixture.reserve, &page) > 0);
+	fixture_fini(&holding.fixture);
+}
+
+static void flush_and_fill_nowait(void **state)
+{
+	(void)state;
+	flush_and_fill_nowait_in(RMAP_RECLAIM_CALLBACK);
+	flush_and_fill_nowait_in(RMAP_RECLAIM_BLOCKING);
 }
 
 static void drain_leaves_nothing_waiting(void **state)
@@ -430,6 +547,8 @@ int main(void)
 		cmocka_unit_test(filling_again_takes_nothing_more),
 		cmocka_unit_test(a_reserve_passes_from_thread_to_thread),
 		cmocka_unit_test(waiting_memory_holds_fills_back),
+		cmocka_unit_test(g8_the_cap_is_exact),
+		cmocka_unit_test(flush_and_fill_nowait),
 		cmocka_unit_test(drain_leaves_nothing_waiting),
 	};
 

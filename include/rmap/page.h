@@ -177,8 +177,12 @@ RMAP_API int rmap_page_duplicate(struct rmap_reserve *reserve, struct rmap_page 
  * @pages:    @n pages; one page may stand in several places
  * @mappings: @n mappings, mappings[i] of pages[i]
  * @events:   @n results of the single operation, or NULL
+ * @error:    set to 0, or to why operation [result] failed; or NULL
  * Progress:  lock-free each. The batch is no transaction: each operation takes effect by itself, in order
- * Return:    how many were done: @n, or fewer if operation [result] failed; then *error says why. *error is 0 otherwise
+ * Return:    how many were done: @n, or fewer if operation [result] failed
+ *
+ * Adds need a reserve that is filled for all @n of them, which RMAP_RESERVE_ADDS_MAX bounds: a longer array is added in
+ * parts, with a fill before each. Removes need none.
  */
 RMAP_API size_t rmap_page_add_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages,
 				    const struct rmap_mapping *mappings, int *events, size_t n, int *error);

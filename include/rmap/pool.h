@@ -7,11 +7,25 @@
  * sleeping and failing are allowed; then operations inside read-side sections cannot fail for want of memory (G1).
  *
  *      tier --(slabs, large segments)--> depot (lock-free, shared) --(magazines)--> reserve --> chains
- *                                           ^                                          |
- *                                           `------ grace period <--- batches <--------' retired
+ *       ^                                   |  ^                                       |
+ *       `---- grace period <--- a drain ----'  `--- grace period <--- batches <--------' retired
  *
  * Progress: taking from and giving to a reserve is wait-free; the depot is lock-free; only rmap_reserve_fill() and
  * rmap_reserve_drain() may sleep.
+ *
+ * How much memory there is (G8), in the figures of struct rmap_statistics:
+ *   - reserve_bytes: a reserve has at most what the largest of its last 512 fills asked for, 96 bytes an add, and 6 KiB;
+ *     nothing after a drain. Large segments are in the depots, ready for whichever reserve needs one first
+ *   - waiting_bytes: at most waiting_max, and 256 bytes of each reserve, and what each thread retires between two of its
+ *     fills. Half of waiting_max is left to reserves that are in use: what those that nobody uses have retired is in the
+ *     other half, until an rmap_reserve_flush() of each
+ *   - a thread that only removes, as an exit does, is never held back: it must not fail and need not fill. What it retires
+ *     was in chains, so chain_bytes + waiting_bytes do not grow by it, and those who add are held back instead of it. To
+ *     have it wait as well, let it call rmap_reserve_fill(reserve, 0) now and then, say each 1,000 removes
+ *   - depot_bytes: free memory stays in the depot of its size for later fills, for each size as much as was ever in use of
+ *     it at once, and of each size too large for a slab at most one segment. A drain gives back to the tier all that makes
+ *     whole slabs, and all large segments; so does a fill before it says -ENOMEM
+ *   - rest_bytes: of each slab less than 64 bytes and one piece; of the newest up to all
  */
 #ifndef RMAP_POOL_H
 #define RMAP_POOL_H
@@ -24,15 +38,15 @@ extern "C" {
 
 /**
  * struct rmap_tier - a source of memory
- * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. May sleep. Called by create, fill and
- *           attach only
- * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy and RCU callbacks, so
- *           it must not wait for a grace period
+ * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. May sleep. Called by rmap_reserve_fill();
+ *           of the options' metadata tier by the functions that create, and by all updates of an object's ranges
+ * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy, updates of ranges and
+ *           RCU callbacks, so it must not wait for a grace period
  * @arg:     handed to both
- * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Slabs
- *           stay until the map ends. Segments larger than about half of it are asked for, and given back, one by one
+ * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Segments
+ *           larger than about half of it are asked for, and given back, one by one
  *
- * Memory must lie below 2^56 and need not be zeroed.
+ * Memory need not be zeroed.
  */
 struct rmap_tier {
 	void *(*alloc)(void *arg, size_t bytes, size_t align);
@@ -76,12 +90,16 @@ RMAP_API int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out);
  */
 RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
 
+/** The most adds that a reserve can be filled for at once. */
+#define RMAP_RESERVE_ADDS_MAX 4096u
+
 /**
  * rmap_reserve_fill - make sure that the next @adds adds and moves cannot fail for want of memory
- * @adds:    up to 4096
+ * @adds:    up to RMAP_RESERVE_ADDS_MAX
  * Context:  registered reader, outside any read-side section. May sleep: it allocates, it hands retired blocks over to
- *           RCU, and it waits for a grace period while more than the options' waiting_max bytes wait for one
- * Return:   0; -ENOMEM (G9): what was in hand before still is; -EINVAL (@adds too large)
+ *           RCU, and it waits for a grace period if more than the options' waiting_max bytes wait for one
+ * Return:   0; -ENOMEM (G9): what was in hand before still is, and what waited in the map has become free and did not
+ *           help; -EINVAL (@adds too large)
  *
  * Calling it with a small @adds before each operation is cheap and best: long chains then also find the large
  * segment they are about to need, which adds that outrun their fills must do without (they push small ones).
@@ -89,11 +107,34 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
 RMAP_API int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds);
 
 /**
- * rmap_reserve_drain - hand over to RCU all that the reserve has retired, and wait until all that the map retired is
- * free
+ * rmap_reserve_fill_nowait - the same where nobody may sleep: under a spinlock, inside a read-side section
+ * @adds:    as above
+ * Context:  registered reader, anywhere
+ * Progress: lock-free: it takes what is free in the depots, and asks the tier for nothing
+ * Return:   0: what rmap_reserve_fill() promises; -EAGAIN: there is too little in hand and free. Call rmap_reserve_fill()
+ *           where it may sleep, then try again; -EINVAL (@adds too large)
+ */
+RMAP_API int rmap_reserve_fill_nowait(struct rmap_reserve *reserve, unsigned adds);
+
+/**
+ * rmap_reserve_flush - hand over to RCU all that the reserve has retired, and wait for nothing
  *
- * What other reserves have not handed over is not waited for.
- * Context:  registered reader, outside any read-side section; waits for a grace period
+ * For a timer tick or an idle loop: what a reserve has retired is handed over in batches, so that one which is used no
+ * more keeps up to 16 KiB from becoming free.
+ * Context:  registered reader, anywhere
+ * Progress: lock-free
+ * Return:   0: nothing is left to hand over; -EAGAIN: no depot had the 64 bytes that a record takes, which the next fill
+ *           gets. Nothing is lost
+ */
+RMAP_API int rmap_reserve_flush(struct rmap_reserve *reserve);
+
+/**
+ * rmap_reserve_drain - give back all that the reserve has in hand and has retired, wait until all that the map retired is
+ * free, and give to the tier what of it makes whole slabs
+ *
+ * After it the reserve is as new: fill it before the next add. When no page has a chain and all other reserves are drained
+ * or destroyed, the tier has everything back. What other reserves have not handed over is not waited for.
+ * Context:  registered reader, outside any read-side section; waits for three grace periods
  */
 RMAP_API void rmap_reserve_drain(struct rmap_reserve *reserve);
 

@@ -22,6 +22,7 @@
  *      rmap_object_attach, detach ...    yes               yes            yes (serialised)  outside a read-side section
  *      rmap_unmap, rmap_truncate         yes               yes            yes               outside a read-side section
  *      rmap_reserve_fill, drain          yes               yes            own reserve only  outside a read-side section
+ *      rmap_reserve_flush, fill_nowait   yes               yes            own reserve only  inside / anywhere
  *      rmap_destroy                      no                no             no                when all else has ended
  *
  * Guarantees, quoted by number in all headers:
@@ -34,7 +35,8 @@
  *       meanwhile, and wants one order for all observers, must provide it.) G5  The remove that takes the mapcount to
  *       zero is told so, and no other is; likewise the first and the last lock. G6  A block is reused only after a
  *       grace period. G7  A page that has only linear or locked mappings takes no memory beyond its word. G8  Memory is
- *       bounded by the chained mappings, plus what the options let wait for grace periods. G9  Running out of memory is
+ *       bounded by the chained mappings, plus what the options let wait for grace periods, plus what fills asked for and
+ *       what no drain has given back (pool.h has the figures). G9  Running out of memory is
  *       reported by the fill or the attach that met it, and nothing is changed. G10 A count that would overflow is
  *       refused (-EOVERFLOW) before anything changes. G11 Misuse is -ENOENT or -EINVAL where that can be seen for free,
  *       and aborts with a message in checked builds.
@@ -88,8 +90,8 @@ enum rmap_reclaim {
  * @reclaim:           see enum rmap_reclaim
  * @multiplicity_bits: 0: an element of a chain is one pte. k: it is a key with a count up to 2^k in the k bits above
  *                     the lowest three of a handle: a cluster window or a shared address (page.h)
- * @waiting_max:       bytes that may wait for grace periods before a fill holds its caller back; 0 means
- *                     RMAP_WAITING_DEFAULT
+ * @waiting_max:       bytes that may wait for grace periods, handed over to RCU or retired in a reserve, before a fill
+ *                     holds its caller back; 0 means RMAP_WAITING_DEFAULT
  * @flavor:            the RCU flavor all readers of this map use; NULL means liburcu's memb. It must outlive the map
  * @tier:              where chain blocks come from; NULL means the heap. Copied; what its arg points to must outlive
  *                     the map
@@ -154,6 +156,8 @@ RMAP_API void rmap_read_unlock(const struct rmap *map);
  *
  * Exact when quiescent; while operations run each figure is one that was true of each thread a moment ago.
  * Units: counts, except where a name says bytes. Counts of events run from rmap_create().
+ *
+ *      tier_bytes = chain_bytes + reserve_bytes + waiting_bytes + depot_bytes + rest_bytes
  */
 struct rmap_statistics {
 	size_t size;              /* sizeof(struct rmap_statistics), set by the caller */
@@ -161,8 +165,8 @@ struct rmap_statistics {
 	uint64_t segments;        /* hashed segments in use */
 	uint64_t chain_bytes;     /* bytes of both */
 	uint64_t reserve_bytes;   /* bytes in hand in reserves */
-	uint64_t waiting_bytes;   /* bytes that wait for a grace period */
-	uint64_t waiting_peak;    /* the most that ever waited, as seen by fills and hand-overs */
+	uint64_t waiting_bytes;   /* bytes that are retired, handed over to RCU or not, and not free yet */
+	uint64_t waiting_peak;    /* the most that ever waited, but for 256 bytes of each reserve */
 	uint64_t tier_bytes;      /* bytes taken from the tier and not given back */
 	uint64_t promotions;      /* a chain was made */
 	uint64_t collapses;       /* a chain fell back to a count */
@@ -172,14 +176,28 @@ struct rmap_statistics {
 	uint64_t batches;         /* hand-overs to RCU */
 	uint64_t fills_held_back; /* fills that waited because waiting_max was reached */
 	uint64_t retries;         /* compare-and-swaps of page operations that lost to another writer */
+	uint64_t depot_bytes;     /* free bytes, kept for fills and pushes until a drain */
+	uint64_t rest_bytes;      /* bytes of slabs that are not carved: heads, gaps, what is left of the newest */
 };
 
 /**
  * rmap_stats - read a map's figures
+ * @out:     as with struct rmap_options, the size is the caller's: a library that knows more fields leaves those out, one
+ *           that knows fewer sets the rest to 0
  * Context:  any; may sleep (it takes the list of reserves)
- * Return:   0; -EINVAL if @out->size is not known
+ * Return:   0; -EINVAL (@map or @out NULL, or @out->size below that of the first version)
  */
 RMAP_API int rmap_stats(struct rmap *map, struct rmap_statistics *out);
+
+/**
+ * rmap_check - verify a quiescent map's memory: what is in hand, waiting and free is looked up piece by piece and compared
+ *              with the figures, and these with what the tier gave (G8)
+ * Context:  outside any read-side section; no other operation on the map may run. Waits for grace periods
+ * Return:   0; -EINVAL (@map NULL, or an equation does not hold: memory was lost, came back twice, or was miscounted)
+ *
+ * A checked build does so when a map ends, and aborts.
+ */
+RMAP_API int rmap_check(struct rmap *map);
 
 #ifdef __cplusplus
 }

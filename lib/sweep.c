@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sweep.c - giving free slabs back to the tier, and checking that the figures are true
+ *
+ * A piece that has come back to the depot of its class may be reused by that class only, and only a drain, or a fill that
+ * is out of memory, makes more of it:
+ *
+ *      begin      the depots are emptied, each by one exchange, and the rest is deferred by a grace period
+ *      sort       all pieces and the heads of all slabs, by address: what follows a head lies in its slab
+ *      settle     slab by slab: if the free pieces are all that was carved out of it, it is unlinked and deferred by
+ *                 another grace period, for rmap_pool_owns() may be reading its head; if not, they go back to the depots
+ *
+ * One sweep at a time: it uses the pool's own record, so it needs no memory. Fills that find a depot empty meanwhile
+ * carve fresh memory; one that gets none waits for the sweep among all else that was deferred.
+ *
+ * Nobody can have a swept piece in hand in mid-pop when it goes back: it was taken out of the depot before the grace
+ * period. An exchange beside a pop or a push makes their compare-and-swaps fail, or comes as if before or after them.
+ *
+ *      label  orders                                                   breaks without it
+ *      A1     pairs with R1 of pool.c: a sweep reads magazines' links
+ *      R2     a slab's head before the link that leads to it           rmap_pool_owns() walks garbage
+ *             (pairs with A3 of pool.c)
+ */
+#include "pool.h"
+#include "slab.h"
+
+/* Words of what a sweep sorts: struct slab has its own in these places. Kinds are classes, and two more. */
+enum { SWEEP_LINK = MAGAZINE_MAGAZINE, SWEEP_KIND = MAGAZINE_COUNT };
+
+_Static_assert(offsetof(struct slab, link) == SWEEP_LINK * sizeof(uint64_t), "heads are sorted among pieces");
+_Static_assert(offsetof(struct slab, kind) == SWEEP_KIND * sizeof(uint64_t), "heads are sorted among pieces");
+
+static uint64_t *pointer(uint64_t word)
+{
+	return (uint64_t *)(uintptr_t)word;
+}
+
+static uint64_t bytes_of(const uint64_t pieces[SLOT_CLASSES])
+{
+	uint64_t bytes = 0;
+
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+		bytes += pieces[class] * class_bytes(class);
+	return bytes;
+}
+
+/* Begin ------------------------------------------------------------------------------------- */
+
+static void sweep_work(struct rmap_deferred *deferred);
+
+/* False: one is running. */
+static bool sweep_begin(struct rmap *map)
+{
+	struct rmap_pool *pool = &map->pool;
+	bool begins;
+
+	pthread_mutex_lock(&pool->lock);
+	begins = !pool->sweeping;
+	if (begins) {
+		pool->sweeping = true;
+		for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+			pool->swept[class] = 0;
+			if (load_rlx(&pool->depots[class])) /* RLX: a hint; what comes later may stay */
+				/* A1: pairs with R1 of pool.c. */
+				pool->swept[class] = exchange_acqrel(&pool->depots[class], 0);
+		}
+		rmap_rcu_defer(&map->rcu, &pool->sweep, sweep_work);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return begins;
+}
+
+void rmap_pool_sweep(struct rmap *map)
+{
+	/*
+	 * Two waits end a sweep that runs now: its work, and what that defers. One that runs after them began after this call,
+	 * and is as good as one of our own.
+	 */
+	for (unsigned waits = 0; !sweep_begin(map) && waits < 2; waits++)
+		rmap_rcu_wait(&map->rcu);
+	rmap_rcu_wait(&map->rcu);
+	rmap_rcu_wait(&map->rcu);
+}
+
+/* Sort: plain accesses, since after the grace period nobody but the sweep knows these words --------- */
+
+static uint64_t *put(uint64_t *list, uint64_t *item, unsigned kind)
+{
+	item[SWEEP_LINK] = (uintptr_t)list;
+	item[SWEEP_KIND] = kind;
+	return item;
+}
+
+/* The pieces of one class's magazines. Large segments go to the tier at once. */
+static uint64_t *collect_class(struct rmap *map, unsigned class, uint64_t *items)
+{
+	uint64_t *magazine = pointer(map->pool.swept[class]);
+	uint64_t *piece = NULL;
+
+	while (piece || magazine) {
+		uint64_t *next;
+
+		if (!piece) {
+			piece = magazine;
+			magazine = pointer(magazine[MAGAZINE_MAGAZINE]);
+		}
+		next = pointer(piece[MAGAZINE_NEXT]);
+		if (class_is_large(map, class)) {
+			UNPOISON(piece, class_bytes(class));
+			rmap_tier_give(map, piece, class_bytes(class));
+		} else {
+			items = put(items, piece, class);
+		}
+		piece = next;
+	}
+	return items;
+}
+
+/* What was swept, and the heads of the slabs, in one list. */
+static uint64_t *collect(struct rmap *map)
+{
+	uint64_t *items = NULL;
+
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+		items = collect_class(map, class, items);
+	pthread_mutex_lock(&map->pool.lock);
+	/* RLX: under the lock */
+	for (uint64_t *slab = pointer(load_rlx(&map->pool.slabs)); slab; slab = pointer(load_rlx(slab)))
+		items = put(items, slab, KIND_SLAB);
+	pthread_mutex_unlock(&map->pool.lock);
+	return items;
+}
+
+#define RADIX_BITS 8u
+#define RADIX (1u << RADIX_BITS)
+
+/* One pass of a radix sort: stable, by the bits of the address from @shift on. */
+static uint64_t *sort_pass(uint64_t *items, unsigned shift)
+{
+	uint64_t heads[RADIX] = { 0 };
+	uint64_t *ends[RADIX];
+	uint64_t sorted = 0;
+	uint64_t *end = &sorted;
+
+	for (unsigned i = 0; i < RADIX; i++)
+		ends[i] = &heads[i];
+	while (items) {
+		unsigned i = ((uintptr_t)items >> shift) % RADIX;
+
+		*ends[i] = (uintptr_t)items;
+		ends[i] = &items[SWEEP_LINK];
+		items = pointer(items[SWEEP_LINK]);
+	}
+	for (unsigned i = 0; i < RADIX; i++) {
+		if (!heads[i])
+			continue;
+		*end = heads[i];
+		end = ends[i];
+	}
+	*end = 0;
+	return pointer(sorted);
+}
+
+/* By address, in as many passes as there are bits that differ. */
+static uint64_t *sort(uint64_t *items)
+{
+	uintptr_t any = 0;
+	uintptr_t all = UINTPTR_MAX;
+
+	for (uint64_t *item = items; item; item = pointer(item[SWEEP_LINK])) {
+		any |= (uintptr_t)item;
+		all &= (uintptr_t)item;
+	}
+	for (unsigned shift = 5; shift < 8 * sizeof(any) && (any & ~all) >> shift; shift += RADIX_BITS)
+		items = sort_pass(items, shift);
+	return items;
+}
+
+/* Settle ------------------------------------------------------------------------------------ */
+
+/* First blocks go back in magazines, all else one by one, as it comes back from chains. */
+struct magazine {
+	uint64_t *blocks;
+	unsigned count;
+};
+
+static void magazine_push(struct rmap *map, struct magazine *magazine)
+{
+	if (magazine->count)
+		rmap_depot_push(map, CLASS_BLOCK, magazine->blocks, magazine->count);
+	*magazine = (struct magazine){ NULL, 0 };
+}
+
+static void back_to_depot(struct rmap *map, struct magazine *magazine, uint64_t *piece, unsigned class)
+{
+	if (class != CLASS_BLOCK) {
+		store_rlx(&piece[MAGAZINE_NEXT], 0); /* PRIV until the push */
+		rmap_depot_push(map, class, piece, 1);
+		return;
+	}
+	store_rlx(&piece[MAGAZINE_NEXT], (uintptr_t)magazine->blocks); /* PRIV until the push */
+	magazine->blocks = piece;
+	if (++magazine->count == MAGAZINE_BLOCKS)
+		magazine_push(map, magazine);
+}
+
+/* Is the free memory behind the head @slab all that was carved out of it? Then nobody carves there any more. */
+static bool retire_slab(struct rmap *map, struct slab *slab)
+{
+	struct rmap_pool *pool = &map->pool;
+	uint64_t pieces[SLOT_CLASSES] = { 0 };
+	bool whole;
+
+	for (const uint64_t *item = pointer(slab->link); item && item[SWEEP_KIND] != KIND_SLAB;
+	     item = pointer(item[SWEEP_LINK]))
+		pieces[item[SWEEP_KIND]]++;
+	pthread_mutex_lock(&pool->lock);
+	whole = bytes_of(pieces) == slab->carved;
+	if (whole) {
+		for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+			pool->carved[class] -= pieces[class];
+		slab->kind = KIND_GONE;
+		pool->slabs_n--;
+		if (pool->newest == slab)
+			pool->bump = pool->bump_end = NULL;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return whole;
+}
+
+/* Goes through the sorted items. */
+static void settle(struct rmap *map, uint64_t *items)
+{
+	struct magazine magazine = { NULL, 0 };
+	bool gone = false;
+
+	while (items) {
+		uint64_t *next = pointer(items[SWEEP_LINK]);
+		unsigned kind = (unsigned)items[SWEEP_KIND];
+
+		if (kind == KIND_SLAB)
+			gone = retire_slab(map, (struct slab *)items);
+		else if (!gone)
+			back_to_depot(map, &magazine, items, kind);
+		items = next;
+	}
+	magazine_push(map, &magazine);
+}
+
+/* Unlinks what settle() found whole. Late readers of the list go on from there: a slab keeps its own link. */
+static void unlink_slabs(struct rmap *map)
+{
+	struct rmap_pool *pool = &map->pool;
+	uint64_t *link = &pool->slabs;
+	struct slab *slab;
+
+	while ((slab = (struct slab *)pointer(load_rlx(link)))) { /* RLX: under the lock */
+		if (slab->kind != KIND_GONE) {
+			link = &slab->next;
+			continue;
+		}
+		store_rel(link, load_rlx(&slab->next)); /* R2: pairs with A3 of pool.c. */
+		slab->link = (uintptr_t)pool->gone;
+		pool->gone = slab;
+	}
+}
+
+static void free_slabs(struct rmap_deferred *deferred)
+{
+	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
+	struct slab *slab;
+	struct slab *next;
+
+	pthread_mutex_lock(&map->pool.lock);
+	slab = map->pool.gone;
+	map->pool.gone = NULL;
+	map->pool.sweeping = false;
+	pthread_mutex_unlock(&map->pool.lock);
+	for (; slab; slab = next) {
+		next = (struct slab *)pointer(slab->link);
+		UNPOISON(slab, map->tier.granule);
+		rmap_tier_give(map, slab, map->tier.granule);
+	}
+}
+
+static void sweep_work(struct rmap_deferred *deferred)
+{
+	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
+
+	settle(map, sort(collect(map)));
+	pthread_mutex_lock(&map->pool.lock);
+	unlink_slabs(map);
+	pthread_mutex_unlock(&map->pool.lock);
+	rmap_rcu_defer(&map->rcu, deferred, free_slabs);
+}
+
+/* The figures ------------------------------------------------------------------------------- */
+
+/* Adds the pieces of a list that is linked through word @link. */
+static void tally(uint64_t pieces[SLOT_CLASSES], unsigned class, const uint64_t *list, unsigned link)
+{
+	for (; list; list = slot_pointer(load_rlx(&list[link]))) /* RLX: nothing else runs */
+		pieces[class]++;
+}
+
+/* Does a reserve have in hand, and among its retired, what it says? Adds it to @pieces. */
+static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SLOT_CLASSES])
+{
+	uint64_t held[SLOT_CLASSES] = { 0 };
+	uint64_t retired[SLOT_CLASSES] = { 0 };
+	const struct segment *segment = reserve->retired_segments;
+	uint64_t n = 0;
+
+	tally(held, CLASS_BLOCK, reserve->blocks.top, MAGAZINE_NEXT);
+	tally(held, CLASS_LINE, reserve->lines.top, MAGAZINE_NEXT);
+	if (held[CLASS_BLOCK] != reserve->blocks.count || held[CLASS_LINE] != reserve->lines.count)
+		return false;
+	tally(retired, CLASS_BLOCK, (const uint64_t *)reserve->retired_blocks, 1);
+	for (; segment; segment = slot_pointer(load_rlx(&segment->slots[1]))) /* RLX: nothing else runs */
+		retired[1 + segment_class(load_rlx(&segment->header))]++;
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+		n += retired[class];
+		pieces[class] += held[class] + retired[class];
+	}
+	/* RLX: nothing else runs. */
+	return n == reserve->retired && bytes_of(held) == load_rlx(&reserve->held) &&
+	       bytes_of(retired) == load_rlx(&reserve->retired_bytes) &&
+	       load_rlx(&reserve->announced) <= load_rlx(&reserve->retired_bytes);
+}
+
+/* What the slabs' heads say against what the pool says of them. */
+static bool check_slabs(const struct rmap_pool *pool)
+{
+	uint64_t carved = 0;
+	uint64_t n = 0;
+	const struct slab *slab = (const struct slab *)pointer(load_rlx(&pool->slabs)); /* RLX: nothing else runs */
+
+	for (; slab; slab = (const struct slab *)pointer(load_rlx(&slab->next))) { /* RLX: likewise */
+		carved += slab->carved;
+		n++;
+	}
+	return n == pool->slabs_n && carved == bytes_of(pool->carved);
+}
+
+/* Every piece that was carved is somewhere, once; and if there are no chains, not in one. */
+static bool check_pieces(const struct rmap *map, const uint64_t pieces[SLOT_CLASSES], bool chains)
+{
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+		if (class_is_large(map, class))
+			continue;
+		if (chains ? pieces[class] > map->pool.carved[class] : pieces[class] != map->pool.carved[class])
+			return false;
+	}
+	return true;
+}
+
+bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats)
+{
+	uint64_t pieces[SLOT_CLASSES] = { 0 }; /* in hand, retired, free: anywhere but in chains */
+	uint64_t announced = 0;
+	bool right = true;
+
+	for (const struct rmap_reserve *reserve = map->reserves; reserve; reserve = reserve->next) {
+		right &= check_reserve(reserve, pieces);
+		announced += load_rlx(&reserve->announced); /* RLX: nothing else runs */
+	}
+	right &= announced == load_rlx(&map->pool.waiting); /* RLX: likewise */
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+		const uint64_t *magazine = pointer(load_rlx(&map->pool.depots[class])); /* RLX: likewise */
+
+		for (; magazine; magazine = pointer(load_rlx(&magazine[MAGAZINE_MAGAZINE]))) { /* RLX: likewise */
+			uint64_t before = pieces[class];
+
+			tally(pieces, class, magazine, MAGAZINE_NEXT);
+			right &= pieces[class] - before == load_rlx(&magazine[MAGAZINE_COUNT]); /* RLX: likewise */
+		}
+	}
+	right &= check_slabs(&map->pool) && check_pieces(map, pieces, stats->chain_bytes > 0);
+	return right && stats->tier_bytes == stats->chain_bytes + bytes_of(pieces) + rmap_pool_rest(map);
+}
+
+uint64_t rmap_pool_rest(struct rmap *map)
+{
+	uint64_t rest;
+
+	pthread_mutex_lock(&map->pool.lock);
+	rest = map->pool.slabs_n * map->tier.granule - bytes_of(map->pool.carved);
+	pthread_mutex_unlock(&map->pool.lock);
+	return rest;
+}

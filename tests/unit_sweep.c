@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_sweep.c - how much memory a map has, and what goes back to its tier: the figures of pool.h, by a thousand reserves
+ *
+ * Each test ends with the accounting theorem (fixture_account()), and with an empty tier.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Records of batches are made of what is in hand beyond what a fill promised, however little that is. */
+static void g1_records_take_nothing_promised(void **state)
+{
+	struct rmap_page victims[256];
+	struct rmap_page pages[48];
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned adds = 1; adds <= LENGTH(pages); adds++) {
+		fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 1); /* a hand-over for each step */
+		memset(victims, 0, sizeof(victims));
+		memset(pages, 0, sizeof(pages));
+		for (unsigned p = 0; p < LENGTH(victims); p++)
+			for (unsigned i = 0; i < 6; i++)
+				assert_true(fixture_add(&fixture, &victims[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+		for (unsigned p = 0; p < adds; p++)
+			for (unsigned i = 0; i < 3; i++)
+				assert_true(fixture_add(&fixture, &pages[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+		fixture_fill(&fixture, adds);
+		for (unsigned p = 0; p < LENGTH(victims); p++)
+			assert_int_equal(fixture_drop(&fixture, &victims[p]), 6);
+		rmap_read_lock(fixture.map);
+		for (unsigned p = 0; p < adds; p++) /* needs a segment */
+			assert_int_equal(rmap_page_add(fixture.reserve, &pages[p], mapping_of(RMAP_CHAINED, 3)), 0);
+		rmap_read_unlock(fixture.map);
+		for (unsigned p = 0; p < adds; p++)
+			assert_int_equal(fixture_drop(&fixture, &pages[p]), 4);
+		fixture_fini(&fixture);
+	}
+}
+
+#define MANY 1000u
+
+static void many_create(struct rmap *map, struct rmap_reserve *reserves[MANY])
+{
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(rmap_reserve_create(map, &reserves[i]), 0);
+}
+
+static void many_destroy(struct rmap_reserve *reserves[MANY])
+{
+	for (unsigned i = 0; i < MANY; i++)
+		rmap_reserve_destroy(reserves[i]);
+}
+
+/* What a reserve may have in hand that is filled for one add at a time: two magazines and lines for records. */
+#define IN_HAND ((size_t)96 * (1 + 32) + 8 * 64)
+
+/* Reserves that take turns on one long chain do not each keep a segment for its next push. */
+static void g8_the_next_segment_is_had_once(void **state)
+{
+	static struct rmap_reserve *reserves[MANY];
+	struct rmap_page page = { 0 };
+	struct rmap_statistics stats;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	many_create(fixture.map, reserves);
+	for (uint64_t i = 0; i < 400000; i++)
+		assert_true(fixture_add_by(&fixture, reserves[i % MANY], &page, mapping_of(RMAP_CHAINED, i)) >= 0);
+	fixture_account(&fixture);
+	stats = fixture_stats(&fixture);
+	assert_in_range(stats.reserve_bytes, 1, MANY * IN_HAND);
+	assert_in_range(stats.tier_bytes, stats.chain_bytes, 2 * stats.chain_bytes + MANY * IN_HAND);
+	assert_true(fixture_drop_by(&fixture, fixture.reserve, &page) > 0);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(rmap_reserve_fill(reserves[i], 1), 0);
+	rmap_reserve_drain(fixture.reserve);
+	stats = fixture_stats(&fixture);
+	assert_in_range(stats.tier_bytes, 1, 2 * MANY * IN_HAND);
+	fixture_account(&fixture);
+	many_destroy(reserves);
+	fixture_fini(&fixture);
+}
+
+/* A fill for many adds is no debt for ever: what later ones do not ask for goes back, and all of it by a drain. */
+static void g8_a_large_fill_is_given_back(void **state)
+{
+	static struct rmap_reserve *reserves[MANY];
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_fill(&fixture, RMAP_RESERVE_ADDS_MAX);
+	for (unsigned i = 0; i < 512; i++)
+		fixture_fill(&fixture, 1);
+	assert_in_range(fixture_stats(&fixture).reserve_bytes, 96, IN_HAND);
+	fixture_fill(&fixture, RMAP_RESERVE_ADDS_MAX);
+	rmap_reserve_drain(fixture.reserve);
+	assert_int_equal(fixture_stats(&fixture).reserve_bytes, 0);
+	assert_int_equal(probe_live_bytes(&fixture.chains), 0);
+	many_create(fixture.map, reserves);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(rmap_reserve_fill(reserves[i], 256), 0);
+	assert_in_range(fixture_stats(&fixture).reserve_bytes, MANY * 256 * 96, MANY * 256 * 96 + MANY * IN_HAND);
+	for (unsigned i = 0; i < 512 * MANY; i++)
+		assert_int_equal(rmap_reserve_fill(reserves[i % MANY], 1), 0);
+	assert_in_range(fixture_stats(&fixture).reserve_bytes, MANY * 96, MANY * IN_HAND);
+	fixture_account(&fixture);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(rmap_reserve_fill(reserves[i], 64), 0);
+	many_destroy(reserves);
+	fixture_fini(&fixture);
+}
+
+/* What a thousand reserves have retired, each a little, and keep to themselves is in the figures and within the cap. */
+static void g8_idle_reserves_are_within_the_cap(void **state)
+{
+	const size_t waiting_max = 1 << 20;
+	static struct rmap_reserve *reserves[MANY];
+	struct rmap_page page = { 0 };
+	struct rmap_statistics stats;
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		fixture_init(&fixture, 0, (enum rmap_reclaim)reclaim, waiting_max);
+		many_create(fixture.map, reserves);
+		for (unsigned i = 0; i < MANY; i++) {
+			for (unsigned k = 0; k < 600; k++)
+				assert_true(fixture_add_by(&fixture, reserves[i], &page, mapping_of(RMAP_CHAINED, k)) >=
+					    0);
+			assert_true(fixture_drop_by(&fixture, reserves[i], &page) > 0);
+			stats = fixture_stats(&fixture);
+			/* The chain that was just dropped was retired between two fills. */
+			assert_in_range(stats.waiting_bytes, 1, waiting_max + 256 * MANY + (16 << 10));
+			assert_true(stats.waiting_peak >= stats.waiting_bytes);
+		}
+		fixture_account(&fixture); /* waits for all that was handed over */
+		assert_in_range(fixture_stats(&fixture).waiting_bytes, 0, waiting_max / 2 + 256 * MANY);
+		for (unsigned i = 0; i < MANY; i++)
+			assert_int_equal(rmap_reserve_flush(reserves[i]), 0);
+		fixture_account(&fixture);
+		assert_int_equal(fixture_stats(&fixture).waiting_bytes, 0);
+		many_destroy(reserves);
+		fixture_fini(&fixture);
+	}
+}
+
+/* An exit: it takes nothing from the tier, and what it retires was in chains. A fill for nothing holds it back. */
+static void g8_removes_alone_take_nothing(void **state)
+{
+	const size_t waiting_max = 64 << 10;
+	static struct rmap_page pages[20000];
+	struct rmap_statistics before, stats;
+	struct fixture fixture;
+	uint64_t calls;
+
+	(void)state;
+	for (unsigned fills = 0; fills < 2; fills++) {
+		fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING,
+			     waiting_max); /* in which nothing is freed until one waits */
+		for (unsigned p = 0; p < LENGTH(pages); p++)
+			for (unsigned i = 0; i < 5; i++)
+				assert_true(fixture_add_by(&fixture, fixture.reserve, &pages[p],
+							   mapping_of(RMAP_CHAINED, i)) >= 0);
+		before = fixture_stats(&fixture);
+		calls = probe_calls(&fixture.chains);
+		for (unsigned p = 0; p < LENGTH(pages); p++) {
+			assert_true(fixture_drop_by(&fixture, fixture.reserve, &pages[p]) > 0);
+			if (fills && p % 100 == 0)
+				assert_int_equal(rmap_reserve_fill(fixture.reserve, 0), 0);
+			stats = fixture_stats(&fixture);
+			/* Of each batch, the record. */
+			assert_true(stats.chain_bytes + stats.waiting_bytes <=
+				    before.chain_bytes + before.waiting_bytes + 64 * (stats.batches - before.batches));
+			if (fills)
+				assert_in_range(stats.waiting_bytes, 0, waiting_max + 100 * 96 + (16 << 10));
+		}
+		assert_int_equal(stats.chain_bytes, 0);
+		/* Lines for records are all that a fill for nothing gets. */
+		assert_in_range(probe_calls(&fixture.chains), calls, calls + 2 * fills);
+		assert_true(fills ? stats.fills_held_back > before.fills_held_back
+				  : stats.waiting_bytes >= before.chain_bytes);
+		fixture_fini(&fixture);
+	}
+}
+
+/* Chains of one size after the other, of which none is there at the end of its turn: a drain gives all of it back. */
+static void g8_a_drain_gives_slabs_back(void **state)
+{
+	static struct rmap_page pages[10000];
+	struct fixture fixture;
+	size_t turn = 0;
+
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		fixture_init(&fixture, 0, (enum rmap_reclaim)reclaim, 0);
+		for (unsigned size = 3; size <= 1536; size *= 2) {
+			unsigned n = 30000 / size;
+
+			for (unsigned p = 0; p < n; p++)
+				for (unsigned i = 0; i < size; i++)
+					assert_true(fixture_add_by(&fixture, fixture.reserve, &pages[p],
+								   mapping_of(RMAP_CHAINED, i)) >= 0);
+			turn = fixture_stats(&fixture).chain_bytes > turn ? fixture_stats(&fixture).chain_bytes : turn;
+			for (unsigned p = 0; p < n; p++)
+				assert_true(fixture_drop_by(&fixture, fixture.reserve, &pages[p]) > 0);
+			rmap_reserve_drain(fixture.reserve);
+			fixture_account(&fixture);
+			assert_int_equal(probe_live_bytes(&fixture.chains), 0);
+		}
+		assert_in_range(fixture.chains.peak_bytes, turn, 2 * turn);
+		fixture_fini(&fixture);
+	}
+}
+
+/* A slab that still has a mapping in it stays, and so do all mappings. */
+static void a_drain_leaves_what_is_used(void **state)
+{
+	static struct rmap_page pages[3000];
+	struct rmap_statistics stats;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned p = 0; p < LENGTH(pages); p++)
+		for (unsigned i = 0; i < 20; i++)
+			assert_true(fixture_add_by(&fixture, fixture.reserve, &pages[p], mapping_of(RMAP_CHAINED, i)) >=
+				    0);
+	for (unsigned p = 0; p < LENGTH(pages); p++)
+		if (p % 100)
+			assert_true(fixture_drop_by(&fixture, fixture.reserve, &pages[p]) > 0);
+	rmap_reserve_drain(fixture.reserve);
+	fixture_account(&fixture);
+	stats = fixture_stats(&fixture);
+	assert_int_equal(stats.blocks, 30);
+	assert_int_equal(stats.reserve_bytes + stats.waiting_bytes, 0);
+	/* Each block and each segment that is left keeps at most one slab. */
+	assert_in_range(stats.tier_bytes, stats.chain_bytes, (stats.blocks + stats.segments) * (16 << 10));
+	for (unsigned p = 0; p < LENGTH(pages); p += 100)
+		assert_int_equal(fixture_drop(&fixture, &pages[p]), 20);
+	fixture_fini(&fixture);
+}
+
+/* Threads that drain, fill, and use what each other gave back. */
+static void *drain_and_use(void *arg)
+{
+	struct worker *worker = arg;
+	struct rmap_reserve *reserve;
+	struct rmap_page own[8];
+
+	memset(own, 0, sizeof(own));
+	worker_begin(worker, &reserve);
+	for (unsigned round = 0; round < worker->rounds; round++) {
+		for (unsigned p = 0; p < LENGTH(own); p++)
+			for (unsigned i = 0; i < 1 + round % 40; i++) {
+				expect(rmap_reserve_fill(reserve, 1) == 0);
+				rmap_read_lock(worker->fixture->map);
+				expect(rmap_page_add(reserve, &own[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+				rmap_read_unlock(worker->fixture->map);
+			}
+		if (round % WORKERS == worker->number)
+			rmap_reserve_drain(reserve);
+		rmap_read_lock(worker->fixture->map);
+		for (unsigned p = 0; p < LENGTH(own); p++)
+			expect(rmap_page_drop(reserve, &own[p]) == 1 + round % 40);
+		rmap_read_unlock(worker->fixture->map);
+	}
+	rmap_reserve_drain(reserve);
+	worker_end(worker, reserve);
+	return NULL;
+}
+
+static void drains_meet_fills(void **state)
+{
+	struct worker workers[WORKERS];
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		fixture_init(&fixture, 0, (enum rmap_reclaim)reclaim, 0);
+		workers_run(&fixture, NULL, drain_and_use, (unsigned)test_scaled(200), workers);
+		fixture_account(&fixture);
+		assert_int_equal(probe_live_bytes(&fixture.chains), 0);
+		fixture_fini(&fixture);
+	}
+}
+
+/* A tier with little to give: what waits is all there is. -------------------------------------- */
+
+struct small_tier {
+	struct probe probe;
+	size_t room;
+};
+
+static void *small_alloc(void *arg, size_t bytes, size_t align)
+{
+	struct small_tier *small = arg;
+
+	return probe_live_bytes(&small->probe) + bytes > small->room
+		       ? NULL
+		       : small->probe.tier.alloc(&small->probe, bytes, align);
+}
+
+static void small_free(void *arg, void *memory, size_t bytes)
+{
+	struct small_tier *small = arg;
+
+	small->probe.tier.free(&small->probe, memory, bytes);
+}
+
+/* Chains of all sizes that fit come and go; before it fails, a fill waits for what waits, and regroups what is free. */
+static void g9_a_fill_takes_what_waits(void **state)
+{
+	struct small_tier small = { .room = 24 << 10 };
+	struct rmap_tier tier = { small_alloc, small_free, &small, 1024 };
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+
+	(void)state;
+	options.tier = &tier;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		struct rmap_page pages[32];
+		struct fixture fixture = { 0 };
+
+		memset(pages, 0, sizeof(pages));
+		probe_init(&small.probe);
+		options.reclaim = (enum rmap_reclaim)reclaim;
+		assert_int_equal(rmap_create(&options, &fixture.map), 0);
+		reader_register(fixture.map);
+		assert_int_equal(rmap_reserve_create(fixture.map, &fixture.reserve), 0);
+		for (unsigned round = 0; round < 200; round++) {
+			unsigned n = round % 2 ? 1 : LENGTH(pages);
+
+			for (unsigned p = 0; p < n; p++)
+				for (unsigned i = 0; i < (round % 2 ? 200u : 3u); i++)
+					assert_true(fixture_add_by(&fixture, fixture.reserve, &pages[p],
+								   mapping_of(RMAP_CHAINED, i)) >= 0);
+			for (unsigned p = 0; p < n; p++)
+				assert_true(fixture_drop_by(&fixture, fixture.reserve, &pages[p]) > 0);
+		}
+		/* What cannot be had still is refused, and what is in hand stays. */
+		assert_int_equal(rmap_reserve_fill(fixture.reserve, 20), 0);
+		assert_int_equal(rmap_reserve_fill(fixture.reserve, 4096), -ENOMEM);
+		rmap_read_lock(fixture.map);
+		for (unsigned i = 0; i < 20; i++)
+			assert_true(rmap_page_add(fixture.reserve, &pages[0], mapping_of(RMAP_CHAINED, i)) >= 0);
+		rmap_read_unlock(fixture.map);
+		assert_true(fixture_drop_by(&fixture, fixture.reserve, &pages[0]) > 0);
+		assert_int_equal(rmap_check(fixture.map), 0);
+		rmap_reserve_destroy(fixture.reserve);
+		reader_unregister(fixture.map);
+		assert_int_equal(rmap_destroy(fixture.map), 0);
+		probe_fini(&small.probe);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(g1_records_take_nothing_promised),
+		cmocka_unit_test(g8_the_next_segment_is_had_once),
+		cmocka_unit_test(g8_a_large_fill_is_given_back),
+		cmocka_unit_test(g8_idle_reserves_are_within_the_cap),
+		cmocka_unit_test(g8_removes_alone_take_nothing),
+		cmocka_unit_test(g8_a_drain_gives_slabs_back),
+		cmocka_unit_test(a_drain_leaves_what_is_used),
+		cmocka_unit_test(drains_meet_fills),
+		cmocka_unit_test(g9_a_fill_takes_what_waits),
+	};
+
+	return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
+}
