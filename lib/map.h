@@ -43,19 +43,19 @@ enum statistic {
  * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
  * @lock:    serialises carving and preparing, and what follows down to @gone
  * @carved:  per class how many pieces are carved
- * @slabs:   address of the first slab of a list that anyone may read in a section; there are @slabs_n
+ * @slabs:   address of the first slab of a list that anyone may read in a section
  * @newest:  the slab that is carved now, from @bump to @bump_end; meaningless if @bump is NULL
  * @sweep:   a sweep's deferred work, while @sweeping; @swept: what it took out of the depots; @gone: slabs it gives back
  * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it that
  *           was seen
  * @bytes:   bytes taken from the tier and not given back
+ * @rest:    of slabs, what is not carved; stored under @lock
  */
 struct rmap_pool {
 	uint64_t depots[SLOT_CLASSES];
 	pthread_mutex_t lock;
 	uint64_t carved[SLOT_CLASSES];
 	uint64_t slabs;
-	uint64_t slabs_n;
 	struct slab *newest;
 	char *bump;
 	char *bump_end;
@@ -66,6 +66,7 @@ struct rmap_pool {
 	uint64_t waiting;
 	uint64_t peak;
 	uint64_t bytes;
+	uint64_t rest;
 };
 
 /*

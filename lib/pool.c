@@ -144,6 +144,7 @@ static void carve_rest(struct rmap *map)
 		POISON(words + DEPOT_WORDS, LINE_BYTES - DEPOT_WORDS * sizeof(*words));
 		pool->carved[CLASS_LINE]++;
 		pool->newest->carved += LINE_BYTES;
+		count_private(&pool->rest, -(uint64_t)LINE_BYTES); /* RLX: under the lock, a figure */
 		rmap_depot_push(map, CLASS_LINE, words, 1);
 	}
 	pool->bump = pool->bump_end = NULL;
@@ -165,13 +166,14 @@ static void *carve(struct rmap *map, size_t bytes, size_t align)
 		slab->kind = KIND_SLAB;
 		slab->carved = 0;
 		store_rel(&pool->slabs, (uintptr_t)slab); /* R2: publishes its head; pairs with A3. */
-		pool->slabs_n++;
+		count_private(&pool->rest, map->tier.granule); /* RLX: under the lock, a figure */
 		pool->newest = slab;
 		pool->bump_end = (char *)slab + map->tier.granule;
 		place = ((uintptr_t)slab + LINE_BYTES + align - 1) & ~(uintptr_t)(align - 1);
 	}
 	pool->bump = (char *)place + bytes;
 	pool->newest->carved += bytes;
+	count_private(&pool->rest, -(uint64_t)bytes); /* RLX: under the lock, a figure */
 	return (void *)place;
 }
 
@@ -337,7 +339,7 @@ static void prepare_segment(struct rmap_reserve *reserve)
 	struct segment *segment = NULL;
 	bool has;
 
-	pthread_mutex_lock(&map->pool.lock);
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	has = load_rlx(&map->pool.depots[class]) != 0; /* RLX: nothing is read through it */
 	if (!has && class_is_large(map, class)) {
 		segment = tier_take(map, bytes, 2 * LINE_BYTES);

@@ -24,9 +24,6 @@ void rmap_pool_sweep(struct rmap *map);
  */
 bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats);
 
-/* Bytes of slabs that are no pieces: heads, gaps, and what is not carved yet. */
-uint64_t rmap_pool_rest(struct rmap *map);
-
 /* So many bytes wait: perhaps the most that ever did. */
 static inline void rmap_pool_note_waiting(struct rmap *map, uint64_t waiting)
 {

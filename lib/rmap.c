@@ -213,7 +213,7 @@ static void read_statistics(struct rmap *map, struct rmap_statistics *stats)
 	stats->batches = sums[STAT_BATCHES];
 	stats->fills_held_back = sums[STAT_FILLS_HELD_BACK];
 	stats->retries = sums[STAT_RETRIES];
-	stats->rest_bytes = rmap_pool_rest(map);
+	stats->rest_bytes = load_rlx(&map->pool.rest); /* RLX: a figure */
 	elsewhere = stats->chain_bytes + stats->reserve_bytes + stats->waiting_bytes + stats->rest_bytes;
 	stats->depot_bytes = in_use(stats->tier_bytes, elsewhere);
 }

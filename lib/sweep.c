@@ -54,7 +54,7 @@ static bool sweep_begin(struct rmap *map)
 	struct rmap_pool *pool = &map->pool;
 	bool begins;
 
-	pthread_mutex_lock(&pool->lock);
+	rmap_rcu_lock(&map->rcu, &pool->lock);
 	begins = !pool->sweeping;
 	if (begins) {
 		pool->sweeping = true;
@@ -123,7 +123,7 @@ static uint64_t *collect(struct rmap *map)
 
 	for (unsigned class = 0; class < SLOT_CLASSES; class ++)
 		items = collect_class(map, class, items);
-	pthread_mutex_lock(&map->pool.lock);
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	/* RLX: under the lock */
 	for (uint64_t *slab = pointer(load_rlx(&map->pool.slabs)); slab; slab = pointer(load_rlx(slab)))
 		items = put(items, slab, KIND_SLAB);
@@ -214,13 +214,13 @@ static bool retire_slab(struct rmap *map, struct slab *slab)
 	for (const uint64_t *item = pointer(slab->link); item && item[SWEEP_KIND] != KIND_SLAB;
 	     item = pointer(item[SWEEP_LINK]))
 		pieces[item[SWEEP_KIND]]++;
-	pthread_mutex_lock(&pool->lock);
+	rmap_rcu_lock(&map->rcu, &pool->lock);
 	whole = bytes_of(pieces) == slab->carved;
 	if (whole) {
 		for (unsigned class = 0; class < SLOT_CLASSES; class ++)
 			pool->carved[class] -= pieces[class];
 		slab->kind = KIND_GONE;
-		pool->slabs_n--;
+		count_private(&pool->rest, slab->carved - map->tier.granule); /* RLX: under the lock, a figure */
 		if (pool->newest == slab)
 			pool->bump = pool->bump_end = NULL;
 	}
@@ -271,7 +271,7 @@ static void free_slabs(struct rmap_deferred *deferred)
 	struct slab *slab;
 	struct slab *next;
 
-	pthread_mutex_lock(&map->pool.lock);
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	slab = map->pool.gone;
 	map->pool.gone = NULL;
 	map->pool.sweeping = false;
@@ -288,7 +288,7 @@ static void sweep_work(struct rmap_deferred *deferred)
 	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
 
 	settle(map, sort(collect(map)));
-	pthread_mutex_lock(&map->pool.lock);
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	unlink_slabs(map);
 	pthread_mutex_unlock(&map->pool.lock);
 	rmap_rcu_defer(&map->rcu, deferred, free_slabs);
@@ -329,17 +329,18 @@ static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SL
 }
 
 /* What the slabs' heads say against what the pool says of them. */
-static bool check_slabs(const struct rmap_pool *pool)
+static bool check_slabs(const struct rmap *map)
 {
-	uint64_t carved = 0;
-	uint64_t n = 0;
+	const struct rmap_pool *pool = &map->pool;
 	const struct slab *slab = (const struct slab *)pointer(load_rlx(&pool->slabs)); /* RLX: nothing else runs */
+	uint64_t carved = 0;
+	uint64_t rest = 0;
 
 	for (; slab; slab = (const struct slab *)pointer(load_rlx(&slab->next))) { /* RLX: likewise */
 		carved += slab->carved;
-		n++;
+		rest += map->tier.granule - slab->carved;
 	}
-	return n == pool->slabs_n && carved == bytes_of(pool->carved);
+	return carved == bytes_of(pool->carved) && rest == load_rlx(&pool->rest); /* RLX: likewise */
 }
 
 /* Every piece that was carved is somewhere, once; and if there are no chains, not in one. */
@@ -375,16 +376,6 @@ bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats)
 			right &= pieces[class] - before == load_rlx(&magazine[MAGAZINE_COUNT]); /* RLX: likewise */
 		}
 	}
-	right &= check_slabs(&map->pool) && check_pieces(map, pieces, stats->chain_bytes > 0);
-	return right && stats->tier_bytes == stats->chain_bytes + bytes_of(pieces) + rmap_pool_rest(map);
-}
-
-uint64_t rmap_pool_rest(struct rmap *map)
-{
-	uint64_t rest;
-
-	pthread_mutex_lock(&map->pool.lock);
-	rest = map->pool.slabs_n * map->tier.granule - bytes_of(map->pool.carved);
-	pthread_mutex_unlock(&map->pool.lock);
-	return rest;
+	right &= check_slabs(map) && check_pieces(map, pieces, stats->chain_bytes > 0);
+	return right && stats->tier_bytes == stats->chain_bytes + bytes_of(pieces) + stats->rest_bytes;
 }
