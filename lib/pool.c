@@ -656,6 +656,8 @@ int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
 	CHECK(!reserve->busy, "the reserve is in use");
 	if (adds > RMAP_RESERVE_ADDS_MAX)
 		return -EINVAL;
+	if (!rmap_tier_is_here(&map->tier))
+		return -ENOTSUP;
 	/* RLX: a figure; being late costs one more batch. */
 	if (load_rlx(&map->pool.waiting) + reserve->retired_bytes - reserve->announced > map->waiting_max) {
 		wait_for_memory(reserve);

@@ -174,6 +174,8 @@ int rmap_destroy(struct rmap *map)
 	if (!map)
 		return 0;
 	CHECK_OUTSIDE(&map->rcu);
+	if (!rmap_tier_is_here(&map->tier))
+		return -ENOTSUP;
 	rmap_rcu_wait(&map->rcu);
 	empty = no_chain_is_left(map);
 	CHECK(!map->reserves, "a reserve still exists");

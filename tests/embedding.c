@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * embedding.c - what happens in a process that embeds the library: memory runs out while threads work, a thread ends
- * with all it has, the process forks
+ * with all it has
  */
 #include "support.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <urcu/urcu-memb.h>
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
 
 /* Memory that runs out under load (G9) ------------------------------------------------------ */
 
@@ -151,62 +141,11 @@ static void a_thread_ends_with_a_reserve(void **state)
 	}
 }
 
-/* Fork -------------------------------------------------------------------------------------- */
-
-#define CHILD_SECONDS 30
-
-/* Everything once more, by the only thread there is. */
-static void use_and_end(struct fixture *fixture, struct rmap_page *page)
-{
-	for (unsigned i = 10; i < 40; i++)
-		expect(fixture_add(fixture, page, mapping_of(RMAP_CHAINED, i)) >= 0);
-	expect(fixture_mapcount(fixture, page) == 40);
-	for (unsigned i = 0; i < 40; i++)
-		expect(fixture_remove(fixture, page, mapping_of(RMAP_CHAINED, i)) >= 0);
-	expect(fixture_mapcount(fixture, page) == 0);
-	fixture_fini(fixture);
-}
-
-/*
- * liburcu asks for three calls around a fork; with them parent and child go on, each with a map of its own. They are
- * the flavor's, so an embedder makes them, as rmap.h says.
- */
-static void a_fork_gives_two_maps(void **state)
-{
-	struct rmap_page page = { 0 };
-	struct fixture fixture;
-	int status;
-	pid_t child;
-
-	(void)state;
-#ifdef TSAN
-	test_not_run("build", "ThreadSanitizer starts no threads after a fork");
-#endif
-	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
-	for (unsigned i = 0; i < 10; i++)
-		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
-	fflush(NULL);
-	urcu_memb_call_rcu_before_fork();
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		alarm(CHILD_SECONDS); /* instead of hanging */
-		urcu_memb_call_rcu_after_fork_child();
-		use_and_end(&fixture, &page);
-		_exit(0);
-	}
-	urcu_memb_call_rcu_after_fork_parent();
-	use_and_end(&fixture, &page);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(g9_memory_runs_out_under_load),
 		cmocka_unit_test(a_thread_ends_with_a_reserve),
-		cmocka_unit_test(a_fork_gives_two_maps),
 	};
 
 	return cmocka_run_group_tests_name("embedding", tests, NULL, NULL);

@@ -38,10 +38,11 @@ extern "C" {
 
 /**
  * struct rmap_tier - a source of memory
- * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. May sleep. Called by rmap_reserve_fill();
- *           of the options' metadata tier by the functions that create, and by all updates of an object's ranges
+ * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. Called by rmap_reserve_fill(); of the
+ *           options' metadata tier by the functions that create, and by all updates of an object's ranges. May sleep, and
+ *           outside any read-side section wait for a grace period
  * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy, updates of ranges and
- *           RCU callbacks, so it must not wait for a grace period
+ *           RCU callbacks, so it must not wait for a grace period; all maps of a flavor wait while it sleeps (rmap.h)
  * @arg:     handed to both
  * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Segments
  *           larger than about half of it are asked for, and given back, one by one
@@ -59,11 +60,16 @@ struct rmap_tier {
  * rmap_tier_heap - memory from aligned_alloc and free; cannot fail to be made
  * rmap_tier_huge - memory in transparent or reserved huge pages, 2 MiB at a time
  * rmap_tier_node - memory bound to NUMA node @node
- * rmap_tier_file - memory that is a shared mapping of @fd, which grows; offsets are not reused
+ * rmap_tier_file - memory that is a shared mapping of the file @fd, beginning where that ends. Its end moves out and back
+ *                  with what is in use, and what is given back in between is punched out and used again. The tier has a
+ *                  descriptor of its own. Nobody else changes the file's length or that part meanwhile, but for other
+ *                  tiers of this process
  * @tier:    set on success; to be ended by rmap_tier_fini()
  * Context:  any; may sleep
- * Return:   0; -ENOTSUP (the kernel offers no huge pages, or no memory policies); -EINVAL (no such node, or @fd cannot
- *           be mapped shared and writable); -ENOMEM
+ * Return:   0; -ENOTSUP (the kernel offers no huge pages, or no memory policies); -EINVAL (no such node, or @fd is not
+ *           a regular file that can be mapped shared and writable, by small pages); -EMFILE (no descriptor); -ENOMEM
+ *
+ * What a child of fork() has of each is said in rmap.h.
  */
 RMAP_API int rmap_tier_heap(struct rmap_tier *tier);
 RMAP_API int rmap_tier_huge(struct rmap_tier *tier);
@@ -99,7 +105,7 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
  * Context:  registered reader, outside any read-side section. May sleep: it allocates, it hands retired blocks over to
  *           RCU, and it waits for a grace period if more than the options' waiting_max bytes wait for one
  * Return:   0; -ENOMEM (G9): what was in hand before still is, and what waited in the map has become free and did not
- *           help; -EINVAL (@adds too large)
+ *           help; -EINVAL (@adds too large); -ENOTSUP (in a child of fork(), of memory that stayed with the parent)
  *
  * Calling it with a small @adds before each operation is cheap and best: long chains then also find the large
  * segment they are about to need, which adds that outrun their fills must do without (they push small ones).

@@ -3,8 +3,8 @@
  * rmap.h - a reverse map: its options, its life, its readers, its figures
  *
  * A reverse mapping answers "which page-table entries map this page?". A `struct rmap` is one independent reverse map:
- * it owns the memory that chains live in and the RCU flavor that protects them. Several maps in one process share
- * nothing.
+ * it owns the memory that chains live in, and all state is in it: maps share nothing, and threads keep nothing, but for
+ * what is liburcu's (see Flavors, below).
  *
  *      struct rmap ---- options (RCU flavor, memory tier, multiplicity, cap on waiting memory)
  *        |---- struct rmap_reserve     one per thread: blocks in hand, blocks to give back    (pool.h)
@@ -41,10 +41,42 @@
  *       refused (-EOVERFLOW) before anything changes. G11 Misuse is -ENOENT or -EINVAL where that can be seen for free,
  *       and aborts with a message in checked builds.
  *
- * A thread may end before its reserve does: whoever inherits the reserve uses or destroys it. A process that forks and
- * goes on to use its maps in the child makes liburcu's three calls around the fork (call_rcu_before_fork() and the two
- * after it, of the map's flavor), with no other thread inside an operation; then both processes have a map of their own.
- * A child that only calls exec or _exit needs none of this.
+ * A thread may end before its reserve does: whoever inherits the reserve uses or destroys it.
+ *
+ * Flavors. A flavor of liburcu's has one registration for each thread, one order of grace periods and one helper
+ * thread, and all maps of that flavor share them, with whatever else in the process uses it:
+ *
+ *   - a thread registers once with a flavor, not with each map (rmap_thread_register());
+ *   - a section in one map holds up the grace periods of all, and a tier whose free is slow those who drain another
+ *     map. Who must not be held up takes another flavor. RMAP_RECLAIM_BLOCKING, on either side, keeps frees out of the
+ *     helper's hands; with qsbr grace periods wait for them still.
+ *   - a qsbr reader is in a section whenever it is online, and "registered reader" means one that is online. "Outside
+ *     any read-side section" it holds nothing that it found before: calls so marked may make it offline for a while. It
+ *     goes offline itself before it waits for a thread that may be waiting for a grace period, such as for a lock.
+ *   - a sandbox that lets the system call membarrier be asked what it offers, and then refuses its registration, ends
+ *     any program that is linked with liburcu-memb, as those with librmap are, before main(): liburcu aborts. No option
+ *     of a map helps; the sandbox must allow the call or refuse it whole (ENOSYS), with which liburcu does without.
+ *
+ * Threads. The library has none. With RMAP_RECLAIM_CALLBACK the first rmap_create() makes the flavor's helper thread
+ * start, so that no page operation ever must. It frees what all maps of the flavor have retired, blocks all signals,
+ * and goes on after the maps have ended; therefore librmap.so, and liburcu-memb with it, stay in memory after a
+ * dlclose(). Another flavor's library, and librmap.a in a plugin, are the embedder's to keep. Each rmap_create() has a
+ * thread of its own besides, which has ended when it returns. RMAP_RECLAIM_BLOCKING starts none that stays.
+ *
+ * Forks. A child that only calls exec or _exit needs nothing. For one that goes on to use maps, around the fork:
+ *
+ *   - no thread is inside an operation, and each has given back its registration, the one that forks included, as
+ *     liburcu asks: it finds readers through their own memory, and a child that waits for those that are no more stands
+ *     still. Checked builds notice registrations made with rmap_thread_register().
+ *   - the forking thread blocks all signals (in the child a helper thread starts anew, with that mask), calls
+ *     call_rcu_before_fork() of each flavor in use, and with bp then urcu_bp_before_fork(). After the fork come bp's
+ *     call for parent or child, then call_rcu_after_fork_parent() or _child(), and the signals.
+ *
+ * Then both processes have maps of their own, in either reclaim mode, on the heap, in transparent huge pages and on a
+ * node. A file or reserved huge pages stay with the parent, and are not there in the child: rmap_reserve_fill() and
+ * rmap_destroy() return -ENOTSUP there, and any other use of such a map may end it with SIGSEGV. So may the child's
+ * helper thread, which takes over what waits for the parent's: as its last operation before the fork, such a map is
+ * drained.
  *
  * Not guaranteed: the order of a walk; whether a mapping that is added or removed during a walk is visited; that a
  * mapping is visited only once while its chain shrinks, or while it or a range of its object moves.
@@ -92,7 +124,8 @@ enum rmap_reclaim {
  *                     the lowest three of a handle: a cluster window or a shared address (page.h)
  * @waiting_max:       bytes that may wait for grace periods, handed over to RCU or retired in a reserve, before a fill
  *                     holds its caller back; 0 means RMAP_WAITING_DEFAULT
- * @flavor:            the RCU flavor all readers of this map use; NULL means liburcu's memb. It must outlive the map
+ * @flavor:            the RCU flavor all readers of this map use; NULL means liburcu's memb. It must outlive the map,
+ *                     and its library the process
  * @tier:              where chain blocks come from; NULL means the heap. Copied; what its arg points to must outlive
  *                     the map
  * @metadata:          where the map, reserves and range indexes come from; NULL means the heap. Copied likewise
@@ -117,24 +150,29 @@ struct rmap_options {
  * rmap_create - make an empty reverse map
  * @options: NULL for all defaults
  * @out:     set to the map on success, untouched otherwise
- * Context:  any; may sleep
- * Return:   0; -EINVAL (options of an unknown size or value, or @out NULL); -ENOMEM (G9)
+ * Context:  any, also inside a section of another map; may sleep, but waits for no grace period
+ * Return:   0; -EINVAL (options of an unknown size or value, or @out NULL); -ENOMEM (G9, or no thread could be made)
  */
 RMAP_API int rmap_create(const struct rmap_options *options, struct rmap **out);
 
 /**
  * rmap_destroy - end a map
  * @map:     NULL is allowed and does nothing
- * Context:  outside any read-side section; no other operation on the map may run, now or later. Waits for grace periods
+ * Context:  any thread, registered or not, outside any read-side section; no other operation on the map may run, now or
+ *           later: readers have unregistered, if through this map. Waits for grace periods
  * Return:   0, and all its memory is back in its tiers; -EBUSY if a reserve, an object or a chain still exists, and
- *           nothing is changed (a checked build aborts and says which)
+ *           nothing is changed (a checked build aborts and says which); -ENOTSUP in a child of fork(), if the tier's
+ *           memory stayed with the parent
  */
 RMAP_API int rmap_destroy(struct rmap *map);
 
 /**
  * rmap_thread_register, rmap_thread_unregister - make the calling thread a reader in the map's flavor
  *
- * The same as the flavor's own calls; a thread that has registered with that flavor needs neither.
+ * The same as the flavor's own calls: the registration is with the flavor, and good for all maps of it. So they are for
+ * programs in which nothing but their maps uses the flavor; a thread that has registered, through another map or by the
+ * flavor's call, must not do so again, for liburcu aborts. Nor does it matter through which map it unregisters, but
+ * that one must still be there. With bp, where threads register by themselves, both do nothing.
  * Context:  outside any read-side section
  */
 RMAP_API void rmap_thread_register(struct rmap *map);
