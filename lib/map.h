@@ -3,6 +3,7 @@
  * map.h - the map and the reserve as the library's own files see them
  *
  *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk <- unmap      tree <- object <- walk, unmap
+ *      moves <- pool, page, walk
  */
 #ifndef RMAP_LIB_MAP_H
 #define RMAP_LIB_MAP_H
@@ -17,8 +18,23 @@
 /* The smallest slab a tier may ask for. */
 #define RMAP_GRANULE_MIN ((size_t)1024)
 
-/* Stripes of the move counter: a walk repeats only if a mapping of a page in its own stripe moved. */
+/*
+ * The log of moves (moves.c): how many stripes of pages, how many moves each remembers, and how many reserves can be told
+ * apart in it. The explorer wants every ring to be lapped.
+ */
+#ifdef RMAP_EXPLORE
+#define MOVE_STRIPES 1u
+#define MOVE_ENTRIES 2u
+#else
 #define MOVE_STRIPES 64u
+#define MOVE_ENTRIES (RMAP_CHECK ? 7u : 31u)
+#endif
+#define MOVERS 4096u
+
+struct move_log {
+	uint64_t head;
+	uint64_t entries[MOVE_ENTRIES];
+};
 
 /* Per-reserve event counts; the names of struct rmap_statistics. */
 enum statistic {
@@ -72,7 +88,8 @@ struct rmap_pool {
 /*
  * struct rmap
  * @key_low:   the bits of a handle that hold a multiplicity: ((1 << bits) - 1) << 3
- * @lock:      serialises the list of @reserves, @folded, the counts of reserves that have ended, and @spares. Taken last:
+ * @movers:    a bit for each number that a reserve bears in the log of moves
+ * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @spares. Taken last:
  *             updates of ranges hold their object's mutex
  * @objects:   how many objects there are
  * @spares:    nodes of range indexes for detaches that get no memory (object.c); @spares_n of them are not lent now, of
@@ -85,7 +102,8 @@ struct rmap {
 	uint64_t key_low;
 	size_t waiting_max;
 	struct rmap_pool pool;
-	uint64_t moves[MOVE_STRIPES];
+	struct move_log moves[MOVE_STRIPES];
+	uint64_t movers[MOVERS / 64];
 	pthread_mutex_t lock;
 	struct rmap_reserve *reserves;
 	uint64_t folded[STATISTICS];
@@ -112,6 +130,8 @@ struct stock {
  *                  @announced are in the map's figure
  * @asked:          the most adds that one of the fills since the last multiple of KEEP_FILLS asked for, of @fills
  * @removes:        from long chains; every so many of them one looks whether a chain should shrink
+ * @mover:          its number in the log of moves, or 0; @moves: how many it wrote there, the last ones, from number
+ *                  @moved_since on, all of the page @moved
  * @held:           bytes in @blocks and @lines
  * @busy:           checked builds: an operation is using the reserve
  */
@@ -129,6 +149,10 @@ struct rmap_reserve {
 	unsigned asked;
 	unsigned fills;
 	unsigned removes;
+	unsigned mover;
+	uint64_t moves;
+	uint64_t moved_since;
+	const void *moved;
 	uint64_t held;
 	uint64_t busy;
 	uint64_t stats[STATISTICS];
@@ -146,11 +170,5 @@ static inline void reserve_count(struct rmap_reserve *reserve, enum statistic st
 /* Metadata memory, zeroed; NULL if there is none. */
 void *rmap_metadata_alloc(struct rmap *map, size_t bytes, size_t align);
 void rmap_metadata_free(struct rmap *map, void *memory, size_t bytes);
-
-/* The counter that moves of @page's mappings bump and walks of it compare. */
-static inline uint64_t *map_moves(struct rmap *map, const void *page)
-{
-	return &map->moves[(((uint64_t)(uintptr_t)page * 0x9E3779B97F4A7C15u) >> 32) % MOVE_STRIPES];
-}
 
 #endif

@@ -37,6 +37,7 @@
  *      R3     the frozen meta before the collapsed word                  a count older than one that was reported
  */
 #include "chain.h"
+#include "moves.h"
 #include "pool.h"
 
 #include <rmap/page.h>
@@ -390,16 +391,6 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 /* Chained: move ----------------------------------------------------------------------------- */
 
 /*
- * A walk that overlaps this bump goes over the page again. After the new place can be found, before the old one cannot.
- */
-static void note_move(struct rmap *map, const struct rmap_page *page)
-{
-	INJECT();
-	fetch_add_acqrel(map_moves(map, page), 1); /* R4 of walk.c: pairs with A4 there. */
-	INJECT();
-}
-
-/*
  * A chained mapping of @key becomes one that is counted only. Counts first: an overflow is refused before anything
  * changes. The chain may then collapse around the element; but where it is in use and the element is gone, somebody else
  * has removed a mapping that was not his (page.h), and it is counted as chained again.
@@ -415,7 +406,7 @@ static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page,
 	/* RLX: change_meta() looks again. */
 	if (!(load_rlx(&block->meta) & COUNT_FROZEN) && !rmap_chain_find(reserve->map, block, key))
 		return -ENOENT;
-	note_move(reserve->map, page); /* first: from the counts on a helper may collapse the chain */
+	rmap_moves_note(reserve, page); /* first: from the counts on a helper may collapse the chain */
 	result = change_meta(reserve, block, CHAINED_UNIT, plus, &left);
 	if (result >= 0 && !rmap_chain_take(reserve, block, key) &&
 	    change_meta(reserve, block, plus, CHAINED_UNIT, &undone) != AGAIN) {
@@ -445,7 +436,7 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 			if (slot_key(word, map->key_low) != key)
 				return -ENOENT;
 			after = direct_minus_one(map, word);
-			note_move(map, page);
+			rmap_moves_note(reserve, page);
 			if (!after)
 				result = swing(reserve, page, word, plus.one) ? 0 : AGAIN;
 			else
@@ -479,7 +470,7 @@ static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, s
 	error = rmap_chain_insert(reserve, block, entry);
 	if (error)
 		return error;
-	note_move(reserve->map, page);
+	rmap_moves_note(reserve, page);
 	if (rmap_chain_take(reserve, block, key))
 		return 0;
 	/* The caller had no such mapping after all. If this take finds nothing the chain has collapsed around @entry. */
@@ -608,7 +599,7 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 		return -EINVAL;
 	operation_begin(reserve, page);
 	if (from.kind == RMAP_LINEAR && to.kind == RMAP_LINEAR)
-		note_move(reserve->map, page); /* to another range: a walk looks at one pte after the other */
+		rmap_moves_note(reserve, page); /* to another range: a walk looks at one pte after the other */
 	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
 		result = change_counted(reserve, page, unit_of(from.kind), unit_of(to.kind));
 	else if (from.kind != RMAP_CHAINED)

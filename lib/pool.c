@@ -44,6 +44,8 @@
 #include "pool.h"
 #include "slab.h"
 
+#include "moves.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -571,6 +573,7 @@ int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out)
 	if (reserve->next)
 		reserve->next->previous = reserve;
 	map->reserves = reserve;
+	rmap_moves_enter(reserve);
 	pthread_mutex_unlock(&map->lock);
 	*out = reserve;
 	return 0;
@@ -598,6 +601,7 @@ void rmap_reserve_destroy(struct rmap_reserve *reserve)
 	CHECK(!reserve->busy, "the reserve is in use");
 	give_all(reserve);
 	pthread_mutex_lock(&map->lock);
+	rmap_moves_leave(reserve);
 	for (unsigned i = 0; i < STATISTICS; i++)
 		map->folded[i] += reserve->stats[i];
 	if (reserve->next)

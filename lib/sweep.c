@@ -39,7 +39,7 @@ static uint64_t bytes_of(const uint64_t pieces[SLOT_CLASSES])
 {
 	uint64_t bytes = 0;
 
-	for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+	for (unsigned class = 0; class < SLOT_CLASSES; class++)
 		bytes += pieces[class] * class_bytes(class);
 	return bytes;
 }
@@ -58,7 +58,7 @@ static bool sweep_begin(struct rmap *map)
 	begins = !pool->sweeping;
 	if (begins) {
 		pool->sweeping = true;
-		for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+		for (unsigned class = 0; class < SLOT_CLASSES; class++) {
 			pool->swept[class] = 0;
 			if (load_rlx(&pool->depots[class])) /* RLX: a hint; what comes later may stay */
 				/* A1: pairs with R1 of pool.c. */
@@ -121,7 +121,7 @@ static uint64_t *collect(struct rmap *map)
 {
 	uint64_t *items = NULL;
 
-	for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+	for (unsigned class = 0; class < SLOT_CLASSES; class++)
 		items = collect_class(map, class, items);
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	/* RLX: under the lock */
@@ -217,7 +217,7 @@ static bool retire_slab(struct rmap *map, struct slab *slab)
 	rmap_rcu_lock(&map->rcu, &pool->lock);
 	whole = bytes_of(pieces) == slab->carved;
 	if (whole) {
-		for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+		for (unsigned class = 0; class < SLOT_CLASSES; class++)
 			pool->carved[class] -= pieces[class];
 		slab->kind = KIND_GONE;
 		count_private(&pool->rest, slab->carved - map->tier.granule); /* RLX: under the lock, a figure */
@@ -318,7 +318,7 @@ static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SL
 	tally(retired, CLASS_BLOCK, (const uint64_t *)reserve->retired_blocks, 1);
 	for (; segment; segment = slot_pointer(load_rlx(&segment->slots[1]))) /* RLX: nothing else runs */
 		retired[1 + segment_class(load_rlx(&segment->header))]++;
-	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
 		n += retired[class];
 		pieces[class] += held[class] + retired[class];
 	}
@@ -346,7 +346,7 @@ static bool check_slabs(const struct rmap *map)
 /* Every piece that was carved is somewhere, once; and if there are no chains, not in one. */
 static bool check_pieces(const struct rmap *map, const uint64_t pieces[SLOT_CLASSES], bool chains)
 {
-	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
 		if (class_is_large(map, class))
 			continue;
 		if (chains ? pieces[class] > map->pool.carved[class] : pieces[class] != map->pool.carved[class])
@@ -366,7 +366,7 @@ bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats)
 		announced += load_rlx(&reserve->announced); /* RLX: nothing else runs */
 	}
 	right &= announced == load_rlx(&map->pool.waiting); /* RLX: likewise */
-	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
+	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
 		const uint64_t *magazine = pointer(load_rlx(&map->pool.depots[class])); /* RLX: likewise */
 
 		for (; magazine; magazine = pointer(load_rlx(&magazine[MAGAZINE_MAGAZINE]))) { /* RLX: likewise */

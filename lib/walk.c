@@ -1,30 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * walk.c - ranges, then the chain, then: did a mapping move meanwhile?
+ * walk.c - ranges, then the chain, then: did a mapping of this page move meanwhile?
  *
  * A mapping that stays where it is cannot be missed: ranges are read in one version, and scan.c argues the chain. One
  * that moves from one handle to another may appear behind the scan and disappear ahead of it; and one that becomes
- * linear may appear in a range behind and disappear from the chain ahead. rmap_page_move() bumps a counter of the map
- * between the two, so:
+ * linear may appear in a range behind and disappear from the chain ahead. rmap_page_move() writes an entry into the
+ * map's log of moves (moves.c) between the two, so:
  *
- *      bump before the walk's first read of the counter   the new place was there before the walk began
- *      bump after its last read                           the old place was still there when the walk ended
- *      in between                                         the two reads differ, and the walk goes over the page again
+ *      entry before the walk began to read the log   the new place was there before the walk began
+ *      entry after its last read                     the old place was still there when the walk ended
+ *      in between                                    the walk meets the entry, and goes over the page again
  *
- * A linear mapping that moves to another range bumps it, too, for ranges are visited one after the other.
+ * A round reads the log now and then, so that it loses no entries, and in the end. What it has read by then is behind
+ * the next round. A linear mapping that moves to another range is written down, too, for ranges are visited one after
+ * the other.
  *
- * The other direction, linear to chained, needs no bump: the range is there until the move has returned, and ranges are
- * read first.
+ * The walker's own moves are left out. Of its own mapping it knows both places; and whatever it moves, it does so in a
+ * step between two visits, so it knows which of them the walk has passed.
+ *
+ * The other direction, linear to chained, needs no entry: the range is there until the move has returned, and ranges
+ * are read first.
  *
  * A cursor reads ranges in several versions if they fill several batches. It goes on after the last one in key order,
  * and in the end visits those that a split, a move or a resize has given another key since it began (object.h).
  *
  *      label  orders                                            breaks without it
- *      R4     (page.c, note_move) new place, bump, old place    a walk sees neither
- *      A4     pairs with R4: counter, scan, counter (the scan's own acquire loads come before the second)
  *      A1     pairs with R1 of page.c: the chain behind the word
  */
 #include "chain.h"
+#include "moves.h"
 #include "object.h"
 
 #include <rmap/walk.h>
@@ -34,27 +38,36 @@
 
 /* The stages of a cursor; rmap_walk() runs through the same ones. */
 enum stage {
-	STAGE_BEGIN, /* read the move counter */
+	STAGE_BEGIN,
 	STAGE_RANGES,
 	STAGE_CHAIN,
 	STAGE_END,
 };
 
-/* Gets one visit. Nonzero stops the round at this visit. */
-typedef int (*walk_sink)(void *arg, const struct rmap_visit *visit);
-
 /*
  * One round, from where the cursor stands.
+ * @sink:    gets each visit. Nonzero stops the round at this visit
  * @resumes: a visit that stopped the round did not take place, and is made again
+ * @look_at: with so many chained mappings visited, the log of moves is read again
  * @visit:   of chained mappings; made once, for most walks have many
  */
 struct round {
 	struct rmap_cursor *cursor;
-	walk_sink sink;
+	rmap_walk_visit sink;
 	void *arg;
 	bool resumes;
+	uint64_t look_at;
 	struct rmap_visit visit;
 };
+
+/* The log is read once in so many mappings. */
+#define LOOK_EVERY (RMAP_CHECK ? 2u : 64u)
+
+static void look_for_moves(struct rmap_cursor *cursor)
+{
+	if (rmap_moves_since(cursor))
+		cursor->again = 1;
+}
 
 static int round_range(void *arg, const struct rmap_range *range)
 {
@@ -89,6 +102,10 @@ static int round_entry(void *arg, uint64_t entry)
 	if (stop && round->resumes)
 		return stop;
 	cursor->summary.chained += slot_multiplicity(entry, low);
+	if (cursor->summary.chained >= round->look_at) {
+		round->look_at = cursor->summary.chained + LOOK_EVERY;
+		look_for_moves(cursor);
+	}
 	return stop;
 }
 
@@ -100,6 +117,11 @@ static int round_ranges(struct round *round)
 
 	if (!target->object)
 		return 0;
+	/* Ranges that others move as fast as they are visited: nothing of them stays. */
+	if (cursor->ranges.late > cursor->rounds_max) {
+		cursor->again = 1;
+		return 0;
+	}
 	return rmap_object_visit_next(target->object, &like, &cursor->ranges, round_range, round);
 }
 
@@ -123,7 +145,9 @@ static int round_chain(struct round *round)
 
 static void begin_round(struct rmap_cursor *cursor)
 {
-	cursor->moves = load_acq(map_moves(cursor->map, cursor->target.page)); /* A4: pairs with R4. */
+	if (cursor->summary.rounds == 0)
+		rmap_moves_begin(cursor);
+	cursor->again = 0;
 	cursor->line = CHAIN_START.line;
 	cursor->depth = CHAIN_START.depth;
 	cursor->slot = CHAIN_START.slot;
@@ -131,6 +155,18 @@ static void begin_round(struct rmap_cursor *cursor)
 	cursor->stage = STAGE_RANGES;
 	cursor->named_before = cursor->summary.chained;
 	cursor->summary.rounds++;
+}
+
+/* Everything has been visited once more. */
+static void end_round(struct rmap_cursor *cursor)
+{
+	INJECT();
+	look_for_moves(cursor);
+	cursor->summary.complete = !cursor->again;
+	if (cursor->again && cursor->summary.rounds < cursor->rounds_max)
+		cursor->stage = STAGE_BEGIN;
+	else
+		cursor->stage = STAGE_END;
 }
 
 static void summarize(struct rmap_cursor *cursor)
@@ -145,12 +181,24 @@ static void summarize(struct rmap_cursor *cursor)
 		summary->unnamed += (uint32_t)(counts.chained - named);
 }
 
-/* Goes on until the sink stops it or all is visited. Inside a read-side section. 0, or what the sink returned. */
-static int run(struct rmap_cursor *cursor, walk_sink sink, void *arg, bool resumes)
+/*
+ * Goes on until the sink stops it or all is visited. Inside a read-side section. 0; -EAGAIN: not all, for rounds_max
+ * came first; or what the sink returned.
+ */
+static int run(struct rmap_cursor *cursor, rmap_walk_visit sink, void *arg, bool resumes)
 {
-	struct round round = { cursor, sink, arg, resumes, { .kind = RMAP_CHAINED } };
+	struct round round = {
+		.cursor = cursor,
+		.sink = sink,
+		.arg = arg,
+		.resumes = resumes,
+		.look_at = cursor->summary.chained + LOOK_EVERY,
+		.visit = { .kind = RMAP_CHAINED },
+	};
 	int stop;
 
+	if (cursor->stage != STAGE_BEGIN && cursor->stage != STAGE_END)
+		look_for_moves(cursor); /* those since the last batch */
 	while (cursor->stage != STAGE_END) {
 		if (cursor->stage == STAGE_BEGIN)
 			begin_round(cursor);
@@ -158,20 +206,16 @@ static int run(struct rmap_cursor *cursor, walk_sink sink, void *arg, bool resum
 			stop = round_ranges(&round);
 			if (stop)
 				return stop;
+			cursor->summary.rounds += cursor->ranges.late;
 			cursor->stage = STAGE_CHAIN;
 		}
 		stop = round_chain(&round);
 		if (stop)
 			return stop;
-		INJECT();
-		/* RLX: the acquire loads of the scan keep this one behind them, which is all that A4 needs. */
-		if (load_rlx(map_moves(cursor->map, cursor->target.page)) == cursor->moves)
-			cursor->stage = STAGE_END;
-		else
-			cursor->stage = STAGE_BEGIN;
+		end_round(cursor);
 	}
 	summarize(cursor);
-	return 0;
+	return cursor->summary.complete ? 0 : -EAGAIN;
 }
 
 int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
@@ -196,7 +240,19 @@ void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, const struct
 	memset(cursor, 0, sizeof(*cursor));
 	cursor->map = map;
 	cursor->target = *target;
+	cursor->rounds_max = RMAP_WALK_ROUNDS;
 	cursor->stage = STAGE_BEGIN;
+}
+
+int rmap_cursor_visit(struct rmap_cursor *cursor, rmap_walk_visit visit, void *arg)
+{
+	CHECK_INSIDE(&cursor->map->rcu);
+	return run(cursor, visit, arg, true);
+}
+
+int rmap_cursor_at_end(const struct rmap_cursor *cursor)
+{
+	return cursor->stage == STAGE_END;
 }
 
 struct copy_out {

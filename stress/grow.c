@@ -154,13 +154,14 @@ static void walk(struct stress_thread *thread, struct grow *grow, unsigned page)
 		size_t size = sizes[stress_below(thread, 3)], n;
 
 		rmap_cursor_init(&cursor, thread->map, &target);
+		cursor.rounds_max = UINT32_MAX;
 		while ((n = rmap_cursor_next(&cursor, visits, size)) > 0) {
 			for (size_t i = 0; i < n; i++)
 				visit(&look, &visits[i]);
 		}
 	} else {
 		rmap_read_lock(thread->map);
-		stress_assert(rmap_walk(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
+		stress_assert(stress_walk_page(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
 		rmap_read_unlock(thread->map);
 	}
 	for (uint32_t i = 0; i < worker->n[page]; i++)
@@ -284,5 +285,5 @@ static void run(struct stress *stress)
 }
 
 const struct stress_test stress_grow = { "grow",
-					 "chains to thousands and back to nothing; memory bounded, walks complete",
-					 run, false };
+					 "chains to thousands and back to nothing; memory bounded, walks complete", run,
+					 false };

@@ -70,7 +70,8 @@ static const struct argp_option options[] = {
 	{ "ops", KEY_OPS, "N", 0, "End after N operations of all threads together", 0 },
 	{ "seed", KEY_SEED, "X", 0, "Seed of the generators (default: the clock)", 0 },
 	{ "inject", KEY_INJECT, "P", 0,
-	  "Delay the library at its marked windows, and faults of the VM that hold a pte lock, with probability P in 1000 "
+	  "Delay the library at its marked windows, and faults of the VM that hold a pte lock, with probability P in "
+	  "1000 "
 	  "(needs a build with -Dinject=true)",
 	  0 },
 	{ NULL, 0, NULL, 0, "Of tests on the VM:", 1 },

@@ -140,7 +140,7 @@ static void walk(struct place *place, unsigned page)
 	memset(place->seen, 0, sizeof(place->seen));
 	place->page = page;
 	rmap_read_lock(place->map);
-	stress_assert(rmap_walk(place->map, &target, visit, place, NULL) == 0, "a walk ended early");
+	stress_assert(stress_walk_page(place->map, &target, visit, place, NULL) == 0, "a walk ended early");
 	rmap_read_unlock(place->map);
 	for (unsigned key = 0; key < KEYS; key++)
 		stress_assert(place->seen[key] >= place->held[page][key],

@@ -275,7 +275,8 @@ static void walk(struct worker *worker, unsigned page)
 	memset(worker->seen, 0, sizeof(worker->seen));
 	worker->page = page;
 	worker->removing = stress_one_in(worker->thread, 16);
-	stress_assert(rmap_walk(worker->thread->map, &target, visit, worker, &summary) == 0, "a walk ended early");
+	stress_assert(stress_walk_page(worker->thread->map, &target, visit, worker, &summary) == 0,
+		      "a walk ended early");
 	if (worker->removing)
 		stress_assert(worker->records[page].counts.chained == 0,
 			      "G3: a walk that removes what it visits left %u of the thread's own",
@@ -300,6 +301,7 @@ static void cursor(struct worker *worker, unsigned page)
 	worker->page = page;
 	worker->removing = false;
 	rmap_cursor_init(&cursor, worker->thread->map, &target);
+	cursor.rounds_max = UINT32_MAX;
 	while ((n = rmap_cursor_next(&cursor, visits, size)) > 0) {
 		for (size_t i = 0; i < n; i++)
 			visit(worker, &visits[i]);
@@ -410,5 +412,5 @@ static void run(struct stress *stress)
 }
 
 const struct stress_test stress_mix = { "mix",
-					"every page operation on few pages; each thread's own mappings are exact",
-					run, false };
+					"every page operation on few pages; each thread's own mappings are exact", run,
+					false };

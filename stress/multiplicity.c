@@ -209,7 +209,7 @@ static void walk(struct stress_thread *thread, struct multiplicity *multiplicity
 	struct rmap_target target = { .page = &multiplicity->pages[page] };
 	struct look look = { .multiplicity = multiplicity, .page = page };
 
-	stress_assert(rmap_walk(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
+	stress_assert(stress_walk_page(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
 	found_all(thread, &look, "a walk");
 }
 
@@ -223,6 +223,7 @@ static void cursor(struct stress_thread *thread, struct multiplicity *multiplici
 	struct rmap_cursor cursor;
 
 	rmap_cursor_init(&cursor, thread->map, &target);
+	cursor.rounds_max = UINT32_MAX;
 	while ((n = rmap_cursor_next(&cursor, visits, size)) > 0) {
 		for (size_t i = 0; i < n; i++)
 			visit(&look, &visits[i]);
@@ -393,7 +394,7 @@ static void check(struct stress_thread *thread, void *arg)
 		}
 		stress_page_verify(thread->map, &multiplicity->pages[page], page, sum, &events);
 		rmap_read_lock(thread->map);
-		rmap_walk(thread->map, &target, visit, &look, NULL);
+		stress_walk_page(thread->map, &target, visit, &look, NULL);
 		rmap_read_unlock(thread->map);
 		for (unsigned key = 0; key < KEYS; key++)
 			stress_assert(look.found[key] == held[key],

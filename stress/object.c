@@ -289,13 +289,15 @@ static void walk(struct stress_thread *thread, struct object *object)
 
 	if (by_cursor) {
 		rmap_cursor_init(&cursor, thread->map, &target);
+		cursor.rounds_max = UINT32_MAX;
 		while ((n = rmap_cursor_next(&cursor, visits, size)) > 0) {
 			for (size_t i = 0; i < n; i++)
 				visit_walk(&look, &visits[i]);
 		}
 	} else {
 		rmap_read_lock(thread->map);
-		stress_assert(rmap_walk(thread->map, &target, visit_walk, &look, NULL) == 0, "a walk ended early");
+		stress_assert(stress_walk_page(thread->map, &target, visit_walk, &look, NULL) == 0,
+			      "a walk ended early");
 		rmap_read_unlock(thread->map);
 	}
 	judge(&look, by_cursor ? "a cursor" : "a walk", !by_cursor);
@@ -395,4 +397,5 @@ static void run(struct stress *stress)
 	free(object);
 }
 
-const struct stress_test stress_object = { "object", "ranges change in one step; every query shows one moment", run, false };
+const struct stress_test stress_object = { "object", "ranges change in one step; every query shows one moment", run,
+					   false };

@@ -86,7 +86,7 @@ static uint64_t walk(struct stress_thread *thread, const struct rmap_page *page,
 	struct look look = { thread, number, 0 };
 	struct rmap_target target = { .page = page };
 
-	stress_assert(rmap_walk(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
+	stress_assert(stress_walk_page(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
 	return look.found;
 }
 
@@ -246,5 +246,6 @@ static void run(struct stress *stress)
 }
 
 const struct stress_test stress_reclaim = {
-	"reclaim", "nobody sees memory that was given back; what waits stays bounded (an operation: a whole chain)", run, false
+	"reclaim", "nobody sees memory that was given back; what waits stays bounded (an operation: a whole chain)",
+	run, false
 };

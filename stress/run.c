@@ -468,3 +468,17 @@ void stress_map_fini(struct stress_map *map, const char *what)
 	if (what)
 		print_figures(what, &stats, atomic_load_explicit(&map->chains.peak, memory_order_relaxed));
 }
+
+int stress_walk_page(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
+		     struct rmap_walk_summary *summary)
+{
+	struct rmap_cursor cursor;
+	int result;
+
+	rmap_cursor_init(&cursor, map, target);
+	cursor.rounds_max = UINT32_MAX;
+	result = rmap_cursor_visit(&cursor, visit, arg);
+	if (summary)
+		*summary = cursor.summary;
+	return result;
+}

@@ -116,7 +116,7 @@ static void walk(struct worker *worker, unsigned page)
 	struct rmap_target target = { .page = &worker->stop->pages[page] };
 	unsigned found = 0;
 
-	stress_assert(rmap_walk(worker->thread->map, &target, visit, &found, NULL) == 0, "a walk ended early");
+	stress_assert(stress_walk_page(worker->thread->map, &target, visit, &found, NULL) == 0, "a walk ended early");
 	stress_assert(found >= worker->n[page], "G3: a walk found %u mappings, the thread itself holds %u", found,
 		      worker->n[page]);
 }

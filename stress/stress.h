@@ -58,6 +58,10 @@ static inline void rmap_inject_at(uint64_t nth, void (*hook)(void))
 struct stress;
 struct stress_thread;
 
+/** A walk of as many rounds as it takes: others may move the page's mappings all the time. */
+int stress_walk_page(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
+		     struct rmap_walk_summary *summary);
+
 /** struct stress_test - one entry of --list. @on_vm: it runs on the VM and takes the options about that */
 struct stress_test {
 	const char *name;

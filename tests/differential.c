@@ -274,11 +274,14 @@ static void step_walk(struct actor *actor, unsigned p)
 	reference_init(&own.seen, reference->bits);
 	rmap_read_lock(actor->map);
 	expect(rmap_page_mapcount(actor->map, &actor->pages[p]) >= reference_mapcount(reference));
+	rmap_cursor_init(&cursor, actor->map, &target);
+	cursor.rounds_max = UINT32_MAX; /* others move its mappings */
 	if (draw(actor, 2))
-		expect(rmap_walk(actor->map, &target, see_own, &own, NULL) == 0);
+		expect(rmap_cursor_visit(&cursor, see_own, &own) == 0);
 	rmap_read_unlock(actor->map);
 	if (own.seen.n == 0) {
 		rmap_cursor_init(&cursor, actor->map, &target);
+		cursor.rounds_max = UINT32_MAX;
 		while ((n = rmap_cursor_next(&cursor, visits, 1 + draw(actor, LENGTH(visits)))) > 0) {
 			for (size_t i = 0; i < n; i++)
 				see_own(&own, &visits[i]);

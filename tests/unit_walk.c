@@ -37,18 +37,20 @@ static int sight(void *arg, const struct rmap_visit *visit)
 static void g3_walk_often(struct worker *worker)
 {
 	const struct rmap_target target = { .page = worker->page };
-	struct rmap_walk_summary summary;
+	struct rmap_cursor cursor;
 	struct sighting sighting;
 
 	for (unsigned round = 0; round < worker->rounds * 20; round++) {
 		memset(&sighting, 0, sizeof(sighting));
 		rmap_read_lock(worker->fixture->map);
-		expect(rmap_walk(worker->fixture->map, &target, sight, &sighting, &summary) == 0);
+		rmap_cursor_init(&cursor, worker->fixture->map, &target);
+		cursor.rounds_max = UINT32_MAX;
+		expect(rmap_cursor_visit(&cursor, sight, &sighting) == 0);
 		rmap_read_unlock(worker->fixture->map);
 		for (unsigned i = 0; i < STAYING; i++)
 			expect(sighting.staying[i] >= 1);
 		expect(sighting.moving >= 1);
-		expect(summary.rounds >= 1);
+		expect(cursor.summary.rounds >= 1 && cursor.summary.complete);
 	}
 }
 

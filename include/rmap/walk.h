@@ -6,15 +6,27 @@
  * candidate; whether its pte is set the caller sees in the page table) and its chained ones. Locked mappings are only
  * counted: the walk says how many mappings it could not name.
  *
- * Two forms: rmap_walk() calls back inside the caller's read-side section; a cursor copies out a batch at a time, so
- * that the work on each batch may sleep.
+ * Two forms: with a visitor the walk calls back inside the caller's read-side section; a cursor also copies out a batch
+ * at a time, so that the work on each batch may sleep. A section that lasts long keeps retired memory of the whole map
+ * waiting, so a visitor is for short work and pages that are not mapped a hundred thousand times; batches are for the
+ * rest.
  *
  * Guarantee G3, also across the batches of a cursor: every mapping that is present from beginning to end is visited at
- * least once. If a mapping moved meanwhile, the walk goes over the page again, and visits repeat. (Moves are noticed by
- * counters that pages share, so now and then another page's move is the reason.)
+ * least once. A mapping that moves may come to be behind the walk when its old place, still ahead, is empty; so if one
+ * of this page did, the walk goes over the page again, a *round* more, and visits repeat. Moves of other pages and
+ * updates of ranges are no reason for a round (but for a collision of hashes, one in 2^20, and for a walk that is held
+ * up while so many others move that the map's log of moves loses them).
  *
- * Progress: lock-free; writers never wait for a walk. A walk starts over only when an rmap_page_move() got through.
- * Complexity: O(elements + slots) and the stab. Nothing is allocated.
+ * Rounds have a limit, cursor->rounds_max: a page whose mappings others move all the time cannot keep a walk for ever. A
+ * walk that meets it ends and says so; then what stayed in its place has been visited, and what moved perhaps not.
+ *
+ * A walker that moves mappings of the page itself, from its visitor or between batches, names the reserve it does so with
+ * as cursor->mover. Its own moves are no reason for a round; it knows what it moved, and where. A mapping that it moves to
+ * a place ahead of the walk is visited there, too, but a round comes to each place once: it ends however often a mapping
+ * is moved on. If the walker does not name its reserve, each such move is one as by others.
+ *
+ * Progress: lock-free; writers never wait for a walk. A round takes time by what is in the page, whatever others do.
+ * Complexity: O(elements + slots) and the stab, for each round. Nothing is allocated.
  */
 #ifndef RMAP_WALK_H
 #define RMAP_WALK_H
@@ -59,7 +71,10 @@ struct rmap_visit {
  * @candidates: ranges visited
  * @linear:     linear mappings counted: at most that many of the candidates have their pte set
  * @unnamed:    mappings counted that no walk can name: the locked ones, and those on their way in or out
- * @rounds:     1, or more if moves of mappings or ranges made it start over; the first two figures are of all rounds
+ * @rounds:     1, or more if moves of the page's mappings, or of ranges that cover it, made it look again; the first two
+ *              figures are of all rounds
+ * @complete:   1 if every mapping that was there from beginning to end was visited (G3); 0 if the limit of rounds came
+ *              first, or before the end
  */
 struct rmap_walk_summary {
 	uint64_t chained;
@@ -67,19 +82,24 @@ struct rmap_walk_summary {
 	uint32_t linear;
 	uint32_t unnamed;
 	uint32_t rounds;
+	uint32_t complete;
 };
 
 /** A walk's visitor: 0 to go on, anything else ends the walk and is returned. @visit is valid during the call only. */
 typedef int (*rmap_walk_visit)(void *arg, const struct rmap_visit *visit);
 
+/** How many rounds a walk makes at most unless it is told otherwise. */
+#define RMAP_WALK_ROUNDS 64u
+
 /**
- * rmap_walk - visit every mapping of a page
+ * rmap_walk - visit every mapping of a page, with RMAP_WALK_ROUNDS rounds at most and no mover
  * @visit:   called inside the read-side section, so it must not wait for a grace period. It may operate on pages
  * @summary: filled in if not NULL, also when @visit ended the walk
  * Context:  registered reader, inside a read-side section
  * Progress: lock-free
  * Ordering: acquire: a visited element's adder is ahead of the visit
- * Return:   0, or what @visit returned
+ * Return:   0; -EAGAIN: the limit of rounds came first (walk.h above); what @visit returned, which had better not be
+ *           that; summary->complete tells the two apart
  */
 RMAP_API int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
 		       struct rmap_walk_summary *summary);
@@ -94,23 +114,32 @@ struct rmap_range_position {
 };
 
 /**
- * struct rmap_cursor - a walk in batches, in the caller's memory. All fields are the library's
+ * struct rmap_cursor - a walk in the caller's memory
+ * @mover:      NULL, or the reserve with which the walker moves mappings of the page; nobody else uses it meanwhile
+ * @rounds_max: at least 1; UINT32_MAX: as many as it takes
+ * @summary:    of what was done so far; complete at the end
+ *
+ * The first two may be set after rmap_cursor_init() and before the walk begins. All other fields are the library's.
  */
 struct rmap_cursor {
+	const struct rmap_reserve *mover;
+	uint32_t rounds_max;
+	struct rmap_walk_summary summary;
 	struct rmap *map;
 	struct rmap_target target;
 	struct rmap_range_position ranges;
 	uint64_t moves;
+	uint64_t own_moves;
 	uint64_t named_before;
 	uint64_t line;
 	uint32_t depth;
 	uint32_t slot;
 	uint32_t stage;
-	struct rmap_walk_summary summary;
+	uint32_t again;
 };
 
 /**
- * rmap_cursor_init - begin a walk in batches
+ * rmap_cursor_init - begin a walk
  * @target:  copied. The page and the object must stay until the cursor is no longer used
  * Context:  any
  */
@@ -121,9 +150,20 @@ RMAP_API void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, con
  * @visits:  room for @n
  * Context:  registered reader; inside or outside a read-side section (it enters one of its own)
  * Progress: lock-free
- * Return:   how many were copied; 0 at the end, after which cursor->summary is complete
+ * Return:   how many were copied. Fewer than @n only at the end, where rmap_cursor_at_end() is true; so 0 for an @n that
+ *           is not 0 is the end
  */
 RMAP_API size_t rmap_cursor_next(struct rmap_cursor *cursor, struct rmap_visit *visits, size_t n);
+
+/**
+ * rmap_cursor_visit - hand all that is left to a visitor
+ * Context:  as rmap_walk(), and all else, too, but that a visit which ended it was not made: whoever goes on, by this or
+ *           by rmap_cursor_next(), perhaps in another section, gets it again
+ */
+RMAP_API int rmap_cursor_visit(struct rmap_cursor *cursor, rmap_walk_visit visit, void *arg);
+
+/** rmap_cursor_at_end - has everything been visited, so that cursor->summary is final? Context: any */
+RMAP_API int rmap_cursor_at_end(const struct rmap_cursor *cursor);
 
 #ifdef __cplusplus
 }

@@ -523,7 +523,8 @@ const struct explore_case vm_cases[] = {
 	{ "vm-2003", VM_2003, "f0 f1", { "Tcr", "u1" }, 550, NULL },
 	{ "vm-2003-munlock", VM_2003, "f1 k1", { "Tcr", "n1" }, 24, NULL },
 	{ "vm-2003-reclaim", VM_2003, "f1", { "R", "u1" }, 6, NULL },
-	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 3822, NULL },
+	/* Its move steps through the log of moves. */
+	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 6702, NULL },
 	{ "bad-recheck", VM_TODAY, "", { "Tsr", "F0" }, 0, "a truncated page is mapped again" },
 	{ "bad-trylock", VM_2003, "f1", { "Tcf!", "u1" }, 0, "a failable truncate has left something" },
 	{ "bad-search-less", VM_TODAY, "f1", { "Tcf!", "k1" }, 0, "a failable truncate has left something" },

@@ -89,7 +89,8 @@ uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action actio
 	while ((n = rmap_cursor_next(&cursor, visits, 16)) > 0)
 		for (size_t i = 0; i < n; i++)
 			visit_ptes(thread, page, &visits[i], false, action, arg);
-	return cursor.summary.unnamed;
+	/* What moved ahead of every round may have been missed: that is to be told like what has no name. */
+	return cursor.summary.unnamed + !cursor.summary.complete;
 }
 
 /* --- clearing --------------------------------------------------------------------------------- */
