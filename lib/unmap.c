@@ -14,7 +14,9 @@
  * They end. A mapping is missed by a pass only if a lock was refused, if it was moving or on its way in or out, or if
  * nothing names it. The last is so for nonlinear mappings that are locked; bulk pass and search look at every pte at
  * which one can be, and wait for its lock. The others are in the hands of threads that wait for nothing that a truncate
- * holds between two passes. So each round of passes after they are through clears something, or finds nothing.
+ * holds between two passes. So each round of passes after they are through clears something, or finds nothing. An
+ * embedder that breaks a rule (a range that is not tagged) leaves a mapping that no pass finds; then rounds clear nothing
+ * for ever, and that has an end, too: @wait sees how many did so, and without it RMAP_UNMAP_FRUITLESS are enough.
  */
 #include "map.h"
 #include "object.h"
@@ -23,6 +25,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <time.h>
 
 /* How many visits and ranges are copied out of one read-side section. */
 #define BATCH 16u
@@ -30,8 +33,11 @@
 /* How many passes a bulk pass or a search makes over ranges that move meanwhile. */
 #define LATE_MAX 64u
 
-/* Ends a walk: the page has no mapping left. */
-#define DONE 1
+/* Ends a walk or a query: the page has no mapping left, the batch is full, or a callback ended the call. */
+#define STOP 1
+
+/* So many rounds that clear nothing only yield the CPU before the next; later ones sleep for a millisecond. */
+#define FRUITLESS_YIELDS 100u
 
 /*
  * One unmap or truncate.
@@ -61,6 +67,11 @@ static bool is_mapped(struct rmap_counts counts)
 	return counts.chained || counts.linear || counts.locked;
 }
 
+static void set_left(struct rmap_unmap_left *left, struct rmap_counts counts)
+{
+	*left = (struct rmap_unmap_left){ counts.chained, counts.linear, counts.locked };
+}
+
 static void add_left(struct rmap_unmap_left *left, struct rmap_counts counts)
 {
 	left->chained += counts.chained;
@@ -68,13 +79,41 @@ static void add_left(struct rmap_unmap_left *left, struct rmap_counts counts)
 	left->locked += counts.locked;
 }
 
-static void wait_a_little(const struct unmap *unmap)
+/* A callback returned @value, which is not 0. */
+static int stop_with(struct unmap *unmap, int value)
 {
+	unmap->report.stopped = value;
+	return STOP;
+}
+
+/* Between two rounds of reliable semantics, of which the last one cleared something or did not. STOP: it was the last. */
+static int wait_a_little(struct unmap *unmap, bool clears)
+{
+	const struct timespec millisecond = { .tv_nsec = 1000000 };
+	uint64_t fruitless = clears ? 0 : unmap->report.fruitless + 1;
+
+	unmap->report.fruitless = fruitless;
 	rmap_rcu_quiesce(&unmap->map->rcu);
-	if (unmap->callbacks->wait)
-		unmap->callbacks->wait(unmap->arg);
-	else
+	if (unmap->callbacks->wait) {
+		int value = unmap->callbacks->wait(unmap->arg, &unmap->report);
+
+		return value ? stop_with(unmap, value) : 0;
+	}
+	if (fruitless >= RMAP_UNMAP_FRUITLESS)
+		return STOP;
+	if (fruitless < FRUITLESS_YIELDS)
 		sched_yield();
+	else
+		nanosleep(&millisecond, NULL);
+	return 0;
+}
+
+/* What the call returns if @worst became of its pages. */
+static int result_of(const struct unmap *unmap, enum rmap_unmap_result worst)
+{
+	if (unmap->report.stopped)
+		return unmap->report.stopped < 0 ? unmap->report.stopped : RMAP_UNMAP_STOPPED;
+	return (int)worst;
 }
 
 /* --- one page --------------------------------------------------------------------------------- */
@@ -95,13 +134,16 @@ static int clear_visit(void *arg, const struct rmap_visit *visit)
 	if (error == -EAGAIN)
 		unmap->report.refused++;
 	else if (error)
-		return error;
+		return stop_with(unmap, error);
 	if (unmap->report.cleared != cleared && !is_mapped(page_counts(unmap, pass->target->page)))
-		return DONE;
+		return STOP;
 	return 0;
 }
 
-/* One walk over the page's mappings, in the section that finds them or in batches outside. 0 or a callback's error. */
+/*
+ * One walk over the page's mappings, in the section that finds them or in batches outside. STOP: a callback ended the
+ * call. A walk that was not complete leaves what it missed to the counts.
+ */
 static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 {
 	struct page_pass pass = { unmap, target };
@@ -113,15 +155,15 @@ static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 	unmap->report.passes++;
 	if (unmap->flags & RMAP_UNMAP_SECTION) {
 		rcu_read_enter(&unmap->map->rcu);
-		stop = rmap_walk(unmap->map, target, clear_visit, &pass, NULL);
+		rmap_walk(unmap->map, target, clear_visit, &pass, NULL);
 		rcu_read_leave(&unmap->map->rcu);
-		return stop == DONE ? 0 : stop;
+		return unmap->report.stopped ? STOP : 0;
 	}
 	rmap_cursor_init(&cursor, unmap->map, target);
 	while (stop == 0 && (n = rmap_cursor_next(&cursor, visits, BATCH)) > 0)
 		for (size_t i = 0; i < n && stop == 0; i++)
 			stop = clear_visit(&pass, &visits[i]);
-	return stop == DONE ? 0 : stop;
+	return unmap->report.stopped ? STOP : 0;
 }
 
 /* --- ranges ----------------------------------------------------------------------------------- */
@@ -140,7 +182,7 @@ static int copy_range(void *arg, const struct rmap_range *range)
 	batch->ranges[batch->n++] = *range;
 	batch->position.after = *range;
 	batch->position.resumes = 1;
-	return batch->n == BATCH ? DONE : 0;
+	return batch->n == BATCH ? STOP : 0;
 }
 
 /* The ptes of @range that a search looks at: all if it is tagged @whole, and otherwise the linear ones. */
@@ -180,7 +222,7 @@ static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, u
 			int error = clear_range(unmap, &search, &batch.ranges[i], tagged);
 
 			if (error)
-				return error;
+				return stop_with(unmap, error);
 		}
 	} while (stop != 0 && batch.position.late < LATE_MAX);
 	return 0;
@@ -195,24 +237,26 @@ static enum rmap_unmap_result why(struct rmap_counts left)
 	return left.locked ? RMAP_UNMAP_LOCKED : RMAP_UNMAP_AGAIN;
 }
 
-static int unmap_reliably(struct unmap *unmap, const struct rmap_target *target)
+static void unmap_reliably(struct unmap *unmap, const struct rmap_target *target)
 {
-	uint64_t cleared = unmap->report.cleared;
-	int error = clear_page(unmap, target);
+	uint64_t cleared = 0;
+	int stop = clear_page(unmap, target);
 	struct rmap_counts left = page_counts(unmap, target->page);
 
-	while (!error && is_mapped(left)) {
+	while (!stop && is_mapped(left)) {
+		bool clears = unmap->report.cleared != cleared;
+
 		if (left.locked && (!(unmap->flags & RMAP_UNMAP_FORCE) || !target->object))
 			break;
-		wait_a_little(unmap);
-		if (left.locked && unmap->report.cleared == cleared)
-			error = clear_ranges(unmap, target->object, target->index, target->index, true);
 		cleared = unmap->report.cleared;
-		if (!error)
-			error = clear_page(unmap, target);
+		set_left(&unmap->report.left, left);
+		stop = wait_a_little(unmap, clears);
+		if (!stop && left.locked && !clears)
+			stop = clear_ranges(unmap, target->object, target->index, target->index, true);
+		if (!stop)
+			stop = clear_page(unmap, target);
 		left = page_counts(unmap, target->page);
 	}
-	return error;
 }
 
 static bool callbacks_fit(const struct rmap_unmap_callbacks *callbacks)
@@ -228,7 +272,6 @@ int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, v
 {
 	struct unmap unmap = { .map = map, .callbacks = callbacks, .arg = arg, .flags = flags };
 	struct rmap_counts counts;
-	int error = 0;
 
 	if (!map || !callbacks_fit(callbacks) || !target || !target->page || (flags & ~FLAGS) ||
 	    (semantics != RMAP_FAILABLE && semantics != RMAP_RELIABLE))
@@ -238,13 +281,17 @@ int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, v
 		return -EINVAL;
 	CHECK_OUTSIDE(&map->rcu);
 	counts = page_counts(&unmap, target->page);
-	if (is_mapped(counts) && (!counts.locked || (flags & RMAP_UNMAP_FORCE)))
-		error = semantics == RMAP_RELIABLE ? unmap_reliably(&unmap, target) : clear_page(&unmap, target);
+	if (is_mapped(counts) && (!counts.locked || (flags & RMAP_UNMAP_FORCE))) {
+		if (semantics == RMAP_RELIABLE)
+			unmap_reliably(&unmap, target);
+		else
+			clear_page(&unmap, target);
+	}
 	counts = page_counts(&unmap, target->page);
-	add_left(&unmap.report.left, counts);
+	set_left(&unmap.report.left, counts);
 	if (report)
 		*report = unmap.report;
-	return error ? error : (int)why(counts);
+	return result_of(&unmap, why(counts));
 }
 
 /* --- truncate --------------------------------------------------------------------------------- */
@@ -285,12 +332,12 @@ static void leave_page(struct unmap *unmap, const struct rmap_target *target, st
 static int finish_page(struct unmap *unmap, const struct rmap_target *target, enum pass pass, bool listed)
 {
 	const struct rmap_unmap_callbacks *callbacks = unmap->callbacks;
-	int error = pass == PASS_DROP ? 0 : clear_page(unmap, target);
+	int stop = pass == PASS_DROP ? 0 : clear_page(unmap, target);
 	struct rmap_counts counts = page_counts(unmap, target->page);
 	bool mapped = is_mapped(counts);
 
-	if (error)
-		return error;
+	if (stop)
+		return stop;
 	if (mapped)
 		leave_page(unmap, target, counts, listed);
 	if (mapped && pass != PASS_ORPHANS) {
@@ -308,19 +355,20 @@ static int page_pass(struct unmap *unmap, const struct rmap_truncation *truncati
 	const struct rmap_unmap_callbacks *callbacks = unmap->callbacks;
 	struct rmap_target target;
 	uint64_t next = truncation->first;
-	int error;
+	int stop;
 
 	unmap->report.mapped = 0;
 	unmap->report.left = (struct rmap_unmap_left){ 0, 0, 0 };
 	unmap->worst = RMAP_UNMAP_SUCCESS;
 	do {
-		error = callbacks->lock_next(unmap->arg, truncation->object, next, truncation->last, &target);
+		int error = callbacks->lock_next(unmap->arg, truncation->object, next, truncation->last, &target);
+
 		if (error)
-			return error == -ENOENT ? 0 : error;
-		error = finish_page(unmap, &target, pass, listed);
+			return error == -ENOENT ? 0 : stop_with(unmap, error);
+		stop = finish_page(unmap, &target, pass, listed);
 		callbacks->unlock(unmap->arg, &target);
-		if (error)
-			return error;
+		if (stop)
+			return stop;
 		next = target.index + 1;
 	} while (target.index < truncation->last);
 	return 0;
@@ -331,46 +379,45 @@ static int run_passes(struct unmap *unmap, const struct rmap_truncation *truncat
 {
 	for (; *passes != PASS_END; passes++) {
 		bool listed = truncation->semantics == RMAP_FAILABLE && passes[1] == PASS_END;
-		int error;
+		int stop;
 
 		if (*passes == PASS_BULK || *passes == PASS_SEARCH)
-			error = clear_ranges(unmap, truncation->object, truncation->first, truncation->last,
-					     *passes == PASS_SEARCH);
+			stop = clear_ranges(unmap, truncation->object, truncation->first, truncation->last,
+					    *passes == PASS_SEARCH);
 		else
-			error = page_pass(unmap, truncation, *passes, listed);
-		if (error)
-			return error;
+			stop = page_pass(unmap, truncation, *passes, listed);
+		if (stop)
+			return stop;
 		if (*passes != PASS_BULK && *passes != PASS_SEARCH && unmap->report.mapped == 0)
 			return 0;
 	}
 	return 0;
 }
 
-static int run_strategy(struct unmap *unmap, const struct rmap_truncation *truncation)
+static void run_strategy(struct unmap *unmap, const struct rmap_truncation *truncation)
 {
 	bool reliable = truncation->semantics == RMAP_RELIABLE;
 	enum rmap_strategy strategy = truncation->strategy;
 	uint64_t cleared = 0;
-	int error;
+	int stop;
 
 	if (reliable && strategy == RMAP_TOLERATE)
 		strategy = RMAP_CLEANUP;
-	error = run_passes(unmap, truncation, strategies[strategy]);
-	while (reliable && !error && unmap->report.mapped) {
+	stop = run_passes(unmap, truncation, strategies[strategy]);
+	while (reliable && !stop && unmap->report.mapped) {
 		bool clears = unmap->report.cleared != cleared;
 
 		cleared = unmap->report.cleared;
-		wait_a_little(unmap);
-		error = run_passes(unmap, truncation, clears ? while_it_clears : when_it_does_not);
+		stop = wait_a_little(unmap, clears);
+		if (!stop)
+			stop = run_passes(unmap, truncation, clears ? while_it_clears : when_it_does_not);
 	}
-	return error;
 }
 
 int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
 		  const struct rmap_truncation *truncation, struct rmap_unmap_report *report)
 {
 	struct unmap unmap = { .map = map, .callbacks = callbacks, .arg = arg };
-	int error;
 
 	if (!map || !callbacks_fit(callbacks) || !callbacks->clear_range || !callbacks->lock_next ||
 	    !callbacks->unlock || !callbacks->drop || !truncation || truncation->size != sizeof(*truncation))
@@ -382,8 +429,8 @@ int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks
 	unmap.flags = truncation->flags | RMAP_UNMAP_FORCE;
 	rmap_object_truncate_advance(truncation->object);
 	rmap_rcu_synchronize(&map->rcu);
-	error = run_strategy(&unmap, truncation);
+	run_strategy(&unmap, truncation);
 	if (report)
 		*report = unmap.report;
-	return error ? error : (int)unmap.worst;
+	return result_of(&unmap, unmap.worst);
 }

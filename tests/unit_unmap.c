@@ -37,7 +37,9 @@ struct pte {
 /*
  * struct toy
  * @in_section: every clear() is to be called inside a read-side section, or none
+ * @fail_clear: what each clear() returns, and does nothing
  * @fail:       the error that the next clear_range() returns
+ * @patience:   after so many fruitless rounds wait() returns @verdict
  * @split:      the next clear_range() splits range 0
  * @restless:   each clear_range() moves @elsewhere, a range of indexes far away
  */
@@ -50,6 +52,7 @@ struct toy {
 	unsigned n;
 	bool in_section;
 	int fail;
+	int fail_clear;
 	bool split;
 	bool restless;
 	struct rmap_range elsewhere;
@@ -57,6 +60,8 @@ struct toy {
 	unsigned listed_locked;
 	uint64_t listed_mappings;
 	unsigned waits;
+	unsigned patience;
+	int verdict;
 	unsigned searched;
 	unsigned calls;
 	bool page_held;
@@ -121,6 +126,8 @@ static int toy_clear(void *arg, const struct rmap_target *target, const struct r
 
 	expect(toy->page_held);
 	expect(urcu_memb_read_ongoing() == toy->in_section);
+	if (toy->fail_clear)
+		return toy->fail_clear;
 	if (pte->refuses && (flags & RMAP_UNMAP_TRY)) {
 		pte->refuses--;
 		return -EAGAIN;
@@ -137,9 +144,9 @@ static int toy_clear_range(void *arg, const struct rmap_search *search, uint64_t
 	struct toy *toy = arg;
 	int error = toy->fail;
 
+	toy->fail = 0;
 	expect(!urcu_memb_read_ongoing());
 	expect(search->object == toy->file && search->from >= search->range.first && search->to <= search->range.last);
-	toy->fail = 0;
 	if (error)
 		return error;
 	if (toy->split) {
@@ -215,12 +222,14 @@ static void toy_left(void *arg, const struct rmap_target *target, struct rmap_co
 	toy->listed_mappings += mappings;
 }
 
-static void toy_wait(void *arg)
+static int toy_wait(void *arg, const struct rmap_unmap_report *report)
 {
 	struct toy *toy = arg;
 
 	expect(!urcu_memb_read_ongoing());
+	expect(report->left.chained + report->left.linear + report->left.locked > 0);
 	toy->waits++;
+	return toy->patience && report->fruitless >= toy->patience ? toy->verdict : 0;
 }
 
 static const struct rmap_unmap_callbacks callbacks = {
@@ -678,6 +687,77 @@ static void errors_of_callbacks_end_a_truncate_and_lose_nothing(void **state)
 	toy_fini(&toy);
 }
 
+/* What a callback returns is not mistaken for a result of the call, whatever number it is. */
+static void what_callbacks_return_is_no_result(void **state)
+{
+	static const int values[] = { 1, 2, 3, 77, -EINVAL, -ENOSPC };
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(values); i++) {
+		for (unsigned flags = 0; flags <= RMAP_UNMAP_SECTION; flags += RMAP_UNMAP_SECTION) {
+			int wanted = values[i] < 0 ? values[i] : RMAP_UNMAP_STOPPED;
+			struct rmap_unmap_report report;
+			struct toy toy;
+
+			toy_init(&toy);
+			populate(&toy);
+			toy.fail_clear = values[i];
+			assert_int_equal(unmap(&toy, 11, flags, RMAP_FAILABLE, &report), wanted);
+			assert_int_equal(report.stopped, values[i]);
+			assert_int_equal(unmap(&toy, 11, flags, RMAP_RELIABLE, &report), wanted);
+			assert_int_equal(truncate_from(&toy, 10, 11, RMAP_CLEANUP, RMAP_FAILABLE, flags, &report),
+					 wanted);
+			assert_int_equal(report.stopped, values[i]);
+			toy.fail = values[i];
+			assert_int_equal(truncate_from(&toy, 4, 11, RMAP_SEARCH, RMAP_RELIABLE, flags, &report),
+					 wanted);
+			assert_int_equal(report.stopped, values[i]);
+			toy.fail_clear = 0;
+			assert_int_equal(truncate_from(&toy, 10, 11, RMAP_SEARCH, RMAP_RELIABLE, flags, &report), 0);
+			assert_int_equal(report.stopped, 0);
+			toy_fini(&toy);
+		}
+	}
+}
+
+/* Range 1 has a locked nonlinear mapping, and is not tagged: nothing finds it. */
+static void a_forgotten_tag_is_told(void **state)
+{
+	static const int verdicts[] = { 7, -ETIMEDOUT };
+	struct rmap_unmap_callbacks plain = callbacks;
+	struct rmap_truncation truncation = {
+		.size = sizeof(truncation), .first = 20, .last = 20, .semantics = RMAP_RELIABLE
+	};
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	attach(&toy, 4, 0);
+	set_pte(&toy, 0, 0, 20, true);
+	toy.patience = 5;
+	for (unsigned i = 0; i < LENGTH(verdicts); i++) {
+		int wanted = verdicts[i] < 0 ? verdicts[i] : RMAP_UNMAP_STOPPED;
+
+		toy.verdict = verdicts[i];
+		for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++) {
+			assert_int_equal(truncate_from(&toy, 20, 20, strategy, RMAP_RELIABLE, 0, &report), wanted);
+			assert_int_equal(report.fruitless, 5);
+			assert_int_equal(report.left.locked, 1);
+			assert_int_equal(report.stopped, verdicts[i]);
+		}
+		assert_int_equal(unmap(&toy, 20, RMAP_UNMAP_FORCE, RMAP_RELIABLE, &report), wanted);
+		assert_int_equal(report.fruitless, 5);
+	}
+	plain.wait = NULL;
+	truncation.object = toy.file;
+	assert_int_equal(rmap_truncate(toy.fixture.map, &plain, &toy, &truncation, &report), RMAP_UNMAP_LOCKED);
+	assert_int_equal(report.fruitless, RMAP_UNMAP_FRUITLESS);
+	assert_int_equal(report.stopped, 0);
+	assert_true(toy.pages[20].cached);
+	toy_fini(&toy);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
 	struct rmap_unmap_callbacks bad = callbacks;
@@ -733,6 +813,8 @@ int main(void)
 		cmocka_unit_test(a_range_elsewhere_moves_all_the_time),
 		cmocka_unit_test(a_range_moves_before_a_pass_for_ever),
 		cmocka_unit_test(errors_of_callbacks_end_a_truncate_and_lose_nothing),
+		cmocka_unit_test(what_callbacks_return_is_no_result),
+		cmocka_unit_test(a_forgotten_tag_is_told),
 		cmocka_unit_test(bad_arguments_are_refused),
 	};
 

@@ -28,9 +28,12 @@
  *      RMAP_TOLERATE   bulk, page pass that drops mapped pages, too: they are orphans until their last mapping goes
  *
  * Semantics. RMAP_FAILABLE runs the strategy once and reports what is still mapped; such pages stay in the object,
- * where another truncate finds them. RMAP_RELIABLE returns only when no page of the object with such an index is
- * mapped: it goes on with page passes while they clear anything, and searches when they do not. So with RMAP_TOLERATE
- * nothing is left to tolerate, and it is RMAP_CLEANUP. Orphans are of the object no more: a reliable truncate after or
+ * where another truncate finds them. RMAP_RELIABLE goes on until no page of the object with such an index is mapped, with
+ * page passes while they clear anything, and with searches when they do not. It does not go on for ever: an embedder that
+ * owes something below (a tag, say) may leave a mapping that no pass finds. @wait is told how many rounds in a row have
+ * cleared nothing, and ends the call when it likes; without it RMAP_UNMAP_FRUITLESS rounds do. Then the call returns what
+ * a failable one would, so whoever asked for reliable semantics looks at the result. With RMAP_TOLERATE nothing is left
+ * to tolerate, and it is RMAP_CLEANUP. Orphans are of the object no more: a reliable truncate after or
  * beside one that tolerates does not answer for those that the other made.
  *
  * Order of locks. A page is locked before the ptes that map it, and a bulk pass or a search holds no page. An embedder
@@ -80,7 +83,11 @@ enum rmap_unmap_result {
 	RMAP_UNMAP_SUCCESS = 0, /* nothing is mapped */
 	RMAP_UNMAP_AGAIN = 1,   /* a pte lock was not to be had, or a mapping was on its way in or out: try later */
 	RMAP_UNMAP_LOCKED = 2,  /* mlocked: needs RMAP_UNMAP_FORCE, or where it is nonlinear a search */
+	RMAP_UNMAP_STOPPED = 3, /* of the call: a callback ended it by a positive value, which report->stopped holds */
 };
+
+/** Without @wait, reliable semantics give up after so many rounds in a row that clear nothing: some two seconds. */
+#define RMAP_UNMAP_FRUITLESS 2000u
 
 enum rmap_semantics {
 	RMAP_FAILABLE = 0,
@@ -111,6 +118,8 @@ struct rmap_search {
 	uint64_t to;
 };
 
+struct rmap_unmap_report;
+
 /**
  * struct rmap_unmap_callbacks - the embedder's mechanism
  * @size: sizeof(struct rmap_unmap_callbacks)
@@ -122,21 +131,22 @@ struct rmap_search {
  * @clear:       clear each pte that @visit stands for and that maps @target->page. Holds: the page lock. Takes: the pte
  *               lock, or with RMAP_UNMAP_TRY tries it. Under it: checks the pte, clears it, flushes, removes the
  *               mapping by rmap_page_remove(). Leaves locked mappings alone without RMAP_UNMAP_FORCE. Adds to
- *               *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other error ends the unmap, which
- *               returns it
+ *               *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other value ends the unmap: a negative
+ *               one is what that returns, for a positive one it returns RMAP_UNMAP_STOPPED; report->stopped is either
  * @clear_range: the same for each pte of @search that maps a page of its indexes, locked ones included. Holds:
  *               nothing (called by rmap_unmap(): the page lock). Takes: pte locks, waiting. If the range has changed
- *               meanwhile: what is left of it. Return: 0, or an error, as above
+ *               meanwhile: what is left of it. Return: 0, or what ends the call, as above
  * @lock_next:   fill in @target with @object's first page whose index lies in @first .. @last, lock it, and keep it
  *               from being freed. Holds: nothing. Takes: the page lock, waiting. Return: 0; -ENOENT: there is none;
- *               any other error ends the truncate
+ *               any other value ends the truncate, as above
  * @unlock:      unlock that page and let it go. Holds: the page lock
  * @drop:        take that page out of the object. Holds: the page lock. @orphan: mappings were left (RMAP_TOLERATE);
  *               who removes the last one frees the page, and that may happen before this call or during it
  * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why. Holds: the
  *               page lock
- * @wait:        NULL, or: called before reliable semantics try again, which is a quiescent state. Holds: what the
- *               caller of rmap_unmap() holds. NULL: sched_yield()
+ * @wait:        NULL, or: called before reliable semantics try again, which is a quiescent state, with what was done so far.
+ *               Holds: what the caller of rmap_unmap() holds. Return: 0 to go on; anything else ends the call, as above.
+ *               NULL: yields the CPU, or sleeps for a millisecond once many rounds have cleared nothing
  *
  * rmap_unmap() calls @clear and @wait, and @clear_range if it has to search.
  */
@@ -151,7 +161,7 @@ struct rmap_unmap_callbacks {
 	void (*drop)(void *arg, const struct rmap_target *target, int orphan);
 	void (*left)(void *arg, const struct rmap_target *target, struct rmap_counts counts,
 		     enum rmap_unmap_result why);
-	void (*wait)(void *arg);
+	int (*wait)(void *arg, const struct rmap_unmap_report *report);
 };
 
 /** struct rmap_unmap_left - mappings that were left, of one page or of all pages of a truncate together */
@@ -171,6 +181,8 @@ struct rmap_unmap_left {
  * @mapped:   truncate: pages that stayed, for they are mapped
  * @passes:   passes over the page's mappings; truncate: bulk, page and search passes
  * @searches: those of them that searched tagged ranges
+ * @fruitless: reliable semantics: how many rounds in a row, up to the last, have cleared nothing
+ * @stopped:  what the callback returned that ended the call; 0: none did
  */
 struct rmap_unmap_report {
 	uint64_t cleared;
@@ -181,6 +193,8 @@ struct rmap_unmap_report {
 	uint64_t mapped;
 	uint64_t passes;
 	uint64_t searches;
+	uint64_t fruitless;
+	int stopped;
 };
 
 /**
@@ -197,8 +211,9 @@ struct rmap_unmap_report {
  *           mapped is true of one moment: a fault that found the page maps it again, unless the page lock or the
  *           embedder's recheck keeps it from that
  * Return:   an enum rmap_unmap_result. RMAP_UNMAP_LOCKED comes before anything is touched if the page had a locked
- *           mapping and RMAP_UNMAP_FORCE is not given. -EINVAL (what the above forbids, unknown flags, NULL or
- *           callbacks missing); what a callback returned
+ *           mapping and RMAP_UNMAP_FORCE is not given. RMAP_RELIABLE: RMAP_UNMAP_AGAIN or RMAP_UNMAP_LOCKED also if it
+ *           gave up. -EINVAL (what the above forbids, unknown flags, NULL or callbacks missing); what a callback
+ *           returned, if negative
  */
 RMAP_API int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
 			const struct rmap_target *target, unsigned flags, enum rmap_semantics semantics,
@@ -233,8 +248,8 @@ struct rmap_truncation {
  * Ordering: as rmap_unmap(), for each page it dropped
  * Return:   RMAP_UNMAP_SUCCESS: no page of the object with such an index is mapped, nor is an orphan of this call.
  *           RMAP_FAILABLE: also RMAP_UNMAP_AGAIN, or RMAP_UNMAP_LOCKED if pages that are left, or orphans, have locked
- *           mappings. -EINVAL (last < first, unknown values, NULL or callbacks missing); what a callback returned: the
- *           same call again takes up the rest
+ *           mappings; RMAP_RELIABLE: these only if it gave up. RMAP_UNMAP_STOPPED. -EINVAL (last < first, unknown values,
+ *           NULL or callbacks missing); what a callback returned, if negative. The same call again takes up the rest
  */
 RMAP_API int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
 			   const struct rmap_truncation *truncation, struct rmap_unmap_report *report);

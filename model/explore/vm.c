@@ -324,16 +324,18 @@ static bool has_changed(unsigned thread)
 }
 
 /* The first tries are free. After that only what others do can help, so the next one waits until one of them ends. */
-static void vm_wait(void *arg)
+static int vm_wait(void *arg, const struct rmap_unmap_report *report)
 {
 	unsigned thread = 0;
 
 	while (vm.reserves[thread] != arg)
 		thread++;
+	(void)report;
 	if (now->waits[thread]++ < WAITS_FREE)
-		return;
+		return 0;
 	engine_step_when(&change_byte, has_changed);
 	now->awaited[thread] = now->changes;
+	return 0;
 }
 
 static const struct rmap_unmap_callbacks callbacks = {

@@ -156,7 +156,8 @@ static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t 
 	struct rmap_unmap_report report;
 	int result = rmap_truncate(vm->map, &unmap_callbacks, &pass, &truncation, &report);
 
-	vm_must(result >= 0);
+	vm_must(result >= 0 && result != RMAP_UNMAP_STOPPED);
+	vm_must(truncation.semantics == RMAP_FAILABLE || result == RMAP_UNMAP_SUCCESS);
 	disk_fresh(thread, file, first, last);
 	count(thread, FIGURE_TRUNCATIONS, 1);
 	count(thread, FIGURE_CLEARED, report.cleared);

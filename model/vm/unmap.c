@@ -14,6 +14,7 @@
 #include "system.h"
 
 #include <errno.h>
+#include <sched.h>
 
 unsigned unmap_flags(const struct vm *vm)
 {
@@ -248,6 +249,17 @@ static void left(void *arg, const struct rmap_target *target, struct rmap_counts
 	count(pass->thread, FIGURE_LEFT_AGAIN, why == RMAP_UNMAP_AGAIN);
 }
 
+/* Far more rounds than any lock is held for: a tag was forgotten, or a mapping lost. */
+#define FRUITLESS_MAX (1u << 20)
+
+static int wait_for_others(void *arg, const struct rmap_unmap_report *report)
+{
+	(void)arg;
+	vm_must(report->fruitless < FRUITLESS_MAX);
+	sched_yield();
+	return 0;
+}
+
 const struct rmap_unmap_callbacks unmap_callbacks = {
 	.size = sizeof(unmap_callbacks),
 	.clear = clear,
@@ -256,6 +268,7 @@ const struct rmap_unmap_callbacks unmap_callbacks = {
 	.unlock = unlock,
 	.drop = drop,
 	.left = left,
+	.wait = wait_for_others,
 };
 
 /* --- one page --------------------------------------------------------------------------------- */
@@ -276,7 +289,8 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum 
 	pass_begin(thread, page);
 	result = rmap_unmap(vm->map, &unmap_callbacks, &pass, &target, unmap_flags(vm), semantics, &report);
 	pass_end(thread, page);
-	vm_must(result >= 0);
+	vm_must(result >= 0 && result != RMAP_UNMAP_STOPPED);
+	vm_must(semantics == RMAP_FAILABLE || result != RMAP_UNMAP_AGAIN);
 	vm_must(result != RMAP_UNMAP_LOCKED || report.cleared == 0); /* no page is left half unmapped */
 	count(thread, FIGURE_REFUSED, report.refused);
 	count(thread, figures[result], 1);
