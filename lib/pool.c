@@ -39,7 +39,7 @@
  *      R2     a slab's head before its list                            rmap_pool_owns() walks garbage
  *      A3     pairs with R2: it reads the heads
  *      R3     what emptied a chain before the word that replaces a     a late search passes it, finds nothing, and has not
- *             slot of it (pairs with A5 of shrink.c, A3 of scan.c)     seen where things went: a copy, or a note of a move
+ *             slot of it (pairs with A5 of shrink.c, A11 of scan.c)    seen where things went: a copy, or a note of a move
  */
 #include "pool.h"
 #include "slab.h"
@@ -511,7 +511,7 @@ static void retired(struct rmap_reserve *reserve, uint64_t bytes)
 void rmap_pool_retire_block(struct rmap_reserve *reserve, struct block *block)
 {
 	INJECT();
-	/* R3: pairs with A3 of scan.c. The list itself is read by work ordered by the grace period. */
+	/* R3: pairs with A11 of scan.c. The list itself is read by work ordered by the grace period. */
 	store_rel(&block->slots[0], slot_from_pointer(reserve->retired_blocks, SLOT_SEALED));
 	reserve->retired_blocks = block;
 	retired(reserve, sizeof(*block));

@@ -13,6 +13,7 @@
  *      label  orders                                  breaks without it
  *      A1     pairs with R1 (chain.c)                 the scan follows garbage
  *      A3     pairs with R2 (chain.c)                 the visitor acts on a pte that it cannot see yet
+ *      A11    pairs with R3 (chain.c), R3 (pool.c)    the walk passes what a move has left, and misses the note of it
  */
 #include "chain.h"
 #include "segment.h"
@@ -25,7 +26,7 @@ static int visit_slot(uint64_t *slot, chain_visit visit, void *arg)
 	uint64_t word;
 
 	/* An original that is still MOVING is ahead of its copy in this order: it has been visited. */
-	if (rmap_slot_truth(slot, &word) != slot) /* A3: pairs with R2. */
+	if (rmap_slot_truth(slot, &word) != slot) /* A3: pairs with R2. A11: pairs with R3 of pool.c. */
 		return 0;
 	INJECT();
 	return visit(arg, slot_with_kind(word, SLOT_ENTRY));
@@ -42,7 +43,7 @@ static int scan_segment(struct segment *segment, struct chain_position *position
 		if (position->line == 0 && i == 0)
 			i = 1; /* past the header */
 		for (; i < LINE_SLOTS; i++) {
-			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. */
+			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
 			int stop;
 
 			if (slot_kind(word) == SLOT_EMPTY)
