@@ -241,6 +241,21 @@ static void write_call(char *text, const struct start *start, const struct call 
 		sprintf(text, "%c>%c ", letters[call->from], letters[call->to]);
 }
 
+/* Is every call an add or a remove of one and the same handle? */
+static bool is_contended(const struct shape *shape, const struct program *program)
+{
+	unsigned handles = 0;
+
+	for (unsigned i = 0; i < shape->threads * shape->calls; i++) {
+		const struct call *call = &program->calls[i];
+
+		if ((call->from == NOWHERE) == (call->to == NOWHERE))
+			return false;
+		handles |= 1u << (call->from == NOWHERE ? call->to : call->from);
+	}
+	return (handles & (handles - 1)) == 0 && handles != 1u << LINEAR;
+}
+
 static void write_case(struct enumeration *at, const struct start *start, const struct shape *shape,
 		       const struct program *program)
 {
@@ -251,6 +266,7 @@ static void write_case(struct enumeration *at, const struct start *start, const 
 	at->test = (struct explore_case){ .name = at->name, .bits = start->bits, .initial = start->initial };
 	for (unsigned i = 0; i < shape->threads; i++)
 		at->test.threads[i] = at->texts[i];
+	at->contended = is_contended(shape, program);
 }
 
 bool enumerate_next(struct enumeration *at)

@@ -21,13 +21,15 @@
 
 /*
  * struct enumeration - where one stands; zeroes: before the first
- * @number: of the program in @test, whose texts are here
+ * @number:    of the program in @test, whose texts are here
+ * @contended: all of its calls are adds and removes of one handle
  */
 struct enumeration {
 	unsigned start;
 	unsigned shape;
 	uint64_t code;
 	unsigned number;
+	bool contended;
 	struct explore_case test;
 	char name[ENUMERATE_TEXT];
 	char texts[THREADS_MAX][ENUMERATE_TEXT];

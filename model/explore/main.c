@@ -26,6 +26,7 @@ struct request {
 	unsigned piece; /* of so many @pieces of the programs that are enumerated */
 	unsigned pieces;
 	bool enumerate;
+	bool contended;
 	bool bounded;
 	bool random;
 	bool litmus;
@@ -45,6 +46,7 @@ static const struct argp_option options[] = {
 	{ "stale", 'w', "N", 0, "weak memory: at most N loads of an execution read stale values", 0 },
 	{ "enumerate", 'e', NULL, 0, "all small programs (enumerate.h) instead of the cases", 0 },
 	{ "piece", 'k', "K/N", 0, "with --enumerate: the K-th of N pieces, every N-th program", 0 },
+	{ "contended", 'o', NULL, 0, "with --enumerate: those whose calls are all about one handle", 0 },
 	{ "first", 'f', NULL, 0, "end with the first case that fails", 0 },
 	{ "no-pins", 'u', NULL, 0, "do not compare numbers of executions: for a library that is broken on purpose", 0 },
 	{ "random", 'x', "SEED", 0, "no search: --limit executions drawn at random (default 100000)", 0 },
@@ -84,8 +86,8 @@ static void check_request(struct argp_state *state, struct request *request)
 {
 	if (request->replay && !request->name)
 		argp_error(state, "--replay needs --case");
-	if (request->pieces && !request->enumerate)
-		argp_error(state, "--piece needs --enumerate");
+	if ((request->pieces || request->contended) && !request->enumerate)
+		argp_error(state, "--piece and --contended need --enumerate");
 	if (request->enumerate && (request->stop || request->random))
 		argp_error(state, "--enumerate is a search: it goes with neither --stop nor --random");
 	if (request->stale && !request->bounded && !request->random)
@@ -103,6 +105,9 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 	switch (key) {
 	case 'e':
 		request->enumerate = true;
+		return 0;
+	case 'o':
+		request->contended = true;
 		return 0;
 	case 'k':
 		read_piece(state, value, request);
@@ -327,6 +332,8 @@ static void run_enumerated(const struct request *request, struct totals *totals)
 		bool chosen = !request->pieces || at.number % request->pieces == request->piece - 1;
 		struct engine_run run;
 
+		if (request->contended)
+			chosen &= at.contended;
 		if (request->name)
 			chosen = strcmp(request->name, at.name) == 0;
 		if (!chosen || (totals->failed && request->first))
