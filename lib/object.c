@@ -47,7 +47,7 @@
  * @root:     address of the root node, or 0. Stored under @lock, loaded by anyone
  * @truncate: the truncate sequence. Advanced and loaded by anyone
  * @serial:   how many updates have begun; under @lock
- * @rekeys:   how many updates gave a range another key (split, move, resize), or might have; under @lock
+ * @keys:     how many updates gave keys to ranges; under @lock
  * @deferred: for rmap_object_destroy(), which must not need memory
  */
 struct rmap_object {
@@ -55,7 +55,7 @@ struct rmap_object {
 	uint64_t truncate;
 	struct rmap *map;
 	uint64_t serial;
-	uint64_t rekeys;
+	uint64_t keys;
 	pthread_mutex_t lock;
 	struct rmap_deferred deferred;
 };
@@ -176,26 +176,26 @@ void rmap_spares_free(struct rmap *map)
 }
 
 /*
- * Builds the tree without @old, if not NULL, and with @ranges, and publishes it. 0, -EEXIST or -ENOMEM. A range that is
- * not @old's key again is rekeyed: who goes through the ranges in batches may have passed its new place before it came
+ * Builds the tree without @old, if not NULL, and with @ranges, and publishes it. 0, -EEXIST or -ENOMEM. What has not
+ * @old's key again is keyed anew: who goes through the ranges in batches may have passed its new place before it came
  * there, and @old's after that was gone.
  */
 static int build(struct update *update, const struct rmap_range *old, const struct rmap_range *ranges, size_t n)
 {
 	struct rmap_object *object = update->object;
-	uint64_t kept = old ? rmap_tree_find(update->root, old)->rekeyed : 0;
-	uint64_t rekeyed = old ? object->rekeys + 1 : 0;
+	uint64_t kept = old ? rmap_tree_find(update->root, old)->keyed : 0;
+	uint64_t keyed = (object->keys + 1) * KEYED_ONE + (old ? KEYED_ANEW : 0);
 
 	if (old && rmap_tree_remove(update, old) != 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		bool same = old && rmap_range_compare(old, &ranges[i]) == 0;
-		int error = rmap_tree_insert(update, &ranges[i], same ? kept : rekeyed);
+		int error = rmap_tree_insert(update, &ranges[i], same ? kept : keyed);
 
 		if (error)
 			return error;
 	}
-	object->rekeys += old && n > 0;
+	object->keys += n > 0;
 	INJECT();
 	/* R1: the update takes effect, whole. Publishes the new nodes; pairs with A1. */
 	store_rel(&object->root, (uintptr_t)update->root);
@@ -430,18 +430,19 @@ int rmap_object_visit_next(const struct rmap_object *object, const struct rmap_r
 			   struct rmap_range_position *position, rmap_range_visit visit, void *arg)
 {
 	const struct node *root = object_root(object);
-	struct query query = { like->first, like->last, like->tags, position->since, visit, arg };
 	bool resumes = position->resumes;
+	struct query query;
 	int stop;
 
 	if (!root)
 		return 0;
 	if (!resumes)
-		position->next = root->max_rekeyed + 1;
+		position->next = (root->max_keyed | KEYED_ANEW) + 1;
+	query = (struct query){ like->first, like->last, like->tags, position->since, position->next, visit, arg };
 	stop = rmap_tree_visit(root, &query, resumes ? &position->after : NULL);
 	if (stop || !resumes)
 		return stop;
-	/* Now those that were rekeyed while this pass went through several versions. */
+	/* Now those that were keyed anew while this pass went through several versions. */
 	position->late += position->since > 0;
 	position->since = position->next;
 	position->resumes = 0;
@@ -450,7 +451,7 @@ int rmap_object_visit_next(const struct rmap_object *object, const struct rmap_r
 
 int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_range_visit visit, void *arg)
 {
-	const struct query query = { index, index, 0, 0, visit, arg };
+	const struct query query = { index, index, 0, 0, UINT64_MAX, visit, arg };
 
 	if (!object || !visit)
 		return -EINVAL;
@@ -460,7 +461,7 @@ int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_rang
 int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
 		       rmap_range_visit visit, void *arg)
 {
-	const struct query query = { first, last, tags, 0, visit, arg };
+	const struct query query = { first, last, tags, 0, UINT64_MAX, visit, arg };
 
 	if (!object || !visit)
 		return -EINVAL;

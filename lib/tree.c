@@ -6,7 +6,7 @@
  * that Hirai and Yamamoto proved right ("Balancing weight-balanced trees", 2011). Each carries summaries of its
  * subtree, so a query enters a subtree only if something in it may fit:
  *
- *      root -> [ range, rekeyed | summaries | child 0 < range < child 1 ]
+ *      root -> [ range, keyed | summaries | child 0 < range < child 1 ]
  *
  *      weight(node) = size + 1;  weight(child 0) <= 3 * weight(child 1), and the reverse
  *      hence weight(child) <= 3/4 * weight(node), and height <= 2.41 * log2(weight)
@@ -74,7 +74,7 @@ static void summarise(struct node *node)
 	node->size = 1;
 	node->max_last = node->range.last;
 	node->max_tagged = node->range.tags ? node->range.last : 0;
-	node->max_rekeyed = node->rekeyed;
+	node->max_keyed = node->keyed;
 	node->tags_any = node->range.tags;
 	for (int side = 0; side < 2; side++) {
 		const struct node *child = node->child[side];
@@ -84,7 +84,7 @@ static void summarise(struct node *node)
 		node->size += child->size;
 		node->max_last = larger(node->max_last, child->max_last);
 		node->max_tagged = larger(node->max_tagged, child->max_tagged);
-		node->max_rekeyed = larger(node->max_rekeyed, child->max_rekeyed);
+		node->max_keyed = larger(node->max_keyed, child->max_keyed);
 		node->tags_any |= child->tags_any;
 	}
 }
@@ -171,7 +171,7 @@ static int settle(struct update *update, struct node **path[], int depth)
 	return 0;
 }
 
-int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t rekeyed)
+int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t keyed)
 {
 	struct node **path[HEIGHT_MAX];
 	struct node **slot = &update->root;
@@ -193,7 +193,7 @@ int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint
 	if (!node)
 		return -ENOMEM;
 	/* PRIV: not published until R1. */
-	*node = (struct node){ .range = *range, .rekeyed = rekeyed, .serial = update->serial };
+	*node = (struct node){ .range = *range, .keyed = keyed, .serial = update->serial };
 	summarise(node);
 	*slot = node;
 	return settle(update, path, depth);
@@ -225,7 +225,7 @@ int rmap_tree_remove(struct update *update, const struct rmap_range *range)
 	*slot = node->child[node->child[0] == NULL];
 	if (found) {
 		found->range = node->range;
-		found->rekeyed = node->rekeyed;
+		found->keyed = node->keyed;
 	}
 	node_drop(update, node);
 	return settle(update, path, depth);
@@ -254,14 +254,14 @@ static bool may_hold(const struct node *node, const struct query *query)
 {
 	if (query->tags)
 		return (node->tags_any & query->tags) && node->max_tagged >= query->first &&
-		       node->max_rekeyed >= query->since;
-	return node->max_last >= query->first && node->max_rekeyed >= query->since;
+		       node->max_keyed >= query->since;
+	return node->max_last >= query->first && node->max_keyed >= query->since;
 }
 
 static bool is_meant(const struct node *node, const struct query *query)
 {
-	return node->range.last >= query->first && node->rekeyed >= query->since &&
-	       (!query->tags || (node->range.tags & query->tags));
+	return node->range.last >= query->first && node->keyed < query->before && node->keyed >= query->since &&
+	       (!query->since || (node->keyed & KEYED_ANEW)) && (!query->tags || (node->range.tags & query->tags));
 }
 
 /*
@@ -319,7 +319,7 @@ bool rmap_tree_check(const struct node *node, const struct rmap_range *low, cons
 	       holds(node->size == expected.size, "size = 1 + sizes of children", node) &&
 	       holds(node->max_last == expected.max_last, "max_last = largest last of the subtree", node) &&
 	       holds(node->max_tagged == expected.max_tagged, "max_tagged = largest last of tagged ranges", node) &&
-	       holds(node->max_rekeyed == expected.max_rekeyed, "max_rekeyed = largest rekeyed", node) &&
+	       holds(node->max_keyed == expected.max_keyed, "max_keyed = largest keyed of the subtree", node) &&
 	       holds(node->tags_any == expected.tags_any, "tags_any = tags of the subtree, or-ed", node) &&
 	       holds(tree_weight(left) <= DELTA * tree_weight(right), "weight(left) <= 3 * weight(right)", node) &&
 	       holds(tree_weight(right) <= DELTA * tree_weight(left), "weight(right) <= 3 * weight(left)", node) &&

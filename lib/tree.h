@@ -13,26 +13,29 @@
 
 #define RANGE_ALIGN 16u
 
+#define KEYED_ANEW ((uint64_t)1)
+#define KEYED_ONE ((uint64_t)2)
+
 /*
  * struct node - one range. Fixed once published, but for the two words that only updates touch, under the mutex
  *
  *      size     = 1 + size of both children
  *      max_last = largest range.last of the subtree
  *      max_tagged = largest range.last of those in the subtree that have a tag
- *      max_rekeyed = largest rekeyed of the subtree
+ *      max_keyed = largest keyed of the subtree
  *      tags_any = all range.tags of the subtree, or-ed
  *
- * @rekeyed: the number of the update that gave this range its key by a split, move or resize; 0: it was attached so
+ * @keyed: [ number of the update that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another ]
  * @serial: the update that built it
  * @next:   the update's list of replaced nodes, or the map's of spares. Left over from a failed update in nodes that stayed
  */
 struct node {
 	struct node *child[2];
 	struct rmap_range range;
-	uint64_t rekeyed;
+	uint64_t keyed;
 	uint64_t max_last;
 	uint64_t max_tagged;
-	uint64_t max_rekeyed;
+	uint64_t max_keyed;
 	uint64_t size;
 	uint32_t tags_any;
 	uint64_t serial;
@@ -63,13 +66,14 @@ struct update {
 /*
  * What a query looks for.
  * @tags:  any of these; 0: whatever the tags
- * @since: only ranges that were rekeyed by this update or a later one; 0: all
+ * @since, @before: only ranges keyed from @since on, anew, and before @before; 0: all before that
  */
 struct query {
 	uint64_t first;
 	uint64_t last;
 	uint32_t tags;
 	uint64_t since;
+	uint64_t before;
 	rmap_range_visit visit;
 	void *arg;
 };
@@ -96,7 +100,7 @@ int rmap_tree_visit(const struct node *node, const struct query *query, const st
 int rmap_tree_own(struct update *update, struct node **slot);
 
 /* 0, -EEXIST or -ENOMEM. */
-int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t rekeyed);
+int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t keyed);
 
 /* The first step of an update. @range must be in the tree. 0 or -ENOMEM. */
 int rmap_tree_remove(struct update *update, const struct rmap_range *range);

@@ -42,6 +42,7 @@ struct pte {
  * @patience:   after so many fruitless rounds wait() returns @verdict
  * @split:      the next clear_range() splits range 0
  * @restless:   each clear_range() moves @elsewhere, a range of indexes far away
+ * @breeding:   each clear_range() attaches another range behind all that are there
  */
 struct toy {
 	struct fixture fixture;
@@ -55,6 +56,7 @@ struct toy {
 	int fail_clear;
 	bool split;
 	bool restless;
+	bool breeding;
 	struct rmap_range elsewhere;
 	unsigned listed;
 	unsigned listed_locked;
@@ -156,6 +158,12 @@ static int toy_clear_range(void *arg, const struct rmap_search *search, uint64_t
 	if (toy->restless) {
 		expect(rmap_object_move(toy->file, &toy->elsewhere, toy->elsewhere.address ^ 1 << PAGE_SHIFT) == 0);
 		toy->elsewhere.address ^= 1 << PAGE_SHIFT;
+	}
+	if (toy->breeding) {
+		struct rmap_range another = toy->ranges[0];
+
+		another.owner = another.address = 1ull << 40 | toy->calls;
+		expect(rmap_object_attach(toy->file, &another) == 0);
 	}
 	toy->calls++;
 	expect(toy->calls < 100 * RANGES);
@@ -647,6 +655,25 @@ static void a_range_elsewhere_moves_all_the_time(void **state)
 	toy_fini(&toy);
 }
 
+/* Ranges of the very indexes are attached ahead of the pass all the time: it ends with those that it found. */
+static void ranges_attach_before_a_pass_for_ever(void **state)
+{
+	struct rmap_unmap_report report;
+	struct toy toy;
+
+	(void)state;
+	toy_init(&toy);
+	for (unsigned range = 0; range < RANGES; range++) {
+		attach(&toy, 20, 0);
+		set_pte(&toy, range, 2, 22, false);
+	}
+	toy.breeding = true;
+	assert_int_equal(truncate_from(&toy, 22, 22, RMAP_SEARCH, RMAP_FAILABLE, 0, &report), RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.cleared, RANGES);
+	assert_int_equal(toy.calls, RANGES);
+	toy_fini(&toy);
+}
+
 /* A range of the very indexes that moves as fast as a pass looks at it: the pass ends all the same. */
 static void a_range_moves_before_a_pass_for_ever(void **state)
 {
@@ -811,6 +838,7 @@ int main(void)
 		cmocka_unit_test(a_hole_keeps_its_sides),
 		cmocka_unit_test(many_ranges_and_one_that_splits),
 		cmocka_unit_test(a_range_elsewhere_moves_all_the_time),
+		cmocka_unit_test(ranges_attach_before_a_pass_for_ever),
 		cmocka_unit_test(a_range_moves_before_a_pass_for_ever),
 		cmocka_unit_test(errors_of_callbacks_end_a_truncate_and_lose_nothing),
 		cmocka_unit_test(what_callbacks_return_is_no_result),
