@@ -546,6 +546,7 @@ void rmap_object_destroy(struct rmap_object *object)
 	if (!object)
 		return;
 	map = object->map;
+	CHECK_OUTSIDE(&map->rcu);
 	pthread_mutex_lock(&map->lock);
 	map->objects--;
 	pthread_mutex_unlock(&map->lock);

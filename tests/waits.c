@@ -651,6 +651,171 @@ static void contexts_are_as_said(void **state)
 	in_each_flavor(call_in_all_contexts);
 }
 
+/* Calls in the wrong place, which checked builds notice. Each is made in a process of its own, which it ends. */
+static void call_fill(struct party *party)
+{
+	rmap_reserve_fill(party->reserve, 1);
+}
+
+static void call_drain(struct party *party)
+{
+	rmap_reserve_drain(party->reserve);
+}
+
+static void call_reserve_destroy(struct party *party)
+{
+	rmap_reserve_destroy(party->reserve);
+}
+
+static void call_object_destroy(struct party *party)
+{
+	rmap_object_destroy(party->object);
+}
+
+static void call_attach(struct party *party)
+{
+	struct rmap_range range = range_of(party, 0);
+
+	rmap_object_attach(party->object, &range);
+}
+
+static void call_detach(struct party *party)
+{
+	struct rmap_range range = range_of(party, 0);
+
+	rmap_object_detach(party->object, &range);
+}
+
+static void call_replace(struct party *party)
+{
+	struct rmap_range range = range_of(party, 0);
+
+	rmap_object_replace(party->object, &range, &range, 1);
+}
+
+static void call_unmap(struct party *party)
+{
+	struct rmap_target target = { &party->page, party->object, 0 };
+
+	rmap_unmap(party->shared->map, &callbacks, party, &target, 0, RMAP_FAILABLE, NULL);
+}
+
+static void call_truncate(struct party *party)
+{
+	struct rmap_truncation truncation = { .size = sizeof(truncation), .object = party->object };
+
+	rmap_truncate(party->shared->map, &callbacks, party, &truncation, NULL);
+}
+
+static void call_destroy(struct party *party)
+{
+	rmap_destroy(party->shared->map);
+}
+
+static void call_add(struct party *party)
+{
+	rmap_page_add(party->reserve, &party->page, rmap_linear());
+}
+
+static void call_counts(struct party *party)
+{
+	rmap_page_counts(party->shared->map, &party->page);
+}
+
+static int visit_nothing(void *arg, const struct rmap_visit *visit)
+{
+	(void)arg;
+	(void)visit;
+	return 0;
+}
+
+static void call_walk(struct party *party)
+{
+	struct rmap_target target = { &party->page, party->object, 0 };
+
+	rmap_walk(party->shared->map, &target, visit_nothing, NULL, NULL);
+}
+
+static void call_ranges(struct party *party)
+{
+	rmap_object_ranges(party->object);
+}
+
+static void call_object_check(struct party *party)
+{
+	rmap_object_check(party->object);
+}
+
+static const struct {
+	const char *name;
+	void (*call)(struct party *party);
+	bool inside; /* where it belongs */
+} placed[] = {
+	{ "fill", call_fill, false },
+	{ "drain", call_drain, false },
+	{ "reserve_destroy", call_reserve_destroy, false },
+	{ "object_destroy", call_object_destroy, false },
+	{ "attach", call_attach, false },
+	{ "detach", call_detach, false },
+	{ "replace", call_replace, false },
+	{ "unmap", call_unmap, false },
+	{ "truncate", call_truncate, false },
+	{ "destroy", call_destroy, false },
+	{ "add", call_add, true },
+	{ "counts", call_counts, true },
+	{ "walk", call_walk, true },
+	{ "ranges", call_ranges, true },
+	{ "object_check", call_object_check, true },
+};
+
+struct misplaced {
+	struct party *party;
+	size_t which;
+};
+
+static void call_in_the_wrong_place(void *arg)
+{
+	const struct misplaced *misplaced = arg;
+	struct party *party = misplaced->party;
+
+	rmap_thread_register(party->shared->map);
+	if (placed[misplaced->which].inside)
+		party->shared->flavor->urcu->thread_offline(); /* out of qsbr's section */
+	else
+		rmap_read_lock(party->shared->map);
+	placed[misplaced->which].call(party);
+}
+
+static void call_all_in_the_wrong_place(const struct flavor *flavor, enum rmap_reclaim reclaim)
+{
+	struct shared shared;
+	struct party party = { .shared = &shared };
+
+	shared_init(&shared, flavor, reclaim, false);
+	expect(rmap_reserve_create(shared.map, &party.reserve) == 0);
+	expect(rmap_object_create(shared.map, &party.object) == 0);
+	for (size_t i = 0; i < LENGTH(placed); i++) {
+		struct misplaced misplaced = { &party, i };
+
+		if (flavor->implicit_sections && !placed[i].inside)
+			continue; /* a reader that is online is in no section that could be told */
+		if (!aborted(in_child(call_in_the_wrong_place, &misplaced))) {
+			fprintf(stderr, "%s: nobody notices a misplaced %s\n", flavor->name, placed[i].name);
+			exit(1);
+		}
+	}
+}
+
+static void checked_builds_see_misplaced_calls(void **state)
+{
+	(void)state;
+	if (!CHECKED) {
+		print_message("# a build without checks does not look for this\n");
+		skip();
+	}
+	in_each_flavor(call_all_in_the_wrong_place);
+}
+
 /* A thread that is a reader in one map is one in all maps of the flavor, and may outlive the map it registered with. */
 static void use_two_maps(const struct flavor *flavor, enum rmap_reclaim reclaim)
 {
@@ -683,6 +848,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waiting_functions_come_back),       cmocka_unit_test(slabs_may_be_waited_for),
 		cmocka_unit_test(an_unmap_lets_grace_periods_end),   cmocka_unit_test(contexts_are_as_said),
+		cmocka_unit_test(checked_builds_see_misplaced_calls),
 		cmocka_unit_test(a_registration_is_with_the_flavor),
 	};
 

@@ -183,7 +183,8 @@ RMAP_API void rmap_thread_unregister(struct rmap *map);
  * rmap_read_lock, rmap_read_unlock - a read-side section in the map's flavor; sections nest
  *
  * The same as the flavor's own calls, which may be used instead; but only these tell ThreadSanitizer what a grace
- * period orders, so use these in programs that will run under it.
+ * period orders, so use these in programs that will run under it, with a library built for it: of another's orders it
+ * sees none.
  * Context:  registered reader
  * Progress: wait-free
  */
