@@ -642,20 +642,20 @@ typedef int (*page_operation)(struct rmap_reserve *reserve, struct rmap_page *pa
 static inline size_t batch(page_operation operation, struct rmap_reserve *reserve, struct rmap_page *const *pages,
 			   const struct rmap_mapping *mappings, int *events_out, size_t n, int *error)
 {
-	*error = 0;
-	for (size_t i = 0; i < n; i++) {
-		int result;
+	int result = 0;
+	size_t i;
 
+	for (i = 0; i < n; i++) {
 		fetch_ahead(pages, i, n);
 		result = operation(reserve, pages[i], mappings[i]);
-		if (result < 0) {
-			*error = result;
-			return i;
-		}
+		if (result < 0)
+			break;
 		if (events_out)
 			events_out[i] = result;
 	}
-	return n;
+	if (error)
+		*error = result < 0 ? result : 0;
+	return i;
 }
 
 size_t rmap_page_add_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages,

@@ -89,6 +89,8 @@ static struct op read_op(const char *word)
 		return (struct op){ .kind = OP_FILL };
 	if (word[0] == 'F')
 		return (struct op){ .kind = OP_FILL_MORE };
+	if (word[0] == 'd')
+		return (struct op){ .kind = OP_DRAIN };
 	if (word[0] == 's')
 		return (struct op){ .kind = OP_SPLIT };
 	if (word[0] == 'm')
@@ -221,6 +223,9 @@ static int perform(struct rmap_reserve *reserve, struct record *record)
 		return rmap_reserve_fill(reserve, FILL);
 	case OP_FILL_MORE:
 		return rmap_reserve_fill(reserve, 2 * FILL);
+	case OP_DRAIN:
+		rmap_reserve_drain(reserve);
+		return 0;
 	case OP_TRUNCATE:
 		return truncate_object();
 	case OP_FAULT:
@@ -452,7 +457,7 @@ struct engine_run case_prepare(const struct explore_case *test)
 		world.lengths[i] = read_program(test->threads[i], world.programs[i]);
 		world.reserves[i] = case_reserve(world.map);
 	}
-	if (has_word(test, "F"))
+	if (has_word(test, "Fd"))
 		rmap_reserve_destroy(case_reserve(world.map)); /* its blocks are in the depot now */
 	prepare_object(test);
 	prepare_initial(test->initial);
@@ -466,7 +471,7 @@ struct engine_run case_prepare(const struct explore_case *test)
 
 bool case_blocks(const struct explore_case *test)
 {
-	return has_word(test, "fFsmta");
+	return has_word(test, "fFdsmta");
 }
 
 /* The cases --------------------------------------------------------------------------------- */
@@ -558,6 +563,11 @@ const struct explore_case explore_cases[] = {
 	{ "depot-pop-pop", 0, "", { "F", "F" }, 0, NULL },
 	{ "depot-pop-push", 0, "+A +B", { "-A -B", "F" }, 0, NULL },
 	{ "depot-reuse", 0, "+A +B", { "-A -B +C +D f -C -D +E +F", "#" }, 0, NULL },
+	{ "drain-pop", 0, "", { "F", "d" }, 0, NULL },
+	{ "drain-push", 0, "+A +B", { "-A -B", "d" }, 0, NULL },
+	{ "drain-owner", 0, "+A +B", { "-A", "d" }, 0, NULL },
+	{ "drain-drain", 0, "", { "d", "d" }, 0, NULL },
+	{ "drain-reuse", 0, "+A +B", { "-A -B F +C +D", "d f" }, 0, NULL },
 	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 28, NULL },
 	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 6324, NULL },
 	{ "three-shrink", 0, FULL "-A -B -C", { "-D", "-E", "?" }, 0, NULL },

@@ -9,7 +9,7 @@
  *      #           mapcount                                 ?  c           walk; cursor, a batch of one at a time
  *      f           fill the reserve                         s m t         split, move, tag the range of its object
  *      e q         truncate the object, fault in it          F           fill it beyond what it has: from the depot
- *      a           attach the range
+ *      a           attach the range                         d           drain the reserve
  *
  * Programs of s, m, t, e and q have an object with one range that covers the page, so that walks visit it; those of a have
  * the object, and attach the range.

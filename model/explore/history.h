@@ -23,6 +23,7 @@ enum op_kind {
 	OP_CURSOR,
 	OP_FILL,
 	OP_FILL_MORE,
+	OP_DRAIN,
 	OP_SPLIT,
 	OP_SHIFT,
 	OP_TAG,
