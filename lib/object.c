@@ -60,11 +60,10 @@ struct rmap_object {
 	struct rmap_deferred deferred;
 };
 
-/* struct retirement - the @nodes that one update replaced, linked through next; @bytes they and this record take */
+/* struct retirement - the @nodes that one update replaced, linked through next */
 struct retirement {
 	struct rmap_deferred deferred;
 	struct node *nodes;
-	uint64_t bytes;
 };
 
 /* What begins to wait is counted before its deferral, so that the figure never falls below zero. */
@@ -80,26 +79,29 @@ static void retirement_free(struct rmap_deferred *deferred)
 {
 	struct retirement *retirement = caa_container_of(deferred, struct retirement, deferred);
 	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
+	uint64_t bytes = sizeof(*retirement);
 	struct node *next;
 
 	for (struct node *node = retirement->nodes; node; node = next) {
 		next = node->next;
+		bytes += sizeof(*node);
 		rmap_metadata_free(map, node, sizeof(*node));
 	}
-	/* RLX: a figure. */
-	fetch_add_rlx(&map->pool.waiting, -retirement->bytes);
+	/* RLX: a figure. What retire() counted must be what is freed: rmap_check() looks. */
+	fetch_add_rlx(&map->pool.waiting, -bytes);
 	rmap_metadata_free(map, retirement, sizeof(*retirement));
 }
 
 /* @nodes are in no tree that a reader can begin with from now on. */
 static void retire(struct rmap *map, struct retirement *retirement, struct node *nodes)
 {
+	uint64_t bytes = sizeof(*retirement);
+
 	retirement->nodes = nodes;
-	retirement->bytes = sizeof(*retirement);
 	for (const struct node *node = nodes; node; node = node->next)
-		retirement->bytes += sizeof(*node);
+		bytes += sizeof(*node);
 	INJECT();
-	count_waiting(map, retirement->bytes);
+	count_waiting(map, bytes);
 	rmap_rcu_defer(&map->rcu, &retirement->deferred, retirement_free);
 }
 

@@ -74,7 +74,6 @@ struct batch {
 	struct rmap_deferred deferred;
 	struct block *blocks;
 	uint64_t segments;
-	uint64_t bytes;
 };
 
 _Static_assert(sizeof(struct batch) <= LINE_BYTES, "a batch record lives in a one-line segment");
@@ -362,9 +361,11 @@ static void prepare_segment(struct rmap_reserve *reserve)
 
 /* Retiring ---------------------------------------------------------------------------------- */
 
-/* Gives a list of freed first blocks to the depot, a magazine at a time. */
-static void free_blocks(struct rmap *map, struct block *list)
+/* Gives a list of freed first blocks to the depot, a magazine at a time. Returns their bytes. */
+static uint64_t free_blocks(struct rmap *map, struct block *list)
 {
+	uint64_t bytes = 0;
+
 	while (list) {
 		uint64_t *magazine = NULL;
 		unsigned count = 0;
@@ -379,32 +380,39 @@ static void free_blocks(struct rmap *map, struct block *list)
 			count++;
 		}
 		rmap_depot_push(map, CLASS_BLOCK, magazine, count);
+		bytes += count * sizeof(struct block);
 	}
+	return bytes;
 }
 
-static void free_segment(struct rmap *map, struct segment *segment)
+/* Returns its bytes. */
+static size_t free_segment(struct rmap *map, struct segment *segment)
 {
 	unsigned class = 1 + segment_class(load_rlx(&segment->header));
 	size_t bytes = class_bytes(class);
 
 	if (class_is_large(map, class)) {
 		rmap_tier_give(map, segment, bytes);
-		return;
+		return bytes;
 	}
 	store_rlx((uint64_t *)segment + MAGAZINE_NEXT, 0);
 	POISON((uint64_t *)segment + DEPOT_WORDS, bytes - DEPOT_WORDS * sizeof(uint64_t));
 	rmap_depot_push(map, class, (uint64_t *)segment, 1);
+	return bytes;
 }
 
-static void free_lists(struct rmap *map, struct block *blocks, struct segment *segments)
+/* Returns the bytes of both. */
+static uint64_t free_lists(struct rmap *map, struct block *blocks, struct segment *segments)
 {
-	free_blocks(map, blocks);
+	uint64_t bytes = free_blocks(map, blocks);
+
 	while (segments) {
 		struct segment *segment = segments;
 
 		segments = slot_pointer(load_rlx(&segment->slots[1]));
-		free_segment(map, segment);
+		bytes += free_segment(map, segment);
 	}
+	return bytes;
 }
 
 /* After a grace period: the memory of the batch, and the batch's own, are free. */
@@ -413,11 +421,12 @@ static void batch_work(struct rmap_deferred *deferred)
 	struct batch *batch = caa_container_of(deferred, struct batch, deferred);
 	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
 	struct segment *own = (struct segment *)batch;
+	uint64_t bytes = free_lists(map, batch->blocks, segment_next(batch->segments));
 
-	free_lists(map, batch->blocks, segment_next(batch->segments));
-	fetch_add_rlx(&map->pool.waiting, -batch->bytes); /* RLX: a figure; fills look at it again */
 	store_rlx(&own->header, segment_class(batch->segments));
-	free_segment(map, own);
+	bytes += free_segment(map, own);
+	/* RLX: a figure; fills look at it again. What was counted as retired must be what is freed: rmap_check() looks. */
+	fetch_add_rlx(&map->pool.waiting, -bytes);
 }
 
 /*
@@ -487,9 +496,8 @@ static bool hand_over(struct rmap_reserve *reserve)
 	}
 	batch->blocks = reserve->retired_blocks;
 	/* Its own memory waits, too. */
-	batch->bytes = reserve->retired_bytes + segment_bytes(segment_class(batch->segments));
+	waiting_add(map, reserve->retired_bytes + segment_bytes(segment_class(batch->segments)) - reserve->announced);
 	batch->segments |= (uintptr_t)reserve->retired_segments;
-	waiting_add(map, batch->bytes - reserve->announced);
 	forget_retired(reserve);
 	reserve_count(reserve, STAT_BATCHES, 1);
 	rmap_rcu_defer(&map->rcu, &batch->deferred, batch_work);
@@ -745,5 +753,7 @@ void rmap_pool_fini(struct rmap *map)
 		rmap_tier_give(map, slab, map->tier.granule);
 		slab = next;
 	}
+	CHECK(load_rlx(&map->pool.bytes) == 0, "the tier has everything back, and %llu bytes are counted as taken",
+	      (unsigned long long)load_rlx(&map->pool.bytes));
 	pthread_mutex_destroy(&map->pool.lock);
 }

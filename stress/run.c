@@ -159,17 +159,31 @@ bool stress_round(struct stress_thread *thread)
 	return stress->more;
 }
 
+/* What a reserve counted stays counted when it ends. (It may hand over what it had in hand, which is one more batch.) */
+static void compare_events(const struct rmap_statistics *before, const struct rmap_statistics *after)
+{
+	stress_assert(before->promotions == after->promotions && before->collapses == after->collapses &&
+			      before->pushes == after->pushes && before->pops == after->pops &&
+			      before->entries_moved == after->entries_moved && before->batches <= after->batches &&
+			      before->fills_held_back == after->fills_held_back && before->retries == after->retries,
+		      "a figure changed as reserves ended: retries from %" PRIu64 " to %" PRIu64
+		      ", or one of the other events",
+		      before->retries, after->retries);
+}
+
 /*
  * Everything a thread retired is handed over and freed, and all that is whole given back, before one of them looks whether
  * anything is left.
  */
 static void end_reserve(struct stress_thread *thread)
 {
-	struct rmap_statistics stats = { .size = sizeof(stats) };
+	struct rmap_statistics stats = { .size = sizeof(stats) }, after = { .size = sizeof(after) };
+	bool looks;
 
 	stress_meet(thread);
 	rmap_reserve_drain(thread->reserve);
-	if (stress_meet(thread)) {
+	looks = stress_meet(thread);
+	if (looks) {
 		stress_assert(rmap_stats(thread->map, &stats) == 0, "rmap_stats refused its own size");
 		stress_assert(stats.blocks == 0 && stats.segments == 0 && stats.chain_bytes == 0,
 			      "no page has a mapping, but %" PRIu64 " blocks, %" PRIu64 " segments, %" PRIu64
@@ -183,6 +197,11 @@ static void end_reserve(struct stress_thread *thread)
 	}
 	stress_meet(thread);
 	rmap_reserve_destroy(thread->reserve);
+	stress_meet(thread);
+	if (looks) {
+		stress_assert(rmap_stats(thread->map, &after) == 0, "rmap_stats refused its own size");
+		compare_events(&stats, &after);
+	}
 }
 
 static void *thread_main(void *arg)
@@ -461,6 +480,10 @@ void stress_map_fini(struct stress_map *map, const char *what)
 		      stats.chain_bytes, stats.reserve_bytes);
 	stress_assert(stats.tier_bytes == given, "G8: the tier gave %" PRIu64 " bytes, the map knows of %" PRIu64,
 		      given, stats.tier_bytes);
+	stress_assert(stats.promotions == stats.collapses && stats.pops <= stats.pushes,
+		      "no chain is left, but %" PRIu64 " were made and %" PRIu64 " fell back; of %" PRIu64
+		      " segments pushed %" PRIu64 " were popped",
+		      stats.promotions, stats.collapses, stats.pushes, stats.pops);
 	error = rmap_destroy(map->map);
 	stress_assert(error == 0, "the map cannot be destroyed: %s", strerror(-error));
 	stress_tier_fini(&map->chains, "tier");

@@ -489,6 +489,34 @@ static void what_cannot_move_costs_no_time(void **state)
 	fixture_fini(&fixture);
 }
 
+/* docs/design.md: more would cost memory, less would cost segments, which every search goes through. */
+static void a_new_segment_adds_two_fifths_at_most(void **state)
+{
+	const uint64_t line = 64, beside = sizeof(struct rmap_page) + 32;
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+	uint64_t before = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (uint64_t i = 0; i < 3000; i++) {
+		struct rmap_shape shape;
+
+		assert_true(fixture_add(&fixture, &page, rmap_chained(spread(i, 0))) >= 0);
+		shape = fixture_shape(&fixture, &page);
+		if (shape.segments) {
+			uint64_t lines = (shape.bytes - beside) / line;
+
+			assert_true(lines - before <= 1 || (lines - before) * 5 <= before * 2);
+			before = lines;
+		}
+	}
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_page_drop(fixture.reserve, &page), 3000);
+	rmap_read_unlock(fixture.map);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -506,6 +534,7 @@ int main(void)
 		cmocka_unit_test(a_saw_tooth_piles_nothing_up),
 		cmocka_unit_test(one_key_takes_no_more_than_others),
 		cmocka_unit_test(what_cannot_move_costs_no_time),
+		cmocka_unit_test(a_new_segment_adds_two_fifths_at_most),
 	};
 
 	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
