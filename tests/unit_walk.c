@@ -515,6 +515,73 @@ static void a_cursor_across_moves(void **state)
 }
 
 /*
+ * Between two batches a chain loses all its segments, and the one mapping that stays comes to the first block, wherever in
+ * a segment the cursor was.
+ */
+static void a_cursor_across_the_end_of_all_segments(void **state)
+{
+	struct rmap_cursor cursor;
+	struct rmap_visit visit;
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned length = 4; length <= 40; length++) {
+		for (unsigned had = 1; had < length; had++) {
+			const struct rmap_target target = { .page = &subject.page };
+			uint64_t last = 0;
+			bool found = false;
+
+			subject_init(&subject, &fixture, length, 0, 0);
+			rmap_cursor_init(&cursor, fixture.map, &target);
+			while (rmap_cursor_next(&cursor, &visit, 1))
+				last = visit.handle;
+			rmap_cursor_init(&cursor, fixture.map, &target);
+			for (unsigned i = 0; i < had; i++)
+				assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
+			for (uint64_t i = 0; i < length; i++)
+				if (handle_of(i) != last)
+					subject_remove(&subject, mapping_of(RMAP_CHAINED, i));
+			assert_int_equal(fixture_shape(&fixture, &subject.page).segments, 0);
+			while (rmap_cursor_next(&cursor, &visit, 1))
+				found |= visit.handle == last;
+			assert_true(found);
+			subject_fini(&subject);
+		}
+	}
+	fixture_fini(&fixture);
+}
+
+/* What a walk cannot name is told of its last round, not of all. */
+static void a_mapping_behind_the_cursor_is_unnamed(void **state)
+{
+	const struct rmap_mapping linear = rmap_linear();
+	struct rmap_cursor cursor;
+	struct rmap_visit visit;
+	struct subject subject;
+	struct fixture fixture;
+	unsigned firsts = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	subject_init(&subject, &fixture, 2, 1, 0);
+	rmap_cursor_init(&cursor, fixture.map, &(const struct rmap_target){ .page = &subject.page });
+	while (rmap_cursor_next(&cursor, &visit, 1)) {
+		if (visit.handle != handle_of(0))
+			continue;
+		/* To another range: the walk goes over the page again. Then, behind the cursor, slot 2 is free. */
+		if (firsts++ == 0)
+			assert_int_equal(fixture_move(&fixture, &subject.page, linear, linear), 0);
+		else
+			subject_add(&subject, mapping_of(RMAP_CHAINED, 2));
+	}
+	assert_int_equal(cursor.summary.unnamed, firsts == 2);
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+/*
  * A worker moves one mapping between an address that its range gives and one that it does not; walks see one or the
  * other.
  */
@@ -779,6 +846,8 @@ int main(void)
 		cmocka_unit_test(a_cursor_across_shrinking),
 		cmocka_unit_test(a_cursor_across_collapse),
 		cmocka_unit_test(a_cursor_across_moves),
+		cmocka_unit_test(a_cursor_across_the_end_of_all_segments),
+		cmocka_unit_test(a_mapping_behind_the_cursor_is_unnamed),
 		cmocka_unit_test(a_visitor_may_unmap_what_it_visits),
 	};
 
