@@ -657,6 +657,8 @@ static void g10_refused(struct subject *subject, enum rmap_kind kind)
 					 -EOVERFLOW);
 		}
 	}
+	/* A move within the kind adds none. */
+	assert_int_equal(fixture_move(subject->fixture, &subject->page, more, more), 0);
 	subject_compare(subject);
 	subject_remove(subject, more); /* one less, and one more is possible again */
 	subject_add(subject, more);
