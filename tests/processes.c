@@ -223,10 +223,8 @@ static void fork_with_each_tier(const struct flavor *flavor, enum rmap_reclaim r
 static void a_fork_gives_two_maps(void **state)
 {
 	(void)state;
-	if (TSAN) {
-		print_message("# ThreadSanitizer starts no threads after a fork\n");
-		skip();
-	}
+	if (TSAN)
+		test_not_run("build", "ThreadSanitizer starts no threads after a fork");
 	in_each_flavor(fork_with_each_tier);
 }
 
@@ -258,14 +256,10 @@ static void fork_beside_a_reader(const struct flavor *flavor, enum rmap_reclaim 
 static void a_fork_beside_a_reader_is_noticed(void **state)
 {
 	(void)state;
-	if (TSAN) {
-		print_message("# ThreadSanitizer starts no threads after a fork\n");
-		skip();
-	}
-	if (!CHECKED) {
-		print_message("# a build without checks does not look for this\n");
-		skip();
-	}
+	if (TSAN)
+		test_not_run("build", "ThreadSanitizer starts no threads after a fork");
+	if (!CHECKED)
+		test_not_run("build", "without checks nobody looks for this");
 	in_each_flavor(fork_beside_a_reader);
 }
 
