@@ -8,7 +8,8 @@
  *
  * A seccomp filter hands each call of that number to this process, which counts it and answers for the kernel; all
  * other calls go on undisturbed. So one program can be tried with a call that fails from the start, as in a container,
- * and with one that fails later, as when descriptors run out. ERROR is one of the names in the table below.
+ * and with one that fails later, as when descriptors run out. One that always fails is refused by the filter itself, as
+ * containers do it; then the command may be another tool_refuse. ERROR is one of the names in the table below.
  *
  * Exit status: the command's, or 128 + the signal that ended it; 77 if this kernel has no such filters.
  */
@@ -82,8 +83,9 @@ static const struct named calls[] = {
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
 
 static const struct named errors[] = {
-	{ "count", 0 },       { "EACCES", EACCES }, { "EINTR", EINTR }, { "EIO", EIO },       { "EMFILE", EMFILE },
-	{ "ENFILE", ENFILE }, { "ENOMEM", ENOMEM }, { "EPERM", EPERM }, { "ENOSYS", ENOSYS }, { "ENOSPC", ENOSPC },
+	{ "count", 0 },       { "EACCES", EACCES }, { "EINTR", EINTR },   { "EIO", EIO },
+	{ "EMFILE", EMFILE }, { "ENFILE", ENFILE }, { "ENOMEM", ENOMEM }, { "EPERM", EPERM },
+	{ "ENOSYS", ENOSYS }, { "ENOSPC", ENOSPC }, { "ENOTTY", ENOTTY },
 };
 #define ERRORS (sizeof(errors) / sizeof(errors[0]))
 
@@ -109,16 +111,24 @@ static struct msghdr message_of(union control *control, struct iovec *text)
 	};
 }
 
-/* The command's process: put up the filter, send its descriptor, become the command. */
-static void become(int number, int socket, bool quiet, char **command)
+/* Have the kernel do @action with each call @number from now on; returns what seccomp returns. */
+static int filter(int number, unsigned flags, unsigned action)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_STMT(BPF_RET | BPF_K, action),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
+
+/* The command's process: put up the filter, send its descriptor, become the command. */
+static void become(int number, int socket, bool quiet, char **command)
+{
 	char byte = 0;
 	struct iovec text = { &byte, 1 };
 	union control control = {
@@ -129,8 +139,7 @@ static void become(int number, int socket, bool quiet, char **command)
 
 	if (quiet && none >= 0 && (dup2(none, STDOUT_FILENO) < 0 || dup2(none, STDERR_FILENO) < 0))
 		_exit(SKIPPED);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+	listener = filter(number, SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_RET_USER_NOTIF);
 	if (listener < 0)
 		_exit(SKIPPED);
 	memcpy(CMSG_DATA(&control.header), &listener, sizeof(listener));
@@ -188,7 +197,7 @@ static unsigned long answer(int listener, int error, unsigned long after)
 int main(int argc, char **argv)
 {
 	int sockets[2], number, error, listener, status;
-	unsigned long count;
+	unsigned long after, count;
 	pid_t child;
 
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
@@ -202,6 +211,13 @@ int main(int argc, char **argv)
 	}
 	number = number_of(calls, CALLS, argv[1]);
 	error = number_of(errors, ERRORS, argv[2]);
+	after = strtoul(argv[3], NULL, 10);
+	if (error && !after) {
+		if (filter(number, 0, SECCOMP_RET_ERRNO | (unsigned)error))
+			return SKIPPED;
+		execvp(argv[4], argv + 4);
+		return 127;
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
 		return SKIPPED;
 	child = fork();
@@ -209,7 +225,7 @@ int main(int argc, char **argv)
 		become(number, sockets[1], !error, argv + 4);
 	close(sockets[1]);
 	listener = child > 0 ? receive(sockets[0]) : -1;
-	count = listener >= 0 ? answer(listener, error, strtoul(argv[3], NULL, 10)) : 0;
+	count = listener >= 0 ? answer(listener, error, after) : 0;
 	if (child < 0 || waitpid(child, &status, 0) != child)
 		return SKIPPED;
 	if (!error && WIFEXITED(status) && WEXITSTATUS(status) != SKIPPED)

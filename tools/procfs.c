@@ -3,10 +3,11 @@
  * procfs.c - reading the kernel's files about tasks and page tables; see procfs.h
  *
  * The maps of a task are read whole before they are parsed, for the kernel walks them under locks. Page-table entries
- * are read in stretches: PAGEMAP_SCAN names the populated ones, neighbours closer than GAP pages are joined (one read
- * costs as much as some dozens of entries), and each stretch is read from pagemap in pieces of ENTRIES.
+ * are read in stretches, which populated.c names, each from pagemap in pieces of ENTRIES.
  */
 #include "procfs.h"
+
+#include "populated.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,43 +15,15 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define ENTRIES 8192
-#define GAP 64
 /* What stat.st_ino of /proc/self/ns/pid is in the first PID namespace (the kernel's PROC_PID_INIT_INO). */
 #define FIRST_PID_NAMESPACE 0xEFFFFFFCu
 #define PF_KTHREAD 0x00200000u
 #define KCMP_VM 1
-
-/* The kernel's <linux/fs.h> has these since 6.7; the installed headers may be older than the running kernel. */
-struct scan_region {
-	uint64_t start;
-	uint64_t end;
-	uint64_t categories;
-};
-
-struct scan_arg {
-	uint64_t size;
-	uint64_t flags;
-	uint64_t start;
-	uint64_t end;
-	uint64_t walk_end;
-	uint64_t vec;
-	uint64_t vec_len;
-	uint64_t max_pages;
-	uint64_t category_inverted;
-	uint64_t category_mask;
-	uint64_t category_anyof_mask;
-	uint64_t return_mask;
-};
-
-#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
-#define SCAN_IS_PRESENT (UINT64_C(1) << 3)
-#define SCAN_REGIONS 512
 
 static int open_task_file(const struct procfs *procfs, const struct task *task, const char *name)
 {
@@ -162,12 +135,6 @@ static int check_frame_numbers(struct procfs *procfs)
 	volatile char mine = 1;
 	uint64_t vpn = (uint64_t)(uintptr_t)&mine >> procfs->page_shift;
 	uint64_t entry = 0;
-	struct scan_arg scan = { .size = sizeof(scan),
-				 .start = vpn << procfs->page_shift,
-				 .end = (vpn + 1) << procfs->page_shift,
-				 .category_anyof_mask = SCAN_IS_PRESENT,
-				 .return_mask = SCAN_IS_PRESENT };
-	struct scan_region region;
 	int fd = openat(procfs->root, "self/pagemap", O_RDONLY | O_CLOEXEC);
 	ssize_t got;
 
@@ -178,9 +145,7 @@ static int check_frame_numbers(struct procfs *procfs)
 	got = pread(fd, &entry, sizeof(entry), (off_t)(vpn * sizeof(entry)));
 	if (got < 0)
 		fail(procfs, errno, "/proc/self/pagemap");
-	scan.vec = (uint64_t)(uintptr_t)&region;
-	scan.vec_len = 1;
-	procfs->pagemap_scan = ioctl(fd, SCAN_IOCTL, &scan) == 1;
+	populated_init(procfs, fd, vpn);
 	close(fd);
 	if (got < 0)
 		return procfs_status(procfs);
@@ -218,7 +183,7 @@ int procfs_open(struct procfs *procfs)
 {
 	int status;
 
-	*procfs = (struct procfs){ .root = -1, .counts = -1, .flags = -1 };
+	*procfs = (struct procfs){ .root = -1, .counts = -1, .flags = -1, .threads = 1 };
 	procfs->failure = zeroed(1, sizeof(*procfs->failure));
 	procfs->page_shift = (unsigned)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
 	procfs->root = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -250,6 +215,7 @@ void procfs_close(struct procfs *procfs)
 			close(*files[i]);
 		*files[i] = -1;
 	}
+	populated_fini(procfs);
 	free(procfs->failure);
 	procfs->failure = NULL;
 }
@@ -652,16 +618,16 @@ static bool parse_map_line(char *text, unsigned page_shift, struct map_line *lin
 	return true;
 }
 
-enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *task, struct reader *reader)
+enum outcome procfs_read_text(const struct procfs *procfs, const struct task *task, const char *name,
+			      struct reader *reader)
 {
-	int fd = open_task_file(procfs, task, "maps");
+	int fd = open_task_file(procfs, task, name);
 	size_t length = 0;
 	ssize_t got;
 	int error;
 
-	reader->lines_n = 0;
 	if (fd < 0)
-		return open_failed(procfs, task, "maps", errno);
+		return open_failed(procfs, task, name, errno);
 	for (;;) {
 		reader->text = grow(reader->text, &reader->text_capacity, length + 65536, 1);
 		got = read(fd, reader->text + length, reader->text_capacity - length - 1);
@@ -672,8 +638,18 @@ enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *ta
 	error = errno;
 	close(fd);
 	if (got < 0)
-		return read_failed(procfs, task, "maps", error);
+		return read_failed(procfs, task, name, error);
 	reader->text[length] = '\0';
+	return length ? OUTCOME_READ : OUTCOME_GONE;
+}
+
+enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *task, struct reader *reader)
+{
+	enum outcome outcome = procfs_read_text(procfs, task, "maps", reader);
+
+	reader->lines_n = 0;
+	if (outcome != OUTCOME_READ)
+		return outcome;
 	for (char *line = reader->text, *next; *line; line = next) {
 		next = strchrnul(line, '\n');
 		if (*next)
@@ -683,50 +659,10 @@ enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *ta
 		if (parse_map_line(line, procfs->page_shift, &reader->lines[reader->lines_n]))
 			reader->lines_n++;
 	}
-	return length ? OUTCOME_READ : OUTCOME_GONE;
+	return OUTCOME_READ;
 }
 
 /* ---- page-table entries ---- */
-
-/* Append a stretch to read, joined with the one before if they are close. */
-static void add_range(struct reader *reader, uint64_t first, uint64_t last)
-{
-	struct page_range *before = reader->ranges_n ? &reader->ranges[reader->ranges_n - 1] : NULL;
-
-	if (before && first <= before->last + GAP) {
-		before->last = last > before->last ? last : before->last;
-		return;
-	}
-	reader->ranges = grow(reader->ranges, &reader->ranges_capacity, reader->ranges_n + 1, sizeof(*reader->ranges));
-	reader->ranges[reader->ranges_n++] = (struct page_range){ first, last };
-}
-
-/* Ask which addresses are populated. */
-static bool scan_populated(const struct procfs *procfs, int fd, struct reader *reader)
-{
-	struct scan_region regions[SCAN_REGIONS];
-	struct scan_arg scan = { .size = sizeof(scan),
-				 .vec = (uint64_t)(uintptr_t)regions,
-				 .vec_len = SCAN_REGIONS,
-				 .category_anyof_mask = SCAN_IS_PRESENT,
-				 .return_mask = SCAN_IS_PRESENT };
-	unsigned shift = procfs->page_shift;
-
-	scan.start = reader->lines[0].first << shift;
-	scan.end = (reader->lines[reader->lines_n - 1].last + 1) << shift;
-	while (scan.start < scan.end) {
-		long got = ioctl(fd, SCAN_IOCTL, &scan);
-
-		if (got < 0)
-			return false;
-		for (long i = 0; i < got; i++)
-			add_range(reader, regions[i].start >> shift, (regions[i].end >> shift) - 1);
-		if (scan.walk_end <= scan.start)
-			return false;
-		scan.start = scan.walk_end;
-	}
-	return true;
-}
 
 static enum outcome read_range(const struct procfs *procfs, const struct task *task, int fd, struct page_range range,
 			       uint64_t *entries, pte_visit visit, void *arg)
@@ -758,12 +694,7 @@ enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *ta
 	fd = open_task_file(procfs, task, "pagemap");
 	if (fd < 0)
 		return open_failed(procfs, task, "pagemap", errno);
-	reader->ranges_n = 0;
-	if (!procfs->pagemap_scan || !scan_populated(procfs, fd, reader)) {
-		reader->ranges_n = 0;
-		for (size_t i = 0; i < reader->lines_n; i++)
-			add_range(reader, reader->lines[i].first, reader->lines[i].last);
-	}
+	populated_find(procfs, task, fd, reader);
 	for (size_t i = 0; i < reader->ranges_n && outcome == OUTCOME_READ; i++)
 		outcome = read_range(procfs, task, fd, reader->ranges[i], reader->entries, visit, arg);
 	close(fd);

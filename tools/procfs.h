@@ -3,7 +3,7 @@
  * procfs.h - what the kernel tells about memory: tasks, their maps, their page-table entries, its own counts
  *
  *      /proc/PID/stat, maps, pagemap     who there is, their vmas, one 64-bit entry for each pte
- *      PAGEMAP_SCAN (Linux 6.7)          which addresses are populated, so that terabytes of reserved ones cost nothing
+ *      PAGEMAP_SCAN (Linux 6.7), smaps   which addresses are populated, so that terabytes of reserved ones cost little
  *      /proc/kpagecount, kpageflags      for each frame, how many ptes map it, and what it is
  *      kcmp                              which tasks share one address space (vfork, CLONE_VM): it counts once
  *
@@ -49,8 +49,11 @@ struct procfs {
 	struct failure *failure;
 	pid_t self; /* this process's number here; 0 if this /proc does not show it */
 	unsigned page_shift;
-	bool pagemap_scan;  /* the kernel has PAGEMAP_SCAN */
-	bool pid_namespace; /* not the first one: other processes may map the same pages unseen */
+	unsigned threads;          /* how many may read one task at once; 1 at first */
+	bool pagemap_scan;         /* the kernel has PAGEMAP_SCAN */
+	bool pid_namespace;        /* not the first one: other processes may map the same pages unseen */
+	uint64_t zero_pfn;         /* of the zero page; 0 if that is not known */
+	struct memories *memories; /* populated.c's */
 };
 
 /** struct task - one that owns an address space */
@@ -146,6 +149,10 @@ uint64_t procfs_forks(const struct procfs *procfs);
 void reader_init(struct reader *reader);
 void reader_fini(struct reader *reader);
 
+/** procfs_read_text - read a file of a task into @reader->text, whole and ended by a 0 */
+enum outcome procfs_read_text(const struct procfs *procfs, const struct task *task, const char *name,
+			      struct reader *reader);
+
 /** procfs_read_maps - read a task's maps into @reader->lines */
 enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *task, struct reader *reader);
 
@@ -154,7 +161,7 @@ typedef void (*pte_visit)(void *arg, uint64_t vpn, const uint64_t *entries, size
 
 /**
  * procfs_read_ptes - read the pagemap entries of @reader->lines, in ascending order, without large unpopulated
- * stretches
+ * stretches, which populated.h finds
  */
 enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader,
 			      pte_visit visit, void *arg);

@@ -116,6 +116,7 @@ static int take(const struct options *options, struct system *system, struct tim
 
 	if (status)
 		return status;
+	procfs.threads = options->threads;
 	began = seconds_now();
 	status = scan_system(system, &procfs, pids, options->pids_n, options->threads);
 	timing->scan = seconds_now() - began;

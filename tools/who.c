@@ -149,17 +149,16 @@ static int ask_recorded(const struct options *options)
 /* One try. *@agrees tells whether the answer was verified, and reported; @last: report it anyhow. */
 static int ask_once(const struct options *options, const struct procfs *procfs, bool last, bool *agrees)
 {
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	struct system system;
 	uint64_t pfn;
 	int status;
 
 	system_init(&system);
-	status = scan_system(&system, procfs, NULL, 0, online > 0 ? (unsigned)online : 1);
+	status = scan_system(&system, procfs, NULL, 0, procfs->threads);
 	if (!status)
 		status = find_frame(options, &system, &pfn);
 	if (!status)
-		status = system_build(&system, online > 0 ? (unsigned)online : 1);
+		status = system_build(&system, procfs->threads);
 	if (!status) {
 		*agrees = verify_frame(&system, procfs, pfn, system_frame(&system, pfn));
 		status = procfs_status(procfs);
@@ -172,12 +171,14 @@ static int ask_once(const struct options *options, const struct procfs *procfs, 
 
 static int ask_running(const struct options *options)
 {
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	struct procfs procfs;
 	bool agrees = false;
 	int status = procfs_open(&procfs);
 
 	if (status)
 		return status;
+	procfs.threads = online > 0 ? (unsigned)online : 1;
 	if (options->pid)
 		status = procfs_check_pid(&procfs, (pid_t)options->pid);
 	for (int i = 1; i <= TRIES && !status && !agrees; i++)
