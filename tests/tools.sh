@@ -188,6 +188,9 @@ LC_ALL=C.UTF-8 "$rmap" snapshot --load "$work/forged" | grep -q '/????ä' || fai
 "$rmap" snapshot --load "$work/forged" --json --top 1000 >"$work/out" || fail "no JSON with forged names"
 grep -qaP '[^\n\x20-\x7f]' "$work/out" && fail "JSON with forged names is not ASCII"
 grep -qF '/\u009B\u001B'$'\x7f''\u202E\u00E4"' "$work/out" || fail "in JSON, a forged name is another"
+# A recording of a kernel that tells averages says so.
+"$tool_forge" "$recording" "$work/forged" 21 6 || fail "tool_forge fails"
+"$rmap" snapshot --load "$work/forged" | grep -q "tells the average only" || fail "it is not said that averages are compared"
 # A verdict that there is not, and a page shift of 63.
 for bytes in "-2 15" "20 63"; do
 	"$tool_forge" "$recording" "$work/forged" $bytes || fail "tool_forge fails"

@@ -29,10 +29,32 @@
 
 struct forged {
 	char path[32];
-	struct failure failure;
 	struct procfs procfs;
 	struct system system;
+	unsigned threads; /* that verify */
+	uint64_t scanned; /* how many bytes were read while page tables were read, and while they were compared */
+	uint64_t verified;
 };
+
+/* Stands in for the clock of the tools. */
+static double now, step;
+
+double __wrap_seconds_now(void);
+double __wrap_seconds_now(void)
+{
+	return now += step;
+}
+
+static uint64_t bytes_read(void)
+{
+	FILE *file = fopen("/proc/self/io", "r");
+	unsigned long long bytes;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "rchar: %llu", &bytes), 1);
+	fclose(file);
+	return bytes;
+}
 
 static int open_in(const struct forged *forged, const char *name, const char *part)
 {
@@ -62,11 +84,14 @@ static int setup(void **state)
 	forged->procfs = (struct procfs){ .root = open(forged->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 					  .counts = memfd_create("kpagecount", MFD_CLOEXEC),
 					  .flags = memfd_create("kpageflags", MFD_CLOEXEC),
-					  .failure = &forged->failure,
-					  .page_shift = 12 };
+					  .failure = calloc(1, sizeof(struct failure)),
+					  .page_shift = 12,
+					  .threads = 1 };
 	assert_true(forged->procfs.root >= 0 && forged->procfs.counts >= 0 && forged->procfs.flags >= 0);
 	write_text(forged, "stat", "", "cpu 1\nprocesses 100\n");
 	system_init(&forged->system);
+	forged->threads = 1;
+	step = 0;
 	*state = forged;
 	return 0;
 }
@@ -130,7 +155,10 @@ static void forge_frames(const struct forged *forged, uint64_t pfn, uint64_t n, 
 
 static void scan(struct forged *forged)
 {
+	uint64_t before = bytes_read();
+
 	assert_int_equal(scan_system(&forged->system, &forged->procfs, NULL, 0, 2), STATUS_OK);
+	forged->scanned = bytes_read() - before;
 	assert_int_equal(system_build(&forged->system, 2), STATUS_OK);
 }
 
@@ -147,8 +175,8 @@ static uint64_t class_pages(const struct forged *forged, enum frame_class class)
 }
 
 /*
- * Verify, record what was found, and go on with the recording, which must say the same. In one thread: a thread that
- * is started counts as a fork, and the forged /proc does not know of it.
+ * Verify, record what was found, and go on with the recording, which must say the same. A second thread would
+ * count as a fork that the forged /proc does not know of: then the system seems never to be quiet.
  */
 static struct verified verify(struct forged *forged)
 {
@@ -156,7 +184,9 @@ static struct verified verify(struct forged *forged)
 	struct verified verified, again;
 	char path[64];
 
-	verify_system(&forged->system, &forged->procfs, NULL, 0, 1);
+	forged->verified = bytes_read();
+	assert_int_equal(verify_system(&forged->system, &forged->procfs, NULL, 0, forged->threads), STATUS_OK);
+	forged->verified = bytes_read() - forged->verified;
 	verified = verify_sum(&forged->system);
 	for (int i = 0; i < CLASSES; i++)
 		classes[i] = class_pages(forged, i);
@@ -166,7 +196,7 @@ static struct verified verify(struct forged *forged)
 	system_init(&forged->system);
 	assert_int_equal(file_load(path, &forged->system), STATUS_OK);
 	assert_int_equal(system_build(&forged->system, 2), STATUS_OK);
-	assert_int_equal(verify_recorded(&forged->system, 1), STATUS_OK);
+	assert_int_equal(verify_recorded(&forged->system, 2), STATUS_OK);
 	again = verify_sum(&forged->system);
 	assert_memory_equal(&verified, &again, sizeof(verified));
 	for (int i = 0; i < CLASSES; i++)
@@ -176,7 +206,15 @@ static struct verified verify(struct forged *forged)
 
 static bool who_agrees(struct forged *forged, uint64_t pfn)
 {
-	return verify_frame(&forged->system, &forged->procfs, pfn, system_frame(&forged->system, pfn));
+	struct frame *frame = system_frame(&forged->system, pfn);
+	struct mapper *mappers = NULL;
+	size_t n = frame ? system_mappers(&forged->system, frame, &mappers) : 0;
+	bool agrees = verify_frame(&forged->system, &forged->procfs, pfn, mappers, &n);
+
+	free(mappers);
+	if (frame)
+		*frame = (struct frame){ .pfn = pfn };
+	return agrees;
 }
 
 #define ANONYMOUS "rw-p 00000000 00:00 0"
@@ -249,12 +287,202 @@ static void test_special_and_wrong(void **state)
 	assert_int_equal(class_pages(forged, CLASS_NO_PAGE), 2);
 }
 
+static enum verdict verdict_of(const struct forged *forged, uint64_t pfn)
+{
+	return system_frame(&forged->system, pfn)->verdict;
+}
+
+/* A pte of anonymous memory that maps a free frame maps what was freed, however often it is seen. */
+static void test_free_frames(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_process(forged, 100, 16, ANONYMOUS);
+	forge_ptes(forged, 100, 0, 4, PFN, 0);
+	forge_frames(forged, PFN, 1, 0, 0);
+	forge_frames(forged, PFN + 1, 1, 0, KPF_BUDDY);
+	forge_frames(forged, PFN + 2, 2, 0, 0);
+	scan(forged);
+	forge_ptes(forged, 100, 2, 1, 0, 0);
+	assert_int_equal(verify(forged).changed, 4);
+	assert_int_equal(class_pages(forged, CLASS_SPECIAL), 0);
+	assert_int_equal(verify_sum(&forged->system).moving, 0);
+}
+
+/* Memory of a driver may have no flags either. */
+static void test_driver_frames(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_process(forged, 100, 16, "rw-s 00000000 00:06 5 /dev/special");
+	forge_ptes(forged, 100, 0, 3, PFN, 0);
+	forge_frames(forged, PFN, 1, 0, 0);
+	forge_frames(forged, PFN + 1, 1, 0, KPF_BUDDY);
+	forge_frames(forged, PFN + 2, 1, 0, 0);
+	scan(forged);
+	forge_ptes(forged, 100, 2, 1, 0, 0);
+	assert_int_equal(verify(forged).matched, 1);
+	assert_int_equal(verdict_of(forged, PFN), VERDICT_MATCHED);
+	assert_int_equal(class_pages(forged, CLASS_SPECIAL), 1);
+}
+
+/* Two processes with so many addresses that a whole reading is told from others by how much is read. */
+#define MANY UINT64_C(65536)
+
+static void forge_two(struct forged *forged)
+{
+	forge_process(forged, 100, MANY, SHMEM);
+	forge_process(forged, 101, MANY, SHMEM);
+	for (int pid = 100; pid <= 101; pid++) {
+		forge_ptes(forged, pid, 0, 4, PFN, PTE_FILE);
+		forge_ptes(forged, pid, MANY - 4, 4, PFN + 4, PTE_FILE);
+	}
+	forge_frames(forged, PFN, 8, 2, LRU);
+}
+
+static uint64_t whole_readings(const struct forged *forged)
+{
+	return (forged->verified + forged->scanned / 2) / forged->scanned;
+}
+
+/* What is mapped less often than it was is decided by the ptes of this page alone. */
+static void test_narrow(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_two(forged);
+	scan(forged);
+	forge_ptes(forged, 101, 1, 1, 0, 0);
+	forge_frames(forged, PFN + 1, 1, 1, LRU);
+	forge_frames(forged, PFN + 2, 1, 1, LRU); /* and this one is wrong */
+	assert_int_equal(verify(forged).matched, 6);
+	assert_int_equal(verdict_of(forged, PFN + 1), VERDICT_CHANGED);
+	assert_int_equal(verdict_of(forged, PFN + 2), VERDICT_MISMATCHED);
+	assert_int_equal(whole_readings(forged), 0);
+}
+
+/* What somebody else has mapped meanwhile is found by reading all once more. */
+static void test_whole(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_two(forged);
+	scan(forged);
+	forge_process(forged, 102, 16, SHMEM);
+	forge_ptes(forged, 102, 1, 1, PFN + 1, PTE_FILE);
+	forge_frames(forged, PFN + 1, 1, 3, LRU);
+	assert_int_equal(verify(forged).matched, 7);
+	assert_int_equal(verdict_of(forged, PFN + 1), VERDICT_CHANGED);
+	assert_int_equal(whole_readings(forged), 1);
+}
+
+/* What may be mapped by a process that may not be read can never agree, and one whole reading shows it. */
+static void test_unread(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_two(forged);
+	scan(forged);
+	forged->system.refused = 1;
+	forged->system.refused_pages = 1;
+	forge_frames(forged, PFN + 1, 1, 3, LRU);
+	assert_true(who_agrees(forged, PFN + 1));
+	assert_int_equal(verify(forged).bounded, 1);
+	assert_int_equal(verdict_of(forged, PFN + 1), VERDICT_BOUNDED);
+	assert_int_equal(whole_readings(forged), 1);
+}
+
+/* A system that is never quiet is not read for ever, nor for long. */
+static void test_limits(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_two(forged);
+	scan(forged);
+	forge_frames(forged, PFN + 1, 1, 3, LRU);
+	forged->threads = 2;
+	assert_int_equal(verify(forged).moving, 1);
+	assert_in_range(whole_readings(forged), 1, 4);
+}
+
+static void test_limit_of_time(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_two(forged);
+	scan(forged);
+	forge_frames(forged, PFN + 1, 1, 3, LRU);
+	forged->threads = 2;
+	step = 6;
+	assert_int_equal(verify(forged).moving, 1);
+	assert_in_range(whole_readings(forged), 0, 1);
+}
+
+/* CONFIG_NO_PAGE_MAPCOUNT: the count of each page is the average over its folio, rounded, and at least 1. */
+static void forge_averages(struct forged *forged, uint64_t mappings)
+{
+	uint64_t average = (mappings + 8) / 16;
+
+	forge_frames(forged, PFN, 16, average ? average : 1, LRU | KPF_COMPOUND_TAIL | KPF_THP);
+	forge_frames(forged, PFN, 1, average ? average : 1, LRU | KPF_COMPOUND_HEAD | KPF_THP);
+}
+
+static void test_averages(void **state)
+{
+	struct forged *forged = *state;
+
+	for (int pid = 100; pid < 103; pid++)
+		forge_process(forged, pid, 64, SHMEM);
+	/* Three map the first page, one the next two, and the rest is not mapped; and a small page. */
+	for (int pid = 100; pid < 103; pid++)
+		forge_ptes(forged, pid, 0, 1, PFN, PTE_FILE);
+	forge_ptes(forged, 100, 1, 2, PFN + 1, PTE_FILE);
+	forge_ptes(forged, 100, 40, 1, PFN + 40, PTE_FILE);
+	forge_averages(forged, 5);
+	forge_frames(forged, PFN + 40, 1, 1, LRU);
+	scan(forged);
+	assert_true(who_agrees(forged, PFN));
+	assert_true(who_agrees(forged, PFN + 7));
+	assert_int_equal(verify(forged).matched, 4);
+	assert_true(forged->system.averaging);
+	assert_int_equal(verdict_of(forged, PFN), VERDICT_AVERAGED);
+	assert_int_equal(class_pages(forged, CLASS_AVERAGED), 3);
+}
+
+/* An average that is wrong is a mismatch there too, and so is a small page. */
+static void test_wrong_averages(void **state)
+{
+	struct forged *forged = *state;
+
+	for (int pid = 100; pid < 103; pid++) {
+		forge_process(forged, pid, 64, SHMEM);
+		forge_ptes(forged, pid, 0, 10, PFN, PTE_FILE);
+		forge_ptes(forged, pid, 32, 1, PFN + 32, PTE_FILE);
+	}
+	forge_averages(forged, 16);
+	forge_frames(forged, PFN + 32, 1, 1, LRU);
+	scan(forged);
+	assert_false(who_agrees(forged, PFN));
+	assert_false(who_agrees(forged, PFN + 32));
+	assert_int_equal(verify(forged).mismatched, 11);
+	assert_false(forged->system.averaging);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_huge_zero_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_huge_shmem_without_mark, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_special_and_wrong, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_free_frames, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_driver_frames, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_narrow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unread, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limit_of_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_averages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_averages, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -581,13 +581,20 @@ void reader_init(struct reader *reader)
 	*reader = (struct reader){ .entries = zeroed(ENTRIES, sizeof(uint64_t)) };
 }
 
-void reader_fini(struct reader *reader)
+static void reader_fini(struct reader *reader)
 {
 	free(reader->text);
 	free(reader->lines);
 	free(reader->ranges);
 	free(reader->entries);
 	*reader = (struct reader){ 0 };
+}
+
+void readers_free(struct reader *readers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		reader_fini(&readers[i]);
+	free(readers);
 }
 
 /*
@@ -701,23 +708,11 @@ enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *ta
 	return outcome;
 }
 
-enum outcome procfs_read_pte(const struct procfs *procfs, const struct task *task, uint64_t vpn, uint64_t *entry)
-{
-	int fd = open_task_file(procfs, task, "pagemap");
-	enum outcome outcome = OUTCOME_READ;
-
-	*entry = 0;
-	if (fd < 0)
-		return open_failed(procfs, task, "pagemap", errno);
-	if (pread(fd, entry, sizeof(*entry), (off_t)(vpn * sizeof(*entry))) < 0)
-		outcome = read_failed(procfs, task, "pagemap", errno);
-	close(fd);
-	return outcome;
-}
-
 /* ---- the kernel's own figures ---- */
 
-/* Read figures of @n neighbouring frames; those beyond the last frame are 0. */
+/*
+ * Read words of a file below /proc, of @n neighbouring frames or pages; 0 beyond its end, or where its task has ended.
+ */
 static void read_stretch(const struct procfs *procfs, int fd, const char *name, uint64_t pfn, size_t n, uint64_t *out)
 {
 	size_t size = n * sizeof(*out), done = 0;
@@ -728,12 +723,12 @@ static void read_stretch(const struct procfs *procfs, int fd, const char *name, 
 		if (got > 0)
 			done += (size_t)got;
 	}
-	if (got < 0)
+	if (got < 0 && !is_gone(errno))
 		fail(procfs, errno, "/proc/%s", name);
 	memset((char *)out + done, 0, size - done);
 }
 
-/* Frames are neighbours more often than not, so read them in stretches, across small gaps. */
+/* They are neighbours more often than not, so read them in stretches, across small gaps. */
 static void read_frames(const struct procfs *procfs, int fd, const char *name, const uint64_t *pfns, size_t n,
 			uint64_t *out)
 {
@@ -756,4 +751,19 @@ void procfs_counts(const struct procfs *procfs, const uint64_t *pfns, size_t n, 
 void procfs_flags(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out)
 {
 	read_frames(procfs, procfs->flags, "kpageflags", pfns, n, out);
+}
+
+enum outcome procfs_read_entries(const struct procfs *procfs, const struct task *task, const uint64_t *vpns, size_t n,
+				 uint64_t *entries)
+{
+	int fd = open_task_file(procfs, task, "pagemap");
+	char name[64];
+
+	memset(entries, 0, n * sizeof(*entries));
+	if (fd < 0)
+		return open_failed(procfs, task, "pagemap", errno);
+	snprintf(name, sizeof(name), "%s/pagemap", task->path);
+	read_frames(procfs, fd, name, vpns, n, entries);
+	close(fd);
+	return OUTCOME_READ;
 }

@@ -25,6 +25,7 @@
 #define PTE_PRESENT (UINT64_C(1) << 63)
 
 /** Bits of /proc/kpageflags used here; all of them are among the lower 32. */
+#define KPF_BUDDY (UINT32_C(1) << 10)
 #define KPF_ANON (UINT32_C(1) << 12)
 #define KPF_COMPOUND_HEAD (UINT32_C(1) << 15)
 #define KPF_COMPOUND_TAIL (UINT32_C(1) << 16)
@@ -147,7 +148,8 @@ int procfs_check_pid(const struct procfs *procfs, pid_t pid);
 uint64_t procfs_forks(const struct procfs *procfs);
 
 void reader_init(struct reader *reader);
-void reader_fini(struct reader *reader);
+/** readers_free - free an array of @n readers, initialised or all zero */
+void readers_free(struct reader *readers, size_t n);
 
 /** procfs_read_text - read a file of a task into @reader->text, whole and ended by a 0 */
 enum outcome procfs_read_text(const struct procfs *procfs, const struct task *task, const char *name,
@@ -166,8 +168,9 @@ typedef void (*pte_visit)(void *arg, uint64_t vpn, const uint64_t *entries, size
 enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader,
 			      pte_visit visit, void *arg);
 
-/** procfs_read_pte - read one pagemap entry */
-enum outcome procfs_read_pte(const struct procfs *procfs, const struct task *task, uint64_t vpn, uint64_t *entry);
+/** procfs_read_entries - read the pagemap entries of @n ascending pages; 0 for what is not there */
+enum outcome procfs_read_entries(const struct procfs *procfs, const struct task *task, const uint64_t *vpns, size_t n,
+				 uint64_t *entries);
 
 /** procfs_counts, procfs_flags - the kernel's mapcounts and flags of @n ascending frames; 0 beyond the last frame */
 void procfs_counts(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);

@@ -7,6 +7,7 @@
 #include "report.h"
 
 #include "figures.h"
+#include "recheck.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -357,8 +358,14 @@ static void print_verdict(const struct system *system, const struct timing *timi
 		printf("  Of %s matched %s the kernel counts more: processes that may not be read can map them too.\n",
 		       grouped(verified->bounded), plural(verified->bounded, "page", "pages"));
 	if (verified->moving)
-		printf("  Of %s of the changed ones nothing can be said: they never stood still.\n",
-		       grouped(verified->moving));
+		printf("  Of %s of the changed ones nothing can be said: they never stood still while they were read "
+		       "again,\n"
+		       "  for %d seconds at most.\n",
+		       grouped(verified->moving), RECHECK_SECONDS);
+	if (system->averaging)
+		printf("  Of pages in large folios this kernel tells the average only: \"matched\" is that their "
+		       "mappings "
+		       "have it.\n");
 	print_mismatches(system);
 }
 
@@ -435,7 +442,7 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 		if (figures->classes[i])
 			json_object_set_new(apart, classes[i].key, number(figures->classes[i]));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b}",
+			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b, s:b}",
 			 "processes", number(system->processes_n), "pages", number(figures->pages), "mappings",
 			 number(figures->mappings), "linear", number(figures->linear), "direct",
 			 number(figures->direct), "chained", number(figures->chained), "histogram",
@@ -444,7 +451,7 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 			 number(verified->changed), "mismatched", number(verified->mismatched), "bounded",
 			 number(verified->bounded), "moving", number(verified->moving), "seconds", "scan", timing->scan,
 			 "build", timing->build, "verify", timing->verify, "threads", (int)timing->threads, "partial",
-			 system->partial);
+			 system->partial, "averaging", system->averaging);
 }
 
 static void print_json(json_t *json)
@@ -492,35 +499,51 @@ static json_t *json_mapper(const struct system *system, const struct mapper *map
 			 address, "kind", kind_name(mapper->kind), "object", text(system_mapper_name(system, mapper)));
 }
 
-void report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json)
+/* What is to be said of the page itself. */
+static void print_page(const struct frame *frame)
 {
-	struct mapper *mappers = NULL;
-	size_t n = frame ? system_mappers(system, frame, &mappers) : 0;
-	uint32_t mapcount = 0;
+	if (frame->flags & KPF_ZERO_PAGE)
+		printf("  It is the %szero page, which stands for memory that was read and never written; the kernel "
+		       "counts "
+		       "none of\n  its mappings.\n",
+		       frame->flags & KPF_THP ? "huge " : "");
+	else if (frame->verdict == VERDICT_AVERAGED)
+		printf("  It is in a large folio, of which this kernel tells the average over all pages: %" PRIu32
+		       ".\n",
+		       frame->kernel);
+	else if (frame->verdict == VERDICT_BOUNDED)
+		printf("  The kernel counts %" PRIu32 ": processes that may not be read can map it too.\n",
+		       frame->kernel);
+}
 
-	if (frame) {
-		rmap_read_lock(system->map);
-		mapcount = rmap_page_mapcount(system->map, frame_page(system, frame));
-		rmap_read_unlock(system->map);
-	}
-	if (json) {
-		json_t *list = json_array();
+static void print_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n)
+{
+	const struct frame *frame = system_frame(system, pfn);
 
-		for (size_t i = 0; i < n; i++)
-			json_array_append_new(list, json_mapper(system, &mappers[i]));
-		print_json(json_pack("{s:o, s:o, s:o}", "pfn", number(pfn), "mapcount", number(mapcount), "mappings",
-				     list));
-	} else {
-		printf("Page frame 0x%" PRIx64 ": %s %s\n", pfn, grouped(mapcount),
-		       plural(mapcount, "mapping", "mappings"));
-		if (n)
-			printf("\n      pid  command                   address  kind     of\n");
-		for (size_t i = 0; i < n; i++)
-			printf("  %7d  %-16s  0x%014" PRIx64 "  %-7s  %s\n",
-			       (int)system->processes[mappers[i].process].task.pid,
-			       printable(system->processes[mappers[i].process].task.comm),
-			       mappers[i].vpn << system->page_shift, kind_name(mappers[i].kind),
-			       printable(system_mapper_name(system, &mappers[i])));
+	printf("Page frame 0x%" PRIx64 ": %s %s\n", pfn, grouped(n), plural(n, "mapping", "mappings"));
+	if (frame)
+		print_page(frame);
+	if (n)
+		printf("\n      pid  command                   address  kind     of\n");
+	for (size_t i = 0; i < n; i++)
+		printf("  %7d  %-16s  0x%014" PRIx64 "  %-7s  %s\n",
+		       (int)system->processes[mappers[i].process].task.pid,
+		       printable(system->processes[mappers[i].process].task.comm), mappers[i].vpn << system->page_shift,
+		       kind_name(mappers[i].kind), printable(system_mapper_name(system, &mappers[i])));
+}
+
+void report_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n, bool json)
+{
+	const struct frame *frame = system_frame(system, pfn);
+	json_t *list;
+
+	if (!json) {
+		print_who(system, pfn, mappers, n);
+		return;
 	}
-	free(mappers);
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_mapper(system, &mappers[i]));
+	print_json(json_pack("{s:o, s:o, s:b, s:o}", "pfn", number(pfn), "mapcount", number(n), "zero",
+			     frame && frame->flags & KPF_ZERO_PAGE, "mappings", list));
 }

@@ -25,7 +25,7 @@ struct timing {
  */
 int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json);
 
-/** report_who - print who maps @pfn, whose record is @frame or NULL if nobody does; context as report_snapshot()'s */
-void report_who(const struct system *system, uint64_t pfn, const struct frame *frame, bool json);
+/** report_who - print the @n @mappers of frame @pfn; context as report_snapshot()'s */
+void report_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n, bool json);
 
 #endif

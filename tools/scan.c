@@ -3,7 +3,8 @@
  * scan.c - reading the running system's page tables; see scan.h
  *
  * Threads take tasks one by one, the largest first so that none is left with a large one at the end; our own comes
- * last, for what we have read of the others changes it. Each thread keeps its buffers from task to task.
+ * last, for what we have read of the others changes it. Each thread keeps its buffers from task to task, and they are
+ * kept until the comparison is done: freed, they would be pages of our own that are gone when they are compared.
  */
 #include "scan.h"
 
@@ -22,6 +23,7 @@ struct scan {
 	atomic_uint_fast64_t done; /* ptes that were read, of about as many as there are resident pages */
 	uint64_t total;
 	struct progress progress;
+	struct reader *readers; /* of each thread */
 
 	/* Either keep everything here ... */
 	struct system *system;
@@ -112,19 +114,18 @@ static void hand_on_task(struct scan *scan, unsigned thread, size_t number, stru
 static void scan_thread(void *arg, unsigned thread)
 {
 	struct scan *scan = arg;
-	struct reader reader;
+	struct reader *reader = &scan->readers[thread];
 	size_t at;
 
-	reader_init(&reader);
+	reader_init(reader);
 	while ((at = atomic_fetch_add(&scan->next, 1)) < scan->tasks->n) {
 		size_t number = scan->order[at];
 
 		if (scan->system)
-			keep_task(scan, thread, number, &reader);
+			keep_task(scan, thread, number, reader);
 		else
-			hand_on_task(scan, thread, number, &reader);
+			hand_on_task(scan, thread, number, reader);
 	}
-	reader_fini(&reader);
 }
 
 static int compare_resident(const void *left, const void *right, void *arg)
@@ -143,6 +144,7 @@ static unsigned run_scan(struct scan *scan, unsigned threads, const char *what)
 {
 	unsigned started;
 
+	scan->readers = zeroed(threads, sizeof(*scan->readers));
 	scan->order = zeroed(scan->tasks->n, sizeof(*scan->order));
 	for (size_t i = 0; i < scan->tasks->n; i++) {
 		scan->order[i] = i;
@@ -162,8 +164,10 @@ unsigned scan_again(const struct procfs *procfs, const struct tasks *tasks, unsi
 		    scan_visit visit, void *arg)
 {
 	struct scan scan = { .procfs = procfs, .tasks = tasks, .visit = visit, .arg = arg };
+	unsigned started = run_scan(&scan, threads, what);
 
-	return run_scan(&scan, threads, what);
+	readers_free(scan.readers, threads);
+	return started;
 }
 
 static int check_pids(const struct procfs *procfs, const pid_t *pids, size_t pids_n)
@@ -224,6 +228,8 @@ int scan_system(struct system *system, const struct procfs *procfs, const pid_t 
 		system->processes = zeroed(tasks.n, sizeof(*system->processes));
 		system->processes_n = tasks.n;
 		run_scan(&scan, threads, "reading");
+		system->readers = scan.readers;
+		system->readers_n = threads;
 		drop_unread(system);
 		status = procfs_status(procfs);
 		if (!status && !system->processes_n)

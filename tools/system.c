@@ -141,6 +141,7 @@ void system_fini(struct system *system)
 	free(system->frames);
 	free(system->recorded);
 	free(system->aliases);
+	readers_free(system->readers, system->readers_n);
 	*system = (struct system){ 0 };
 }
 
@@ -400,6 +401,13 @@ static void run_pass(struct build *build, void (*pass)(void *arg, unsigned numbe
 		team_run(build->threads, pass, build);
 }
 
+static void begin_frame(void *arg, size_t number, uint64_t pfn)
+{
+	struct system *system = arg;
+
+	system->frames[number].pfn = pfn;
+}
+
 /* Pass 1: number the frames and make their records. */
 static int make_frames(struct build *build)
 {
@@ -414,6 +422,7 @@ static int make_frames(struct build *build)
 	system->pages = zeroed(system->frames_n, sizeof(*system->pages));
 	system->identities = zeroed(system->frames_n, sizeof(*system->identities));
 	system->frames = zeroed(system->frames_n, sizeof(*system->frames));
+	pfnset_list(&system->pfns, begin_frame, system);
 	return STATUS_OK;
 }
 

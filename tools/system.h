@@ -13,7 +13,7 @@
  * of /proc/PID/maps names, and aliases (one frame seen through two inodes, as overlay filesystems show it).
  *
  * Scanning (scan.c) or loading (file.c) fills processes and files; system_build() makes frames and the map; from then
- * on everything but the frames' records, which verify.c makes, is read-only.
+ * on everything but what verify.c puts into the frames' records is read-only.
  *
  * Frames are numbered in ascending order (pfnset.h), and what is known of them lies in three arrays: pages,
  * identities, frames. They are apart because anonymous frames, most of a system, have no identity, and building
@@ -141,6 +141,8 @@ struct system {
 	size_t gone;            /* processes that ended while they were read */
 	struct process *processes;
 	size_t processes_n;
+	struct reader *readers; /* whose buffers the scan used; see scan.c */
+	size_t readers_n;
 	struct names names;
 	struct recorded *recorded; /* what a recording says of the frames, in ascending order of their numbers */
 	size_t recorded_n;
@@ -152,7 +154,7 @@ struct system {
 	struct rmap_page *pages; /* the reverse mapping of each frame */
 	_Atomic uint64_t
 		*identities;  /* of each: the smallest its ptes say, so that the order of threads does not matter */
-	struct frame *frames; /* filled in by verify.c */
+	struct frame *frames; /* but for their numbers, filled in by verify.c */
 	uint64_t mappings;
 	uint64_t ranges;
 	uint64_t overflowed; /* mappings beyond what the library counts for one page */

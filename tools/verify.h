@@ -26,12 +26,14 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
 int verify_recorded(struct system *system, unsigned threads);
 
 /**
- * verify_frame - does the kernel count as many mappings of frame @pfn as the map has?
- * @frame:  its record, NULL if nobody maps it
+ * verify_frame - does the kernel count as many mappings of frame @pfn as there are?
+ * @mappers: *@n of them, as system_mappers() tells them; those that are no longer there are taken out
  *
- * More are accepted where some address spaces could not be read. procfs_status() tells whether the kernel answered.
+ * Looks at the ptes themselves again, a few times if need be, and at nothing else. More are accepted where some
+ * address spaces could not be read. False if the kernel counts otherwise: others map the frame, or it never stood still.
+ * procfs_status() tells whether the kernel answered.
  */
-bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame);
+bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers, size_t *n);
 
 /**
  * pte_is_counted - does the kernel count a pte that maps a frame with these flags?
@@ -57,6 +59,19 @@ enum frame_class {
 };
 
 enum frame_class frame_class(const struct system *system, const struct frame *frame);
+
+/** frame_agrees - does the kernel count as many mappings of @frame as the map has? */
+bool frame_agrees(const struct system *system, const struct frame *frame);
+
+/**
+ * frame_is_broken - has the map another number of mappings of @frame than were read? If some were too many for one
+ * page, none can be told
+ */
+bool frame_is_broken(const struct system *system, const struct frame *frame);
+
+/** counts_fit, counts_agree - are @ours mappings, and @kernel counted ones, what they should be to each other? */
+bool counts_fit(const struct system *system, uint64_t ours, uint64_t kernel);
+bool counts_agree(const struct system *system, const struct frame *frame, uint64_t ours, uint64_t kernel);
 
 /** struct verified - the frames by verdict */
 struct verified {

@@ -3,8 +3,9 @@
  * who.c - `rmap who`: everyone who maps one page
  *
  * The whole system is read and built, for anyone may map the page; then the reverse map is walked. Because the system
- * lives, the answer is taken only if the kernel counts as many mappings of this page before and after; otherwise all
- * is read again, a few times.
+ * lives, the ptes that it names are looked at again, and the answer is those that are there if the kernel counts as
+ * many. If it does not, look after look, somebody else has mapped the page meanwhile, and all is read again: up to
+ * READINGS times, and not later than READING_SECONDS after the first.
  */
 #include "command.h"
 #include "file.h"
@@ -14,9 +15,11 @@
 
 #include <argp.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#define TRIES 8
+#define READINGS 3
+#define READING_SECONDS 10
 
 enum { KEY_PFN = 256, KEY_LOAD, KEY_JSON };
 
@@ -82,7 +85,7 @@ static const struct argp parser = {
 	.args_doc = "--pid PID --addr ADDR\n--pfn PFN",
 	.doc = "Name everyone who maps one page of memory."
 	       "\vNeeds root, unless with --load. Exit status: 0 done, and the kernel counts as many; 1 it counts "
-	       "otherwise, try after try; 2 usage, privilege or kernel support lacking, or there is no page there.",
+	       "otherwise, reading after reading; 2 usage, privilege or kernel support lacking, or there is no page there.",
 };
 
 /*
@@ -126,9 +129,20 @@ static int find_frame(const struct options *options, const struct system *system
 	return STATUS_OK;
 }
 
+/* The mappers of frame @pfn, and how many; nobody may map it. */
+static size_t mappers_of(const struct system *system, uint64_t pfn, struct mapper **out)
+{
+	const struct frame *frame = system_frame(system, pfn);
+
+	*out = NULL;
+	return frame ? system_mappers(system, frame, out) : 0;
+}
+
 static int ask_recorded(const struct options *options)
 {
+	struct mapper *mappers;
 	struct system system;
+	size_t n;
 	uint64_t pfn;
 	int status;
 
@@ -140,30 +154,61 @@ static int ask_recorded(const struct options *options)
 		status = verify_recorded(&system, 1);
 	if (!status)
 		status = find_frame(options, &system, &pfn);
-	if (!status)
-		report_who(&system, pfn, system_frame(&system, pfn), options->json);
+	if (!status) {
+		n = mappers_of(&system, pfn, &mappers);
+		report_who(&system, pfn, mappers, n, options->json);
+		free(mappers);
+	}
 	system_fini(&system);
 	return status;
 }
 
-/* One try. *@agrees tells whether the answer was verified, and reported; @last: report it anyhow. */
-static int ask_once(const struct options *options, const struct procfs *procfs, bool last, bool *agrees)
+/* Is the page that was asked for still where it was asked for? */
+static bool is_still_there(const struct options *options, const struct system *system, const struct mapper *mappers,
+			   size_t n)
 {
+	size_t number = find_process(options, system);
+
+	for (size_t i = 0; i < n; i++)
+		if (mappers[i].process == number && mappers[i].vpn == options->address >> system->page_shift)
+			return true;
+	return options->has_pfn;
+}
+
+/* Asking the running system. */
+struct asking {
+	const struct options *options;
+	struct procfs procfs;
+	double began;
+	int readings;
+	bool agrees; /* the answer was verified, and reported */
+	bool over;   /* no more readings: it was reported anyhow */
+};
+
+static int ask_once(struct asking *asking)
+{
+	const struct options *options = asking->options;
+	struct mapper *mappers;
 	struct system system;
+	size_t n;
 	uint64_t pfn;
 	int status;
 
 	system_init(&system);
-	status = scan_system(&system, procfs, NULL, 0, procfs->threads);
+	status = scan_system(&system, &asking->procfs, NULL, 0, asking->procfs.threads);
 	if (!status)
 		status = find_frame(options, &system, &pfn);
 	if (!status)
-		status = system_build(&system, procfs->threads);
+		status = system_build(&system, asking->procfs.threads);
 	if (!status) {
-		*agrees = verify_frame(&system, procfs, pfn, system_frame(&system, pfn));
-		status = procfs_status(procfs);
-		if (!status && (*agrees || last))
-			report_who(&system, pfn, system_frame(&system, pfn), options->json);
+		n = mappers_of(&system, pfn, &mappers);
+		asking->agrees = verify_frame(&system, &asking->procfs, pfn, mappers, &n) &&
+				 is_still_there(options, &system, mappers, n);
+		asking->over = ++asking->readings == READINGS || seconds_now() - asking->began > READING_SECONDS;
+		status = procfs_status(&asking->procfs);
+		if (!status && (asking->agrees || asking->over))
+			report_who(&system, pfn, mappers, n, options->json);
+		free(mappers);
 	}
 	system_fini(&system);
 	return status;
@@ -171,24 +216,23 @@ static int ask_once(const struct options *options, const struct procfs *procfs, 
 
 static int ask_running(const struct options *options)
 {
+	struct asking asking = { .options = options, .began = seconds_now() };
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	struct procfs procfs;
-	bool agrees = false;
-	int status = procfs_open(&procfs);
+	int status = procfs_open(&asking.procfs);
 
 	if (status)
 		return status;
-	procfs.threads = online > 0 ? (unsigned)online : 1;
+	asking.procfs.threads = online > 0 ? (unsigned)online : 1;
 	if (options->pid)
-		status = procfs_check_pid(&procfs, (pid_t)options->pid);
-	for (int i = 1; i <= TRIES && !status && !agrees; i++)
-		status = ask_once(options, &procfs, i == TRIES, &agrees);
-	procfs_close(&procfs);
-	if (status || agrees)
+		status = procfs_check_pid(&asking.procfs, (pid_t)options->pid);
+	while (!status && !asking.agrees && !asking.over)
+		status = ask_once(&asking);
+	procfs_close(&asking.procfs);
+	if (status || asking.agrees)
 		return status;
-	complain("the kernel counts otherwise, %d times in a row: the page's mappings change too fast, or rmap missed "
-		 "some",
-		 TRIES);
+	complain("the kernel counts otherwise, reading after reading (%d of at most %d, none begun after "
+		 "%d seconds): the page's mappings change too fast, or rmap missed some",
+		 asking.readings, READINGS, READING_SECONDS);
 	return STATUS_DIFFERS;
 }
 

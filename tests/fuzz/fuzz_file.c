@@ -74,8 +74,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		status = report_snapshot(&system, &timing, 3, size % 2);
 	if (!status && system.processes_n && system.processes[0].ptes_n) {
 		uint64_t pfn = system.processes[0].ptes[0] & PTE_PFN;
+		struct mapper *mappers;
+		size_t n = system_mappers(&system, system_frame(&system, pfn), &mappers);
 
-		report_who(&system, pfn, system_frame(&system, pfn), size % 2);
+		report_who(&system, pfn, mappers, n, size % 2);
+		free(mappers);
 	}
 	system_fini(&system);
 	close(fd);

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * recheck.c - looking again at frames that differ; see recheck.h
+ */
+#include "recheck.h"
+
+#include "folio.h"
+#include "scan.h"
+#include "verify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUNDS 10
+#define WHOLE_ROUNDS 4
+#define STRIKES 3
+#define LOOKS 16
+#define PIECE 512
+
+/* A frame that differs, or is in one large folio with such a frame; and what the last round found. */
+struct suspect {
+	struct frame *frame;       /* NULL if nobody was found to map it */
+	atomic_uint_fast64_t file; /* ptes of a file's page */
+	atomic_uint_fast64_t bare; /* ptes without that mark: anonymous, special, or of a huge page */
+	uint64_t ours;             /* what we counted, and what the kernel */
+	uint64_t kernel;
+	unsigned strikes;
+	unsigned sightings; /* of special ptes that map a frame without any flags */
+	bool anonymous;     /* it was found mapped by a vma of no file */
+	bool steady;
+	bool still;   /* the kernel's count is that of the round before */
+	bool missing; /* the kernel counts more than the known places account for */
+};
+
+/* Where a suspect was found mapped. */
+struct place {
+	uint64_t vpn;
+	uint32_t process;
+	uint32_t suspect;
+};
+
+/* The frames that are looked at again, by number in their set, and what the kernel says of them in one round. */
+struct suspects {
+	struct suspect *items;
+	size_t n;
+	struct pfnset set;
+	struct folio *folios;
+	size_t folios_n;
+	size_t folios_capacity;
+	struct place *places; /* by process and page */
+	size_t places_n;
+	size_t places_capacity;
+	size_t *runs; /* where each process's places begin; and where the last one's end */
+	size_t runs_n;
+	uint64_t *pfns;
+	uint64_t *before;
+	uint64_t *after;
+	uint64_t *flags_before;
+	uint64_t *flags_after;
+};
+
+/* ---- what is looked at ---- */
+
+static bool is_in_folio(const struct frame *frame)
+{
+	return frame->flags & KPF_COMPOUND && !(frame->flags & (KPF_HUGE | KPF_ZERO_PAGE));
+}
+
+static int compare_places(const void *left, const void *right)
+{
+	const struct place *a = left, *b = right;
+
+	if (a->process != b->process)
+		return a->process < b->process ? -1 : 1;
+	return (a->vpn > b->vpn) - (a->vpn < b->vpn);
+}
+
+/* The reverse map says who maps a suspect. */
+static void add_places(struct suspects *suspects, const struct system *system, size_t number)
+{
+	struct mapper *mappers;
+	size_t n = system_mappers(system, suspects->items[number].frame, &mappers);
+
+	suspects->places =
+		grow(suspects->places, &suspects->places_capacity, suspects->places_n + n, sizeof(*suspects->places));
+	for (size_t i = 0; i < n; i++) {
+		const struct mapper *mapper = &mappers[i];
+
+		suspects->places[suspects->places_n++] =
+			(struct place){ .vpn = mapper->vpn, .process = mapper->process, .suspect = (uint32_t)number };
+		suspects->items[number].anonymous |=
+			mapper->vma == NO_VMA || !system->processes[mapper->process].vmas[mapper->vma].file;
+	}
+	free(mappers);
+}
+
+static void make_runs(struct suspects *suspects)
+{
+	const struct place *places = suspects->places;
+
+	if (suspects->places_n)
+		qsort(suspects->places, suspects->places_n, sizeof(*suspects->places), compare_places);
+	suspects->runs = zeroed(suspects->places_n + 1, sizeof(*suspects->runs));
+	for (size_t i = 0; i < suspects->places_n; i++)
+		if (!i || places[i].process != places[i - 1].process)
+			suspects->runs[suspects->runs_n++] = i;
+	suspects->runs[suspects->runs_n] = suspects->places_n;
+}
+
+static void make_suspect(void *arg, size_t number, uint64_t pfn)
+{
+	struct suspects *suspects = arg;
+
+	suspects->pfns[number] = pfn;
+}
+
+/* Collect the frames that differ. Of a large folio all pages are looked at, for they may have an average in common. */
+static void add_frames(struct suspects *suspects, const struct system *system, const struct procfs *procfs)
+{
+	struct folio folio = { 0 };
+
+	for (size_t i = 0; i < system->frames_n; i++) {
+		const struct frame *frame = &system->frames[i];
+
+		if (frame->verdict != VERDICT_MISMATCHED)
+			continue;
+		pfnset_add(&suspects->set, frame->pfn);
+		if (!is_in_folio(frame) || frame->pfn - folio.head < folio.pages)
+			continue;
+		folio = folio_of(procfs, frame->pfn);
+		for (uint64_t k = 0; k < folio.pages; k++)
+			pfnset_add(&suspects->set, folio.head + k);
+		suspects->folios = grow(suspects->folios, &suspects->folios_capacity, suspects->folios_n + 1,
+					sizeof(*suspects->folios));
+		suspects->folios[suspects->folios_n++] = folio;
+	}
+}
+
+static void suspects_init(struct suspects *suspects, const struct system *system, const struct procfs *procfs)
+{
+	*suspects = (struct suspects){ 0 };
+	add_frames(suspects, system, procfs);
+	suspects->n = pfnset_number(&suspects->set);
+	suspects->items = zeroed(suspects->n, sizeof(*suspects->items));
+	suspects->pfns = zeroed(suspects->n, sizeof(*suspects->pfns));
+	suspects->before = zeroed(suspects->n, sizeof(*suspects->before));
+	suspects->after = zeroed(suspects->n, sizeof(*suspects->after));
+	suspects->flags_before = zeroed(suspects->n, sizeof(*suspects->flags_before));
+	suspects->flags_after = zeroed(suspects->n, sizeof(*suspects->flags_after));
+	pfnset_list(&suspects->set, make_suspect, suspects);
+	for (size_t i = 0; i < suspects->n; i++) {
+		struct frame *frame = system_frame(system, suspects->pfns[i]);
+
+		if (!frame)
+			continue;
+		suspects->items[i].frame = frame;
+		suspects->items[i].kernel = frame->kernel;
+		add_places(suspects, system, i);
+	}
+	make_runs(suspects);
+}
+
+static void suspects_fini(struct suspects *suspects)
+{
+	pfnset_fini(&suspects->set);
+	free(suspects->items);
+	free(suspects->folios);
+	free(suspects->places);
+	free(suspects->runs);
+	free(suspects->pfns);
+	free(suspects->before);
+	free(suspects->after);
+	free(suspects->flags_before);
+	free(suspects->flags_after);
+}
+
+/* ---- reading ---- */
+
+static void count_suspect(void *arg, unsigned thread, size_t process, uint64_t vpn, uint64_t pte)
+{
+	struct suspects *suspects = arg;
+	size_t number = pfnset_find(&suspects->set, pte & PTE_PFN);
+
+	(void)thread;
+	(void)process;
+	(void)vpn;
+	if (number != PFNSET_NONE)
+		atomic_fetch_add(pte & PTE_FILE ? &suspects->items[number].file : &suspects->items[number].bare, 1);
+}
+
+static bool maps(uint64_t entry, uint64_t pfn)
+{
+	return entry & PTE_PRESENT && (entry & PTE_PFN) == pfn;
+}
+
+/* A narrow round: threads take the processes one by one. */
+struct narrow {
+	const struct system *system;
+	const struct procfs *procfs;
+	struct suspects *suspects;
+	atomic_size_t next;
+};
+
+static void read_places(struct narrow *narrow, const struct place *places, size_t n)
+{
+	struct suspects *suspects = narrow->suspects;
+	const struct task *task = &narrow->system->processes[places[0].process].task;
+	uint64_t vpns[PIECE], entries[PIECE];
+
+	for (size_t i = 0; i < n; i++)
+		vpns[i] = places[i].vpn;
+	procfs_read_entries(narrow->procfs, task, vpns, n, entries);
+	for (size_t i = 0; i < n; i++)
+		if (maps(entries[i], suspects->pfns[places[i].suspect]))
+			count_suspect(suspects, 0, places[i].process, places[i].vpn, entries[i]);
+}
+
+static void narrow_thread(void *arg, unsigned thread)
+{
+	struct narrow *narrow = arg;
+	const struct suspects *suspects = narrow->suspects;
+	size_t run;
+
+	(void)thread;
+	while ((run = atomic_fetch_add(&narrow->next, 1)) < suspects->runs_n) {
+		size_t end = suspects->runs[run + 1];
+
+		for (size_t at = suspects->runs[run]; at < end; at += PIECE)
+			read_places(narrow, &suspects->places[at], end - at < PIECE ? end - at : PIECE);
+	}
+}
+
+/* ---- judging ---- */
+
+static bool same_tasks(const struct tasks *a, const struct tasks *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->items[i].pid != b->items[i].pid || a->items[i].start_time != b->items[i].start_time)
+			return false;
+	return true;
+}
+
+static uint64_t counted(uint64_t flags, uint64_t file, uint64_t bare)
+{
+	return (pte_is_counted((uint32_t)flags, true) ? file : 0) + (pte_is_counted((uint32_t)flags, false) ? bare : 0);
+}
+
+/* Is a frame still what it was, as far as it matters for what the kernel counts? */
+static bool same_kind(uint64_t before, uint64_t after)
+{
+	const uint64_t kinds = KPF_BUDDY | KPF_ANON | KPF_HUGE | KPF_NOPAGE | KPF_THP | KPF_ZERO_PAGE;
+
+	return (before & kinds) == (after & kinds) && !before == !after;
+}
+
+/*
+ * Special ptes are not compared with a count, so it has to be sure that they are. Anonymous memory has none but of the
+ * zero page: there, a pte that seems to be one maps a frame that was freed, and perhaps used once more and freed again,
+ * as buffers of our own are. Free frames are in the page allocator's lists (KPF_BUDDY) or kept by a CPU, without any
+ * flags; but so is much of the memory of drivers, and there a pte must be seen again and again.
+ */
+static enum verdict special_verdict(struct suspect *suspect, uint64_t flags)
+{
+	if (flags && !(flags & KPF_BUDDY))
+		return VERDICT_MATCHED;
+	if (flags || suspect->anonymous)
+		return VERDICT_CHANGED;
+	return ++suspect->sightings == STRIKES ? VERDICT_MATCHED : VERDICT_MISMATCHED;
+}
+
+/* What a round found. */
+struct found {
+	uint64_t before; /* the kernel's count */
+	uint64_t after;
+	uint64_t flags_before;
+	uint64_t flags_after;
+	bool whole; /* all ptes were read */
+	bool quiet; /* no task came or went */
+};
+
+static bool is_open(const struct suspect *suspect)
+{
+	return suspect->frame && suspect->frame->verdict == VERDICT_MISMATCHED && suspect->strikes < STRIKES;
+}
+
+/* What one round says of one suspect: agreed, or one strike more, or all has to be read, or it moves. */
+static void judge(const struct system *system, struct suspect *suspect, const struct found *found)
+{
+	struct frame *frame = suspect->frame;
+	uint64_t all = suspect->file + suspect->bare;
+	uint64_t ours = counted(found->flags_after, suspect->file, suspect->bare);
+	bool stood = suspect->strikes && suspect->ours == ours && suspect->kernel == found->after;
+	bool open = is_open(suspect);
+
+	suspect->steady = found->before == found->after && same_kind(found->flags_before, found->flags_after);
+	suspect->still = suspect->kernel == found->after;
+	suspect->ours = ours;
+	suspect->kernel = found->after;
+	suspect->missing = false;
+	if (!open)
+		return;
+	/* The map is wrong: nothing that is read now can make it right. */
+	if (frame_is_broken(system, frame)) {
+		suspect->strikes = STRIKES;
+	} else if (!suspect->steady) {
+		suspect->strikes = 0;
+	} else if (counts_agree(system, frame, ours, found->after)) {
+		frame->verdict = all == ours ? VERDICT_MATCHED : special_verdict(suspect, found->flags_after);
+		if (frame->verdict == VERDICT_MATCHED &&
+		    (all - ours != frame->uncounted || !frame_agrees(system, frame)))
+			frame->verdict = VERDICT_CHANGED;
+	} else {
+		suspect->missing = ours < found->after;
+		if (!suspect->missing || found->whole)
+			suspect->strikes = !found->quiet ? 0 : stood ? suspect->strikes + 1 : 1;
+	}
+}
+
+static bool sum_folio(const struct suspects *suspects, const struct folio *folio, struct folio_sum *sum)
+{
+	size_t first = pfnset_find(&suspects->set, folio->head);
+	bool steady = true;
+
+	*sum = (struct folio_sum){ 0 };
+	for (size_t i = first; i < first + folio->pages; i++) {
+		folio_sum_add(sum, suspects->items[i].ours, suspects->items[i].kernel);
+		steady &= suspects->items[i].steady;
+	}
+	return steady;
+}
+
+/* Of the frames that do not agree, accept those of large folios of which the kernel tells the average. */
+static void accept_averages(struct system *system, struct suspects *suspects)
+{
+	struct folio_sum sum;
+
+	for (size_t i = 0; i < suspects->folios_n && !system->averaging; i++)
+		system->averaging =
+			sum_folio(suspects, &suspects->folios[i], &sum) && folio_proves_average(system, &sum);
+	for (size_t i = 0; i < suspects->folios_n && system->averaging; i++) {
+		size_t first = pfnset_find(&suspects->set, suspects->folios[i].head);
+
+		if (!sum_folio(suspects, &suspects->folios[i], &sum) || !folio_is_average(system, &sum))
+			continue;
+		for (size_t k = first; k < first + suspects->folios[i].pages; k++) {
+			struct frame *frame = suspects->items[k].frame;
+
+			if (frame && frame->verdict == VERDICT_MISMATCHED && !frame_is_broken(system, frame))
+				frame->verdict = VERDICT_AVERAGED;
+		}
+	}
+}
+
+/*
+ * What the kernel counts beyond what was seen may be mappings of processes that may not be read, if those have so many.
+ * Where its count moves there is hope that the next round finds it all, unless this was the last one.
+ */
+static void accept_unread(const struct system *system, struct suspects *suspects, bool last)
+{
+	uint64_t surplus = 0;
+
+	for (size_t i = 0; i < suspects->n; i++)
+		if (suspects->items[i].missing)
+			surplus += suspects->items[i].kernel - suspects->items[i].ours;
+	if (!system->refused || surplus > system->refused_pages)
+		return;
+	for (size_t i = 0; i < suspects->n; i++)
+		if (suspects->items[i].missing && (suspects->items[i].still || last))
+			suspects->items[i].frame->verdict = VERDICT_BOUNDED;
+}
+
+/* ---- rounds ---- */
+
+struct recheck {
+	struct system *system;
+	const struct procfs *procfs;
+	const pid_t *pids;
+	size_t pids_n;
+	unsigned threads;
+	struct suspects suspects;
+};
+
+static void judge_all(struct recheck *recheck, bool whole, bool quiet)
+{
+	struct suspects *suspects = &recheck->suspects;
+
+	rmap_read_lock(recheck->system->map);
+	for (size_t i = 0; i < suspects->n; i++)
+		judge(recheck->system, &suspects->items[i],
+		      &(struct found){ .before = suspects->before[i],
+				       .after = suspects->after[i],
+				       .flags_before = suspects->flags_before[i],
+				       .flags_after = suspects->flags_after[i],
+				       .whole = whole,
+				       .quiet = quiet });
+	accept_averages(recheck->system, suspects);
+	if (whole)
+		accept_unread(recheck->system, suspects, false);
+	rmap_read_unlock(recheck->system->map);
+}
+
+static void run_round(struct recheck *recheck, bool whole)
+{
+	const struct procfs *procfs = recheck->procfs;
+	struct suspects *suspects = &recheck->suspects;
+	struct narrow narrow = { .system = recheck->system, .procfs = procfs, .suspects = suspects };
+	struct tasks tasks = { 0 }, later = { 0 };
+	uint64_t forks = procfs_forks(procfs);
+	bool quiet;
+
+	procfs_tasks(procfs, recheck->pids, recheck->pids_n, &tasks);
+	procfs_flags(procfs, suspects->pfns, suspects->n, suspects->flags_before);
+	procfs_counts(procfs, suspects->pfns, suspects->n, suspects->before);
+	for (size_t i = 0; i < suspects->n; i++)
+		suspects->items[i].file = suspects->items[i].bare = 0;
+	forks += whole ? scan_again(procfs, &tasks, recheck->threads, "checking", count_suspect, suspects)
+		       : team_run(recheck->threads, narrow_thread, &narrow);
+	procfs_counts(procfs, suspects->pfns, suspects->n, suspects->after);
+	procfs_flags(procfs, suspects->pfns, suspects->n, suspects->flags_after);
+	procfs_tasks(procfs, recheck->pids, recheck->pids_n, &later);
+	/* Of named processes, others may come and go: what they map is no part of our count. */
+	quiet = same_tasks(&tasks, &later) && (recheck->pids || forks == procfs_forks(procfs));
+	judge_all(recheck, whole, quiet);
+	tasks_fini(&tasks);
+	tasks_fini(&later);
+}
+
+void recheck_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n,
+		    unsigned threads)
+{
+	struct recheck recheck = {
+		.system = system, .procfs = procfs, .pids = pids, .pids_n = pids_n, .threads = threads
+	};
+	struct suspects *suspects = &recheck.suspects;
+	double began = seconds_now();
+	unsigned wholes = 0;
+	bool open, whole = false;
+
+	suspects_init(suspects, system, procfs);
+	open = suspects->n;
+	for (unsigned round = 0; open && round < ROUNDS; round++) {
+		if ((whole && wholes++ == WHOLE_ROUNDS) || (round && seconds_now() - began > RECHECK_SECONDS))
+			break;
+		run_round(&recheck, whole);
+		open = whole = false;
+		for (size_t i = 0; i < suspects->n; i++) {
+			open |= is_open(&suspects->items[i]);
+			whole |= is_open(&suspects->items[i]) && suspects->items[i].missing;
+		}
+	}
+	accept_unread(system, suspects, true);
+	for (size_t i = 0; i < suspects->n; i++)
+		if (is_open(&suspects->items[i]))
+			suspects->items[i].frame->verdict = VERDICT_MOVING;
+	suspects_fini(suspects);
+}
+
+/* ---- one frame ---- */
+
+/*
+ * Read the ptes of @mappers, which are sorted, again: how many of them does the kernel count? @present tells which are
+ * still there.
+ */
+static uint64_t read_mappers(const struct system *system, const struct procfs *procfs, const struct mapper *mappers,
+			     size_t n, const struct found *found, uint64_t pfn, bool *present)
+{
+	uint64_t vpns[PIECE], entries[PIECE], file = 0, bare = 0;
+
+	for (size_t at = 0, next; at < n; at = next) {
+		for (next = at; next < n && next - at < PIECE && mappers[next].process == mappers[at].process; next++)
+			vpns[next - at] = mappers[next].vpn;
+		procfs_read_entries(procfs, &system->processes[mappers[at].process].task, vpns, next - at, entries);
+		for (size_t i = at; i < next; i++) {
+			present[i] = maps(entries[i - at], pfn);
+			file += present[i] && entries[i - at] & PTE_FILE;
+			bare += present[i] && !(entries[i - at] & PTE_FILE);
+		}
+	}
+	return counted(found->flags_before, file, bare);
+}
+
+/* Is frame @pfn in a large folio of which the kernel tells the average? By the map's counts, as it was read. */
+static bool is_averaged(const struct system *system, const struct procfs *procfs, uint64_t pfn)
+{
+	struct folio folio = folio_of(procfs, pfn);
+	uint64_t *pfns = zeroed(folio.pages, sizeof(*pfns)), *counts = zeroed(folio.pages, sizeof(*counts));
+	struct folio_sum sum = { 0 };
+
+	for (uint64_t i = 0; i < folio.pages; i++)
+		pfns[i] = folio.head + i;
+	procfs_counts(procfs, pfns, folio.pages, counts);
+	rmap_read_lock(system->map);
+	for (uint64_t i = 0; i < folio.pages; i++) {
+		const struct frame *frame = system_frame(system, pfns[i]);
+
+		folio_sum_add(&sum, frame ? rmap_page_mapcount(system->map, frame_page(system, frame)) : 0, counts[i]);
+	}
+	rmap_read_unlock(system->map);
+	free(pfns);
+	free(counts);
+	return folio_proves_average(system, &sum);
+}
+
+/* One look. Returns how the kernel's count and what is there agree. */
+static enum verdict look_at_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame,
+				  const struct mapper *mappers, size_t n, bool *present)
+{
+	const struct frame nobody = { .pfn = pfn };
+	struct found found;
+	uint64_t ours;
+
+	procfs_flags(procfs, &pfn, 1, &found.flags_before);
+	procfs_counts(procfs, &pfn, 1, &found.before);
+	ours = read_mappers(system, procfs, mappers, n, &found, pfn, present);
+	procfs_counts(procfs, &pfn, 1, &found.after);
+	procfs_flags(procfs, &pfn, 1, &found.flags_after);
+	if (frame)
+		frame->kernel = found.after < UINT32_MAX ? (uint32_t)found.after : UINT32_MAX;
+	if (found.before != found.after || !same_kind(found.flags_before, found.flags_after))
+		return VERDICT_MOVING;
+	if (counts_agree(system, frame ? frame : &nobody, ours, found.after))
+		return VERDICT_MATCHED;
+	if ((system->refused || system->pid_namespace) && ours < found.after)
+		return VERDICT_BOUNDED;
+	if (found.flags_after & KPF_COMPOUND && !(found.flags_after & KPF_HUGE) && is_averaged(system, procfs, pfn)) {
+		system->averaging = true;
+		return VERDICT_AVERAGED;
+	}
+	return VERDICT_MISMATCHED;
+}
+
+static bool is_answer(enum verdict verdict)
+{
+	return verdict != VERDICT_MOVING && verdict != VERDICT_MISMATCHED;
+}
+
+bool recheck_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame,
+		   struct mapper *mappers, size_t *n)
+{
+	enum verdict verdict = VERDICT_MOVING;
+	bool *present = zeroed(*n, sizeof(*present));
+	size_t kept = 0;
+
+	for (int look = 0; look < LOOKS && !is_answer(verdict); look++)
+		verdict = look_at_frame(system, procfs, pfn, frame, mappers, *n, present);
+	if (frame) {
+		rmap_read_lock(system->map);
+		if (frame_is_broken(system, frame))
+			verdict = VERDICT_MISMATCHED;
+		rmap_read_unlock(system->map);
+		frame->verdict = (uint8_t)verdict;
+	}
+	for (size_t i = 0; i < *n && is_answer(verdict); i++)
+		if (present[i])
+			mappers[kept++] = mappers[i];
+	if (is_answer(verdict))
+		*n = kept;
+	free(present);
+	return is_answer(verdict);
+}
