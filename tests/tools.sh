@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # tools.sh - the command line of `rmap snapshot` and `rmap who`, with recorded and forged systems; needs no privilege.
 #
-#      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING
+#      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1
 #
 # What needs the running system is in tools-live.sh. All failures are told, then the exit status is 1.
 set -u
-rmap=$1 tool_json=$2 tool_forge=$3 recording=$4
+rmap=$1 tool_json=$2 tool_forge=$3 recording=$4 first=$5
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -89,6 +89,17 @@ addr=$(sed -n 's/.*"addr": "\(0x[0-9a-f]*\)".*/\1/p' "$work/who" | head -n 1)
 expect 2 "no page in memory" "$rmap" who --load "$recording" --pid "$pid" --addr 0
 expect 2 "cannot be read" "$rmap" who --load "$recording" --pid 2147483647 --addr "$addr"
 
+# A process that shares the address space of another one is named with it, and may be asked about by its own number.
+"$rmap" who --load "$recording" --pfn "$pfn" | grep -q "shares the memory of" || fail "who --pfn $pfn does not name who shares memory"
+sharing=$(tr -d '\n' <"$work/who" | sed -n 's/.*"sharing": *\[ *\([0-9][0-9]*\) *\].*/\1/p')
+addr=$(tr -d '\n' <"$work/who" | sed -n 's/.*"addr": "\(0x[0-9a-f]*\)"[^}]*"sharing": *\[ *'"$sharing"' *\].*/\1/p')
+"$rmap" who --load "$recording" --pid "$sharing" --addr "$addr" --json | cmp -s - "$work/who" ||
+	fail "who --pid $sharing --addr $addr, which shares memory, answers otherwise than --pfn $pfn"
+
+# A recording of version 1 has the same figures when it is saved anew; it does not say who shares memory.
+"$rmap" snapshot --load "$first" --json --save "$work/again" | "$tool_json" >"$work/figures" || fail "the first version is not read"
+"$rmap" snapshot --load "$work/again" --json | "$tool_json" | cmp -s - "$work/figures" || fail "the first version, saved anew, is another"
+
 # Files that are none. The format is described in tools/file.c.
 size=$(stat -c %s "$recording")
 expect 2 "cannot be read" "$rmap" snapshot --load "$work/none"
@@ -96,8 +107,8 @@ expect 2 "cannot be read" "$rmap" snapshot --load "$work"
 expect 2 "no recorded system" "$rmap" snapshot --load "$0"
 : >"$work/empty"
 expect 2 "no recorded system" "$rmap" snapshot --load "$work/empty"
-forge 8 '\002'
-expect 2 "format version 2" "$rmap" snapshot --load "$work/forged"
+forge 8 '\003'
+expect 2 "format version 3" "$rmap" snapshot --load "$work/forged"
 for cut in 8 12 19 27 100 $((size / 2)) $((size - 1)); do
 	head -c "$cut" "$recording" >"$work/forged"
 	expect 2 "cut short" "$rmap" snapshot --load "$work/forged"

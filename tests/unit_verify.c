@@ -468,6 +468,22 @@ static void test_wrong_averages(void **state)
 	assert_false(forged->system.averaging);
 }
 
+/* 6.10 and later, for a while: every anonymous page bears KSM's mark, so it says nothing. */
+static void test_ksm(void **state)
+{
+	struct forged *forged = *state;
+
+	forged->procfs.ksm_unknown = true;
+	forge_process(forged, 100, 16, ANONYMOUS);
+	forge_ptes(forged, 100, 0, 4, PFN, 0);
+	forge_frames(forged, PFN, 4, 1, KPF_ANON | KPF_KSM | LRU);
+	scan(forged);
+	assert_true(who_agrees(forged, PFN));
+	assert_int_equal(verify(forged).matched, 4);
+	assert_int_equal(class_pages(forged, CLASS_KSM), 0);
+	assert_true(forged->system.ksm_unknown);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_of_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ksm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_averages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_averages, setup, teardown),
 	};

@@ -2,7 +2,7 @@
 /**
  * file.c - a recorded system in a file: `rmap snapshot --save FILE` and `--load FILE`
  *
- * The format, version 1. Little endian:
+ * The format, version 2. Little endian:
  *
  *      8 bytes    "RMAPSNAP"
  *      4 bytes    version
@@ -15,7 +15,8 @@
  * for n >= 0, and -2 n - 1 below. Addresses are in pages.
  *
  *      page shift
- *      1: only some processes were read, + 2: in an inner PID namespace, + 4: the kernel tells averages
+ *      1: only some processes were read, + 2: in an inner PID namespace, + 4: the kernel tells averages, + 8: it does
+ *            not tell what KSM has merged
  *      seconds since 1970
  *      kernel threads, tasks that share an address space, processes refused, their pages, processes gone
  *      string: the kernel's release; string: the machine
@@ -27,11 +28,13 @@
  *                  the file's first page
  *            list: run of present ptes: gap to the end of the one before, then list: pte:
  *                  (signed: frame number - frame number of the pte before - 1) << 1 | PTE_FILE is set
+ *      list: process that shares the address space of one of these: its pid, that one's pid; string: comm
  *      list: frame, in ascending order of numbers:
  *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
  *
  * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
- * those they do not know.
+ * those they do not know. Version 1, which is read too, lacks the processes that share address spaces; it tells only how
+ * many there are.
  */
 #include "file.h"
 
@@ -44,7 +47,8 @@
 
 #define MAGIC "RMAPSNAP"
 #define MAGIC_SIZE 8
-#define VERSION 1u
+#define VERSION 2u
+#define VERSION_WITHOUT_ALIASES 1u
 #define HEAD_SIZE (MAGIC_SIZE + 4 + 8)
 #define HASH_SIZE 8
 /* Addresses have at most 57 bits. */
@@ -54,6 +58,7 @@
 #define FLAG_PARTIAL 1u
 #define FLAG_NAMESPACE 2u
 #define FLAG_AVERAGING 4u
+#define FLAG_KSM_UNKNOWN 8u
 
 static const uint32_t flag_bits[] = { KPF_ANON,   KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_HUGE,
 				      KPF_NOPAGE, KPF_KSM,           KPF_THP,           KPF_ZERO_PAGE };
@@ -147,6 +152,18 @@ static void put_ptes(struct writer *writer, const struct process *process)
 	}
 }
 
+static void put_aliases(struct writer *writer, const struct system *system)
+{
+	size_t n = system->aliases ? system->sharing : 0;
+
+	put(writer, n);
+	for (size_t i = 0; i < n; i++) {
+		put(writer, (uint64_t)system->aliases[i].pid);
+		put(writer, (uint64_t)system->aliases[i].owner);
+		put_string(writer, system->aliases[i].comm);
+	}
+}
+
 static void put_frames(struct writer *writer, const struct system *system)
 {
 	put(writer, system->frames_n);
@@ -167,7 +184,7 @@ static void put_body(struct writer *writer, const struct system *system)
 
 	put(writer, system->page_shift);
 	put(writer, (system->partial ? FLAG_PARTIAL : 0) | (system->pid_namespace ? FLAG_NAMESPACE : 0) |
-			    (system->averaging ? FLAG_AVERAGING : 0));
+			    (system->averaging ? FLAG_AVERAGING : 0) | (system->ksm_unknown ? FLAG_KSM_UNKNOWN : 0));
 	put(writer, system->time);
 	put(writer, system->kernel_threads);
 	put(writer, system->sharing);
@@ -192,6 +209,7 @@ static void put_body(struct writer *writer, const struct system *system)
 		put_vmas(writer, &system->processes[i]);
 		put_ptes(writer, &system->processes[i]);
 	}
+	put_aliases(writer, system);
 	put_frames(writer, system);
 }
 
@@ -286,6 +304,7 @@ int file_save(const char *path, const struct system *system)
 struct loader {
 	const uint8_t *at;
 	const uint8_t *end;
+	unsigned version;
 	bool bad;
 };
 
@@ -405,6 +424,23 @@ static void get_ptes(struct loader *loader, struct process *process)
 	}
 }
 
+static void get_aliases(struct loader *loader, struct system *system)
+{
+	size_t n = get_length(loader);
+
+	loader->bad |= n && n != system->sharing;
+	if (loader->bad || !n)
+		return;
+	system->aliases = zeroed(n, sizeof(*system->aliases));
+	for (size_t i = 0; i < n; i++) {
+		struct alias *alias = &system->aliases[i];
+
+		alias->pid = (pid_t)get(loader, INT32_MAX);
+		alias->owner = (pid_t)get(loader, INT32_MAX);
+		get_string(loader, alias->comm, sizeof(alias->comm));
+	}
+}
+
 static void get_frames(struct loader *loader, struct system *system)
 {
 	system->recorded_n = get_length(loader);
@@ -429,10 +465,11 @@ static void get_body(struct loader *loader, struct system *system)
 
 	system->page_shift = (unsigned)get(loader, 16);
 	loader->bad |= system->page_shift < 12;
-	flags = get(loader, FLAG_PARTIAL | FLAG_NAMESPACE | FLAG_AVERAGING);
+	flags = get(loader, FLAG_PARTIAL | FLAG_NAMESPACE | FLAG_AVERAGING | FLAG_KSM_UNKNOWN);
 	system->partial = flags & FLAG_PARTIAL;
 	system->pid_namespace = flags & FLAG_NAMESPACE;
 	system->averaging = flags & FLAG_AVERAGING;
+	system->ksm_unknown = flags & FLAG_KSM_UNKNOWN;
 	system->time = get(loader, UINT64_MAX);
 	system->kernel_threads = get(loader, UINT32_MAX);
 	system->sharing = get(loader, UINT32_MAX);
@@ -452,6 +489,8 @@ static void get_body(struct loader *loader, struct system *system)
 		get_vmas(loader, &system->names, process);
 		get_ptes(loader, process);
 	}
+	if (loader->version != VERSION_WITHOUT_ALIASES)
+		get_aliases(loader, system);
 	get_frames(loader, system);
 	loader->bad |= loader->at != loader->end;
 }
@@ -462,10 +501,12 @@ static int decode(const char *path, const uint8_t *bytes, size_t n, struct syste
 
 	if (n < MAGIC_SIZE || memcmp(bytes, MAGIC, MAGIC_SIZE))
 		return complain("%s is no recorded system: name a file that rmap snapshot --save has written", path);
-	if (n >= MAGIC_SIZE + 4 && get_fixed(bytes + MAGIC_SIZE, 4) != VERSION)
+	if (n >= MAGIC_SIZE + 4)
+		loader.version = (unsigned)get_fixed(bytes + MAGIC_SIZE, 4);
+	if (n >= MAGIC_SIZE + 4 && (loader.version < VERSION_WITHOUT_ALIASES || loader.version > VERSION))
 		return complain(
 			"%s has format version %u and this rmap reads version %u: load it with the rmap that wrote it",
-			path, (unsigned)get_fixed(bytes + MAGIC_SIZE, 4), VERSION);
+			path, loader.version, VERSION);
 	if (n < HEAD_SIZE + HASH_SIZE || get_fixed(bytes + MAGIC_SIZE + 4, 8) > n - HEAD_SIZE - HASH_SIZE)
 		return complain("%s is cut short: copy or record it again", path);
 	if (get_fixed(bytes + MAGIC_SIZE + 4, 8) < n - HEAD_SIZE - HASH_SIZE ||

@@ -134,7 +134,7 @@ static int check_frame_numbers(struct procfs *procfs)
 {
 	volatile char mine = 1;
 	uint64_t vpn = (uint64_t)(uintptr_t)&mine >> procfs->page_shift;
-	uint64_t entry = 0;
+	uint64_t entry = 0, flags;
 	int fd = openat(procfs->root, "self/pagemap", O_RDONLY | O_CLOEXEC);
 	ssize_t got;
 
@@ -152,6 +152,10 @@ static int check_frame_numbers(struct procfs *procfs)
 	if (got != sizeof(entry) || !(entry & PTE_PRESENT) || !(entry & PTE_PFN))
 		return complain(
 			"the kernel hides frame numbers from this user: run as root with CAP_SYS_ADMIN, or use --load");
+	/* KSM does not merge a page that was made just now, and is written. */
+	entry &= PTE_PFN;
+	procfs_flags(procfs, &entry, 1, &flags);
+	procfs->ksm_unknown = flags & KPF_KSM;
 	return STATUS_OK;
 }
 
@@ -461,7 +465,8 @@ static void leave_out_sharing(const struct procfs *procfs, struct tasks *tasks)
 			continue; /* one that has ended will be found gone when it is read, and be counted */
 		tasks->aliases =
 			grow(tasks->aliases, &tasks->aliases_capacity, tasks->aliases_n + 1, sizeof(*tasks->aliases));
-		tasks->aliases[tasks->aliases_n++] = (struct alias){ items[i].pid, same->pid };
+		tasks->aliases[tasks->aliases_n] = (struct alias){ .pid = items[i].pid, .owner = same->pid };
+		strcpy(tasks->aliases[tasks->aliases_n++].comm, items[i].comm);
 		items[i].path[0] = '\0';
 	}
 	free(kept.items);
@@ -522,6 +527,25 @@ static pid_t process_of(const struct procfs *procfs, const struct task *task)
 	return line ? (pid_t)strtol(line + strlen("\nTgid:"), NULL, 10) : 0;
 }
 
+/* Complain that process @pid has no memory, and why. */
+static int no_memory(const struct procfs *procfs, pid_t pid)
+{
+	struct task task = { .pid = pid };
+	const char *reason = "there is none of this number; name one that ps shows";
+	struct stat_line line;
+
+	snprintf(task.path, sizeof(task.path), "%d", (int)pid);
+	if (read_stat(procfs, &task, &line) == OUTCOME_READ) {
+		if (line.kernel_thread)
+			reason = "it is a kernel thread, which has none";
+		else if (strchr("ZX", line.state))
+			reason = "it has ended, and only its parent has yet to take notice (a zombie)";
+		else
+			reason = "it is ending";
+	}
+	return complain("no process %d with memory of its own: %s", (int)pid, reason);
+}
+
 int procfs_check_pid(const struct procfs *procfs, pid_t pid)
 {
 	struct tasks ignored = { 0 };
@@ -531,10 +555,7 @@ int procfs_check_pid(const struct procfs *procfs, pid_t pid)
 	if (!task_of(procfs, pid, &task, &ignored)) {
 		int status = procfs_status(procfs);
 
-		return status ? status
-			      : complain("no process %d with memory of its own: name one that ps shows and that is no "
-					 "kernel thread",
-					 (int)pid);
+		return status ? status : no_memory(procfs, pid);
 	}
 	/* Threads have their files in /proc too, though they are not listed. */
 	process = process_of(procfs, &task);
@@ -751,6 +772,18 @@ void procfs_counts(const struct procfs *procfs, const uint64_t *pfns, size_t n, 
 void procfs_flags(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out)
 {
 	read_frames(procfs, procfs->flags, "kpageflags", pfns, n, out);
+	for (size_t i = 0; i < n && procfs->ksm_unknown; i++)
+		out[i] &= ~(uint64_t)KPF_KSM;
+}
+
+bool procfs_has_frame(const struct procfs *procfs, uint64_t pfn)
+{
+	uint64_t flags;
+	ssize_t got = pread(procfs->flags, &flags, sizeof(flags), (off_t)(pfn * sizeof(flags)));
+
+	if (got < 0)
+		fail(procfs, errno, "/proc/kpageflags");
+	return got == sizeof(flags) && !(flags & KPF_NOPAGE);
 }
 
 enum outcome procfs_read_entries(const struct procfs *procfs, const struct task *task, const uint64_t *vpns, size_t n,

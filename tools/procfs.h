@@ -53,6 +53,7 @@ struct procfs {
 	unsigned threads;          /* how many may read one task at once; 1 at first */
 	bool pagemap_scan;         /* the kernel has PAGEMAP_SCAN */
 	bool pid_namespace;        /* not the first one: other processes may map the same pages unseen */
+	bool ksm_unknown;          /* every anonymous page is marked as merged by KSM, as some kernels since 6.10 do */
 	uint64_t zero_pfn;         /* of the zero page; 0 if that is not known */
 	struct memories *memories; /* populated.c's */
 };
@@ -72,6 +73,7 @@ struct task {
 struct alias {
 	pid_t pid;
 	pid_t owner;
+	char comm[COMM_SIZE];
 };
 
 /** struct tasks - all tasks of one moment, one for each address space, by pid. All zero at first */
@@ -172,8 +174,15 @@ enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *ta
 enum outcome procfs_read_entries(const struct procfs *procfs, const struct task *task, const uint64_t *vpns, size_t n,
 				 uint64_t *entries);
 
-/** procfs_counts, procfs_flags - the kernel's mapcounts and flags of @n ascending frames; 0 beyond the last frame */
+/**
+ * procfs_counts, procfs_flags - the kernel's mapcounts and flags of @n ascending frames; 0 beyond the last frame
+ *
+ * KPF_KSM is left out where it says nothing.
+ */
 void procfs_counts(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);
 void procfs_flags(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);
+
+/** procfs_has_frame - does the kernel know a page of memory in frame @pfn? */
+bool procfs_has_frame(const struct procfs *procfs, uint64_t pfn);
 
 #endif

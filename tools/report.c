@@ -298,7 +298,7 @@ static void print_top(const struct system *system, unsigned max)
 	free(stretches);
 }
 
-static void print_classes(const struct figures *figures)
+static void print_classes(const struct system *system, const struct figures *figures)
 {
 	bool any = false;
 
@@ -310,6 +310,9 @@ static void print_classes(const struct figures *figures)
 		any = true;
 		printf("  %-17s %8s  %s\n", classes[i].name, grouped(figures->classes[i]), classes[i].rule);
 	}
+	if (system->ksm_unknown)
+		printf("%s  Merged by KSM: left out, for this kernel marks every anonymous page so.\n",
+		       any ? "" : "\n");
 }
 
 static void print_mismatches(const struct system *system)
@@ -442,7 +445,7 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 		if (figures->classes[i])
 			json_object_set_new(apart, classes[i].key, number(figures->classes[i]));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b, s:b}",
+			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b, s:b, s:b}",
 			 "processes", number(system->processes_n), "pages", number(figures->pages), "mappings",
 			 number(figures->mappings), "linear", number(figures->linear), "direct",
 			 number(figures->direct), "chained", number(figures->chained), "histogram",
@@ -451,7 +454,7 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 			 number(verified->changed), "mismatched", number(verified->mismatched), "bounded",
 			 number(verified->bounded), "moving", number(verified->moving), "seconds", "scan", timing->scan,
 			 "build", timing->build, "verify", timing->verify, "threads", (int)timing->threads, "partial",
-			 system->partial, "averaging", system->averaging);
+			 system->partial, "averaging", system->averaging, "ksm_unknown", system->ksm_unknown);
 }
 
 static void print_json(json_t *json)
@@ -478,7 +481,7 @@ int report_snapshot(const struct system *system, const struct timing *timing, un
 	print_histogram(&figures);
 	print_bytes(system, &figures);
 	print_top(system, top);
-	print_classes(&figures);
+	print_classes(system, &figures);
 	print_verdict(system, timing, &figures);
 	return STATUS_OK;
 }
@@ -492,11 +495,16 @@ static const char *kind_name(enum rmap_kind kind)
 
 static json_t *json_mapper(const struct system *system, const struct mapper *mapper)
 {
+	pid_t pid = system->processes[mapper->process].task.pid;
+	json_t *sharing = json_array();
 	char address[32];
 
+	for (size_t i = 0; system->aliases && i < system->sharing; i++)
+		if (system->aliases[i].owner == pid)
+			json_array_append_new(sharing, json_integer(system->aliases[i].pid));
 	snprintf(address, sizeof(address), "0x%" PRIx64, mapper->vpn << system->page_shift);
-	return json_pack("{s:i, s:s, s:s, s:o}", "pid", (int)system->processes[mapper->process].task.pid, "addr",
-			 address, "kind", kind_name(mapper->kind), "object", text(system_mapper_name(system, mapper)));
+	return json_pack("{s:i, s:s, s:s, s:o, s:o}", "pid", (int)pid, "addr", address, "kind", kind_name(mapper->kind),
+			 "object", text(system_mapper_name(system, mapper)), "sharing", sharing);
 }
 
 /* What is to be said of the page itself. */
@@ -516,6 +524,17 @@ static void print_page(const struct frame *frame)
 		       frame->kernel);
 }
 
+/* Those that share the address space of process @number, whose mappings have just been told. */
+static void print_sharing(const struct system *system, uint32_t number)
+{
+	pid_t owner = system->processes[number].task.pid;
+
+	for (size_t i = 0; system->aliases && i < system->sharing; i++)
+		if (system->aliases[i].owner == owner)
+			printf("  %7d  %-16s  shares the memory of %d\n", (int)system->aliases[i].pid,
+			       printable(system->aliases[i].comm), (int)owner);
+}
+
 static void print_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n)
 {
 	const struct frame *frame = system_frame(system, pfn);
@@ -525,11 +544,14 @@ static void print_who(const struct system *system, uint64_t pfn, const struct ma
 		print_page(frame);
 	if (n)
 		printf("\n      pid  command                   address  kind     of\n");
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		printf("  %7d  %-16s  0x%014" PRIx64 "  %-7s  %s\n",
 		       (int)system->processes[mappers[i].process].task.pid,
 		       printable(system->processes[mappers[i].process].task.comm), mappers[i].vpn << system->page_shift,
 		       kind_name(mappers[i].kind), printable(system_mapper_name(system, &mappers[i])));
+		if (i + 1 == n || mappers[i + 1].process != mappers[i].process)
+			print_sharing(system, mappers[i].process);
+	}
 }
 
 void report_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n, bool json)

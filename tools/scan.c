@@ -218,6 +218,7 @@ int scan_system(struct system *system, const struct procfs *procfs, const pid_t 
 	system->page_shift = procfs->page_shift;
 	system->partial = pids;
 	system->pid_namespace = procfs->pid_namespace;
+	system->ksm_unknown = procfs->ksm_unknown;
 	procfs_tasks(procfs, pids, pids_n, &tasks);
 	system->kernel_threads = tasks.kernel_threads;
 	system->sharing = tasks.aliases_n;

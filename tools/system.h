@@ -133,9 +133,10 @@ struct system {
 	bool partial;       /* only some processes were read: the kernel may count more */
 	bool pid_namespace; /* processes outside this PID namespace were not seen */
 	bool averaging;     /* the kernel tells averages for the pages of large folios */
+	bool ksm_unknown;   /* the kernel does not tell which pages KSM has merged */
 	size_t kernel_threads;
 	size_t sharing;         /* processes that share the address space of another one ... */
-	struct alias *aliases;  /* ... and of which; not recorded */
+	struct alias *aliases;  /* ... and of which; NULL if a recording does not say it */
 	size_t refused;         /* processes that may not be read ... */
 	uint64_t refused_pages; /* ... and their resident pages */
 	size_t gone;            /* processes that ended while they were read */

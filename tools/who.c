@@ -9,6 +9,7 @@
  */
 #include "command.h"
 #include "file.h"
+#include "reason.h"
 #include "report.h"
 #include "scan.h"
 #include "verify.h"
@@ -105,8 +106,9 @@ static size_t find_process(const struct options *options, const struct system *s
 	return at;
 }
 
-/* Which frame is asked for? Looks at what was read. */
-static int find_frame(const struct options *options, const struct system *system, uint64_t *pfn)
+/* Which frame is asked for? Looks at what was read. @procfs: NULL if it was recorded. */
+static int find_frame(const struct options *options, const struct system *system, const struct procfs *procfs,
+		      uint64_t *pfn)
 {
 	size_t number = find_process(options, system);
 	const struct extent *extent;
@@ -121,10 +123,7 @@ static int find_frame(const struct options *options, const struct system *system
 				options->pid);
 	pte = process_find_pte(&system->processes[number], options->address >> system->page_shift, &extent);
 	if (!pte)
-		return complain("process %" PRIu64 " has no page in memory at 0x%" PRIx64
-				": it was never touched there, or is "
-				"swapped out",
-				options->pid, options->address);
+		return reason_no_page(procfs, &system->processes[number], options->address, system->page_shift);
 	*pfn = *pte & PTE_PFN;
 	return STATUS_OK;
 }
@@ -153,7 +152,7 @@ static int ask_recorded(const struct options *options)
 	if (!status)
 		status = verify_recorded(&system, 1);
 	if (!status)
-		status = find_frame(options, &system, &pfn);
+		status = find_frame(options, &system, NULL, &pfn);
 	if (!status) {
 		n = mappers_of(&system, pfn, &mappers);
 		report_who(&system, pfn, mappers, n, options->json);
@@ -197,9 +196,13 @@ static int ask_once(struct asking *asking)
 	system_init(&system);
 	status = scan_system(&system, &asking->procfs, NULL, 0, asking->procfs.threads);
 	if (!status)
-		status = find_frame(options, &system, &pfn);
+		status = find_frame(options, &system, &asking->procfs, &pfn);
 	if (!status)
 		status = system_build(&system, asking->procfs.threads);
+	if (!status && !system_frame(&system, pfn) && !procfs_has_frame(&asking->procfs, pfn))
+		status = complain("the kernel knows no memory in page frame 0x%" PRIx64
+				  ": it lies beyond the last one or in a hole, and nobody maps it",
+				  pfn);
 	if (!status) {
 		n = mappers_of(&system, pfn, &mappers);
 		asking->agrees = verify_frame(&system, &asking->procfs, pfn, mappers, &n) &&
