@@ -70,7 +70,7 @@ for threads in 1 2 7; do
 	cmp -s "$recording" "$work/again" || fail "saved again, the recording is another"
 done
 "$rmap" snapshot --load "$recording" >"$work/text" || fail "no text of the recording"
-for words in "How mappings are kept" "bytes a mapping" "Most shared pages" "Verified:" "Seconds:" "Linux 2.5" "XNU arm64"; do
+for words in "How mappings are kept" "bytes a mapping" "Most shared pages" "Verified:" "Seconds:" "Linux 2.5" "XNU arm64" "Built anew from a recording"; do
 	grep -qF "$words" "$work/text" || fail "the report does not say \"$words\""
 done
 [ "$(LC_ALL=C.UTF-8 wc -L <"$work/text")" -le 100 ] || fail "the report is wider than 100 columns"

@@ -14,7 +14,8 @@
 #define ROUNDS 10
 #define WHOLE_ROUNDS 4
 #define STRIKES 3
-#define LOOKS 16
+#define PATIENCE 2
+#define LOOKS 32
 #define PIECE 512
 
 /* A frame that differs, or is in one large folio with such a frame; and what the last round found. */
@@ -28,8 +29,10 @@ struct suspect {
 	unsigned sightings; /* of special ptes that map a frame without any flags */
 	bool anonymous;     /* it was found mapped by a vma of no file */
 	bool steady;
-	bool still;   /* the kernel's count is that of the round before */
-	bool missing; /* the kernel counts more than the known places account for */
+	bool missing;     /* the kernel counts more than what was read accounts for, ... */
+	uint64_t surplus; /* ... in the last narrow round by so many, ... */
+	bool constant;    /* ... and by as many again now */
+	unsigned missed;  /* in how many rounds it was missing */
 };
 
 /* Where a suspect was found mapped. */
@@ -193,13 +196,46 @@ static bool maps(uint64_t entry, uint64_t pfn)
 	return entry & PTE_PRESENT && (entry & PTE_PFN) == pfn;
 }
 
-/* A narrow round: threads take the processes one by one. */
+/*
+ * A narrow round: threads take the processes one by one. Only those are read at the known places that are still what
+ * they were, and not a task that shares the address space of another one now; what has begun or has executed another
+ * program since is *fresh*, and read in full.
+ */
 struct narrow {
 	const struct system *system;
 	const struct procfs *procfs;
 	struct suspects *suspects;
+	struct tasks fresh;
+	bool *stayed; /* of each process that was read */
 	atomic_size_t next;
 };
+
+static void narrow_init(struct narrow *narrow, const struct tasks *tasks)
+{
+	const struct system *system = narrow->system;
+	size_t at = 0;
+
+	narrow->stayed = zeroed(system->processes_n, sizeof(*narrow->stayed));
+	narrow->fresh.items = zeroed(tasks->n, sizeof(*narrow->fresh.items));
+	for (size_t i = 0; i < tasks->n; i++) {
+		const struct task *task = &tasks->items[i], *known;
+
+		while (at < system->processes_n && system->processes[at].task.pid < task->pid)
+			at++;
+		known = at < system->processes_n ? &system->processes[at].task : NULL;
+		if (known && known->pid == task->pid && known->start_time == task->start_time &&
+		    !memcmp(known->layout, task->layout, sizeof(task->layout)))
+			narrow->stayed[at] = true;
+		else
+			narrow->fresh.items[narrow->fresh.n++] = *task;
+	}
+}
+
+static void narrow_fini(struct narrow *narrow)
+{
+	free(narrow->stayed);
+	tasks_fini(&narrow->fresh);
+}
 
 static void read_places(struct narrow *narrow, const struct place *places, size_t n)
 {
@@ -224,8 +260,9 @@ static void narrow_thread(void *arg, unsigned thread)
 	(void)thread;
 	while ((run = atomic_fetch_add(&narrow->next, 1)) < suspects->runs_n) {
 		size_t end = suspects->runs[run + 1];
+		bool stayed = narrow->stayed[suspects->places[suspects->runs[run]].process];
 
-		for (size_t at = suspects->runs[run]; at < end; at += PIECE)
+		for (size_t at = suspects->runs[run]; at < end && stayed; at += PIECE)
 			read_places(narrow, &suspects->places[at], end - at < PIECE ? end - at : PIECE);
 	}
 }
@@ -295,7 +332,6 @@ static void judge(const struct system *system, struct suspect *suspect, const st
 	bool open = is_open(suspect);
 
 	suspect->steady = found->before == found->after && same_kind(found->flags_before, found->flags_after);
-	suspect->still = suspect->kernel == found->after;
 	suspect->ours = ours;
 	suspect->kernel = found->after;
 	suspect->missing = false;
@@ -313,6 +349,10 @@ static void judge(const struct system *system, struct suspect *suspect, const st
 			frame->verdict = VERDICT_CHANGED;
 	} else {
 		suspect->missing = ours < found->after;
+		suspect->missed += suspect->missing;
+		suspect->constant = suspect->missing && suspect->surplus == found->after - ours;
+		if (!found->whole)
+			suspect->surplus = suspect->missing ? found->after - ours : 0;
 		if (!suspect->missing || found->whole)
 			suspect->strikes = !found->quiet ? 0 : stood ? suspect->strikes + 1 : 1;
 	}
@@ -355,7 +395,7 @@ static void accept_averages(struct system *system, struct suspects *suspects)
 
 /*
  * What the kernel counts beyond what was seen may be mappings of processes that may not be read, if those have so many.
- * Where its count moves there is hope that the next round finds it all, unless this was the last one.
+ * As long as it is now more and now less there is hope that a round finds it all, unless this was the last one.
  */
 static void accept_unread(const struct system *system, struct suspects *suspects, bool last)
 {
@@ -367,7 +407,7 @@ static void accept_unread(const struct system *system, struct suspects *suspects
 	if (!system->refused || surplus > system->refused_pages)
 		return;
 	for (size_t i = 0; i < suspects->n; i++)
-		if (suspects->items[i].missing && (suspects->items[i].still || last))
+		if (suspects->items[i].missing && (suspects->items[i].constant || last))
 			suspects->items[i].frame->verdict = VERDICT_BOUNDED;
 }
 
@@ -379,6 +419,7 @@ struct recheck {
 	const pid_t *pids;
 	size_t pids_n;
 	unsigned threads;
+	unsigned wholes; /* whole rounds so far */
 	struct suspects suspects;
 };
 
@@ -396,16 +437,31 @@ static void judge_all(struct recheck *recheck, bool whole, bool quiet)
 				       .whole = whole,
 				       .quiet = quiet });
 	accept_averages(recheck->system, suspects);
-	if (whole)
+	if (recheck->wholes)
 		accept_unread(recheck->system, suspects, false);
 	rmap_read_unlock(recheck->system->map);
+}
+
+/* Returns how many threads were started for it. */
+static unsigned read_narrow(struct recheck *recheck, const struct tasks *tasks)
+{
+	struct suspects *suspects = &recheck->suspects;
+	struct narrow narrow = { .system = recheck->system, .procfs = recheck->procfs, .suspects = suspects };
+	unsigned started;
+
+	narrow_init(&narrow, tasks);
+	started = team_run(recheck->threads, narrow_thread, &narrow);
+	if (narrow.fresh.n)
+		started += scan_again(recheck->procfs, &narrow.fresh, recheck->threads, "checking", count_suspect,
+				      suspects);
+	narrow_fini(&narrow);
+	return started;
 }
 
 static void run_round(struct recheck *recheck, bool whole)
 {
 	const struct procfs *procfs = recheck->procfs;
 	struct suspects *suspects = &recheck->suspects;
-	struct narrow narrow = { .system = recheck->system, .procfs = procfs, .suspects = suspects };
 	struct tasks tasks = { 0 }, later = { 0 };
 	uint64_t forks = procfs_forks(procfs);
 	bool quiet;
@@ -416,7 +472,7 @@ static void run_round(struct recheck *recheck, bool whole)
 	for (size_t i = 0; i < suspects->n; i++)
 		suspects->items[i].file = suspects->items[i].bare = 0;
 	forks += whole ? scan_again(procfs, &tasks, recheck->threads, "checking", count_suspect, suspects)
-		       : team_run(recheck->threads, narrow_thread, &narrow);
+		       : read_narrow(recheck, &tasks);
 	procfs_counts(procfs, suspects->pfns, suspects->n, suspects->after);
 	procfs_flags(procfs, suspects->pfns, suspects->n, suspects->flags_after);
 	procfs_tasks(procfs, recheck->pids, recheck->pids_n, &later);
@@ -435,20 +491,23 @@ void recheck_system(struct system *system, const struct procfs *procfs, const pi
 	};
 	struct suspects *suspects = &recheck.suspects;
 	double began = seconds_now();
-	unsigned wholes = 0;
 	bool open, whole = false;
 
 	suspects_init(suspects, system, procfs);
 	open = suspects->n;
 	for (unsigned round = 0; open && round < ROUNDS; round++) {
-		if ((whole && wholes++ == WHOLE_ROUNDS) || (round && seconds_now() - began > RECHECK_SECONDS))
+		bool missed = false;
+
+		if ((whole && recheck.wholes++ == WHOLE_ROUNDS) || (round && seconds_now() - began > RECHECK_SECONDS))
 			break;
 		run_round(&recheck, whole);
-		open = whole = false;
+		open = false;
 		for (size_t i = 0; i < suspects->n; i++) {
 			open |= is_open(&suspects->items[i]);
-			whole |= is_open(&suspects->items[i]) && suspects->items[i].missing;
+			missed |= is_open(&suspects->items[i]) && suspects->items[i].missed >= PATIENCE;
 		}
+		/* Between two whole rounds is a narrow one: it takes less time, and the system disturbs it less. */
+		whole = missed && !whole;
 	}
 	accept_unread(system, suspects, true);
 	for (size_t i = 0; i < suspects->n; i++)
@@ -459,38 +518,51 @@ void recheck_system(struct system *system, const struct procfs *procfs, const pi
 
 /* ---- one frame ---- */
 
-/*
- * Read the ptes of @mappers, which are sorted, again: how many of them does the kernel count? @present tells which are
- * still there.
- */
-static uint64_t read_mappers(const struct system *system, const struct procfs *procfs, const struct mapper *mappers,
-			     size_t n, const struct found *found, uint64_t pfn, bool *present)
+/* Looking at one frame, which @mappers map, sorted. */
+struct looking {
+	struct system *system;
+	const struct procfs *procfs;
+	uint64_t pfn;
+	struct frame *frame; /* NULL if nobody was found to map it */
+	const struct mapper *mappers;
+	size_t n;
+	bool *present;    /* which of them were still there at the last look */
+	uint64_t surplus; /* how many more the kernel has counted at least, in looks at which nothing moved */
+};
+
+/* Read the ptes again: how many of them does the kernel count, of a frame with these flags? */
+static uint64_t read_mappers(const struct looking *looking, uint64_t flags)
 {
+	const struct mapper *mappers = looking->mappers;
 	uint64_t vpns[PIECE], entries[PIECE], file = 0, bare = 0;
 
-	for (size_t at = 0, next; at < n; at = next) {
-		for (next = at; next < n && next - at < PIECE && mappers[next].process == mappers[at].process; next++)
+	for (size_t at = 0, next; at < looking->n; at = next) {
+		const struct process *process = &looking->system->processes[mappers[at].process];
+
+		for (next = at; next < looking->n && next - at < PIECE && mappers[next].process == mappers[at].process;
+		     next++)
 			vpns[next - at] = mappers[next].vpn;
-		procfs_read_entries(procfs, &system->processes[mappers[at].process].task, vpns, next - at, entries);
+		procfs_read_entries(looking->procfs, &process->task, vpns, next - at, entries);
 		for (size_t i = at; i < next; i++) {
-			present[i] = maps(entries[i - at], pfn);
-			file += present[i] && entries[i - at] & PTE_FILE;
-			bare += present[i] && !(entries[i - at] & PTE_FILE);
+			looking->present[i] = maps(entries[i - at], looking->pfn);
+			file += looking->present[i] && entries[i - at] & PTE_FILE;
+			bare += looking->present[i] && !(entries[i - at] & PTE_FILE);
 		}
 	}
-	return counted(found->flags_before, file, bare);
+	return counted(flags, file, bare);
 }
 
-/* Is frame @pfn in a large folio of which the kernel tells the average? By the map's counts, as it was read. */
-static bool is_averaged(const struct system *system, const struct procfs *procfs, uint64_t pfn)
+/* Is the frame in a large folio of which the kernel tells the average? By the map's counts, as it was read. */
+static bool is_averaged(const struct looking *looking)
 {
-	struct folio folio = folio_of(procfs, pfn);
+	const struct system *system = looking->system;
+	struct folio folio = folio_of(looking->procfs, looking->pfn);
 	uint64_t *pfns = zeroed(folio.pages, sizeof(*pfns)), *counts = zeroed(folio.pages, sizeof(*counts));
 	struct folio_sum sum = { 0 };
 
 	for (uint64_t i = 0; i < folio.pages; i++)
 		pfns[i] = folio.head + i;
-	procfs_counts(procfs, pfns, folio.pages, counts);
+	procfs_counts(looking->procfs, pfns, folio.pages, counts);
 	rmap_read_lock(system->map);
 	for (uint64_t i = 0; i < folio.pages; i++) {
 		const struct frame *frame = system_frame(system, pfns[i]);
@@ -503,48 +575,52 @@ static bool is_averaged(const struct system *system, const struct procfs *procfs
 	return folio_proves_average(system, &sum);
 }
 
-/* One look. Returns how the kernel's count and what is there agree. */
-static enum verdict look_at_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame,
-				  const struct mapper *mappers, size_t n, bool *present)
+/* One look. */
+static enum verdict look(struct looking *looking)
 {
-	const struct frame nobody = { .pfn = pfn };
-	struct found found;
-	uint64_t ours;
+	struct system *system = looking->system;
+	const struct frame nobody = { .pfn = looking->pfn };
+	uint64_t before, after, flags_before, flags_after, ours;
 
-	procfs_flags(procfs, &pfn, 1, &found.flags_before);
-	procfs_counts(procfs, &pfn, 1, &found.before);
-	ours = read_mappers(system, procfs, mappers, n, &found, pfn, present);
-	procfs_counts(procfs, &pfn, 1, &found.after);
-	procfs_flags(procfs, &pfn, 1, &found.flags_after);
-	if (frame)
-		frame->kernel = found.after < UINT32_MAX ? (uint32_t)found.after : UINT32_MAX;
-	if (found.before != found.after || !same_kind(found.flags_before, found.flags_after))
+	procfs_flags(looking->procfs, &looking->pfn, 1, &flags_before);
+	procfs_counts(looking->procfs, &looking->pfn, 1, &before);
+	ours = read_mappers(looking, flags_before);
+	procfs_counts(looking->procfs, &looking->pfn, 1, &after);
+	procfs_flags(looking->procfs, &looking->pfn, 1, &flags_after);
+	if (looking->frame)
+		looking->frame->kernel = after < UINT32_MAX ? (uint32_t)after : UINT32_MAX;
+	if (before != after || !same_kind(flags_before, flags_after))
 		return VERDICT_MOVING;
-	if (counts_agree(system, frame ? frame : &nobody, ours, found.after))
+	if (counts_agree(system, looking->frame ? looking->frame : &nobody, ours, after))
 		return VERDICT_MATCHED;
-	if ((system->refused || system->pid_namespace) && ours < found.after)
-		return VERDICT_BOUNDED;
-	if (found.flags_after & KPF_COMPOUND && !(found.flags_after & KPF_HUGE) && is_averaged(system, procfs, pfn)) {
+	if (flags_after & KPF_COMPOUND && !(flags_after & KPF_HUGE) && is_averaged(looking)) {
 		system->averaging = true;
 		return VERDICT_AVERAGED;
 	}
-	return VERDICT_MISMATCHED;
+	if (ours > after)
+		return VERDICT_MISMATCHED;
+	looking->surplus = after - ours < looking->surplus ? after - ours : looking->surplus;
+	return system->refused && looking->surplus <= system->refused_pages ? VERDICT_BOUNDED : VERDICT_MISMATCHED;
 }
 
-static bool is_answer(enum verdict verdict)
+enum verdict recheck_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame,
+			   struct mapper *mappers, size_t *n, uint64_t *surplus)
 {
-	return verdict != VERDICT_MOVING && verdict != VERDICT_MISMATCHED;
-}
-
-bool recheck_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame,
-		   struct mapper *mappers, size_t *n)
-{
+	struct looking looking = { .system = system,
+				   .procfs = procfs,
+				   .pfn = pfn,
+				   .frame = frame,
+				   .mappers = mappers,
+				   .n = *n,
+				   .present = zeroed(*n, sizeof(bool)),
+				   .surplus = UINT64_MAX };
 	enum verdict verdict = VERDICT_MOVING;
-	bool *present = zeroed(*n, sizeof(*present));
-	size_t kept = 0;
 
-	for (int look = 0; look < LOOKS && !is_answer(verdict); look++)
-		verdict = look_at_frame(system, procfs, pfn, frame, mappers, *n, present);
+	for (int i = 0; i < LOOKS && verdict != VERDICT_MATCHED && verdict != VERDICT_AVERAGED; i++) {
+		enum verdict seen = look(&looking);
+
+		verdict = seen == VERDICT_MOVING ? verdict : seen;
+	}
 	if (frame) {
 		rmap_read_lock(system->map);
 		if (frame_is_broken(system, frame))
@@ -552,11 +628,11 @@ bool recheck_frame(struct system *system, const struct procfs *procfs, uint64_t 
 		rmap_read_unlock(system->map);
 		frame->verdict = (uint8_t)verdict;
 	}
-	for (size_t i = 0; i < *n && is_answer(verdict); i++)
-		if (present[i])
-			mappers[kept++] = mappers[i];
-	if (is_answer(verdict))
-		*n = kept;
-	free(present);
-	return is_answer(verdict);
+	*surplus = looking.surplus;
+	*n = 0;
+	for (size_t i = 0; i < looking.n; i++)
+		if (looking.present[i])
+			mappers[(*n)++] = mappers[i];
+	free(looking.present);
+	return verdict;
 }

@@ -3,9 +3,9 @@
  * recheck.h - looking again at frames that differ from the kernel's counts
  *
  * The system lives, and reading it takes time. A frame that differs is looked at again: read the kernel's count, then
- * ptes, then the kernel's count. In a *narrow* round only the ptes that the reverse map names for these frames are
- * read. If as many are left as the kernel counts, that is all of them. Only if the kernel counts more must all page
- * tables be read again, in a *whole* round.
+ * ptes, then the kernel's count. In a *narrow* round these are the ptes that the reverse map names for these frames,
+ * and those of tasks that have come since. If they are as many as the kernel counts, that is all of them. Only if the
+ * kernel counts more, PATIENCE times, must all page tables be read again, in a *whole* round.
  *
  *      agrees now, while count and flags stood still          changed
  *      the kernel counts more, some may not be read           bounded, after a whole round
@@ -27,7 +27,7 @@ void recheck_system(struct system *system, const struct procfs *procfs, const pi
 		    unsigned threads);
 
 /** recheck_frame - as verify_frame(); @frame: the frame's record, its ptes counted, or NULL */
-bool recheck_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame,
-		   struct mapper *mappers, size_t *n);
+enum verdict recheck_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct frame *frame,
+			   struct mapper *mappers, size_t *n, uint64_t *surplus);
 
 #endif

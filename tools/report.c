@@ -180,7 +180,7 @@ static void print_histogram(const struct figures *figures)
 	}
 }
 
-static void print_bytes(const struct system *system, const struct figures *figures)
+static void print_bytes(const struct system *system, const struct timing *timing, const struct figures *figures)
 {
 	double most = 0;
 
@@ -199,6 +199,9 @@ static void print_bytes(const struct system *system, const struct figures *figur
 	       plural(figures->stats.segments, "segment", "segments"), sized((double)figures->stats.tier_bytes));
 	printf("  Not in it: the index of %s %s of files, of 112 bytes each at most.\n", grouped(system->ranges),
 	       plural(system->ranges, "vma", "vmas"));
+	if (timing->loaded)
+		printf("  Built anew from a recording, chains may have other shapes: in what order threads add "
+		       "decides.\n");
 }
 
 /*
@@ -479,7 +482,7 @@ int report_snapshot(const struct system *system, const struct timing *timing, un
 	print_head(system, timing, &figures);
 	print_shares(&figures);
 	print_histogram(&figures);
-	print_bytes(system, &figures);
+	print_bytes(system, timing, &figures);
 	print_top(system, top);
 	print_classes(system, &figures);
 	print_verdict(system, timing, &figures);

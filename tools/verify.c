@@ -249,7 +249,8 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
 	return procfs_status(procfs);
 }
 
-bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers, size_t *n)
+enum verdict verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers,
+			  size_t *n, uint64_t *surplus)
 {
 	struct frame *frame = system_frame(system, pfn);
 	uint64_t flags;
@@ -259,5 +260,5 @@ bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t p
 		*frame = (struct frame){ .pfn = pfn, .flags = (uint32_t)flags };
 		count_ptes(system, frame, 1);
 	}
-	return recheck_frame(system, procfs, pfn, frame, mappers, n);
+	return recheck_frame(system, procfs, pfn, frame, mappers, n, surplus);
 }

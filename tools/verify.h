@@ -28,12 +28,15 @@ int verify_recorded(struct system *system, unsigned threads);
 /**
  * verify_frame - does the kernel count as many mappings of frame @pfn as there are?
  * @mappers: *@n of them, as system_mappers() tells them; those that are no longer there are taken out
+ * @surplus: set to how many more the kernel has counted at least
  *
- * Looks at the ptes themselves again, a few times if need be, and at nothing else. More are accepted where some
- * address spaces could not be read. False if the kernel counts otherwise: others map the frame, or it never stood still.
- * procfs_status() tells whether the kernel answered.
+ * Looks at the ptes themselves again, a few times if need be, and at nothing else. procfs_status() tells whether the
+ * kernel answered.
+ * Return: VERDICT_MATCHED or VERDICT_AVERAGED if it does; VERDICT_BOUNDED if processes that may not be read can have the
+ *         surplus, and so can others that have mapped the page meanwhile; VERDICT_MISMATCHED or VERDICT_MOVING if not
  */
-bool verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers, size_t *n);
+enum verdict verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers,
+			  size_t *n, uint64_t *surplus);
 
 /**
  * pte_is_counted - does the kernel count a pte that maps a frame with these flags?

@@ -180,9 +180,26 @@ struct asking {
 	struct procfs procfs;
 	double began;
 	int readings;
-	bool agrees; /* the answer was verified, and reported */
-	bool over;   /* no more readings: it was reported anyhow */
+	uint64_t surplus; /* how many mappings more the kernel counted in the last reading */
+	bool agrees;      /* the answer was verified, and reported */
+	bool over;        /* no more readings: it was reported anyhow */
 };
+
+/*
+ * Compare with the kernel's count. More mappings are those of processes that may not be read if there are as many in
+ * two readings: others come and go.
+ */
+static bool verify_answer(struct asking *asking, struct system *system, uint64_t pfn, struct mapper *mappers, size_t *n)
+{
+	uint64_t before = asking->surplus;
+	enum verdict verdict = verify_frame(system, &asking->procfs, pfn, mappers, n, &asking->surplus);
+
+	asking->over = ++asking->readings == READINGS || seconds_now() - asking->began > READING_SECONDS;
+	if (!is_still_there(asking->options, system, mappers, *n))
+		return false;
+	return verdict == VERDICT_MATCHED || verdict == VERDICT_AVERAGED ||
+	       (verdict == VERDICT_BOUNDED && (asking->over || asking->surplus == before));
+}
 
 static int ask_once(struct asking *asking)
 {
@@ -205,9 +222,7 @@ static int ask_once(struct asking *asking)
 				  pfn);
 	if (!status) {
 		n = mappers_of(&system, pfn, &mappers);
-		asking->agrees = verify_frame(&system, &asking->procfs, pfn, mappers, &n) &&
-				 is_still_there(options, &system, mappers, n);
-		asking->over = ++asking->readings == READINGS || seconds_now() - asking->began > READING_SECONDS;
+		asking->agrees = verify_answer(asking, &system, pfn, mappers, &n);
 		status = procfs_status(&asking->procfs);
 		if (!status && (asking->agrees || asking->over))
 			report_who(&system, pfn, mappers, n, options->json);

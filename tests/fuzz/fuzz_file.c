@@ -37,7 +37,7 @@ static int write_recording(const uint8_t *body, size_t size, char *path, size_t 
 
 	if (!file || fd < 0)
 		abort();
-	memcpy(file, MAGIC "\1\0\0\0", 12);
+	memcpy(file, MAGIC "\2\0\0\0", 12);
 	put_fixed(file + 12, size, 8);
 	if (size)
 		memcpy(file + HEAD_SIZE, body, size);
