@@ -185,6 +185,17 @@ static uint64_t class_pages(const struct forged *forged, enum frame_class class)
 	return pages;
 }
 
+static uint64_t linear_mappings(const struct forged *forged)
+{
+	uint64_t linear = 0;
+
+	rmap_read_lock(forged->system.map);
+	for (size_t i = 0; i < forged->system.frames_n; i++)
+		linear += rmap_page_counts(forged->system.map, &forged->system.pages[i]).linear;
+	rmap_read_unlock(forged->system.map);
+	return linear;
+}
+
 /*
  * Verify, record what was found, and go on with the recording, which must say the same. A second thread would
  * count as a fork that the forged /proc does not know of: then the system seems never to be quiet.
@@ -271,6 +282,7 @@ static void test_huge_shmem_without_mark(void **state)
 	forge_frames(forged, PFN + HUGE, 10, 1, HUGE_FLAGS);
 	scan(forged);
 	assert_int_equal(who_says(forged, PFN + 7), VERDICT_MATCHED);
+	assert_int_equal(linear_mappings(forged), 2 * HUGE + 10);
 	verified = verify(forged);
 	assert_int_equal(verified.matched, HUGE + 10);
 	assert_int_equal(class_pages(forged, CLASS_THP), HUGE + 10);

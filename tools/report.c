@@ -436,6 +436,16 @@ static json_t *json_top(const struct system *system, unsigned max)
 	return top;
 }
 
+static json_t *json_sharing(const struct system *system)
+{
+	json_t *sharing = json_array();
+
+	for (size_t i = 0; system->aliases && i < system->sharing; i++)
+		json_array_append_new(sharing, json_pack("{s:i, s:i}", "pid", (int)system->aliases[i].pid, "memory_of",
+							 (int)system->aliases[i].owner));
+	return sharing;
+}
+
 static json_t *json_figures(const struct system *system, const struct timing *timing, const struct figures *figures,
 			    unsigned top)
 {
@@ -448,7 +458,7 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 		if (figures->classes[i])
 			json_object_set_new(apart, classes[i].key, number(figures->classes[i]));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b, s:b, s:b}",
+			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b, s:b, s:b, s:o}",
 			 "processes", number(system->processes_n), "pages", number(figures->pages), "mappings",
 			 number(figures->mappings), "linear", number(figures->linear), "direct",
 			 number(figures->direct), "chained", number(figures->chained), "histogram",
@@ -457,7 +467,8 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 			 number(verified->changed), "mismatched", number(verified->mismatched), "bounded",
 			 number(verified->bounded), "moving", number(verified->moving), "seconds", "scan", timing->scan,
 			 "build", timing->build, "verify", timing->verify, "threads", (int)timing->threads, "partial",
-			 system->partial, "averaging", system->averaging, "ksm_unknown", system->ksm_unknown);
+			 system->partial, "averaging", system->averaging, "ksm_unknown", system->ksm_unknown, "sharing",
+			 json_sharing(system));
 }
 
 static void print_json(json_t *json)

@@ -7,10 +7,11 @@
  *      a frame's number   its page (the library's word), its identity (of which file which page), its struct frame
  *
  * How the system is laid onto the library: a frame is a page, a file an object, a vma of a file a range whose owner
- * is the process's number. A pte is *linear* if the kernel says that it maps a file's page, and the vma puts the file
- * page there that the frame is known as; linear ptes are counted only. All others are *chained* under a handle that
- * names the process's number and the virtual page: anonymous memory, private copies of file pages, pages that no file
- * of /proc/PID/maps names, and aliases (one frame seen through two inodes, as overlay filesystems show it).
+ * is the process's number. A pte is *linear* if it maps a file's page, as the kernel says or a shared vma, and the vma
+ * puts the file page there that the frame is known as; linear ptes are counted only. All others are *chained* under a
+ * handle that names the process's number and the virtual page: anonymous memory, private copies of file pages, pages
+ * that no file of /proc/PID/maps names, and aliases (one frame seen through two inodes, as overlay filesystems show
+ * it).
  *
  * Scanning (scan.c) or loading (file.c) fills processes and files; system_build() makes frames and the map; from then
  * on everything but what verify.c puts into the frames' records is read-only.
