@@ -31,16 +31,15 @@ static FILE *open_text(const struct procfs *procfs, const char *directory, const
 	return fd < 0 ? NULL : fdopen(fd, "r");
 }
 
-/* Find the vma at @address; @flags becomes its line of flags. */
-static bool find_vma(const struct procfs *procfs, const struct task *task, uint64_t address, char *flags, size_t size)
+/* Find the vma at @address in @smaps; @flags becomes its line of flags. */
+static bool find_vma(FILE *smaps, uint64_t address, char *flags, size_t size)
 {
-	FILE *smaps = open_text(procfs, task->path, "smaps");
 	size_t capacity = 0;
 	char *line = NULL;
 	bool found = false;
 
 	flags[0] = '\0';
-	while (smaps && getline(&line, &capacity, smaps) > 0) {
+	while (getline(&line, &capacity, smaps) > 0) {
 		uint64_t start, end;
 
 		if (found && !strncmp(line, "VmFlags:", 8)) {
@@ -54,8 +53,6 @@ static bool find_vma(const struct procfs *procfs, const struct task *task, uint6
 		}
 	}
 	free(line);
-	if (smaps)
-		fclose(smaps);
 	return found;
 }
 
@@ -86,11 +83,16 @@ static const char *reason_of_swapped(const struct procfs *procfs, uint64_t entry
 
 static const char *reason_of(const struct procfs *procfs, const struct task *task, uint64_t address, uint64_t entry)
 {
+	FILE *smaps = open_text(procfs, task->path, "smaps");
 	char flags[256];
+	bool found = smaps && find_vma(smaps, address, flags, sizeof(flags));
 
+	if (!smaps)
+		return "why cannot be told, for its smaps cannot be read";
+	fclose(smaps);
 	if (entry & PTE_PRESENT)
 		return "it came only after the process was read; ask again";
-	if (!find_vma(procfs, task, address, flags, sizeof(flags)))
+	if (!found)
 		return "nothing is mapped there; /proc/PID/maps lists what is";
 	if (strstr(flags, " pf"))
 		return "memory of a device or of the kernel itself is mapped there, which the kernel shows to nobody";
