@@ -495,6 +495,24 @@ static void test_averages(void **state)
 	assert_int_equal(class_pages(forged, CLASS_AVERAGED), 3);
 }
 
+/* Processes that may not be read are no excuse where the average is right. */
+static void test_averages_and_unread(void **state)
+{
+	struct forged *forged = *state;
+
+	for (int pid = 100; pid < 103; pid++) {
+		forge_process(forged, pid, 64, SHMEM);
+		forge_ptes(forged, pid, 0, pid == 100 ? 16 : 10, PFN, PTE_FILE);
+	}
+	forge_averages(forged, 36);
+	scan(forged);
+	forged->system.refused = 1;
+	forged->system.refused_pages = 100;
+	assert_int_equal(verify(forged).bounded, 0);
+	for (uint64_t i = 0; i < 16; i++)
+		assert_int_equal(verdict_of(forged, PFN + i), VERDICT_AVERAGED);
+}
+
 /* An average that is wrong is a mismatch there too, and so is a small page. */
 static void test_wrong_averages(void **state)
 {
@@ -546,6 +564,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_limit_of_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ksm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_averages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_averages_and_unread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_averages, setup, teardown),
 	};
 

@@ -393,6 +393,11 @@ static void accept_averages(struct system *system, struct suspects *suspects)
 	}
 }
 
+static bool is_missing(const struct suspect *suspect)
+{
+	return suspect->missing && suspect->frame->verdict == VERDICT_MISMATCHED;
+}
+
 /*
  * What the kernel counts beyond what was seen may be mappings of processes that may not be read, if those have so many.
  * As long as it is now more and now less there is hope that a round finds it all, unless this was the last one.
@@ -402,12 +407,12 @@ static void accept_unread(const struct system *system, struct suspects *suspects
 	uint64_t surplus = 0;
 
 	for (size_t i = 0; i < suspects->n; i++)
-		if (suspects->items[i].missing)
+		if (is_missing(&suspects->items[i]))
 			surplus += suspects->items[i].kernel - suspects->items[i].ours;
 	if (!system->refused || surplus > system->refused_pages)
 		return;
 	for (size_t i = 0; i < suspects->n; i++)
-		if (suspects->items[i].missing && (suspects->items[i].constant || last))
+		if (is_missing(&suspects->items[i]) && (suspects->items[i].constant || last))
 			suspects->items[i].frame->verdict = VERDICT_BOUNDED;
 }
 
