@@ -525,9 +525,8 @@ static json_t *json_mapper(const struct system *system, const struct mapper *map
 static void print_page(const struct frame *frame)
 {
 	if (frame->flags & KPF_ZERO_PAGE)
-		printf("  It is the %szero page, which stands for memory that was read and never written; the kernel "
-		       "counts "
-		       "none of\n  its mappings.\n",
+		printf("  It is the %szero page, which stands for memory that was read and never written; the kernel\n"
+		       "  counts none of its mappings.\n",
 		       frame->flags & KPF_THP ? "huge " : "");
 	else if (frame->verdict == VERDICT_AVERAGED)
 		printf("  It is in a large folio, of which this kernel tells the average over all pages: %" PRIu32
@@ -535,6 +534,11 @@ static void print_page(const struct frame *frame)
 		       frame->kernel);
 	else if (frame->verdict == VERDICT_BOUNDED)
 		printf("  The kernel counts %" PRIu32 ": processes that may not be read can map it too.\n",
+		       frame->kernel);
+	else if (frame->verdict == VERDICT_MISMATCHED)
+		printf("  The kernel counts %" PRIu32 ".\n", frame->kernel);
+	else if (frame->verdict != VERDICT_MATCHED)
+		printf("  Its mappings changed while it was looked at; the kernel counted %" PRIu32 ".\n",
 		       frame->kernel);
 }
 
