@@ -12,7 +12,8 @@ packages=(build-essential clang libck-dev libclang-rt-dev libcmocka-dev libjanss
 	pkg-config python3 spin util-linux)
 
 # For the variant aarch64, of which only check has need.
-cross_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 liburcu-dev:arm64 qemu-user)
+cross_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libjansson-dev:arm64 liburcu-dev:arm64
+	qemu-user)
 
 say() {
 	printf '\n==> %s\n' "$*"
