@@ -120,10 +120,9 @@ who() {
 	local name pid at count got
 
 	grep -q '^file ' sharing || fail "there is no page to ask about"
-	grep -v 'left out' sharing | while read -r name pid at count; do
+	grep ' 0x' sharing | while read -r name pid at count; do
 		failed=0
 		case $count in
-		'') continue ;;
 		none)
 			expect 2 rmap who --json --pid "$pid" --addr "$at" "$@"
 			;;
@@ -142,6 +141,34 @@ who() {
 	[ ! -s answers ] || failed=1
 }
 
+# The process that shares the first one's address space is named, too: the words differ, its number does not.
+partner() {
+	local partner pid at count
+
+	partner=$(sed -n 's/^partner //p' sharing)
+	read -r _ pid at count <<-END
+		$(grep '^file ' sharing)
+	END
+	for recorded in '' '--load recording'; do
+		# shellcheck disable=SC2086 # two words or none
+		expect 0 rmap who --json --pid "$pid" --addr "$at" $recorded
+		grep -qw "${partner:-none}" out || fail "rmap who $recorded: $partner, which has the memory of $pid, is not named"
+	done
+}
+
+# A process with 16 TiB of addresses, few of them in use: in a time that does not depend on the addresses.
+reserved() {
+	local pid at count
+
+	/bin/sharing 16T >reserved || fail "sharing 16T: exit status $?"
+	read -r _ pid at count <reserved
+	expect 0 timeout 150 rmap snapshot --json --pid "$pid"
+	[ "$(sed -n 's/^  "pages": \([0-9]*\).*/\1/p' out)" -ge 100 ] || fail "rmap snapshot --pid: pages of it are missing"
+	expect 0 timeout 150 rmap who --json --pid "$pid" --addr "$at"
+	grep -q "\"mapcount\": $count" out || fail "rmap who: not $count ptes"
+	kill "$pid"
+}
+
 who_program() {
 	tool_who /bin/rmap || fail "tool_who: exit status $?"
 }
@@ -155,5 +182,7 @@ check pid one_process
 check load load
 check who who
 check who-load who --load recording
+check partner partner
+check reserved reserved
 check tool_who who_program
 poweroff -f

@@ -9,8 +9,12 @@
  *      NAME PID ADDRESS COUNT
  *
  * where COUNT is how many ptes map the page, "zero" for the zero page, whose mappings the kernel does not count, or
- * "none" if no page is there; first "page-size BYTES". What this machine cannot have is told as "NAME left out:
- * REASON": that a huge page came, /proc/kpageflags must say. It needs root, and is to be the only one who uses KSM.
+ * "none" if no page is there; first "page-size BYTES" and "partner PID", the third process. What this machine cannot
+ * have is told as "NAME left out: REASON": that a huge page came, /proc/kpageflags must say. It needs root, and is to
+ * be the only one who uses KSM.
+ *
+ * With an argument, a process of another kind is left, one that has reserved 16 TiB of addresses, as programs under
+ * AddressSanitizer do, and uses few of them; the line of one page is printed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +31,7 @@
 
 #define PAGES 4u
 #define CHILDREN 2
+#define RESERVED_PAGES 100u
 #define PATIENCE 3000 /* how often to look, every 10 ms, for what the kernel does by itself */
 
 #ifndef MADV_PAGEOUT
@@ -304,14 +309,14 @@ static void tell_if(bool there, const char *reason, const char *name, pid_t pid,
 }
 
 /* All that is worth asking about; @merged, @out: KSM and swap did their part. */
-static void tell_all(pid_t first, pid_t second, bool merged, bool out)
+static void tell_all(pid_t first, pid_t second, pid_t partner, bool merged, bool out)
 {
 	const char *none_huge = "no huge page came";
 	size_t high = huge_size / page_size / 2 + 1;
 	pid_t me = getpid();
 	bool is_huge = has_flag(huge, KPF_THP), is_shared = has_flag(huge_shared, KPF_THP);
 
-	printf("page-size %zu\n", page_size);
+	printf("page-size %zu\npartner %d\n", page_size, (int)partner);
 	tell("file", me, page(shared, 1), "4");
 	tell("file-copied", me, page(copied, 1), "2");
 	tell("file-copy", second, page(copied, 1), "1");
@@ -338,7 +343,7 @@ static void tell_all(pid_t first, pid_t second, bool merged, bool out)
 static _Noreturn void parent_main(size_t size)
 {
 	static char stack[65536] __attribute__((aligned(16)));
-	pid_t child[CHILDREN];
+	pid_t child[CHILDREN], partner;
 	bool merged, out;
 
 	lay_out_small(size);
@@ -353,20 +358,35 @@ static _Noreturn void parent_main(size_t size)
 	}
 	merged = merge(size);
 	out = page_out(size);
-	if (clone(partner_main, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) < 0)
+	partner = clone(partner_main, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+	if (partner < 0)
 		die("clone");
 	await(ready[0]);
 
-	tell_all(child[0], child[1], merged, out);
+	tell_all(child[0], child[1], partner, merged, out);
 	if (fflush(stdout))
 		die("standard output");
 	stay(finished[1]);
 }
 
-int main(void)
+static _Noreturn void reserving_main(void)
+{
+	size_t size = (size_t)16 << 40;
+	char *area = map(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+
+	for (size_t i = 0; i < RESERVED_PAGES; i++)
+		area[size / RESERVED_PAGES * i] = 'r';
+	tell("reserved", getpid(), area, "1");
+	if (fflush(stdout))
+		die("standard output");
+	stay(finished[1]);
+}
+
+int main(int argc, char **argv)
 {
 	pid_t pid;
 
+	(void)argv;
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
 	huge_size = page_size / sizeof(uint64_t) * page_size;
 	if (pipe(ready) || pipe(finished))
@@ -374,6 +394,8 @@ int main(void)
 	pid = fork();
 	if (pid < 0)
 		die("fork");
+	if (!pid && argc > 1)
+		reserving_main();
 	if (!pid)
 		parent_main(PAGES * page_size);
 	close(finished[1]);
