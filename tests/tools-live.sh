@@ -168,8 +168,9 @@ for limit in 8 12; do
 	honest "ulimit -n $limit" bash -c "ulimit -n $limit; exec '$rmap' snapshot --json --threads 64"
 done
 
-# Each system call fails: with what containers' filters answer from the start on (or from main() on, where nothing starts without
-# the call), and with shortages in the middle of the reading. Of threads, liburcu stands no shortage; tools/system.c looks first.
+# Each system call fails: in reading those eight with what containers' filters answer, from the start on (or from main() on, where
+# nothing starts without the call); in reading the whole system, with shortages that come in between. Of threads, liburcu stands
+# no shortage; tools/system.c looks first.
 if [ -z "$tool_refuse" ]; then
 	echo "left out: refused system calls, as no sanitizer stands that"
 elif [ "$("$tool_refuse" read count 0 true)" = "" ]; then
@@ -179,18 +180,17 @@ else
 		after=0
 		[ "$call" = write ] || { "$tool_refuse" "$call" EPERM 0 "$rmap" --version >"$work/out"; } 2>"$work/err" ||
 			after=$("$tool_refuse" "$call" count 0 "$rmap" --version)
-		refused "$call" EPERM "$after"
 		# shellcheck disable=SC2086
-		refused "$call" ENOSYS "$after" $named
-	done
-	for call in openat read pread64 getdents64 kcmp ioctl mmap mprotect fcntl newfstatat; do
-		start=$("$tool_refuse" $call count 0 "$rmap" --version)
-		calls=$("$tool_refuse" $call count 0 "$rmap" snapshot --threads 2)
-		part=1
-		for error in EMFILE EPERM EINTR ENOMEM; do
-			refused $call $error $((start + (calls - start) * part / 5))
-			part=$((part + 1))
+		for error in EPERM ENOSYS; do
+			refused "$call" $error "$after" $named
 		done
+	done
+	for call in openat read pread64 getdents64 kcmp mmap mprotect fcntl newfstatat; do
+		start=$("$tool_refuse" $call count 0 "$rmap" --version)
+		refused $call EMFILE $((start + 1))
+		refused $call EPERM $((start + 7))
+		refused $call EINTR $((start + 60))
+		refused $call ENOMEM $((start + 600))
 	done
 fi
 kill $background

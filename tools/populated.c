@@ -348,7 +348,8 @@ static void search_vma(const struct procfs *procfs, int fd, const struct memory 
 	if (search.found < search.wanted) {
 		bool long_one = usage->last - usage->first >= 8 * PIECE;
 
-		search.n = search.found = 0;
+		search.n = 0;
+		search.found = 0;
 		if (long_one)
 			pthread_mutex_lock(&procfs->memories->searching);
 		team_run(long_one ? procfs->threads : 1, search_thread, &search);

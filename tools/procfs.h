@@ -136,6 +136,12 @@ void procfs_close(struct procfs *procfs);
  */
 int procfs_status(const struct procfs *procfs);
 
+/** procfs_has_failed - is it known already that it has not? Then there is no use in going on */
+static inline bool procfs_has_failed(const struct procfs *procfs)
+{
+	return atomic_load(&procfs->failure->error);
+}
+
 /**
  * procfs_tasks - list the tasks that own an address space
  * @only: if not NULL, @only_n pids to keep; a pid that has no address space is not in the list then

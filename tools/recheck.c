@@ -500,7 +500,7 @@ void recheck_system(struct system *system, const struct procfs *procfs, const pi
 
 	suspects_init(suspects, system, procfs);
 	open = suspects->n;
-	for (unsigned round = 0; open && round < ROUNDS; round++) {
+	for (unsigned round = 0; open && round < ROUNDS && !procfs_has_failed(procfs); round++) {
 		bool missed = false;
 
 		if ((whole && recheck.wholes++ == WHOLE_ROUNDS) || (round && seconds_now() - began > RECHECK_SECONDS))

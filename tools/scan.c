@@ -118,7 +118,7 @@ static void scan_thread(void *arg, unsigned thread)
 	size_t at;
 
 	reader_init(reader);
-	while ((at = atomic_fetch_add(&scan->next, 1)) < scan->tasks->n) {
+	while (!procfs_has_failed(scan->procfs) && (at = atomic_fetch_add(&scan->next, 1)) < scan->tasks->n) {
 		size_t number = scan->order[at];
 
 		if (scan->system)
