@@ -796,6 +796,26 @@ static void a_detach_without_memory_waits_for_queries(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Also in a map without a helper thread, of which no reserve is filled: nobody else waits there for what updates leave. */
+static void g8_updates_wait_for_what_they_leave(void **state)
+{
+	const size_t waiting_max = 4096, one_update = 4096;
+	struct rmap_range range = { .last = 9, .page_shift = 12 };
+	struct rmap_object *object;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, waiting_max);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		range.address = i << 16;
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+		assert_true(fixture_stats(&fixture).waiting_bytes <= waiting_max + one_update);
+	}
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 static void the_truncate_sequence(void **state)
 {
 	struct rmap_object *object, *other;
@@ -834,6 +854,7 @@ int main(void)
 		cmocka_unit_test(readers_see_updates_whole),
 		cmocka_unit_test(a_detach_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
+		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
 		cmocka_unit_test(the_truncate_sequence),
 	};
 

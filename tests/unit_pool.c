@@ -511,6 +511,25 @@ static void flush_and_fill_nowait(void **state)
 	flush_and_fill_nowait_in(RMAP_RECLAIM_BLOCKING);
 }
 
+/* What a fill waits for is also what its own reserve has retired and not handed over: otherwise it would wait in vain. */
+static void a_fill_held_back_hands_over_its_own(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		fixture_init(&fixture, 0, (enum rmap_reclaim)reclaim, 1);
+		for (unsigned i = 0; i < 2; i++) /* the second makes a chain */
+			assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
+		assert_int_equal(fixture_drop(&fixture, &page), 2);
+		assert_true(fixture_stats(&fixture).waiting_bytes > 0); /* one block, which is no batch yet */
+		fixture_fill(&fixture, 1);
+		assert_int_equal(fixture_stats(&fixture).waiting_bytes, 0);
+		fixture_fini(&fixture);
+	}
+}
+
 static void drain_leaves_nothing_waiting(void **state)
 {
 	struct rmap_page page = { 0 };
@@ -549,6 +568,7 @@ int main(void)
 		cmocka_unit_test(waiting_memory_holds_fills_back),
 		cmocka_unit_test(g8_the_cap_is_exact),
 		cmocka_unit_test(flush_and_fill_nowait),
+		cmocka_unit_test(a_fill_held_back_hands_over_its_own),
 		cmocka_unit_test(drain_leaves_nothing_waiting),
 	};
 
