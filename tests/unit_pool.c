@@ -530,6 +530,40 @@ static void a_fill_held_back_hands_over_its_own(void **state)
 	}
 }
 
+/* Few pieces are a batch if they are large: a reserve keeps little that it has retired. */
+static void large_segments_are_handed_over_at_once(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+	uint64_t batches;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned i = 0; i < 20000; i++)
+		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
+	batches = fixture_stats(&fixture).batches;
+	assert_int_equal(fixture_drop(&fixture, &page), 20000);
+	assert_true(fixture_stats(&fixture).batches > batches);
+	fixture_fini(&fixture);
+}
+
+/* And many are one batch if they are small: each costs a line, and work after a grace period. */
+static void small_pieces_share_batches(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned i = 0; i < 200; i++) {
+		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, 0)) >= 0);
+		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, 1)) >= 0);
+		assert_int_equal(fixture_drop(&fixture, &page), 2); /* retires one block */
+	}
+	assert_in_range(fixture_stats(&fixture).batches, 1, 100);
+	fixture_fini(&fixture);
+}
+
 static void drain_leaves_nothing_waiting(void **state)
 {
 	struct rmap_page page = { 0 };
@@ -569,6 +603,8 @@ int main(void)
 		cmocka_unit_test(g8_the_cap_is_exact),
 		cmocka_unit_test(flush_and_fill_nowait),
 		cmocka_unit_test(a_fill_held_back_hands_over_its_own),
+		cmocka_unit_test(large_segments_are_handed_over_at_once),
+		cmocka_unit_test(small_pieces_share_batches),
 		cmocka_unit_test(drain_leaves_nothing_waiting),
 	};
 
