@@ -34,8 +34,8 @@
  *      A11    pairs with R3, and with R2 of what R3's taker had seen:    a remover passes further places by what they
  *             who finds nothing at a place has seen what led to that     held long ago, and misses its own mapping
  *
- * A11 costs nothing on x86, where each load is one. On aarch64 a line is searched by up to eight ldar in a row, which do
- * not overlap.
+ * A11 costs nothing on x86, where each load is one. On aarch64 a line is searched by up to eight ldar in a row, which
+ * do not overlap.
  */
 #include "chain.h"
 #include "pool.h"
@@ -193,8 +193,8 @@ static inline __attribute__((always_inline)) bool chain_adjust(struct block *blo
  * Behind the last place there is no unit, so no owner passes that place.
  *
  * A move by shrinking is a unit that leaves a place for one further on, in one step, the commit (A5 tells both places),
- * and so lowers no U. A new segment lies before what callers have read of slot 2: they have passed its places, empty, by
- * that read. All that this needs is one order for all, place by place, and that who finds nothing acquires.
+ * and so lowers no U. A new segment lies before what callers have read of slot 2: they have passed its places, empty,
+ * by that read. All that this needs is one order for all, place by place, and that who finds nothing acquires.
  */
 bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t key)
 {

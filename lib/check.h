@@ -25,8 +25,9 @@
 	} while (0)
 
 /*
- * What a caller owes for its mappings: one handle a pte, and no hands on others' (page.h). Not in the explorer, which shows
- * what it costs to break that; nor may a search for an equal handle acquire there what the library must acquire by itself.
+ * What a caller owes for its mappings: one handle a pte, and no hands on others' (page.h). Not in the explorer, which
+ * shows what it costs to break that; nor may a search for an equal handle acquire there what the library must acquire
+ * by itself.
  */
 #ifdef RMAP_EXPLORE
 #define CHECK_CALLER(condition, ...) ((void)0)

@@ -18,10 +18,10 @@
  * chain: so nobody waits for the thread that froze it. Every other change of meta is a compare-and-swap from a value
  * that is not frozen.
  *
- * A refusal (-ENOENT, -EOVERFLOW) read from the word or from meta may be of a value that is not the newest. A caller that
- * has a mapping counted in that word is never refused wrongly: each value that it can still read counts that mapping, for
- * the others take out no more than their own. That needs no order, being about one word; of slots, which are many,
- * rmap_chain_take() says it.
+ * A refusal (-ENOENT, -EOVERFLOW) read from the word or from meta may be of a value that is not the newest. A caller
+ * that has a mapping counted in that word is never refused wrongly: each value that it can still read counts that
+ * mapping, for the others take out no more than their own. That needs no order, being about one word; of slots, which
+ * are many, rmap_chain_take() says it.
  *
  * mapcount is one load of the word, and in CHAIN one of meta. If the chain was retired between the two, its frozen meta
  * still tells the count of a moment after the first load: linearizable either way.
@@ -120,7 +120,7 @@ static inline int change_counts(uint64_t old, struct unit minus, struct unit plu
 static inline int change_meta(struct rmap_reserve *reserve, struct block *block, struct unit minus, struct unit plus,
 			      uint64_t *left)
 {
-	/* RLX: the compare-and-swap revalidates it; refusals: see above; who helps a frozen chain along reads it anew. */
+	/* RLX: the compare-and-swap revalidates it; refusals: see above; who helps a frozen chain reads it anew. */
 	uint64_t meta = load_rlx(&block->meta);
 	uint64_t after;
 	int error;
@@ -392,8 +392,8 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 
 /*
  * A chained mapping of @key becomes one that is counted only. Counts first: an overflow is refused before anything
- * changes. The chain may then collapse around the element; but where it is in use and the element is gone, somebody else
- * has removed a mapping that was not his (page.h), and it is counted as chained again.
+ * changes. The chain may then collapse around the element; but where it is in use and the element is gone, somebody
+ * else has removed a mapping that was not his (page.h), and it is counted as chained again.
  */
 static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
 			   struct unit plus)
@@ -473,7 +473,7 @@ static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, s
 	rmap_moves_note(reserve, page);
 	if (rmap_chain_take(reserve, block, key))
 		return 0;
-	/* The caller had no such mapping after all. If this take finds nothing the chain has collapsed around @entry. */
+	/* The caller had no such mapping. If this take finds nothing, the chain has collapsed around @entry. */
 	rmap_chain_take(reserve, block, slot_key(entry, low));
 	return -ENOENT;
 }

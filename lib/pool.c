@@ -38,8 +38,9 @@
  *      A2     pairs with R1: as A1, after losing a race
  *      R2     a slab's head before its list                            rmap_pool_owns() walks garbage
  *      A3     pairs with R2: it reads the heads
- *      R3     what emptied a chain before the word that replaces a     a late search passes it, finds nothing, and has not
- *             slot of it (pairs with A5 of shrink.c, A11 of scan.c)    seen where things went: a copy, or a note of a move
+ *      R3     what emptied a chain before the word that replaces a     a late search passes it, finds nothing, and
+ *             slot of it (pairs with A5 of shrink.c, A11 of scan.c)    has not seen where things went: a copy, or a
+ *                                                                      note of a move
  */
 #include "pool.h"
 #include "slab.h"

@@ -35,8 +35,8 @@ static inline uint64_t segment_slots(uint64_t header)
 static inline bool rmap_segment_is_closing(const struct segment *segment)
 {
 	/*
-	 * RLX: a hint. Who misses the seal finds sealed slots by a compare-and-swap that fails; who sees it leaves alone,
-	 * or empties, what needs no more than the acquire that led to @segment.
+	 * RLX: a hint. Who misses the seal finds sealed slots by a compare-and-swap that fails; who sees it leaves
+	 * alone, or empties, what needs no more than the acquire that led to @segment.
 	 */
 	return slot_kind(load_rlx(&segment->slots[0])) == SLOT_SEALED;
 }
@@ -50,9 +50,9 @@ static inline bool rmap_segment_is_sealed(const struct segment *segment)
 }
 
 /*
- * The slot in which the element that @slot stands for can be adjusted, and the *@word it held, an ENTRY or MOVING: @slot
- * itself, or the original of a copy. A copy whose original has committed is finished on the way. NULL: @slot stands for
- * nothing now; what led to that is acquired.
+ * The slot in which the element that @slot stands for can be adjusted, and the *@word it held, an ENTRY or MOVING:
+ * @slot itself, or the original of a copy. A copy whose original has committed is finished on the way. NULL: @slot
+ * stands for nothing now; what led to that is acquired.
  */
 uint64_t *rmap_slot_truth(uint64_t *slot, uint64_t *word);
 

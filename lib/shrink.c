@@ -227,8 +227,8 @@ static void pop_sealed(struct rmap_reserve *reserve, struct block *block)
 }
 
 /*
- * Claims the next line to empty, of @lines; after the last the first again, for what found no room. How many were claimed
- * before, where the rounds after SHRINK_ROUNDS all count as the next one.
+ * Claims the next line to empty, of @lines; after the last the first again, for what found no room. How many were
+ * claimed before, where the rounds after SHRINK_ROUNDS all count as the next one.
  */
 static uint64_t claim_line(struct segment *segment, uint64_t lines)
 {

@@ -4,8 +4,8 @@
  *
  * All threads add to and remove from the same keys, so that one element's count is everybody's and any thread's remove
  * may take the unit that another one added. Runs three times: pairs, so that most keys have many elements (1 bit);
- * windows of 16 ptes (4 bits); addresses of a fork family (9 bits). In each a key has more mappings now and then than one
- * element can count.
+ * windows of 16 ptes (4 bits); addresses of a fork family (9 bits). In each a key has more mappings now and then than
+ * one element can count.
  *
  * In each round all threads have one mood for a page: how many keys are in use, how many mappings of each a thread
  * wants to hold, and how many of those it has it *keeps*, that is, does not remove before the round ends. So pages go

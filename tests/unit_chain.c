@@ -336,8 +336,8 @@ static void add_the_first_handle(void *subject)
 }
 
 /*
- * One pte handle many times over in a plain map is misuse. A checked build sees it, whether the handle is in the word, in
- * the block or in a segment; in others nothing breaks.
+ * One pte handle many times over in a plain map is misuse. A checked build sees it, whether the handle is in the word,
+ * in the block or in a segment; in others nothing breaks.
  */
 static void one_handle_many_times(void **state)
 {
@@ -456,9 +456,9 @@ static void remove_spread(struct fixture *fixture, struct rmap_page *page, uint6
 }
 
 /*
- * Handles chosen to collide, so many that they fill their lines of each segment when it is new: those in the newest find no
- * room below and never move, so a chain that shrinks keeps that segment (page.h says so). That costs memory, but a remove
- * must not go over all the segment for it.
+ * Handles chosen to collide, so many that they fill their lines of each segment when it is new: those in the newest
+ * find no room below and never move, so a chain that shrinks keeps that segment (page.h says so). That costs memory,
+ * but a remove must not go over all the segment for it.
  */
 static void what_cannot_move_costs_no_time(void **state)
 {

@@ -13,9 +13,9 @@
  *            [ chain: pointer ] -> [ counts | e | e | e ]                          32 bytes, up to 3 elements
  *                                  [ counts | e | e | link ] -> segments of hashed 64-byte lines
  *
- * Memory a page: 8 bytes; 40 with a chain of up to 3 elements; beyond that 11-12 bytes an element on average and at most
- * 16 while a chain grows. A chain is made for a second element, and for one beside a linear or locked mapping; it stays
- * until the last chained mapping goes, also when only one is left, and gives memory back as it empties: see
+ * Memory a page: 8 bytes; 40 with a chain of up to 3 elements; beyond that 11-12 bytes an element on average and at
+ * most 16 while a chain grows. A chain is made for a second element, and for one beside a linear or locked mapping; it
+ * stays until the last chained mapping goes, also when only one is left, and gives memory back as it empties: see
  * docs/design.md for the bound.
  * Complexity: O(1) expected for every operation but walks, whatever the number of mappings, where handles hash to
  * different places. The hash is fixed and public: elements of one key, or of keys chosen to collide, share two lines of
@@ -43,10 +43,11 @@
  *
  * An element whose count is full gets a second one beside it; a walk then hands out both, and their counts add up.
  *
- * In a plain map a handle names one pte, and a pte maps one page once: it is added again only when the remove or move of its
- * mapping has returned. A second mapping of one handle is misuse (G11), and in checked builds the add aborts. Other builds
- * tolerate it today and do not promise to: the two count as two, walks visit both, and each remove or move takes one. No
- * mapping of another handle is lost by it. One may be lost if somebody removes a mapping while its owner moves it.
+ * In a plain map a handle names one pte, and a pte maps a page once: it is added again only when the remove or move of
+ * its mapping has returned. A second mapping of one handle is misuse (G11), and in checked builds the add aborts. Other
+ * builds tolerate it today and do not promise to: the two count as two, walks visit both, and each remove or move takes
+ * one. No mapping of another handle is lost by it. One may be lost if somebody removes a mapping while its owner moves
+ * it.
  *
  * A page's memory must not become anything else but another page's, with a zero word, before a grace period has passed
  * since the last operation on it: a thread that was told nothing may still be about to help, by a compare-and-swap of
@@ -121,8 +122,8 @@ enum rmap_event {
 /**
  * rmap_page_add - a pte now maps @page
  *
- * The first mapping of a page needs no memory, nor a linear or locked one beside others that are; any other may: also a
- * linear or locked one beside a single chained element makes a chain. So fill for each add, whatever its kind.
+ * The first mapping of a page needs no memory, nor does a linear or locked one beside linear and locked ones. Any other
+ * may: a linear or locked one beside a single chained element makes a chain. So fill for each add, whatever its kind.
  * Progress: lock-free; a retry means another writer of this page got through. Never blocks or allocates (G1)
  * Ordering: acquire and release on success. The mapcount linearizes at the compare-and-swap of the counts
  * Reclaim:  nothing is owed
@@ -147,12 +148,12 @@ RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *pa
  * @from:      the caller's own: nobody else removes or moves that mapping meanwhile (the pte lock sees to it)
  * @from, @to: any kinds. A chained mapping that becomes linear must find its range attached already; a linear one that
  *             becomes chained keeps its range attached, and its old pte set, until this returns: a walk that looks at
- *             ranges first and finds that pte clear may be through with the chain. A linear one that moves to another range
- *             has both attached; its new pte is set before this call and the old one cleared after it, or both pte
- *             locks are held. Then no walk misses it (G3)
+ *             ranges first and finds that pte clear may be through with the chain. A linear one that moves to another
+ *             range has both attached; its new pte is set before this call and the old one cleared after it, or both
+ *             pte locks are held. Then no walk misses it (G3)
  *
- * Fill the reserve if @to is chained; and if @from is an element of several units (multiplicity), which what is left of it
- * outlives: also a lock may then need memory.
+ * Fill the reserve if @to is chained; in a map with multiplicity always, for where an element of several units loses
+ * one, a lock may make a chain, too.
  * Progress: lock-free
  * Ordering: acquire and release. The mapcount is the same before, during and after
  * Return:   0, or RMAP_FIRST_LOCK or RMAP_LAST_LOCK; -ENOENT (no @from, G11); -ENOMEM (reserve not filled); -EOVERFLOW
@@ -189,7 +190,7 @@ RMAP_API size_t rmap_page_add_batch(struct rmap_reserve *reserve, struct rmap_pa
 RMAP_API size_t rmap_page_remove_batch(struct rmap_reserve *reserve, struct rmap_page *const *pages,
 				       const struct rmap_mapping *mappings, int *events, size_t n, int *error);
 
-/** rmap_page_lock - mlock: a mapping that is there becomes a locked one (with multiplicity, fill). See rmap_page_move() */
+/** rmap_page_lock - mlock: a mapping that is there becomes a locked one. See rmap_page_move(), also for when to fill */
 static inline int rmap_page_lock(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from)
 {
 	return rmap_page_move(reserve, page, from, rmap_locked());

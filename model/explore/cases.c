@@ -507,7 +507,7 @@ const struct explore_case explore_cases[] = {
 	{ "move-gone", 0, "+A +B", { "A>D -D", "c" }, 396, NULL },
 	{ "move-lapped", 0, "+A +B", { "A>C C>D D>E", "?" }, 0, NULL },
 	{ "move-both-walk", 0, "+A +B", { "A>C", "B>D", "?" }, 0, NULL },
-	/* Batches of one visit, between which the chain gains or loses parts: the cursor resumes in what there is then. */
+	/* Batches of one visit: a cursor resumes in a chain that has gained or lost parts meanwhile. */
 	{ "cursor-promote", 0, "+A", { "+B -B", "c" }, 14, NULL },
 	{ "cursor-collapse", 0, "+A +B", { "-A -B +C +D", "c" }, 3772, NULL },
 	{ "cursor-push", 0, "+A +B +C", { "+D +E", "c" }, 10, NULL },
@@ -546,7 +546,7 @@ const struct explore_case explore_cases[] = {
 	{ "range-updates", 0, "", { "s", "m t" }, 16639, NULL },
 	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 77, NULL },
 	{ "family-equal", 9, "+A +B +C +E", { "+D -D", "+D -D" }, 6080, NULL },
-	/* Misuse that page.h says is tolerated: one pte twice, and a mapping that is removed while its owner moves it. */
+	/* Misuse (page.h): one pte twice, and a mapping that is removed while its owner moves it. */
 	{ "misuse-equal", 0, "+A +B +C +D", { "-D", "+D -D" }, 207, NULL },
 	{ "misuse-equal-move", 0, "+A +B +C +D", { "D>E", "+D -D" }, 37, NULL },
 	{ "misuse-moved", 0, "+A +B +C", { "A>l", "-A" }, 0, NULL },

@@ -11,8 +11,8 @@
  *      e q         truncate the object, fault in it          F           fill it beyond what it has: from the depot
  *      a           attach the range                         d           drain the reserve
  *
- * Programs of s, m, t, e and q have an object with one range that covers the page, so that walks visit it; those of a have
- * the object, and attach the range.
+ * Programs of s, m, t, e and q have an object with one range that covers the page, so that walks visit it; those of a
+ * have the object, and attach the range.
  */
 #ifndef RMAP_EXPLORE_CASES_H
 #define RMAP_EXPLORE_CASES_H
@@ -24,9 +24,9 @@
  * @bits:    multiplicity bits
  * @initial: done before, by one thread
  * @threads: their programs
- * @pinned:  the executions there are; a change of code that changes them shows. 0: too many, or not known. Beside a number
- *           that was changed stands which steps came or went. It says that something has changed, never that it is right:
- *           what may not change needs a check that fails
+ * @pinned:  the executions there are; a change of code that changes them shows. 0: too many, or not known. Beside a
+ *           number that was changed stands which steps came or went. It says that something has changed, never that it
+ *           is right: what may not change needs a check that fails
  * @flaw:    the program breaks a rule, and this is what a search has to find; NULL: it must find nothing
  */
 struct explore_case {

@@ -71,8 +71,8 @@ static const struct start starts[] = {
 	{ 1, "+A +B +C +D", "ADE", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +D +D", "ADE", { 1, 2, 0, 0 } },
 	/*
-	 * A segment that the next remove closes. No start lies between: of so few elements the remove that closes a segment
-	 * moves all, so it is closing while one of the program's own calls runs.
+	 * A segment that the next remove closes. No start lies between: of so few elements the remove that closes a
+	 * segment moves all, so it is closing while one of the program's own calls runs.
 	 */
 	{ 0, "+A +B +C +D -A -B", "CDE", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +D -A -B", "CDE", { 1, 1, 0, 0 } },

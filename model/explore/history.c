@@ -133,7 +133,7 @@ static bool is_behind(const struct moment *moment, const struct record *record)
 	return record->before[moment->thread] > moment->place;
 }
 
-/* A set of places has a bit for each letter, and one for linear mappings where the page has an object that names them. */
+/* A set of places has a bit for each letter, and one for linear mappings if there is an object that names them. */
 static unsigned place_bit(const struct history *history, struct rmap_mapping mapping)
 {
 	if (mapping.kind == RMAP_CHAINED)
