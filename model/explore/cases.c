@@ -554,7 +554,7 @@ const struct explore_case explore_cases[] = {
 	{ "linear-collapse", 0, "+A +B -B", { "a A>l", "?" }, 255, NULL },
 	{ "linear-move-walk", 0, "+A", { "a A>l", "?" }, 29, NULL },
 	{ "linear-leave-walk", 0, "+A +B", { "a A>l", "?" }, 55, NULL },
-	{ "linear-help-walk", 0, "+A +B -B", { "a A>l", "?", "+E" }, 0, NULL },
+	{ "linear-help-walk", 0, "+A +B -B", { "?", "a A>l", "-C" }, 10868, NULL },
 	{ "family-moving", 9, FULL "-A -B -C", { "-D", "+J", "?" }, 0, NULL },
 	{ "truncate-fault", 0, "", { "e e", "q q" }, 19, NULL },
 	{ "truncate-both", 0, "", { "e", "e", "q" }, 22, NULL },
