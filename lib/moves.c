@@ -112,6 +112,7 @@ void rmap_moves_note(struct rmap_reserve *reserve, const struct rmap_page *page)
 
 void rmap_moves_begin(struct rmap_cursor *cursor)
 {
+	CHECK(!cursor->mover || cursor->mover->map == cursor->map, "the mover belongs to another map than the walk");
 	cursor->moves = load_acq(&log_of(cursor->map, cursor->target.page)->head); /* A2: pairs with R2. */
 	if (cursor->mover)
 		cursor->own_moves = cursor->mover->moves;

@@ -467,15 +467,18 @@ static void unmap_of_many_mappings(void **state)
 	struct toy toy;
 
 	(void)state;
-	toy_init(&toy);
-	for (unsigned range = 0; range < RANGES; range++) {
-		attach(&toy, 0, 0);
-		set_pte(&toy, range, 3, 3, false);
-		set_pte(&toy, range, 4, 3, false);
+	for (unsigned flags = 0; flags <= RMAP_UNMAP_SECTION; flags += RMAP_UNMAP_SECTION) {
+		toy_init(&toy);
+		for (unsigned range = 0; range < RANGES; range++) {
+			attach(&toy, 0, 0);
+			set_pte(&toy, range, 3, 3, false);
+			set_pte(&toy, range, 4, 3, false);
+		}
+		assert_int_equal(unmap(&toy, 3, flags, RMAP_FAILABLE, &report), RMAP_UNMAP_SUCCESS);
+		assert_int_equal(report.cleared, 2 * RANGES);
+		assert_int_equal(report.passes, 1);
+		toy_fini(&toy);
 	}
-	assert_int_equal(unmap(&toy, 3, 0, RMAP_FAILABLE, &report), RMAP_UNMAP_SUCCESS);
-	assert_int_equal(report.cleared, 2 * RANGES);
-	toy_fini(&toy);
 }
 
 /* What each strategy leaves of populate(), in one go: the table of unmap.h. */

@@ -13,7 +13,7 @@
  *
  * Complexity: update O(log n), a replacement by m ranges O(m log n); stab, and tagged if no other tags are about,
  * O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst. Ranges whose tags are not asked
- * for may cost a tagged query O(1) each, if they overlap first .. last.
+ * for may cost a tagged query O(log n) each, if they overlap first .. last.
  * Memory: one node of at most 120 bytes a range; a map has O(log n) more for its largest object.
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
