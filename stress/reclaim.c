@@ -9,12 +9,13 @@
  *
  *      in each walk    only handles of this page, whatever was reused meanwhile
  *      all the time    what waits for grace periods stays within the cap and a slack for each thread; so does the
- *                      tier's whole memory (G8), through a churn of any length
+ *                      tier's whole memory (G8), through a churn of any length, and beside drains that sweep it
  *
  * Runs three times: with both ways to wait for grace periods, and with chains so small and a cap so low that every fill
  * waits for one and memory comes round again within microseconds. A thread that pops a depot meets recurring heads
  * there.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -95,7 +96,8 @@ static void add(struct stress_thread *thread, struct rmap_page *page, unsigned n
 {
 	int result;
 
-	stress_assert(rmap_reserve_fill(thread->reserve, 1) == 0, "a fill found no memory");
+	if (stress_one_in(thread, 2) || rmap_reserve_fill_nowait(thread->reserve, 1) != 0)
+		stress_assert(rmap_reserve_fill(thread->reserve, 1) == 0, "a fill found no memory");
 	rmap_read_lock(thread->map);
 	result = rmap_page_add(thread->reserve, page, rmap_chained(stress_handle(number, thread->id, key, SHIFT)));
 	rmap_read_unlock(thread->map);
@@ -181,6 +183,16 @@ static void long_look(struct stress_thread *thread, struct reclaim *reclaim)
 	rmap_read_unlock(thread->map);
 }
 
+/* What an idle loop does. A drain sweeps the depots that others fill and empty meanwhile. */
+static void give_back(struct stress_thread *thread)
+{
+	int error = rmap_reserve_flush(thread->reserve);
+
+	stress_assert(error == 0 || error == -EAGAIN, "a flush failed: %s", strerror(-error));
+	if (stress_one_in(thread, 16))
+		rmap_reserve_drain(thread->reserve);
+}
+
 static void body(struct stress_thread *thread, void *arg)
 {
 	struct reclaim *reclaim = arg;
@@ -198,6 +210,8 @@ static void body(struct stress_thread *thread, void *arg)
 			else
 				long_look(thread, reclaim);
 			bounded(thread, reclaim);
+			if (stress_one_in(thread, 64))
+				give_back(thread);
 		}
 	}
 	for (unsigned page = 0; page < SHARED; page++) {

@@ -10,8 +10,8 @@
  *       ^                                   |  ^                                       |
  *       `---- grace period <--- a drain ----'  `--- grace period <--- batches <--------' retired
  *
- * Progress: taking from and giving to a reserve is wait-free; the depot is lock-free; only rmap_reserve_fill() and
- * rmap_reserve_drain() may sleep.
+ * Progress: taking from and giving to a reserve is wait-free; the depot is lock-free; only rmap_reserve_create(),
+ * rmap_reserve_destroy(), rmap_reserve_fill() and rmap_reserve_drain() may sleep.
  *
  * How much memory there is (G8), in the figures of struct rmap_statistics:
  *   - reserve_bytes: a reserve has at most what the largest of its last 512 fills asked for, 96 bytes an add, and 6 KiB;
@@ -25,7 +25,8 @@
  *   - depot_bytes: free memory stays in the depot of its size for later fills, for each size as much as was ever in use of
  *     it at once, and of each size too large for a slab at most one segment. A drain gives back to the tier all that makes
  *     whole slabs, and all large segments; so does a fill before it says -ENOMEM
- *   - rest_bytes: of each slab less than 64 bytes and one piece; of the newest up to all
+ *   - rest_bytes: of each slab 64 bytes, and less than 128 before a piece that must be aligned; of the newest slab also what
+ *     is not carved yet
  */
 #ifndef RMAP_POOL_H
 #define RMAP_POOL_H

@@ -37,10 +37,10 @@
  *       zero is told so, and no other is; likewise the first and the last lock. G6  A block is reused only after a
  *       grace period. G7  A page that has only linear or locked mappings takes no memory beyond its word. G8  Memory is
  *       bounded by the chained mappings, plus what the options let wait for grace periods, plus what fills asked for and
- *       what no drain has given back (pool.h has the figures). G9  Running out of memory is
- *       reported by the fill or the attach that met it, and nothing is changed. G10 A count that would overflow is
- *       refused (-EOVERFLOW) before anything changes. G11 Misuse is -ENOENT or -EINVAL where that can be seen for free,
- *       and aborts with a message in checked builds.
+ *       what no drain has given back (pool.h has the figures). G9  Running out of memory is reported by the fill or the
+ *       attach that met it, and nothing is changed. G10 A count that would overflow is refused (-EOVERFLOW) before
+ *       anything changes. G11 Misuse is -ENOENT or -EINVAL where that can be seen for free, and aborts with a message in
+ *       checked builds.
  *
  * A thread may end before its reserve does: whoever inherits the reserve uses or destroys it.
  *
