@@ -41,7 +41,8 @@ extern "C" {
  * struct rmap_tier - a source of memory
  * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. Called by rmap_reserve_fill(); of the
  *           options' metadata tier by the functions that create, and by all updates of an object's ranges. May sleep, and
- *           outside any read-side section wait for a grace period
+ *           outside any read-side section wait for a grace period; not for RCU callbacks, which take a lock that fills
+ *           hold meanwhile
  * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy, updates of ranges and
  *           RCU callbacks, so it must not wait for a grace period; all maps of a flavor wait while it sleeps (rmap.h)
  * @arg:     handed to both
