@@ -187,4 +187,4 @@ check who-load who --load recording
 check partner partner
 check reserved reserved
 check tool_who who_program
-poweroff -f
+exec sleep 1000000 # the emulator is ended from outside: not every kernel gets to switch an emulated machine off
