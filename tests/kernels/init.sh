@@ -156,11 +156,11 @@ partner() {
 	done
 }
 
-# A process with 16 TiB of addresses, few of them in use: in a time that does not depend on the addresses.
+# A process with a TiB of addresses, few of them in use: in a time that does not depend on the addresses.
 reserved() {
 	local pid at count
 
-	/bin/sharing 16T >reserved || fail "sharing 16T: exit status $?"
+	/bin/sharing 1T >reserved || fail "sharing 1T: exit status $?"
 	read -r _ pid at count <reserved
 	expect 0 timeout 150 rmap snapshot --json --pid "$pid"
 	if [ $failed = 0 ]; then

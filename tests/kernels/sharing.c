@@ -13,7 +13,7 @@
  * have is told as "NAME left out: REASON": that a huge page came, /proc/kpageflags must say. It needs root, and is to
  * be the only one who uses KSM.
  *
- * With an argument, a process of another kind is left, one that has reserved 16 TiB of addresses, as programs under
+ * With an argument, a process of another kind is left, one that has reserved a TiB of addresses, as programs under
  * AddressSanitizer do, and uses few of them; the line of one page is printed.
  */
 #include <errno.h>
@@ -371,7 +371,7 @@ static _Noreturn void parent_main(size_t size)
 
 static _Noreturn void reserving_main(void)
 {
-	size_t size = (size_t)16 << 40;
+	size_t size = (size_t)1 << 40;
 	char *area = map(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 
 	for (size_t i = 0; i < RESERVED_PAGES; i++)
