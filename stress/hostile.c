@@ -276,14 +276,6 @@ static struct hashed *run_hashed(struct stress *stress, bool collide, bool order
 }
 
 /* What hurts is to remove, on some ways down more than on others: a run of a few rounds tells nothing. */
-static void steps_are_known(const struct hashed *hashed, const char *how)
-{
-	if (stress_counts_steps() && hashed->rounds > ROUNDS_ENOUGH)
-		stress_known(hashed->worst <= STEPS_MOST,
-			     "an operation %s takes %" PRIu64 " steps, %u at most are expected", how, hashed->worst,
-			     STEPS_MOST);
-}
-
 static void run_collide(struct stress *stress)
 {
 	struct hashed *hashed = run_hashed(stress, true, false, 1);
@@ -291,22 +283,31 @@ static void run_collide(struct stress *stress)
 	if (hashed->bytes)
 		stress_known(false, "G8: a page takes %" PRIu64 " bytes for %" PRIu64 " elements that collide",
 			     hashed->bytes, hashed->elements);
-	steps_are_known(hashed, "on handles that collide");
+	if (stress_counts_steps() && hashed->rounds > ROUNDS_ENOUGH)
+		stress_known(hashed->worst <= STEPS_MOST,
+			     "an operation on handles that collide takes %" PRIu64 " steps, %u at most are expected",
+			     hashed->worst, STEPS_MOST);
 	free(hashed);
+}
+
+/* Removes in no order, or @ordered by hash, in each round. */
+static struct hashed *run_spread(struct stress *stress, bool ordered)
+{
+	struct hashed *hashed = run_hashed(stress, false, ordered, 2);
+
+	stress_assert(hashed->worst <= STEPS_MOST, "O(1): an operation takes %" PRIu64 " steps, %u at most are expected",
+		      hashed->worst, STEPS_MOST);
+	return hashed;
 }
 
 static void run_correlated(struct stress *stress)
 {
-	struct hashed *hashed = run_hashed(stress, false, false, 2);
+	struct hashed *hashed = run_spread(stress, false);
 
-	stress_assert(meter_mean(&hashed->meter) <= STEPS_MOST,
-		      "O(1): an operation takes %" PRIu64 " steps, %u at most are expected", meter_mean(&hashed->meter),
-		      STEPS_MOST);
 	stress_assert(hashed->bytes == 0, "G8: a page takes %" PRIu64 " bytes for %" PRIu64 " elements", hashed->bytes,
 		      hashed->elements);
 	free(hashed);
-	hashed = run_hashed(stress, false, true, 2);
-	steps_are_known(hashed, "with removes in the order of the hash");
+	hashed = run_spread(stress, true);
 	if (hashed->bytes)
 		stress_known(false,
 			     "G8: a page takes %" PRIu64 " bytes for %" PRIu64 " elements after removes in the order "
