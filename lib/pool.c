@@ -559,10 +559,10 @@ static void keep(struct rmap_reserve *reserve, unsigned blocks, unsigned lines)
 	while (reserve->blocks.count > blocks)
 		rmap_pool_retire_block(reserve, rmap_pool_take_block(reserve));
 	while (reserve->lines.count > lines) {
-		unsigned class = 0;
-		struct segment *line = rmap_pool_take_segment(reserve, &class);
+		/* Not as an add takes one: what adds were promised stays so. */
+		struct segment *line = (struct segment *)stock_pop(reserve, &reserve->lines, LINE_BYTES);
 
-		store_rlx(&line->header, class); /* PRIV */
+		store_rlx(&line->header, CLASS_LINE - 1); /* PRIV */
 		rmap_pool_retire_segment(reserve, line);
 	}
 }
@@ -642,16 +642,17 @@ static int refill(struct rmap_reserve *reserve, unsigned adds, bool sleeps)
 		error = stock_refill(reserve, &reserve->blocks, CLASS_BLOCK, adds, sleeps);
 	if (!error && reserve->lines.count < lines)
 		error = stock_refill(reserve, &reserve->lines, CLASS_LINE, lines, sleeps);
-	if (!error)
-		reserve->promised = promised;
-	return error;
+	if (error)
+		return error;
+	reserve->promised = promised;
+	if (reserve->asked < adds)
+		reserve->asked = adds;
+	return 0;
 }
 
 /* Every so many fills, what none of them asked for is given back. */
 static void keep_what_is_used(struct rmap_reserve *reserve, unsigned adds)
 {
-	if (reserve->asked < adds)
-		reserve->asked = adds;
 	if (++reserve->fills % KEEP_FILLS != 0)
 		return;
 	if (reserve->promised > reserve->asked)

@@ -40,6 +40,47 @@ static void g1_records_take_nothing_promised(void **state)
 	}
 }
 
+/* What a fill gives back of what earlier ones asked for is beyond what it promises, and beyond what fill_nowait() did. */
+static void g1_what_is_kept_is_still_promised(void **state)
+{
+	static struct rmap_page victims[512];
+	struct rmap_page pages[48];
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned by_nowait = 0; by_nowait < 2; by_nowait++) {
+		uint64_t before = 0;
+		unsigned added = 0;
+
+		fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 1); /* a hand-over for each step */
+		memset(pages, 0, sizeof(pages));
+		for (unsigned p = 0; p < LENGTH(victims); p++)
+			for (unsigned i = 0; i < 6; i++)
+				assert_true(fixture_add(&fixture, &victims[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+		for (unsigned p = 0; p < LENGTH(pages); p++)
+			for (unsigned i = 0; i < 3; i++)
+				assert_true(fixture_add(&fixture, &pages[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+		rmap_reserve_drain(fixture.reserve);
+		fixture_fill(&fixture, RMAP_RESERVE_ADDS_MAX);
+		while (fixture_stats(&fixture).reserve_bytes >= before) {
+			before = fixture_stats(&fixture).reserve_bytes;
+			if (by_nowait)
+				assert_int_equal(rmap_reserve_fill_nowait(fixture.reserve, LENGTH(pages)), 0);
+			fixture_fill(&fixture, by_nowait ? 1 : LENGTH(pages));
+		}
+		for (unsigned p = 0; p < LENGTH(victims); p++)
+			assert_int_equal(fixture_drop(&fixture, &victims[p]), 6);
+		rmap_read_lock(fixture.map);
+		for (unsigned p = 0; p < LENGTH(pages); p++) /* needs a segment */
+			added += rmap_page_add(fixture.reserve, &pages[p], mapping_of(RMAP_CHAINED, 3)) == 0;
+		rmap_read_unlock(fixture.map);
+		assert_int_equal(added, LENGTH(pages));
+		for (unsigned p = 0; p < LENGTH(pages); p++)
+			assert_int_equal(fixture_drop(&fixture, &pages[p]), 4);
+		fixture_fini(&fixture);
+	}
+}
+
 #define MANY 1000u
 
 static void many_create(struct rmap *map, struct rmap_reserve *reserves[MANY])
@@ -361,6 +402,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(g1_records_take_nothing_promised),
+		cmocka_unit_test(g1_what_is_kept_is_still_promised),
 		cmocka_unit_test(g8_the_next_segment_is_had_once),
 		cmocka_unit_test(g8_a_large_fill_is_given_back),
 		cmocka_unit_test(g8_idle_reserves_are_within_the_cap),
