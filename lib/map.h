@@ -57,11 +57,13 @@ enum statistic {
 /*
  * struct rmap_pool - the shared part of the memory
  * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
+ * @regroup: held by a sweep, and by a fill that has swept until it has taken what it needs
  * @lock:    serialises carving and preparing, and what follows down to @gone
  * @carved:  per class how many pieces are carved
  * @slabs:   address of the first slab of a list that anyone may read in a section
  * @newest:  the slab that is carved now, from @bump to @bump_end; meaningless if @bump is NULL
- * @sweep:   a sweep's deferred work, while @sweeping; @swept: what it took out of the depots; @gone: slabs it gives back
+ * @sweeps:  how many sweeps have begun; @sweep: deferred work of the one that runs; @swept: what it took out of the depots;
+ *           @gone: slabs it gives back
  * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it that
  *           was seen
  * @bytes:   bytes taken from the tier and not given back
@@ -69,13 +71,14 @@ enum statistic {
  */
 struct rmap_pool {
 	uint64_t depots[SLOT_CLASSES];
+	pthread_mutex_t regroup;
 	pthread_mutex_t lock;
 	uint64_t carved[SLOT_CLASSES];
 	uint64_t slabs;
 	struct slab *newest;
 	char *bump;
 	char *bump_end;
-	bool sweeping;
+	uint64_t sweeps;
 	struct rmap_deferred sweep;
 	uint64_t swept[SLOT_CLASSES];
 	struct slab *gone;

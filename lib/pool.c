@@ -683,6 +683,7 @@ int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
 		wait_for_memory(reserve);
 		rmap_pool_sweep(map);
 		error = refill(reserve, adds, true);
+		rmap_pool_sweep_end(map);
 	}
 	if (error)
 		return error;
@@ -711,6 +712,7 @@ void rmap_reserve_drain(struct rmap_reserve *reserve)
 	give_all(reserve);
 	rmap_rcu_wait(&reserve->map->rcu);
 	rmap_pool_sweep(reserve->map);
+	rmap_pool_sweep_end(reserve->map);
 }
 
 struct rmap *rmap_reserve_map(const struct rmap_reserve *reserve)
@@ -722,9 +724,14 @@ struct rmap *rmap_reserve_map(const struct rmap_reserve *reserve)
 
 int rmap_pool_init(struct rmap *map)
 {
+	int error;
+
 	if (map->tier.granule == 0)
 		map->tier.granule = GRANULE_DEFAULT;
-	return -pthread_mutex_init(&map->pool.lock, NULL);
+	error = -pthread_mutex_init(&map->pool.lock, NULL);
+	if (!error && (error = -pthread_mutex_init(&map->pool.regroup, NULL)))
+		pthread_mutex_destroy(&map->pool.lock);
+	return error;
 }
 
 /* Large segments that were prepared and never pushed. RLX: nobody else is left. */
@@ -757,5 +764,6 @@ void rmap_pool_fini(struct rmap *map)
 	}
 	CHECK(load_rlx(&map->pool.bytes) == 0, "the tier has everything back, and %llu bytes are counted as taken",
 	      (unsigned long long)load_rlx(&map->pool.bytes));
+	pthread_mutex_destroy(&map->pool.regroup);
 	pthread_mutex_destroy(&map->pool.lock);
 }

@@ -17,9 +17,10 @@ void rmap_pool_fini(struct rmap *map);
 
 /*
  * Gives to the tier what is free in the depots and makes whole slabs, and what is large. Waits for grace periods, outside
- * any read-side section.
+ * any read-side section. No other sweep empties the depots before rmap_pool_sweep_end().
  */
 void rmap_pool_sweep(struct rmap *map);
+void rmap_pool_sweep_end(struct rmap *map);
 
 /*
  * Is what the figures say in hand, waiting and free really there, and do all of them add up to what the tier gave? The map

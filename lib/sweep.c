@@ -11,7 +11,8 @@
  *                 another grace period, for rmap_pool_owns() may be reading its head; if not, they go back to the depots
  *
  * One sweep at a time: it uses the pool's own record, so it needs no memory. Fills that find a depot empty meanwhile
- * carve fresh memory; one that gets none waits for the sweep among all else that was deferred.
+ * carve fresh memory; one that gets none sweeps, too, and keeps the next sweep from beginning until it has looked again:
+ * what is free is then where a fill finds it.
  *
  * Nobody can have a swept piece in hand in mid-pop when it goes back: it was taken out of the depot before the grace
  * period. An exchange beside a pop or a push makes their compare-and-swaps fail, or comes as if before or after them.
@@ -48,38 +49,48 @@ static uint64_t bytes_of(const uint64_t pieces[SLOT_CLASSES])
 
 static void sweep_work(struct rmap_deferred *deferred);
 
-/* False: one is running. */
-static bool sweep_begin(struct rmap *map)
+static uint64_t sweeps_begun(struct rmap *map)
+{
+	uint64_t sweeps;
+
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
+	sweeps = map->pool.sweeps;
+	pthread_mutex_unlock(&map->pool.lock);
+	return sweeps;
+}
+
+static void sweep_begin(struct rmap *map)
 {
 	struct rmap_pool *pool = &map->pool;
-	bool begins;
 
 	rmap_rcu_lock(&map->rcu, &pool->lock);
-	begins = !pool->sweeping;
-	if (begins) {
-		pool->sweeping = true;
-		for (unsigned class = 0; class < SLOT_CLASSES; class++) {
-			pool->swept[class] = 0;
-			if (load_rlx(&pool->depots[class])) /* RLX: a hint; what comes later may stay */
-				/* A1: pairs with R1 of pool.c. */
-				pool->swept[class] = exchange_acqrel(&pool->depots[class], 0);
-		}
-		rmap_rcu_defer(&map->rcu, &pool->sweep, sweep_work);
+	pool->sweeps++;
+	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
+		pool->swept[class] = 0;
+		if (load_rlx(&pool->depots[class])) /* RLX: a hint; what comes later may stay */
+			/* A1: pairs with R1 of pool.c. */
+			pool->swept[class] = exchange_acqrel(&pool->depots[class], 0);
 	}
+	rmap_rcu_defer(&map->rcu, &pool->sweep, sweep_work);
 	pthread_mutex_unlock(&pool->lock);
-	return begins;
 }
 
 void rmap_pool_sweep(struct rmap *map)
 {
-	/*
-	 * Two waits end a sweep that runs now: its work, and what that defers. One that runs after them began after this call,
-	 * and is as good as one of our own.
-	 */
-	for (unsigned waits = 0; !sweep_begin(map) && waits < 2; waits++)
-		rmap_rcu_wait(&map->rcu);
-	rmap_rcu_wait(&map->rcu);
-	rmap_rcu_wait(&map->rcu);
+	uint64_t begun = sweeps_begun(map);
+
+	rmap_rcu_lock(&map->rcu, &map->pool.regroup);
+	/* One that began after this call is as good as one of our own, and has ended. */
+	if (sweeps_begun(map) != begun)
+		return;
+	sweep_begin(map);
+	rmap_rcu_wait(&map->rcu); /* its work */
+	rmap_rcu_wait(&map->rcu); /* and what that defers */
+}
+
+void rmap_pool_sweep_end(struct rmap *map)
+{
+	pthread_mutex_unlock(&map->pool.regroup);
 }
 
 /* Sort: plain accesses, since after the grace period nobody but the sweep knows these words --------- */
@@ -274,7 +285,6 @@ static void free_slabs(struct rmap_deferred *deferred)
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	slab = map->pool.gone;
 	map->pool.gone = NULL;
-	map->pool.sweeping = false;
 	pthread_mutex_unlock(&map->pool.lock);
 	for (; slab; slab = next) {
 		next = (struct slab *)pointer(slab->link);

@@ -7,7 +7,10 @@
 #include "support.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <urcu/urcu-memb.h>
 
 /* Records of batches are made of what is in hand beyond what a fill promised, however little that is. */
 static void g1_records_take_nothing_promised(void **state)
@@ -398,6 +401,113 @@ static void g9_a_fill_takes_what_waits(void **state)
 	}
 }
 
+/*
+ * A fill that has regrouped finds what is free, also if a drain begins to do so at that moment. The flavor is liburcu's
+ * with a barrier that tells whose it is: when the fill's last one has ended it lets the drain begin, and goes on once that
+ * has swept, or after so many tries if it does not. The drain's sweep cannot end before the fill has, for it is in a
+ * section.
+ */
+#define TRIES 100000u
+
+static _Thread_local unsigned fill_barriers;
+static _Thread_local unsigned drain_barriers;
+static atomic_bool fill_regrouped;
+static atomic_bool drain_swept;
+static atomic_bool fill_over;
+
+static void barrier_in_turn(void)
+{
+	if (drain_barriers && drain_barriers++ == 2) {
+		drain_swept = true;
+		while (!fill_over)
+			sched_yield();
+		urcu_memb_read_unlock();
+	}
+	urcu_memb_barrier();
+	if (drain_barriers == 2)
+		urcu_memb_read_lock();
+	if (fill_barriers && fill_barriers++ == 3) {
+		fill_regrouped = true;
+		for (unsigned i = 0; i < TRIES && !drain_swept; i++)
+			sched_yield();
+	}
+}
+
+static void *drain_in_turn(void *arg)
+{
+	struct rmap_reserve *reserve = arg;
+
+	reader_register(rmap_reserve_map(reserve));
+	while (!fill_regrouped)
+		sched_yield();
+	drain_barriers = 1;
+	rmap_reserve_drain(reserve);
+	drain_barriers = 0;
+	reader_unregister(rmap_reserve_map(reserve));
+	return NULL;
+}
+
+static void g9_a_fill_finds_what_it_regrouped(void **state)
+{
+	struct small_tier small = { .room = 8 << 10 };
+	struct rmap_tier tier = { small_alloc, small_free, &small, 1024 };
+	struct rcu_flavor_struct flavor = urcu_memb_flavor;
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap_page pages[256] = { 0 };
+	struct rmap_reserve *drained, *hoarder;
+	struct fixture fixture = { 0 };
+	unsigned adds = 1;
+	unsigned n = 0;
+	pthread_t thread;
+	int result;
+
+	(void)state;
+	probe_init(&small.probe);
+	flavor.barrier = barrier_in_turn;
+	options.tier = &tier;
+	options.flavor = &flavor;
+	assert_int_equal(rmap_create(&options, &fixture.map), 0);
+	reader_register(fixture.map);
+	assert_int_equal(rmap_reserve_create(fixture.map, &fixture.reserve), 0);
+	assert_int_equal(rmap_reserve_create(fixture.map, &drained), 0);
+	assert_int_equal(rmap_reserve_create(fixture.map, &hoarder), 0);
+
+	/* Each slab holds a chain, so none goes back; the rest is free, until it waits in the hoarder's batches. */
+	while (n < LENGTH(pages) && rmap_reserve_fill(fixture.reserve, 4) == 0) {
+		for (unsigned i = 0; i < 4; i++)
+			assert_true(fixture_add_by(&fixture, fixture.reserve, &pages[n], mapping_of(RMAP_CHAINED, i)) >= 0);
+		n++;
+	}
+	assert_in_range(n, 16, LENGTH(pages) - 1);
+	for (unsigned p = 0; p < n; p++)
+		if (p % 4)
+			assert_int_equal(fixture_drop_by(&fixture, fixture.reserve, &pages[p]), 4);
+	rmap_reserve_drain(fixture.reserve);
+	while (rmap_reserve_fill(hoarder, adds) == 0)
+		adds++;
+	small.room = probe_live_bytes(&small.probe);
+	rmap_reserve_destroy(hoarder);
+
+	fill_regrouped = drain_swept = fill_over = false;
+	assert_int_equal(pthread_create(&thread, NULL, drain_in_turn, drained), 0);
+	fill_barriers = 1;
+	result = rmap_reserve_fill(fixture.reserve, 1);
+	assert_int_equal(fill_barriers, 4);
+	fill_barriers = 0;
+	fill_over = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(result, 0);
+
+	for (unsigned p = 0; p < n; p += 4)
+		assert_int_equal(fixture_drop(&fixture, &pages[p]), 4);
+	assert_int_equal(rmap_check(fixture.map), 0);
+	rmap_reserve_destroy(drained);
+	rmap_reserve_destroy(fixture.reserve);
+	reader_unregister(fixture.map);
+	assert_int_equal(rmap_destroy(fixture.map), 0);
+	probe_fini(&small.probe);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +521,7 @@ int main(void)
 		cmocka_unit_test(a_drain_leaves_what_is_used),
 		cmocka_unit_test(drains_meet_fills),
 		cmocka_unit_test(g9_a_fill_takes_what_waits),
+		cmocka_unit_test(g9_a_fill_finds_what_it_regrouped),
 	};
 
 	return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);
