@@ -3,9 +3,28 @@
  * engine.c - coroutines, and the search over their interleavings; see engine.h
  *
  * An execution is a row of nodes, one a step. Each node knows who could go on there, who has been tried, who must be
- * tried (backtrack), and who sleeps: whose next step was tried before and has met nothing since that depends on it.
- * When a step is taken, each earlier step that races with it (they depend on each other, and nothing orders them) makes
- * the step's thread one to be tried at the node of the earlier one. The search is depth first over those.
+ * tried (backtrack), and who sleeps: whose next step was tried before and has met nothing since that depends on it. When
+ * a step is over, each earlier step that races with it (they depend on each other, and nothing else orders them) asks its
+ * node for the other order. The search is depth first over those.
+ *
+ * Why it is whole. Let e race with a later step t, and let v be the steps after e that e does not come before, and t. In
+ * front of e, v can be taken without e, and t with it comes first. Whoever has a step in v that depends on none before it
+ * there, an initial of v, can begin: the rest of v follows. So one initial has to be tried at e's node, and any of them
+ * does; if one was tried, or sleeps, then executions that begin with it are seen there or were before. It does not do to
+ * try the thread of t, as a persistent set would have it: if it is no initial, because its own next step at the node is
+ * another one, or waits for another, what follows from it need not lead to v, and if it sleeps, nobody is tried. An
+ * execution that is cut short, since all who could go on sleep, has looked for the races of all its steps; what the
+ * sleepers would do was done before where they fell asleep, and their races were found there.
+ *
+ * The argument needs three things of a step. What it depends on has to be the same in each order of the others: so races
+ * are looked for when it is over, since only then is it known whether a compare-and-swap wrote. Until then the step that
+ * waits to be taken counts as a write, and wakes too early rather than too late. What ends a wait has to depend on the
+ * step that waits: sync.c says by which byte. If e is what ends the wait of t, v cannot be taken, and its initials may be
+ * none; the two do not race. And a wait that could end must not be made to wait again by others, or e may keep t from
+ * going first and a third step end the wait and hide the race of the two. Only mutexes do so. There the third step is
+ * known: it gives the mutex back, or is a try that failed meanwhile; it is passed over, and the acquisition is found.
+ *
+ * reduction.c compares the outcomes with those of a search that leaves nothing out.
  *
  * Coroutines switch by setjmp and longjmp, which cost no system call.
  */
@@ -126,8 +145,10 @@ void explore_poison(const void *memory, size_t bytes)
 	set_poison(memory, bytes, 1);
 }
 
+/* A step, too, or a use between the two would be taken for one that comes after both. */
 void explore_unpoison(const void *memory, size_t bytes)
 {
+	engine_step(memory, bytes, true);
 	set_poison(memory, bytes, 0);
 }
 
@@ -191,39 +212,86 @@ static bool is_whole(void)
 	return !engine.run->bounded && !engine.run->random;
 }
 
-/*
- * Adds to the backtrack sets of earlier steps that race with @node's of @index, and gives the step its clock. A mutex
- * is never released when someone can acquire it, so these two do not race; but that release must not hide the
- * acquisition before it, which does.
- */
-static void find_races(unsigned index, struct node *node)
-{
-	uint16_t *clock = engine.clocks[index];
-	uint16_t released[ACTORS] = { 0 };
-
-	for (unsigned i = engine.depth; i-- > 0;) {
-		struct node *earlier = &engine.nodes[i];
-
-		if (!depend(&earlier->step, &node->step) || clock[earlier->chosen] >= earlier->clock[earlier->chosen])
-			continue;
-		if (node->step.lock == ACQUIRES && earlier->step.lock == RELEASES) {
-			join(released, earlier->clock);
-			continue;
-		}
-		if (earlier->enabled & (1u << index))
-			earlier->backtrack |= 1u << index;
-		else
-			earlier->backtrack |= earlier->enabled;
-		join(clock, earlier->clock);
-	}
-	join(clock, released);
-	clock[index] = (uint16_t)(engine.depth + 1);
-	memcpy(node->clock, clock, sizeof(node->clock));
-}
-
 static unsigned lowest(unsigned set)
 {
 	return (unsigned)__builtin_ctz(set);
+}
+
+/* Was the step at @later after the one at @earlier in every order that keeps those of steps that depend on each other? */
+static bool is_after(const struct node *later, const struct node *earlier)
+{
+	return later->clock[earlier->chosen] >= earlier->clock[earlier->chosen];
+}
+
+/*
+ * Who can begin what leads to the step at @last without the one at @skipped: the threads whose next step there has
+ * nothing before it that it depends on, among the steps from @skipped to @last that do not come after @skipped.
+ */
+static unsigned initials(unsigned skipped, unsigned last)
+{
+	uint16_t first[ACTORS] = { 0 }; /* of each actor, the first of these steps as its clock counts */
+	unsigned seen = 0;
+	unsigned set = 0;
+
+	for (unsigned i = skipped + 1; i <= last; i++) {
+		const struct node *node = &engine.nodes[i];
+		bool begins = !(seen & (1u << node->chosen));
+
+		if (i < last && is_after(node, &engine.nodes[skipped]))
+			continue;
+		for (unsigned j = 0; begins && j < ACTORS; j++)
+			begins = !(seen & (1u << j)) || node->clock[j] < first[j];
+		set |= begins ? 1u << node->chosen : 0;
+		if (!(seen & (1u << node->chosen)))
+			first[node->chosen] = node->clock[node->chosen];
+		seen |= 1u << node->chosen;
+	}
+	return set & engine.nodes[skipped].enabled;
+}
+
+/* The step at @last races with the one at @first: someone has to be tried there who can lead to the other order. */
+static void reverse(unsigned first, unsigned last)
+{
+	struct node *node = &engine.nodes[first];
+	unsigned set = initials(first, last);
+	unsigned self = 1u << engine.nodes[last].chosen;
+
+	if (set && !(set & (node->backtrack | node->sleep)))
+		node->backtrack |= set & self ? self : 1u << lowest(set);
+}
+
+/*
+ * The last step is over, and what it did is known: finds the earlier ones that race with it, and gives it its clock. A
+ * mutex that is waited for is held before it is given back, and before a try that fails: these come first in any order.
+ * But they must not hide the acquisition before them, which need not.
+ */
+static void find_races(void)
+{
+	unsigned last = engine.depth - 1;
+	struct node *node = &engine.nodes[last];
+	uint16_t *clock = node->clock;
+	uint16_t held[ACTORS] = { 0 };
+	unsigned races[ACTORS];
+	unsigned count = 0;
+
+	memcpy(clock, engine.clocks[node->chosen], sizeof(node->clock));
+	for (unsigned i = last; i-- > 0;) {
+		const struct node *earlier = &engine.nodes[i];
+
+		if (!depend(&earlier->step, &node->step) || is_after(node, earlier))
+			continue;
+		if (node->step.lock == ACQUIRES && (earlier->step.lock == RELEASES || !earlier->step.write)) {
+			join(held, earlier->clock);
+			continue;
+		}
+		races[count++] = i;
+		join(clock, earlier->clock);
+	}
+	while (count > 0)
+		reverse(races[--count], last);
+	join(clock, held);
+	clock[node->chosen] = (uint16_t)(last + 1);
+	memcpy(engine.clocks[node->chosen], clock, sizeof(node->clock));
 }
 
 /* The next choice of a random execution: given, or of xorshift64*. */
@@ -338,6 +406,8 @@ static enum outcome pick(unsigned *chosen)
 	struct node *node = &engine.nodes[engine.depth];
 	unsigned enabled = enabled_set();
 
+	if (engine.depth > 0 && is_whole())
+		find_races();
 	if (all_done() && enabled == 0)
 		return COMPLETE;
 	if (enabled == 0) {
@@ -370,8 +440,6 @@ static enum outcome pick(unsigned *chosen)
 	}
 	*chosen = node->chosen;
 	node->step = engine.actors[*chosen].next;
-	if (is_whole())
-		find_races(*chosen, node);
 	engine.depth++;
 	engine.actors[*chosen].taken++;
 	return GOES_ON;

@@ -5,6 +5,7 @@
 #include "cases.h"
 #include "enumerate.h"
 #include "litmus.h"
+#include "reduction.h"
 #include "vm.h"
 
 #include <argp.h>
@@ -30,6 +31,7 @@ struct request {
 	bool bounded;
 	bool random;
 	bool litmus;
+	bool reduction;
 	bool first;
 	bool no_pins;
 	bool list;
@@ -51,6 +53,7 @@ static const struct argp_option options[] = {
 	{ "no-pins", 'u', NULL, 0, "do not compare numbers of executions: for a library that is broken on purpose", 0 },
 	{ "random", 'x', "SEED", 0, "no search: --limit executions drawn at random (default 100000)", 0 },
 	{ "litmus", 't', NULL, 0, "show what the model of weak memory finds, and what it does not", 0 },
+	{ "reduction", 'd', NULL, 0, "compare the whole search with one that leaves nothing out", 0 },
 	{ "replay", 'r', "SCHEDULE", 0, "run one schedule, as a failure printed it, of --case", 0 },
 	{ "stop", 's', NULL, 0, "stop each thread for ever at each of its steps: the others must finish (G2)", 0 },
 	{ 0 },
@@ -128,6 +131,9 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 		return 0;
 	case 't':
 		request->litmus = true;
+		return 0;
+	case 'd':
+		request->reduction = true;
 		return 0;
 	case 'w':
 		request->stale = (unsigned)read_number(state, "stale", value, 0, 64);
@@ -374,6 +380,8 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &request);
 	if (request.litmus)
 		return litmus_run() ? 0 : 1;
+	if (request.reduction)
+		return reduction_run() ? 0 : 1;
 	signal(SIGABRT, on_crash);
 	signal(SIGSEGV, on_crash);
 	if (request.enumerate)

@@ -2,8 +2,12 @@
 /*
  * sync.c - mutexes and RCU as threads of the explorer see them; see engine.h
  *
- * One byte stands for the state of RCU, and the first of each mutex for its own: steps that write it depend on each
- * other.
+ * Bytes stand for the state of RCU, and the first of each mutex for its own: steps that write one depend on each other.
+ * RCU's first is for sections and callbacks. Beginnings and ends of sections only read it, for in any order of them the
+ * same sections are open and the same are awaited; who queues a callback, synchronizes or takes work writes it. The
+ * second is written when a callback ends.
+ *
+ * A wait for RCU that could end once can always end from then on, whatever others do: engine.c counts on it.
  */
 #include "engine.h"
 #include "step.h"
@@ -18,11 +22,12 @@
 #define PENDING_MAX 16u
 #define MUTEXES_MAX 8u
 
-/* A call_rcu whose callback has not run. @sections: the actors whose sections it waits for. */
+/* A call_rcu whose callback has not run. @sections: the actors whose sections it waits for; @number: from 1 on. */
 struct callback {
 	struct rcu_head *head;
 	void (*work)(struct rcu_head *head);
 	unsigned sections;
+	unsigned number;
 };
 
 static struct {
@@ -31,13 +36,15 @@ static struct {
 	unsigned awaited[ACTORS]; /* by whoever synchronizes: the sections that must end */
 	struct callback pending[PENDING_MAX];
 	unsigned pendings;
-	bool reclaiming;
+	unsigned queued;           /* callbacks so far */
+	unsigned running;          /* the number of the one that runs, or 0 */
+	unsigned barriers[ACTORS]; /* by whoever waits for callbacks: up to which number */
 	const void *held[MUTEXES_MAX];
 	unsigned mutexes;
 	const void *wanted[ACTORS];
 } state;
 
-static char rcu_byte;
+static char rcu_bytes[2];
 
 void sync_begin(void)
 {
@@ -78,8 +85,10 @@ int explore_mutex_trylock(pthread_mutex_t *mutex)
 		return 0;
 	engine_step(mutex, 1, true);
 	state.wanted[engine_self()] = mutex;
-	if (!mutex_is_free(engine_self()))
+	if (!mutex_is_free(engine_self())) {
+		engine_step_has_only_read();
 		return EBUSY;
+	}
 	take_mutex(mutex);
 	return 0;
 }
@@ -98,24 +107,13 @@ int explore_mutex_unlock(pthread_mutex_t *mutex)
 
 /* RCU --------------------------------------------------------------------------------------- */
 
-static bool is_awaited(unsigned bit)
-{
-	for (unsigned i = 0; i < state.pendings; i++)
-		if (state.pending[i].sections & bit)
-			return true;
-	for (unsigned i = 0; i < ACTORS; i++)
-		if (state.awaited[i] & bit)
-			return true;
-	return false;
-}
-
 static void model_read_lock(void)
 {
 	unsigned self = engine_self();
 
 	if (state.nesting[self]++ > 0)
 		return;
-	engine_step(&rcu_byte, 1, false);
+	engine_step(&rcu_bytes[0], 1, false);
 	state.sections |= 1u << self;
 	weak_receive(self, WEAK_GRACE_PERIOD);
 }
@@ -127,8 +125,7 @@ static void model_read_unlock(void)
 
 	if (--state.nesting[self] > 0)
 		return;
-	/* It matters to nobody but those who wait for it. */
-	engine_step(&rcu_byte, 1, is_awaited(bit));
+	engine_step(&rcu_bytes[0], 1, false);
 	state.sections &= ~bit;
 	weak_send(self, WEAK_SECTION_END);
 	for (unsigned i = 0; i < state.pendings; i++)
@@ -148,11 +145,11 @@ static void model_call_rcu(struct rcu_head *head, void (*work)(struct rcu_head *
 		work(head);
 		return;
 	}
-	engine_step(&rcu_byte, 1, true);
+	engine_step(&rcu_bytes[0], 1, true);
 	if (state.pendings == PENDING_MAX)
 		engine_fail("too many callbacks wait");
 	weak_send(engine_self(), WEAK_GRACE_PERIOD);
-	state.pending[state.pendings++] = (struct callback){ head, work, state.sections };
+	state.pending[state.pendings++] = (struct callback){ head, work, state.sections, ++state.queued };
 }
 
 static bool sections_have_ended(unsigned actor)
@@ -164,30 +161,37 @@ static void model_synchronize(void)
 {
 	if (!engine_is_inside())
 		return;
-	engine_step(&rcu_byte, 1, true);
+	engine_step(&rcu_bytes[0], 1, true);
 	state.awaited[engine_self()] = state.sections;
 	weak_send(engine_self(), WEAK_GRACE_PERIOD);
-	engine_step_when(&rcu_byte, sections_have_ended);
+	engine_step_when(&rcu_bytes[0], sections_have_ended);
 	weak_receive(engine_self(), WEAK_SECTION_END);
 }
 
 static bool callbacks_have_run(unsigned actor)
 {
-	(void)actor;
-	return state.pendings == 0 && !state.reclaiming;
+	for (unsigned i = 0; i < state.pendings; i++)
+		if (state.pending[i].number <= state.barriers[actor])
+			return false;
+	return state.running == 0 || state.running > state.barriers[actor];
 }
 
+/* Waits for the callbacks that are queued now. */
 static void model_barrier(void)
 {
+	unsigned self = engine_self();
+
 	if (!engine_is_inside())
 		return;
-	engine_step_when(&rcu_byte, callbacks_have_run);
-	weak_receive(engine_self(), WEAK_CALLBACK);
+	engine_step(rcu_bytes, sizeof(rcu_bytes), false);
+	state.barriers[self] = state.queued;
+	engine_step_when(&rcu_bytes[1], callbacks_have_run);
+	weak_receive(self, WEAK_CALLBACK);
 }
 
 struct step sync_work_step(void)
 {
-	return (struct step){ (uintptr_t)&rcu_byte, 1, true, NO_LOCK };
+	return (struct step){ (uintptr_t)rcu_bytes, 1, true, NO_LOCK };
 }
 
 bool sync_has_work(unsigned actor)
@@ -209,13 +213,14 @@ void sync_reclaim(void)
 			i++;
 		callback = state.pending[i];
 		state.pending[i] = state.pending[--state.pendings];
-		state.reclaiming = true;
+		state.running = callback.number;
 		weak_receive(RECLAIMER, WEAK_GRACE_PERIOD);
 		weak_receive(RECLAIMER, WEAK_SECTION_END);
 		callback.work(callback.head);
+		engine_step(&rcu_bytes[1], 1, true);
 		weak_send(RECLAIMER, WEAK_CALLBACK);
-		state.reclaiming = false;
-		engine_step_when(&rcu_byte, sync_has_work);
+		state.running = 0;
+		engine_step_when(&rcu_bytes[0], sync_has_work);
 	}
 }
 
