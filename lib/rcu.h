@@ -17,11 +17,11 @@
  * begins after all unlinking of what it frees, ThreadSanitizer sees readers that leave and re-enter a section in
  * mid-operation.
  *
- * Who waits, and holding what. The locks that are held across a grace period are one_waiter, and before it the pool's for
- * regrouping; a tier may make those wait that hold an object's or the pool's. A registered qsbr reader is in a section
- * whenever it is online, so if it stood in line for such a lock the holder's grace period would never end: all four are
- * taken by rmap_rcu_lock(),
- * which is offline meanwhile. The map's own lock is never held while anything is waited for: anyone takes it anywhere.
+ * Who waits, and holding what. The locks that are held across a grace period are one_waiter, and before it the pool's
+ * for regrouping; a tier may make those wait that hold an object's or the pool's. A registered qsbr reader is in a
+ * section whenever it is online, so if it stood in line for such a lock the holder's grace period would never end: all
+ * four are taken by rmap_rcu_lock(), which is offline meanwhile. The map's own lock is never held while anything is
+ * waited for: anyone takes it anywhere.
  */
 #ifndef RMAP_LIB_RCU_H
 #define RMAP_LIB_RCU_H
