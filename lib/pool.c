@@ -609,6 +609,8 @@ void rmap_reserve_destroy(struct rmap_reserve *reserve)
 	CHECK_OUTSIDE(&map->rcu);
 	CHECK(!reserve->busy, "the reserve is in use");
 	give_all(reserve);
+	if (load_rlx(&map->pool.waiting) > map->waiting_max) /* RLX: a figure; being late costs one more batch */
+		rmap_rcu_wait(&map->rcu);
 	pthread_mutex_lock(&map->lock);
 	rmap_moves_leave(reserve);
 	for (unsigned i = 0; i < STATISTICS; i++)

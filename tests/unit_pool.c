@@ -564,6 +564,28 @@ static void small_pieces_share_batches(void **state)
 	fixture_fini(&fixture);
 }
 
+/* What is in hand waits for a grace period when a reserve ends; one after the other, ends keep to the cap. */
+static void ends_are_held_back(void **state)
+{
+	const size_t waiting_max = 64 << 10;
+	struct rmap_reserve *reserves[32];
+	struct fixture fixture;
+	uint64_t in_hand;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, waiting_max);
+	for (unsigned i = 0; i < 32; i++) {
+		assert_int_equal(rmap_reserve_create(fixture.map, &reserves[i]), 0);
+		assert_int_equal(rmap_reserve_fill(reserves[i], 300), 0);
+	}
+	in_hand = fixture_stats(&fixture).reserve_bytes / 32;
+	assert_true(in_hand > waiting_max / 4); /* so that together they are far beyond the cap */
+	for (unsigned i = 0; i < 32; i++)
+		rmap_reserve_destroy(reserves[i]);
+	assert_in_range(fixture_stats(&fixture).waiting_peak, 1, waiting_max + 2 * in_hand);
+	fixture_fini(&fixture);
+}
+
 static void drain_leaves_nothing_waiting(void **state)
 {
 	struct rmap_page page = { 0 };
@@ -605,6 +627,7 @@ int main(void)
 		cmocka_unit_test(a_fill_held_back_hands_over_its_own),
 		cmocka_unit_test(large_segments_are_handed_over_at_once),
 		cmocka_unit_test(small_pieces_share_batches),
+		cmocka_unit_test(ends_are_held_back),
 		cmocka_unit_test(drain_leaves_nothing_waiting),
 	};
 

@@ -94,7 +94,8 @@ RMAP_API int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out);
 /**
  * rmap_reserve_destroy - give everything in hand back and end the reserve
  * @reserve: NULL is allowed and does nothing
- * Context:  registered reader, outside any read-side section; may sleep
+ * Context:  registered reader, outside any read-side section. May sleep, and waits for a grace period while more than the
+ *           options' waiting_max bytes wait for one: what was in hand waits, too
  */
 RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
 
