@@ -18,7 +18,8 @@
  *     nothing after a drain. Large segments are in the depots, ready for whichever reserve needs one first
  *   - waiting_bytes: at most waiting_max, and 256 bytes of each reserve, and what each thread retires between two of its
  *     fills. Half of waiting_max is left to reserves that are in use: what those that nobody uses have retired is in the
- *     other half, until an rmap_reserve_flush() of each
+ *     other half, until an rmap_reserve_flush() of each. A reserve that was filled for many more adds than came keeps its
+ *     lines for them and may lack one for the record of a hand-over: up to some 2 KB wait in it until its next fill
  *   - a thread that only removes, as an exit does, is never held back: it must not fail and need not fill. What it retires
  *     was in chains, so chain_bytes + waiting_bytes do not grow by it, and those who add are held back instead of it. To
  *     have it wait as well, let it call rmap_reserve_fill(reserve, 0) now and then, say each 1,000 removes
@@ -41,8 +42,8 @@ extern "C" {
  * struct rmap_tier - a source of memory
  * @alloc:   return @bytes of memory aligned to @align (a power of two), or NULL. Called by rmap_reserve_fill(); of the
  *           options' metadata tier by the functions that create, and by all updates of an object's ranges. May sleep, and
- *           outside any read-side section wait for a grace period; not for RCU callbacks, which take a lock that fills
- *           hold meanwhile
+ *           outside any read-side section wait for a grace period; not for RCU callbacks nor for @free, which
+ *           wait for a lock that fills hold meanwhile
  * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy, updates of ranges and
  *           RCU callbacks, so it must not wait for a grace period; all maps of a flavor wait while it sleeps (rmap.h)
  * @arg:     handed to both

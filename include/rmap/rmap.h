@@ -198,6 +198,8 @@ RMAP_API void rmap_read_unlock(const struct rmap *map);
  * Units: counts, except where a name says bytes. Counts of events run from rmap_create().
  *
  *      tier_bytes = chain_bytes + reserve_bytes + waiting_bytes + depot_bytes + rest_bytes
+ *
+ * as long as no nodes of range indexes wait, which waiting_bytes counts, too, and which are of the metadata tier.
  */
 struct rmap_statistics {
 	size_t size;              /* sizeof(struct rmap_statistics), set by the caller */
