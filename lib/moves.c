@@ -24,12 +24,17 @@
  * that entry. A walk begins at a head by which R2 counted all entries before (each R2 is a read-modify-write, and passes
  * on those before it) and sees what led to them; of each that it reads itself, A1 shows that.
  *
+ * Ends. Where the first look does not fit, a mover reads head again and finds its place there no older than a lap before
+ * (A2). Finds it that, it claims the place, or another has; finds it the entry that head lacks, it counts that; finds it a
+ * later lap, it sees the head that led there (A1). So each time round is a step of another mover, however old a value a
+ * load may find; without A2 a place two laps old would tell nothing, and go on doing so.
+ *
  *      label  orders                                              breaks without it
  *      R1     the new place before the entry                      a walk that begins behind the entry finds no new place
  *             (and the entry before the old place's end)          a walk finds neither place, and no entry
  *      A1     pairs with R1: a walk or a mover sees what led to the entry
  *      R2     an entry before the head that counts it             a walk that begins at head finds no new place
- *      A2     pairs with R2: what led to the entries before head is visible
+ *      A2     pairs with R2: what led to the entries before head is visible, and the entries are
  */
 #include "moves.h"
 
@@ -84,7 +89,7 @@ void rmap_moves_leave(const struct rmap_reserve *reserve)
 void rmap_moves_note(struct rmap_reserve *reserve, const struct rmap_page *page)
 {
 	struct move_log *log = log_of(reserve->map, page);
-	/* RLX: if it is not the newest, the entry's lap tells. */
+	/* RLX: if it is not the newest, the place there tells. */
 	uint64_t head = load_rlx(&log->head);
 
 	for (;;) {
@@ -98,7 +103,7 @@ void rmap_moves_note(struct rmap_reserve *reserve, const struct rmap_page *page)
 			break;
 		INJECT();
 		if (laps_ahead(old, head) != 0)
-			head = load_rlx(&log->head);              /* RLX: as above */
+			head = load_acq(&log->head);              /* A2: pairs with R2. */
 		else if (cas_acqrel(&log->head, &head, head + 1)) /* R2: pairs with A2. Counts another's entry. */
 			head++;
 	}

@@ -2,6 +2,7 @@
 /*
  * main.c - the explorer's command line
  */
+#include "bytes.h"
 #include "cases.h"
 #include "enumerate.h"
 #include "litmus.h"
@@ -9,6 +10,7 @@
 #include "vm.h"
 
 #include <argp.h>
+#include <err.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 struct request {
+	char **files; /* and no case: what the fuzzer wrote */
 	const char *name;
 	const char *replay;
 	uint64_t limit;
@@ -87,8 +90,12 @@ static void read_piece(struct argp_state *state, char *value, struct request *re
 /* Options that do not go together. */
 static void check_request(struct argp_state *state, struct request *request)
 {
-	if (request->replay && !request->name)
+	const char *replay = request->replay;
+
+	if (replay && !request->name)
 		argp_error(state, "--replay needs --case");
+	if (replay && (replay[strspn(replay, "abcdr0123456789")] || (*replay >= '0' && *replay <= '9')))
+		argp_error(state, "--replay takes what a failure printed: letters of a to d and r, and numbers");
 	if ((request->pieces || request->contended) && !request->enumerate)
 		argp_error(state, "--piece and --contended need --enumerate");
 	if (request->enumerate && (request->stop || request->random))
@@ -149,11 +156,12 @@ static error_t read_option(int key, char *value, struct argp_state *state)
 		return 0;
 	case 'r':
 		request->replay = value;
-		if (value[strspn(value, "abcdr0123456789")] || (*value >= '0' && *value <= '9'))
-			argp_error(state, "--replay takes what a failure printed: letters of a to d and r, and numbers");
 		return 0;
 	case 's':
 		request->stop = true;
+		return 0;
+	case ARGP_KEY_ARGS:
+		request->files = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_END:
 		check_request(state, request);
@@ -370,10 +378,32 @@ static void run_enumerated(const struct request *request, struct totals *totals)
 	}
 }
 
+/* Programs and schedules of bytes.h. */
+static void run_files(char **files, struct totals *totals)
+{
+	static uint8_t bytes[1 << 16];
+
+	for (; *files; files++) {
+		FILE *file = fopen(*files, "rb");
+		size_t size;
+
+		if (!file)
+			err(2, "cannot read %s", *files);
+		size = fread(bytes, 1, sizeof(bytes), file);
+		fclose(file);
+		totals->run++;
+		if (!bytes_explore(bytes, size, &result)) {
+			printf("%s: FAILED\n", *files);
+			totals->failed++;
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
-	static const char doc[] = "Runs the library's sources in every interleaving of small programs.";
-	const struct argp argp = { options, read_option, NULL, doc, NULL, NULL, NULL };
+	static const char doc[] = "Runs the library's sources in every interleaving of small programs, or those programs and "
+				  "schedules that fuzz_schedule left in FILEs.";
+	const struct argp argp = { options, read_option, "[FILE...]", doc, NULL, NULL, NULL };
 	struct request request = { 0 };
 	struct totals totals = { 0, 0 };
 
@@ -382,6 +412,10 @@ int main(int argc, char **argv)
 		return litmus_run() ? 0 : 1;
 	if (request.reduction)
 		return reduction_run() ? 0 : 1;
+	if (request.files) {
+		run_files(request.files, &totals);
+		return totals.failed ? 1 : 0;
+	}
 	signal(SIGABRT, on_crash);
 	signal(SIGSEGV, on_crash);
 	if (request.enumerate)

@@ -1,138 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_schedule.c - programs of several threads, and who goes on when, out of the fuzzer's bytes
+ * fuzz_schedule.c - coverage leads the fuzzer to programs, and schedules of them, that nobody wrote down in cases.c
  *
- * The first bytes become a case of the explorer: multiplicity, what the page holds at first, a few operations for each
- * thread. The rest choose at each step who goes on and what a load reads. One execution of the library's sources, and
- * the checks of model/explore: linearizability, walks, equations, no memory lost. Coverage leads the fuzzer to programs
- * that nobody wrote down in cases.c.
- *
- *      byte 0        multiplicity (0, 2 or 9 bits), threads (2 or 3), stale reads (none, or any)
- *      byte 1        elements at first: how many are added, and how many of those removed again
- *      then a byte for each operation of each thread: the letter it is about, the kind
- *      then choices
- *
- * Threads only remove what is theirs, as page.h asks: each letter has one owner, and what a thread's program does is
- * told here, operation by operation.
+ * See model/explore/bytes.h. rmap-explore runs what was found again: rmap-explore FILE.
  */
-#include "../../model/explore/cases.h"
+#include "../../model/explore/bytes.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#define INITIAL_MAX 12u
-#define OPS 4u
-#define OWN 5u /* letters a thread owns */
-#define TEXT 128u /* holds 24 words of three letters and a blank */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-struct input {
-	const uint8_t *bytes;
-	size_t left;
-};
-
-static uint8_t next_byte(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->bytes++;
-}
-
-/* One operation of a thread, on the @place-th of its letters, of which it has *@units. */
-static void add_word(char *text, unsigned kind, unsigned thread, unsigned place, unsigned *units)
-{
-	char letter = (char)('A' + thread * OWN + place);
-	char *end = text + strlen(text);
-
-	switch (kind) {
-	case 0:
-	case 1:
-		units[place]++;
-		sprintf(end, " +%c", letter);
-		return;
-	case 2:
-	case 3:
-		if (units[place] == 0)
-			break;
-		units[place]--;
-		sprintf(end, " -%c", letter);
-		return;
-	case 4:
-		if (units[place] == 0)
-			break;
-		units[place]--;
-		units[(place + 1) % OWN]++;
-		sprintf(end, " %c>%c", letter, (char)('A' + thread * OWN + (place + 1) % OWN));
-		return;
-	case 5:
-		if (units[place] == 0)
-			break;
-		units[place]--;
-		sprintf(end, " %c>%c", letter, place % 2 ? 'l' : 'k');
-		return;
-	case 6:
-		strcat(end, " ?");
-		return;
-	default:
-		strcat(end, place < 3 ? " f" : " c");
-		return;
-	}
-	strcat(end, " #");
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-	static const unsigned bits[] = { 0, 0, 2, 9 };
 	static struct engine_result result;
-	struct input input = { bytes, size };
-	uint8_t shape = next_byte(&input);
-	unsigned threads = 2 + (shape >> 2) % 2;
-	uint8_t amounts = next_byte(&input);
-	unsigned initial = amounts % (INITIAL_MAX + 1);
-	unsigned gone = amounts / (INITIAL_MAX + 1) % (initial + 1);
-	unsigned units[THREADS_MAX][OWN] = { 0 };
-	char texts[THREADS_MAX][TEXT] = { "" };
-	char first[TEXT] = "";
-	struct explore_case test = { .name = "fuzz", .bits = bits[shape % 4], .initial = first };
-	struct engine_run run;
 
-	for (unsigned i = 0; i < initial; i++) {
-		unsigned thread = i % threads;
-		unsigned place = i / threads % OWN;
-
-		units[thread][place]++;
-		sprintf(first + strlen(first), "%s+%c", i ? " " : "", (char)('A' + thread * OWN + place));
-	}
-	for (unsigned i = 0; i < gone; i++) {
-		unsigned thread = i % threads;
-		unsigned place = i / threads % OWN;
-
-		units[thread][place]--;
-		sprintf(first + strlen(first), " -%c", (char)('A' + thread * OWN + place));
-	}
-	for (unsigned i = 0; i < threads; i++) {
-		for (unsigned j = 0; j < OPS; j++) {
-			uint8_t byte = next_byte(&input);
-
-			add_word(texts[i], byte % 8, i, byte / 8 % OWN, units[i]);
-		}
-		test.threads[i] = texts[i] + 1;
-	}
-	run = case_prepare(&test);
-	run.random = true;
-	run.limit = 1;
-	run.choices = input.bytes;
-	run.choices_n = input.left;
-	run.stale = (shape & 8) ? STEPS_MAX : 0;
-	engine_explore(&run, &result);
-	if (result.error) {
-		fprintf(stderr, "fuzz_schedule: %s\n  bits %u, at first %s\n", result.error, test.bits, first);
-		for (unsigned i = 0; i < threads; i++)
-			fprintf(stderr, "  thread %c:%s\n", 'a' + i, texts[i]);
+	if (!bytes_explore(bytes, size, &result))
 		abort();
-	}
 	return 0;
 }
