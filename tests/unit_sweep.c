@@ -112,7 +112,7 @@ static void g8_the_next_segment_is_had_once(void **state)
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	many_create(fixture.map, reserves);
-	for (uint64_t i = 0; i < 400000; i++)
+	for (uint64_t i = 0; i < 40000; i++)
 		assert_true(fixture_add_by(&fixture, reserves[i % MANY], &page, mapping_of(RMAP_CHAINED, i)) >= 0);
 	fixture_account(&fixture);
 	stats = fixture_stats(&fixture);
