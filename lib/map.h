@@ -128,7 +128,8 @@ struct stock {
  * @blocks, @lines: first blocks and one-line segments in hand
  * @wish:           the class that the last add would have liked to push; 0: none. The next fill puts it into the depot;
  *                  then WISH_GRANTED, until this reserve pushes
- * @promised:       of the lines in hand, those that adds to come may need; the others serve as records of batches
+ * @promised:       so many adds and moves to come were promised a block and a line each of those in hand; lines beyond them
+ *                  serve as records of batches. Below zero: so many came that no fill was for
  * @retired_blocks, @retired_segments: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of which
  *                  @announced are in the map's figure
  * @asked:          the most adds that one of the fills since the last multiple of KEEP_FILLS asked for, of @fills
@@ -143,7 +144,7 @@ struct rmap_reserve {
 	struct stock blocks;
 	struct stock lines;
 	unsigned wish;
-	unsigned promised;
+	int64_t promised;
 	struct block *retired_blocks;
 	struct segment *retired_segments;
 	unsigned retired;

@@ -64,6 +64,16 @@ static int operation_end(struct rmap_reserve *reserve, int result)
 	return result;
 }
 
+/*
+ * An add or move has ended, whatever came of it: of those that were promised memory there is one less. Not before, for
+ * one that loses a race may need the line again that it had taken, and records of batches want it, too.
+ */
+static inline int promise_end(struct rmap_reserve *reserve, int result)
+{
+	reserve->promised--;
+	return result;
+}
+
 /* Counts ------------------------------------------------------------------------------------ */
 
 /*
@@ -517,20 +527,20 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
  * The first try: what one compare-and-swap does to a word that is no chain, for an element alone and for linear
  * mappings. AGAIN: it is not that simple, or another writer was faster.
  */
-static inline int try_add(const struct rmap *map, struct rmap_page *page, struct rmap_mapping mapping)
+static inline int try_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
 	uint64_t word = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
 	uint64_t after;
 
 	if (mapping.kind == RMAP_CHAINED && word == 0)
-		after = entry_of(map, mapping);
+		after = entry_of(reserve->map, mapping);
 	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) < RMAP_LINEAR_MAX)
 		after = word + COUNT_LINEAR_ONE;
 	else
 		return AGAIN;
 	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
 		return AGAIN;
-	return word == 0 ? RMAP_FIRST : 0;
+	return promise_end(reserve, word == 0 ? RMAP_FIRST : 0);
 }
 
 static inline int try_remove(const struct rmap *map, struct rmap_page *page, struct rmap_mapping mapping)
@@ -551,9 +561,13 @@ static inline int try_remove(const struct rmap *map, struct rmap_page *page, str
 
 OUT_OF_LINE static int add_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
+	int result;
+
 	if (mapping.kind == RMAP_CHAINED)
-		return chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
-	return change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
+		result = chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
+	else
+		result = change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
+	return promise_end(reserve, result);
 }
 
 OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
@@ -570,7 +584,7 @@ int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct r
 	if (!valid(mapping))
 		return -EINVAL;
 	operation_begin(reserve, page);
-	result = try_add(reserve->map, page, mapping);
+	result = try_add(reserve, page, mapping);
 	if (result == AGAIN)
 		result = add_one(reserve, page, mapping);
 	return operation_end(reserve, result);
@@ -608,7 +622,7 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 		result = move_to_counted(reserve, page, slot_key(from.handle, map->key_low), unit_of(to.kind));
 	else
 		result = move_chained(reserve, page, slot_key(from.handle, map->key_low), entry_of(map, to));
-	return operation_end(reserve, result);
+	return operation_end(reserve, promise_end(reserve, result));
 }
 
 int rmap_page_duplicate(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping child)

@@ -23,7 +23,8 @@
  * Retired memory is linked through the payload of a SEALED slot that readers skip: slot 0 of a first block, slot 1 of a
  * segment (slot 0 there is the closing word, which late helpers may still count up). So retiring needs no memory; a
  * batch needs a line for its record, out of those in hand that no add was promised, or any segment out of a depot; until
- * it has one, the list grows. A fill leaves RECORD_LINES for that.
+ * it has one, the list grows. A fill leaves RECORD_LINES for that, and each add or move the line that it did not need:
+ * its promise ends with it (page.c).
  *
  * Every byte that the tier has given is in one of six places, and the figures say how many are in each:
  *
@@ -311,7 +312,6 @@ struct segment *rmap_pool_take_segment(struct rmap_reserve *reserve, unsigned *c
 	segment = (struct segment *)stock_pop(reserve, &reserve->lines, LINE_BYTES);
 	if (!segment)
 		return NULL;
-	reserve->promised -= reserve->promised > 0;
 	TAKEN(segment, LINE_BYTES);
 	*class = 0;
 	clear_line(segment);
@@ -326,7 +326,6 @@ void rmap_pool_put_segment(struct rmap_reserve *reserve, struct segment *segment
 		return;
 	}
 	stock_push(reserve, &reserve->lines, (uint64_t *)segment, LINE_BYTES);
-	reserve->promised++;
 }
 
 /*
@@ -636,8 +635,8 @@ static void wait_for_memory(struct rmap_reserve *reserve)
 /* Gets what @adds adds need besides what is in hand. 0; -ENOMEM; -EAGAIN: not without sleeping. */
 static int refill(struct rmap_reserve *reserve, unsigned adds, bool sleeps)
 {
-	unsigned promised = adds > reserve->promised ? adds : reserve->promised;
-	unsigned lines = sleeps ? promised + RECORD_LINES : adds;
+	int64_t promised = adds > reserve->promised ? adds : reserve->promised;
+	unsigned lines = sleeps ? (unsigned)promised + RECORD_LINES : adds;
 	int error = 0;
 
 	if (reserve->blocks.count < adds)

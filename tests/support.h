@@ -32,6 +32,16 @@
 #define CHECKED 0
 #endif
 
+#ifndef RMAP_INJECT
+#define RMAP_INJECT 0
+#endif
+
+/* Exported by the library in inject builds only; their home is lib/inject.h. */
+#if RMAP_INJECT
+uint64_t rmap_inject_steps(void);
+void rmap_inject_at(uint64_t nth, void (*hook)(void));
+#endif
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 __attribute__((noreturn)) void expect_failed(const char *file, int line, const char *what);

@@ -84,6 +84,113 @@ static void g1_what_is_kept_is_still_promised(void **state)
 	}
 }
 
+#if RMAP_INJECT
+/*
+ * A line that an add was promised is its own until it has ended, however often it begins anew. One thread does all three
+ * parts, a part inside the other at a chosen step:
+ *
+ *      remover    takes the last mapping of a page; somewhere on the way
+ *      adder      adds one to it, with one line in hand, as promised, and so many retired blocks that each further one would
+ *                 make a batch if there were a line for its record; somewhere on the way
+ *      filler     adds three
+ *
+ * The adder helps the chain to collapse, which retires it, and then needs its line for a chain that the filler has made.
+ */
+static struct interrupted {
+	struct fixture fixture;
+	struct rmap_page page;
+	struct rmap_reserve *adder, *filler;
+	uint64_t adders_step, collapses;
+	int added;
+	unsigned helped;
+} interrupted;
+
+static void fill_page(void)
+{
+	struct interrupted *in = &interrupted;
+
+	in->helped += fixture_stats(&in->fixture).collapses > in->collapses;
+	for (unsigned i = 1; i <= 3; i++)
+		expect(rmap_page_add(in->filler, &in->page, mapping_of(RMAP_CHAINED, i)) >= 0);
+}
+
+static void add_to_page(void)
+{
+	struct interrupted *in = &interrupted;
+
+	in->collapses = fixture_stats(&in->fixture).collapses;
+	rmap_inject_at(in->adders_step, fill_page);
+	in->added = rmap_page_add(in->adder, &in->page, mapping_of(RMAP_CHAINED, 4));
+	rmap_inject_at(0, NULL);
+}
+
+/* Leaves a page with a chain of one element, and the adder with a line for one add and none for a record. */
+static void interrupted_init(struct interrupted *in)
+{
+	struct rmap_page victims[64];
+	unsigned dropped = 0;
+
+	fixture_init(&in->fixture, 0, RMAP_RECLAIM_BLOCKING, 1); /* a hand-over for each step; nothing is freed */
+	memset(victims, 0, sizeof(victims));
+	memset(&in->page, 0, sizeof(in->page));
+	assert_int_equal(rmap_reserve_create(in->fixture.map, &in->adder), 0);
+	assert_int_equal(rmap_reserve_create(in->fixture.map, &in->filler), 0);
+	assert_int_equal(rmap_reserve_fill(in->adder, 1), 0);
+	assert_int_equal(rmap_reserve_fill(in->filler, 2 * LENGTH(victims) + 8), 0);
+	assert_int_equal(rmap_reserve_fill_nowait(in->filler, RMAP_RESERVE_ADDS_MAX), -EAGAIN); /* empties the depot */
+	rmap_read_lock(in->fixture.map);
+	for (unsigned p = 0; p < LENGTH(victims); p++)
+		for (unsigned i = 0; i < 2; i++)
+			assert_true(rmap_page_add(in->filler, &victims[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(rmap_page_add(in->filler, &in->page, mapping_of(RMAP_CHAINED, i)) >= 0);
+	assert_int_equal(rmap_page_remove(in->filler, &in->page, mapping_of(RMAP_CHAINED, 1)), 0);
+	while (rmap_reserve_flush(in->adder) == 0)
+		assert_int_equal(rmap_page_drop(in->adder, &victims[dropped++]), 2);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(rmap_page_drop(in->adder, &victims[dropped++]), 2);
+	while (dropped < LENGTH(victims))
+		assert_int_equal(rmap_page_drop(in->filler, &victims[dropped++]), 2);
+	rmap_read_unlock(in->fixture.map);
+}
+
+static void interrupted_fini(struct interrupted *in, unsigned mappings)
+{
+	assert_int_equal(fixture_drop(&in->fixture, &in->page), mappings);
+	rmap_reserve_destroy(in->adder);
+	rmap_reserve_destroy(in->filler);
+	fixture_fini(&in->fixture);
+}
+
+static void g1_a_promise_lasts_until_its_add_has_ended(void **state)
+{
+	struct interrupted *in = &interrupted;
+
+	(void)state;
+	in->helped = 0;
+	for (uint64_t removers_step = 1; removers_step <= 16; removers_step++) {
+		for (in->adders_step = 1; in->adders_step <= 16; in->adders_step++) {
+			interrupted_init(in);
+			in->added = -EAGAIN; /* the remove may have ended before its step */
+			rmap_read_lock(in->fixture.map);
+			rmap_inject_at(removers_step, add_to_page);
+			expect(rmap_page_remove(in->fixture.reserve, &in->page, mapping_of(RMAP_CHAINED, 0)) >= 0);
+			rmap_inject_at(0, NULL);
+			rmap_read_unlock(in->fixture.map);
+			assert_true(in->added >= 0 || in->added == -EAGAIN);
+			interrupted_fini(in, fixture_mapcount(&in->fixture, &in->page));
+		}
+	}
+	assert_true(in->helped > 0);
+}
+#else
+static void g1_a_promise_lasts_until_its_add_has_ended(void **state)
+{
+	(void)state;
+	test_not_run("build", "steps are counted with -Dinject=true");
+}
+#endif
+
 #define MANY 1000u
 
 static void many_create(struct rmap *map, struct rmap_reserve *reserves[MANY])
@@ -191,6 +298,71 @@ static void g8_idle_reserves_are_within_the_cap(void **state)
 		many_destroy(reserves);
 		fixture_fini(&fixture);
 	}
+}
+
+/* Three ways of making as many adds or moves as a fill was for, in a section. */
+enum way { ADDS, FIRST_TRIES, MOVES, WAYS };
+
+#define FILLED_FOR 300u
+
+static void come_and_go(struct rmap_reserve *reserve, struct rmap_page *page, enum way way)
+{
+	struct rmap_mapping chained = mapping_of(RMAP_CHAINED, 0);
+
+	for (unsigned i = 0; i < FILLED_FOR; i++) {
+		if (way != MOVES) {
+			expect(rmap_page_add(reserve, page, chained) >= 0);
+			expect(rmap_page_remove(reserve, page, chained) >= 0);
+		} else {
+			expect(rmap_page_move(reserve, page, i % 2 ? chained : rmap_linear(),
+					      i % 2 ? rmap_linear() : chained) >= 0);
+		}
+	}
+}
+
+/* Reserves that were filled for many adds, which came, and retired much: no line is kept for the adds that have been. */
+static void reserves_hand_over(enum way way)
+{
+	const size_t waiting_max = 1 << 20;
+	static struct rmap_reserve *reserves[MANY];
+	static struct rmap_page pages[100];
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+	unsigned refused = 0;
+
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, waiting_max);
+	many_create(fixture.map, reserves);
+	/* Beside linear mappings a chained one makes a chain; alone it is what the first try does. */
+	for (unsigned i = 0; way != FIRST_TRIES && i < 2; i++)
+		assert_true(fixture_add(&fixture, &page, rmap_linear()) >= 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		fixture_fill(&fixture, 2 * LENGTH(pages));
+		assert_int_equal(rmap_reserve_fill(reserves[i], FILLED_FOR), 0);
+		rmap_read_lock(fixture.map);
+		for (unsigned p = 0; way == FIRST_TRIES && p < 2 * LENGTH(pages); p++)
+			expect(rmap_page_add(fixture.reserve, &pages[p / 2], mapping_of(RMAP_CHAINED, p % 2)) >= 0);
+		come_and_go(reserves[i], &page, way);
+		for (unsigned p = 0; way == FIRST_TRIES && p < LENGTH(pages); p++)
+			expect(rmap_page_drop(reserves[i], &pages[p]) == 2);
+		rmap_read_unlock(fixture.map);
+	}
+	fixture_account(&fixture); /* waits for all that was handed over */
+	assert_in_range(fixture_stats(&fixture).waiting_bytes, 0, waiting_max / 2 + 256 * MANY);
+	for (unsigned i = 0; i < MANY; i++)
+		refused += rmap_reserve_flush(reserves[i]) != 0;
+	assert_int_equal(refused, 0);
+	fixture_account(&fixture);
+	assert_int_equal(fixture_stats(&fixture).waiting_bytes, 0);
+	fixture_drop(&fixture, &page);
+	many_destroy(reserves);
+	fixture_fini(&fixture);
+}
+
+static void g8_reserves_hand_over_what_they_retired(void **state)
+{
+	(void)state;
+	for (unsigned way = 0; way < WAYS; way++)
+		reserves_hand_over((enum way)way);
 }
 
 /* An exit: it takes nothing from the tier, and what it retires was in chains. A fill for nothing holds it back. */
@@ -513,9 +685,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(g1_records_take_nothing_promised),
 		cmocka_unit_test(g1_what_is_kept_is_still_promised),
+		cmocka_unit_test(g1_a_promise_lasts_until_its_add_has_ended),
 		cmocka_unit_test(g8_the_next_segment_is_had_once),
 		cmocka_unit_test(g8_a_large_fill_is_given_back),
 		cmocka_unit_test(g8_idle_reserves_are_within_the_cap),
+		cmocka_unit_test(g8_reserves_hand_over_what_they_retired),
 		cmocka_unit_test(g8_removes_alone_take_nothing),
 		cmocka_unit_test(g8_a_drain_gives_slabs_back),
 		cmocka_unit_test(a_drain_leaves_what_is_used),

@@ -18,8 +18,9 @@
  *     nothing after a drain. Large segments are in the depots, ready for whichever reserve needs one first
  *   - waiting_bytes: at most waiting_max, and 256 bytes of each reserve, and what each thread retires between two of its
  *     fills. Half of waiting_max is left to reserves that are in use: what those that nobody uses have retired is in the
- *     other half, until an rmap_reserve_flush() of each. A reserve that was filled for many more adds than came keeps its
- *     lines for them and may lack one for the record of a hand-over: up to some 2 KB wait in it until its next fill
+ *     other half, until an rmap_reserve_flush() of each. A hand-over takes a line for its record: in hand there are eight
+ *     from each fill, and one from each add or move that a fill was for and that has ended without it, besides those that
+ *     adds to come were promised. Where there is none, and none in the depots, what is retired stays until the next fill
  *   - a thread that only removes, as an exit does, is never held back: it must not fail and need not fill. What it retires
  *     was in chains, so chain_bytes + waiting_bytes do not grow by it, and those who add are held back instead of it. To
  *     have it wait as well, let it call rmap_reserve_fill(reserve, 0) now and then, say each 1,000 removes
@@ -111,6 +112,9 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
  * Return:   0; -ENOMEM (G9): what was in hand before still is, and what waited in the map has become free and did not
  *           help; -EINVAL (@adds too large); -ENOTSUP (in a child of fork(), of memory that stayed with the parent)
  *
+ * Each call of an add or move is one of them, whatever it returns; one that was promised by an earlier fill and has not come
+ * yet is so still, as one of @adds.
+ *
  * Calling it with a small @adds before each operation is cheap and best: long chains then also find the large
  * segment they are about to need, which adds that outrun their fills must do without (they push small ones).
  */
@@ -133,8 +137,8 @@ RMAP_API int rmap_reserve_fill_nowait(struct rmap_reserve *reserve, unsigned add
  * more keeps up to 16 KiB from becoming free.
  * Context:  registered reader, anywhere
  * Progress: lock-free
- * Return:   0: nothing is left to hand over; -EAGAIN: no depot had the 64 bytes that a record takes, which the next fill
- *           gets. Nothing is lost
+ * Return:   0: nothing is left to hand over; -EAGAIN: the 64 bytes that a record takes were neither in hand, beyond what adds
+ *           to come were promised, nor in a depot. The next fill gets them, and nothing is lost
  */
 RMAP_API int rmap_reserve_flush(struct rmap_reserve *reserve);
 
