@@ -186,7 +186,8 @@ bool rmap_pool_owns(const struct rmap *map, const struct block *block)
 
 	/* Within a section: a sweep gives a slab that it has unlinked back after a grace period. */
 	while (slab && (uintptr_t)block - (uintptr_t)slab >= map->tier.granule)
-		slab = load_acq(&((const struct slab *)(uintptr_t)slab)->next); /* A3: pairs with R2 of sweep.c. */
+		/* RLX: older than what A3 read; what a sweep has put there is argued in unlink_slabs(). */
+		slab = load_rlx(&((const struct slab *)(uintptr_t)slab)->next);
 	return slab != 0;
 }
 

@@ -19,8 +19,6 @@
  *
  *      label  orders                                                   breaks without it
  *      A1     pairs with R1 of pool.c: a sweep reads magazines' links
- *      R2     a slab's head before the link that leads to it           rmap_pool_owns() walks garbage
- *             (pairs with A3 of pool.c)
  */
 #include "pool.h"
 #include "slab.h"
@@ -270,7 +268,12 @@ static void unlink_slabs(struct rmap *map)
 			link = &slab->next;
 			continue;
 		}
-		store_rel(link, load_rlx(&slab->next)); /* R2: pairs with A3 of pool.c. */
+		/*
+		 * RLX: who reads this is in a section that began after sweep_begin() had the lock, or else the sweep would
+		 * have waited for its end; so it sees the heads of all slabs of that time. What is unlinked leads to older
+		 * ones only.
+		 */
+		store_rlx(link, load_rlx(&slab->next));
 		slab->link = (uintptr_t)pool->gone;
 		pool->gone = slab;
 	}
