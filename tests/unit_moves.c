@@ -261,6 +261,64 @@ static void a_walk_that_lost_its_place_in_the_log_looks_again(void **state)
 	moving_fini(&moving, &fixture);
 }
 
+#if RMAP_INJECT
+static struct moving *lapping;
+static struct rmap_reserve *other_reserve;
+
+/* More moves of other pages than a ring holds, in each ring. */
+static void lap_log(void)
+{
+	for (unsigned i = 0; i < 4 * LENGTH(lapping->others); i++)
+		move_other(lapping);
+}
+
+/* The last one, after which the walk reads the log once. */
+static int move_last(void *arg, const struct rmap_visit *visit)
+{
+	struct moving *moving = arg;
+
+	if (++moving->visits == moving->n)
+		expect(rmap_page_move(other_reserve, &moving->page, rmap_chained(visit->handle),
+				      rmap_chained(visit->handle ^ HIGH)) == 0);
+	return 0;
+}
+
+/* The same, while the walk reads the log: the entry of a move of its page is gone when it comes to it. */
+static void a_walk_that_is_lapped_in_the_log_looks_again(void **state)
+{
+	struct moving moving;
+	struct rmap_target target = { .page = &moving.page };
+	struct rmap_cursor cursor;
+	struct fixture fixture;
+
+	(void)state;
+	moving_init(&moving, &fixture, 5);
+	lapping = &moving;
+	other_reserve = fixture.reserve;
+	/* Each step twice: the mapping lies low, then high. */
+	for (uint64_t turn = 0; moving.moves == turn * 4 * LENGTH(moving.others); turn++) {
+		assert_int_equal(rmap_reserve_fill(moving.reserve, 4000), 0);
+		assert_int_equal(rmap_reserve_fill(other_reserve, 1), 0);
+		rmap_cursor_init(&cursor, fixture.map, &target);
+		moving.visits = 0;
+		rmap_read_lock(fixture.map);
+		rmap_inject_at(1 + turn / 2, lap_log);
+		expect(rmap_cursor_visit(&cursor, move_last, &moving) == 0);
+		rmap_inject_at(0, NULL);
+		rmap_read_unlock(fixture.map);
+		assert_true(cursor.summary.rounds >= 2);
+	}
+	assert_true(moving.moves > 0);
+	moving_fini(&moving, &fixture);
+}
+#else
+static void a_walk_that_is_lapped_in_the_log_looks_again(void **state)
+{
+	(void)state;
+	test_not_run("build", "steps are counted with -Dinject=true");
+}
+#endif
+
 /* The log tells so many reserves apart. The others' moves are nobody's own, until one that has a number ends. */
 static void more_reserves_than_the_log_tells_apart(void **state)
 {
@@ -328,6 +386,7 @@ int main(void)
 		cmocka_unit_test(a_walk_that_cannot_keep_up_says_so),
 		cmocka_unit_test(own_moves_do_not_hide_those_of_others),
 		cmocka_unit_test(a_walk_that_lost_its_place_in_the_log_looks_again),
+		cmocka_unit_test(a_walk_that_is_lapped_in_the_log_looks_again),
 		cmocka_unit_test(more_reserves_than_the_log_tells_apart),
 		cmocka_unit_test(no_room_is_not_the_end),
 	};

@@ -181,6 +181,48 @@ static void a_granule_is_kept_to(void **state)
 	}
 }
 
+/* Fills where the depot has lines and blocks enough, so that all that is carved are segments for pushes of long chains. */
+static void g8_little_of_a_slab_is_lost(void **state)
+{
+	static struct rmap_page pages[60];
+	struct probe probe;
+	struct rmap_tier tier;
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap_statistics before = { .size = sizeof(before) };
+	struct rmap_statistics after = { .size = sizeof(after) };
+	struct fixture fixture = { 0 };
+	struct rmap_reserve *other;
+
+	(void)state;
+	probe_init(&probe);
+	tier = probe.tier;
+	tier.granule = 1024;
+	options.tier = &tier;
+	assert_int_equal(rmap_create(&options, &fixture.map), 0);
+	reader_register(fixture.map);
+	assert_int_equal(rmap_reserve_create(fixture.map, &fixture.reserve), 0);
+	assert_int_equal(rmap_reserve_create(fixture.map, &other), 0);
+	assert_int_equal(rmap_reserve_fill(other, RMAP_RESERVE_ADDS_MAX), 0);
+	rmap_reserve_destroy(other);
+	assert_int_equal(rmap_check(fixture.map), 0); /* waits until all of that is in the depot */
+	assert_int_equal(rmap_stats(fixture.map, &before), 0);
+	for (unsigned i = 0; i < 120; i++)
+		for (unsigned p = 0; p < LENGTH(pages); p++)
+			assert_true(fixture_add(&fixture, &pages[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+	assert_int_equal(rmap_stats(fixture.map, &after), 0);
+	assert_true(after.tier_bytes > before.tier_bytes + 30 * tier.granule);
+	/* Of a slab its head's line, and one until the next multiple of two; of the newest one all that is not carved yet. */
+	assert_in_range(after.rest_bytes, 0,
+			before.rest_bytes + tier.granule +
+				128 * ((after.tier_bytes - before.tier_bytes) / tier.granule));
+	for (unsigned p = 0; p < LENGTH(pages); p++)
+		assert_int_equal(fixture_drop(&fixture, &pages[p]), 120);
+	rmap_reserve_destroy(fixture.reserve);
+	reader_unregister(fixture.map);
+	assert_int_equal(rmap_destroy(fixture.map), 0);
+	probe_fini(&probe);
+}
+
 static void g8_churn(struct fixture *fixture, struct rmap_page *pages, unsigned n, unsigned length)
 {
 	for (unsigned p = 0; p < n; p++) {
@@ -616,6 +658,7 @@ int main(void)
 		cmocka_unit_test(tier_file),
 		cmocka_unit_test(tier_file_of_no_use),
 		cmocka_unit_test(a_granule_is_kept_to),
+		cmocka_unit_test(g8_little_of_a_slab_is_lost),
 		cmocka_unit_test(g8_memory_is_bounded),
 		cmocka_unit_test(g9_fill_keeps_what_was_in_hand),
 		cmocka_unit_test(fill_limits),

@@ -505,6 +505,61 @@ static void drains_meet_fills(void **state)
 	}
 }
 
+/*
+ * What a reserve has freed by itself, having had no memory for a record, is in no grace period's order: a drain reads it
+ * since it came out of the depot. The thread says so without ordering anything, for ThreadSanitizer to see what does, and
+ * stays until the drain has ended.
+ */
+static atomic_bool freed_alone;
+static atomic_bool drained_alone;
+
+static void *free_alone(void *arg)
+{
+	struct worker *worker = arg;
+	struct rmap_reserve *reserve;
+
+	reader_register(worker->fixture->map);
+	expect(rmap_reserve_create(worker->fixture->map, &reserve) == 0);
+	rmap_read_lock(worker->fixture->map);
+	for (unsigned p = 0; p < worker->rounds; p++)
+		expect(rmap_page_drop(reserve, &worker->page[p]) == 2);
+	rmap_read_unlock(worker->fixture->map);
+	rmap_reserve_destroy(reserve);
+	atomic_store_explicit(&freed_alone, true, memory_order_relaxed);
+	while (!atomic_load_explicit(&drained_alone, memory_order_relaxed))
+		sched_yield();
+	reader_unregister(worker->fixture->map);
+	return NULL;
+}
+
+static void a_drain_reads_what_others_have_freed(void **state)
+{
+	struct rmap_page pages[40] = { 0 };
+	struct rmap_reserve *empty;
+	struct fixture fixture;
+	struct worker worker = { .fixture = &fixture, .page = pages, .rounds = LENGTH(pages) };
+	pthread_t thread;
+
+	(void)state;
+	freed_alone = drained_alone = false;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_reserve_create(fixture.map, &empty), 0);
+	fixture_fill(&fixture, 2 * LENGTH(pages)); /* and keeps all lines */
+	rmap_read_lock(fixture.map);
+	for (unsigned p = 0; p < 2 * LENGTH(pages); p++)
+		expect(rmap_page_add(fixture.reserve, &pages[p / 2], mapping_of(RMAP_CHAINED, p % 2)) >= 0);
+	rmap_read_unlock(fixture.map);
+	assert_int_equal(pthread_create(&thread, NULL, free_alone, &worker), 0);
+	while (!atomic_load_explicit(&freed_alone, memory_order_relaxed))
+		sched_yield();
+	rmap_reserve_drain(empty);
+	atomic_store_explicit(&drained_alone, true, memory_order_relaxed);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(fixture_stats(&fixture).batches, 0);
+	rmap_reserve_destroy(empty);
+	fixture_fini(&fixture);
+}
+
 /* A tier with little to give: what waits is all there is. -------------------------------------- */
 
 struct small_tier {
@@ -694,6 +749,7 @@ int main(void)
 		cmocka_unit_test(g8_a_drain_gives_slabs_back),
 		cmocka_unit_test(a_drain_leaves_what_is_used),
 		cmocka_unit_test(drains_meet_fills),
+		cmocka_unit_test(a_drain_reads_what_others_have_freed),
 		cmocka_unit_test(g9_a_fill_takes_what_waits),
 		cmocka_unit_test(g9_a_fill_finds_what_it_regrouped),
 	};
