@@ -666,6 +666,8 @@ static void keep_what_is_used(struct rmap_reserve *reserve, unsigned adds)
 int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
 {
 	struct rmap *map = reserve->map;
+	unsigned blocks;
+	unsigned lines;
 	int error;
 
 	CHECK_OUTSIDE(&map->rcu);
@@ -679,6 +681,8 @@ int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
 		wait_for_memory(reserve);
 		reserve_count(reserve, STAT_FILLS_HELD_BACK, 1);
 	}
+	blocks = reserve->blocks.count;
+	lines = reserve->lines.count;
 	error = refill(reserve, adds, true);
 	if (error) {
 		/* All there is may wait, or be free in pieces of other sizes. */
@@ -687,8 +691,13 @@ int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
 		error = refill(reserve, adds, true);
 		rmap_pool_sweep_end(map);
 	}
-	if (error)
+	if (error) {
+		/* It may be what another fill lacks. */
+		keep(reserve, blocks, lines);
+		if (reserve->retired)
+			hand_over_surely(reserve);
 		return error;
+	}
 	if (reserve->wish && reserve->wish != WISH_GRANTED)
 		prepare_segment(reserve);
 	keep_what_is_used(reserve, adds);

@@ -628,6 +628,46 @@ static void g9_a_fill_takes_what_waits(void **state)
 	}
 }
 
+/* A fill that fails keeps nothing of what it got: two that each had half would both fail for ever. */
+static void g9_a_fill_that_fails_gives_back(void **state)
+{
+	struct small_tier small = { .room = 64 << 10 };
+	struct rmap_tier tier = { small_alloc, small_free, &small, 1024 };
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+
+	(void)state;
+	options.tier = &tier;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		struct rmap_statistics before = { .size = sizeof(before) };
+		struct rmap_statistics after = { .size = sizeof(after) };
+		struct rmap_reserve *first, *second;
+		struct fixture fixture = { 0 };
+
+		probe_init(&small.probe);
+		options.reclaim = (enum rmap_reclaim)reclaim;
+		assert_int_equal(rmap_create(&options, &fixture.map), 0);
+		reader_register(fixture.map);
+		assert_int_equal(rmap_reserve_create(fixture.map, &first), 0);
+		assert_int_equal(rmap_reserve_create(fixture.map, &second), 0);
+		assert_int_equal(rmap_reserve_fill(first, 10), 0);
+		assert_int_equal(rmap_stats(fixture.map, &before), 0);
+		for (unsigned i = 0; i < 3; i++) {
+			/* Blocks for a thousand fit, lines do not. */
+			assert_int_equal(rmap_reserve_fill(first, 1000), -ENOMEM);
+			assert_int_equal(rmap_stats(fixture.map, &after), 0);
+			assert_true(after.reserve_bytes <= before.reserve_bytes);
+			assert_int_equal(rmap_reserve_fill(second, 500), 0);
+			rmap_reserve_drain(second);
+		}
+		assert_int_equal(rmap_check(fixture.map), 0);
+		rmap_reserve_destroy(first);
+		rmap_reserve_destroy(second);
+		reader_unregister(fixture.map);
+		assert_int_equal(rmap_destroy(fixture.map), 0);
+		probe_fini(&small.probe);
+	}
+}
+
 /*
  * A fill that has regrouped finds what is free, also if a drain begins to do so at that moment. The flavor is liburcu's
  * with a barrier that tells whose it is: when the fill's last one has ended it lets the drain begin, and goes on once that
@@ -751,6 +791,7 @@ int main(void)
 		cmocka_unit_test(drains_meet_fills),
 		cmocka_unit_test(a_drain_reads_what_others_have_freed),
 		cmocka_unit_test(g9_a_fill_takes_what_waits),
+		cmocka_unit_test(g9_a_fill_that_fails_gives_back),
 		cmocka_unit_test(g9_a_fill_finds_what_it_regrouped),
 	};
 

@@ -109,8 +109,8 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
  * @adds:    up to RMAP_RESERVE_ADDS_MAX
  * Context:  registered reader, outside any read-side section. May sleep: it allocates, it hands retired blocks over to
  *           RCU, and it waits for a grace period if more than the options' waiting_max bytes wait for one
- * Return:   0; -ENOMEM (G9): what was in hand before still is, and what waited in the map has become free and did not
- *           help; -EINVAL (@adds too large); -ENOTSUP (in a child of fork(), of memory that stayed with the parent)
+ * Return:   0; -ENOMEM (G9): what was in hand before still is, what the fill got besides is given back, and what waited
+ *           in the map has become free and did not help; -EINVAL (@adds too large); -ENOTSUP (in a child of fork(), of memory that stayed with the parent)
  *
  * Each call of an add or move is one of them, whatever it returns; one that was promised by an earlier fill and has not come
  * yet is so still, as one of @adds.
@@ -126,7 +126,7 @@ RMAP_API int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds);
  * Context:  registered reader, anywhere
  * Progress: lock-free: it takes what is free in the depots, and asks the tier for nothing
  * Return:   0: what rmap_reserve_fill() promises; -EAGAIN: there is too little in hand and free. Call rmap_reserve_fill()
- *           where it may sleep, then try again; -EINVAL (@adds too large)
+ *           where it may sleep, which goes on from what this one got, then try again; -EINVAL (@adds too large)
  */
 RMAP_API int rmap_reserve_fill_nowait(struct rmap_reserve *reserve, unsigned adds);
 
