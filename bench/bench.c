@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench.c - the `rmap bench` command and the harness
+ * bench.c - the `rmap bench` command
  *
- * The command line picks a benchmark; the benchmark returns JSON; the machine and the compiler are added here; the
- * result goes out as tables, as JSON, or both. The harness interleaves contenders (bench.h says why) and sizes each
- * one's batches by doubling until a batch is long enough to scale from, so that an O(n) contender needs no special
- * case.
+ * The command line picks a benchmark and rows of it; each row measures into its part of the report; the machine and
+ * the compiler are added here; the result goes out as tables, as JSON, or both.
  */
 #include <argp.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
+
+#include <urcu/urcu-memb.h>
 
 #include "bench.h"
 
@@ -30,124 +29,11 @@ static const struct benchmark *const benchmarks[] = { BENCH_LIST(BENCH_ADDRESS) 
 #define RMAP_BENCH_FLAGS "unknown"
 #endif
 
-/* Times count in a plain build only; sizes in all but a checked one, which shrinks segments. */
-#if defined(RMAP_CHECK) || defined(RMAP_INJECT)
-#define BENCH_BUILD "checked"
-#elif !defined(__OPTIMIZE__)
-#define BENCH_BUILD "unoptimised"
-#else
-#define BENCH_BUILD "plain"
-#endif
-
 #if defined(__clang__)
 #define BENCH_COMPILER __VERSION__
 #else
 #define BENCH_COMPILER "gcc " __VERSION__
 #endif
-
-/* Before each timed batch a quarter of one runs untimed: the contender before it has taken the caches. */
-#define WARMUP_SHARE 4
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static double run_batch(struct bench_contender *c, size_t units)
-{
-	uint64_t start = now_ns();
-
-	c->run(c->state, units);
-	uint64_t end = now_ns();
-
-	if (c->settle)
-		c->settle(c->state);
-	return (double)(end - start);
-}
-
-/* How many units take about @batch_ns: at least one. */
-static size_t calibrate(struct bench_contender *c, double batch_ns)
-{
-	size_t units = 1;
-
-	for (;;) {
-		double ns = run_batch(c, units);
-
-		if (ns >= batch_ns / 8) {
-			double scaled = (double)units * batch_ns / ns;
-
-			return scaled < 1 ? 1 : (size_t)scaled;
-		}
-		units *= 2;
-	}
-}
-
-void bench_measure(struct bench_contender *contenders, size_t count, double batch_seconds, unsigned repeat)
-{
-	double batch_ns = batch_seconds * 1e9 / (1 + 1.0 / WARMUP_SHARE);
-	size_t *units = calloc(count, sizeof(*units));
-
-	if (!units)
-		abort();
-	for (size_t i = 0; i < count; i++)
-		units[i] = calibrate(&contenders[i], batch_ns);
-	for (unsigned round = 0; round < repeat; round++) {
-		for (size_t i = 0; i < count; i++) {
-			size_t which = (i + round) % count;
-			struct bench_contender *c = &contenders[which];
-
-			if (units[which] >= WARMUP_SHARE)
-				run_batch(c, units[which] / WARMUP_SHARE);
-			c->samples[round] = run_batch(c, units[which]) / (double)units[which];
-		}
-	}
-	free(units);
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-json_t *bench_spread(const double *samples, size_t count)
-{
-	double *sorted = malloc(count * sizeof(*sorted));
-
-	if (!sorted)
-		abort();
-	memcpy(sorted, samples, count * sizeof(*sorted));
-	qsort(sorted, count, sizeof(*sorted), compare_doubles);
-	double median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
-	json_t *spread = json_pack("{s:f, s:f, s:f}", "median", median, "min", sorted[0], "max", sorted[count - 1]);
-
-	free(sorted);
-	return spread;
-}
-
-json_t *bench_ratios(const double *samples, const double *base, size_t count)
-{
-	double *ratios = malloc(count * sizeof(*ratios));
-
-	if (!ratios)
-		abort();
-	for (size_t i = 0; i < count; i++)
-		ratios[i] = samples[i] / base[i];
-	json_t *spread = bench_spread(ratios, count);
-
-	free(ratios);
-	return spread;
-}
-
-void bench_progress(const char *what)
-{
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%s", what);
-}
 
 /* The processor's name, or the architecture where /proc/cpuinfo does not give one (aarch64). */
 static void processor_name(char *name, size_t size, const char *fallback)
@@ -183,25 +69,6 @@ static json_t *describe_machine(double load)
 			 "flags", RMAP_BENCH_FLAGS, "build", BENCH_BUILD, "load", load);
 }
 
-static void print_heading(const json_t *report, const struct benchmark *benchmark)
-{
-	const json_t *machine = json_object_get(report, "machine");
-
-	printf("%s: %s\n", benchmark->name, benchmark->summary);
-	printf("machine: %s, %d cores, %s, load %.2f at the start\n",
-	       json_string_value(json_object_get(machine, "cpu")),
-	       (int)json_integer_value(json_object_get(machine, "cores")),
-	       json_string_value(json_object_get(machine, "kernel")),
-	       json_real_value(json_object_get(machine, "load")));
-	printf("compiler: %s, flags: %s\n", json_string_value(json_object_get(machine, "compiler")),
-	       json_string_value(json_object_get(machine, "flags")));
-	if (strcmp(BENCH_BUILD, "plain") != 0)
-		printf("warning: this is a build for tests (%s), so the times below say little; set up one with "
-		       "--buildtype=release\n",
-		       BENCH_BUILD);
-	printf("\n");
-}
-
 struct arguments {
 	struct bench_options options;
 	const struct benchmark *benchmark;
@@ -209,13 +76,18 @@ struct arguments {
 	bool list;
 };
 
+enum { KEY_FROM = 256 };
+
 static const struct argp_option argp_options[] = {
-	{ "quick", 'q', NULL, 0, "Take about 20 seconds instead of two minutes", 0 },
+	{ "quick", 'q', NULL, 0, "Take seconds instead of minutes: fewer rounds, and no rows that take long", 0 },
+	{ "filter", 'f', "TEXT", 0, "Measure only the rows whose name, such as pair/64, has TEXT in it", 0 },
+	{ "threads", 't', "N", 0, "Let N threads run in rows that have several (default 2)", 0 },
+	{ "from", KEY_FROM, "FILE", 0, "pages: take the sharing of a system that rmap snapshot --save recorded", 0 },
 	{ "json", 'j', "FILE", 0, "Also write the result to FILE as JSON; - means standard output, and then no tables",
 	  0 },
 	{ "seconds", 's', "S", 0, "Measure for S seconds in all (default 90, with --quick 10), beside building", 0 },
 	{ "repeat", 'r', "N", 0, "Measure in N interleaved rounds (default 11, with --quick 5)", 0 },
-	{ "list", 'l', NULL, 0, "List the benchmarks", 0 },
+	{ "list", 'l', NULL, 0, "List the benchmarks, or of BENCHMARK the rows", 0 },
 	{ 0 },
 };
 
@@ -226,6 +98,21 @@ static const struct benchmark *find_benchmark(const char *name)
 			return benchmarks[i];
 	}
 	return NULL;
+}
+
+static const char *row_label(const struct bench_row *row, char label[64])
+{
+	snprintf(label, 64, "%s/%zu", row->name, row->n);
+	return label;
+}
+
+static bool is_wanted(const struct bench_row *row, const struct bench_options *options)
+{
+	char label[64];
+
+	if (row->slow && options->quick)
+		return false;
+	return !options->filter || strstr(row_label(row, label), options->filter);
 }
 
 static double parse_seconds(struct argp_state *state, const char *text)
@@ -239,14 +126,35 @@ static double parse_seconds(struct argp_state *state, const char *text)
 	return value;
 }
 
-static unsigned parse_repeat(struct argp_state *state, const char *text)
+static unsigned parse_whole(struct argp_state *state, const char *option, const char *text, unsigned least,
+			    unsigned most)
 {
 	char *end;
 	long value = strtol(text, &end, 10);
 
-	if (end == text || *end || value < 1 || value > 1000)
-		argp_error(state, "--repeat takes a whole number from 1 to 1000, not '%s'", text);
+	if (end == text || *end || value < (long)least || value > (long)most)
+		argp_error(state, "--%s takes a whole number from %u to %u, not '%s'", option, least, most, text);
 	return (unsigned)value;
+}
+
+/* What is asked for must be there to be measured. */
+static void check_arguments(struct argp_state *state, const struct arguments *arguments)
+{
+	const struct benchmark *benchmark = arguments->benchmark;
+	const struct bench_options *options = &arguments->options;
+	bool wanted = false;
+
+	if (!benchmark && !arguments->list)
+		argp_error(state, "name a benchmark; --list names them");
+	if (!benchmark)
+		return;
+	for (size_t i = 0; i < benchmark->rows_n; i++)
+		wanted |= is_wanted(&benchmark->rows[i], options);
+	if (!wanted)
+		argp_error(state, "no row of '%s' has '%s' in its name%s; --list %s names them", benchmark->name,
+			   options->filter, options->quick ? " and is quick" : "", benchmark->name);
+	if (options->from && strcmp(benchmark->name, "pages") != 0)
+		argp_error(state, "--from is for 'pages', and '%s' makes up what it measures", benchmark->name);
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -264,7 +172,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		arguments->options.seconds = parse_seconds(state, arg);
 		return 0;
 	case 'r':
-		arguments->options.repeat = parse_repeat(state, arg);
+		arguments->options.repeat = parse_whole(state, "repeat", arg, 1, BENCH_ROUNDS_MAX);
+		return 0;
+	case 't':
+		arguments->options.threads = parse_whole(state, "threads", arg, 2, BENCH_THREADS_MAX);
+		return 0;
+	case 'f':
+		arguments->options.filter = arg;
+		return 0;
+	case KEY_FROM:
+		arguments->options.from = arg;
 		return 0;
 	case 'l':
 		arguments->list = true;
@@ -277,8 +194,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "there is no benchmark '%s'; --list names them", arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!arguments->benchmark && !arguments->list)
-			argp_error(state, "name a benchmark; --list names them");
+		check_arguments(state, arguments);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -288,8 +204,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = argp_options,
 	.parser = parse_option,
-	.args_doc = "BENCHMARK\n--list",
-	.doc = "Measure librmap against its limit and its peers, interleaved in one run.",
+	.args_doc = "BENCHMARK\n--list [BENCHMARK]",
+	.doc = "Measure librmap against its limit and its peers, interleaved in one run."
+	       "\vA row's name is what it does and how many mappings or ranges there are. Peers are tested before they "
+	       "are "
+	       "timed. Verdicts on targets are printed and decide nothing: the exit status is 0 when all was measured, "
+	       "1 "
+	       "if a contender failed its test or lost a mapping, 2 for usage or output that cannot be written. "
+	       "Measure "
+	       "on an idle machine.",
 };
 
 /* The file is opened before the measurement: a wrong path should not cost the user a minute. */
@@ -319,40 +242,116 @@ static int write_json(const char *program, const char *path, FILE *file, const j
 	return failed ? 2 : 0;
 }
 
+static json_t *run_row(const struct bench_row *row, const struct bench_budget *budget)
+{
+	json_t *report = json_pack("{s:s, s:I, s:s, s:{}}", "case", row->name, "n", (json_int_t)row->n, "unit",
+				   row->unit, "contenders");
+
+	if (!row->run(row, budget, report))
+		return report;
+	json_decref(report);
+	return NULL;
+}
+
+/* Of the contenders, to the first: what figures of one unit are in its rounds, another's rounds are divided by. */
+static void add_ratios(json_t *report)
+{
+	json_t *contenders = json_object_get(report, "contenders"), *figures;
+	const json_t *base = NULL;
+	const char *name;
+
+	json_object_foreach(contenders, name, figures)
+	{
+		const json_t *rounds = json_object_get(figures, "rounds");
+		size_t n = json_array_size(rounds);
+		double ratios[BENCH_ROUNDS_MAX];
+
+		base = base ? base : rounds;
+		if (!n || n != json_array_size(base))
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			double by = json_real_value(json_array_get(base, i));
+
+			/* Nothing was measured: a thread has not run at all. */
+			ratios[i] = by > 0 ? json_real_value(json_array_get(rounds, i)) / by : 0;
+		}
+		json_object_set_new(figures, "ratio", bench_spread(ratios, n));
+	}
+}
+
+static json_t *run_rows(const struct benchmark *benchmark, const struct bench_options *options)
+{
+	struct bench_budget budget = { .options = options, .repeat = options->repeat };
+	json_t *rows = json_array();
+	size_t wanted = 0;
+
+	for (size_t i = 0; i < benchmark->rows_n; i++)
+		wanted += is_wanted(&benchmark->rows[i], options);
+	budget.seconds = options->seconds / (double)wanted;
+	for (size_t i = 0; i < benchmark->rows_n; i++) {
+		const struct bench_row *row = &benchmark->rows[i];
+		char label[64];
+
+		if (!is_wanted(row, options))
+			continue;
+		bench_progress(row_label(row, label));
+		json_t *report = run_row(row, &budget);
+
+		if (!report) {
+			json_decref(rows);
+			return NULL;
+		}
+		add_ratios(report);
+		json_array_append_new(rows, report);
+	}
+	return rows;
+}
+
 static json_t *run_benchmark(const struct benchmark *benchmark, const struct bench_options *options)
 {
 	double load = 0;
 
 	if (getloadavg(&load, 1) != 1)
 		load = -1;
-	json_t *result = benchmark->run(options);
+	/* Registered once for all contenders that use RCU: they share the flavor. */
+	urcu_memb_register_thread();
+	json_t *rows = benchmark->prepare && benchmark->prepare(options) ? NULL : run_rows(benchmark, options);
 
+	if (benchmark->finish)
+		benchmark->finish();
+	urcu_memb_unregister_thread();
 	bench_progress("");
-	if (!result)
+	if (!rows)
 		return NULL;
-	json_t *report =
-		json_pack("{s:s, s:b, s:f, s:i, s:o}", "benchmark", benchmark->name, "quick", options->quick, "seconds",
-			  options->seconds, "repeat", (int)options->repeat, "machine", describe_machine(load));
+	return json_pack("{s:s, s:b, s:f, s:i, s:i, s:o, s:o, s:o}", "benchmark", benchmark->name, "quick",
+			 options->quick, "seconds", options->seconds, "repeat", (int)options->repeat, "threads",
+			 (int)options->threads, "machine", describe_machine(load), "cases", rows, "targets",
+			 bench_judge(benchmark, rows));
+}
 
-	json_object_update(report, result);
-	json_decref(result);
-	return report;
+static int list(const struct benchmark *benchmark)
+{
+	char label[64];
+
+	for (size_t i = 0; !benchmark && i < BENCHMARKS; i++)
+		printf("%-10s %s\n", benchmarks[i]->name, benchmarks[i]->summary);
+	for (size_t i = 0; benchmark && i < benchmark->rows_n; i++)
+		printf("%-24s %s%s\n", row_label(&benchmark->rows[i], label), benchmark->rows[i].unit,
+		       benchmark->rows[i].slow ? ", not with --quick" : "");
+	return 0;
 }
 
 int bench_main(int argc, char **argv)
 {
-	struct arguments arguments = { 0 };
+	struct arguments arguments = { .options = { .threads = 2 } };
 	struct bench_options *options = &arguments.options;
 	FILE *json = NULL;
 
 	argp_err_exit_status = 2;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &arguments))
 		return 2;
-	if (arguments.list) {
-		for (size_t i = 0; i < BENCHMARKS; i++)
-			printf("%-10s %s\n", benchmarks[i]->name, benchmarks[i]->summary);
-		return 0;
-	}
+	if (arguments.list)
+		return list(arguments.benchmark);
 	if (options->seconds == 0)
 		options->seconds = options->quick ? 10 : 90;
 	if (options->repeat == 0)
@@ -367,10 +366,8 @@ int bench_main(int argc, char **argv)
 			fclose(json);
 		return 1;
 	}
-	if (json != stdout) {
-		print_heading(report, arguments.benchmark);
-		arguments.benchmark->print(report, stdout);
-	}
+	if (json != stdout)
+		bench_print(arguments.benchmark, report, stdout);
 	int status = json ? write_json(argv[0], arguments.json, json, report) : 0;
 
 	json_decref(report);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chain.h - what the contenders of the chain benchmark have in common
+ * chain.h - what the contenders of the chain benchmark have in common, and its rows
  *
  * All do the same work, a *pair*: remove a random present handle, and add a fresh handle in its place. A fresh one,
  * because a re-add of the same handle would find its old slot, warm and free, and would never make hashing pay for
  * collisions. Which handle goes and which comes is decided by a stream; every contender has its own stream from the
  * same start, so all see the same handles in the same order.
  *
- * Each contender has a loop of its own, so that no call through a pointer lies between two pairs.
+ * Each contender has a loop of its own (peers/loops.h), so that no call through a pointer lies between two pairs.
  */
 #ifndef BENCH_CHAIN_H
 #define BENCH_CHAIN_H
@@ -74,7 +74,7 @@ static inline struct chain_swap chain_stream_next(struct chain_stream *stream)
 }
 
 /**
- * struct chain_contender - one way of keeping a page's mappings
+ * struct chain_contender - a bound: the same loop with less in it than any way of keeping mappings has
  * @create:  hold the handles of @stream, which outlives the state; NULL if memory or a resource is lacking
  * @pairs:   do that many pairs
  * @settle:  wait for what was left to other threads, or NULL
@@ -95,12 +95,41 @@ struct chain_contender {
 extern const struct chain_contender chain_loop;         /* limit.c: the stream alone */
 extern const struct chain_contender chain_limit;        /* limit.c: and the unavoidable read-modify-writes */
 extern const struct chain_contender chain_limit_linear; /* limit.c: those of a count */
-extern const struct chain_contender chain_rmap;         /* chain_rmap.c */
-extern const struct chain_contender chain_rmap_linear;  /* chain_rmap.c */
-extern const struct chain_contender chain_descriptor;   /* peer_descriptor.c */
-extern const struct chain_contender chain_lfht;         /* peer_lfht.c */
+extern const struct chain_contender chain_limit_one; /* limit_one.c: one for each add and remove, where that can be */
 
-/* chain_memory - bytes a mapping of rmap where time does not matter; a new object, or NULL (chain_memory.c) */
-json_t *chain_memory(void);
+/* The rows of `rmap bench chain`, one function for each kind; @arg as each says. See struct bench_row */
+struct bench_row;
+struct bench_budget;
+typedef int chain_row(const struct bench_row *row, const struct bench_budget *budget, json_t *report);
+
+chain_row chain_pair;      /* chain_pair.c: pairs at random; bytes after them */
+chain_row chain_fifo;      /* the oldest goes */
+chain_row chain_lifo;      /* the newest of a section go */
+chain_row chain_walk;      /* walks, a mapping */
+chain_row chain_churn;     /* bytes after 16 n pairs */
+chain_row chain_add;       /* chain_grow.c: adds from nothing to n */
+chain_row chain_remove;    /* removes from n to nothing; @arg "fifo", "lifo" or NULL: in which order */
+chain_row chain_linear;    /* chain_calls.c: a linear mapping goes and comes */
+chain_row chain_batch;     /* pairs, 32 removes and 32 adds at a time */
+chain_row chain_fork;      /* n mappings a page; another comes and goes, of 32 pages at a time */
+chain_row chain_lock;      /* a mapping is locked and unlocked */
+chain_row chain_cluster;   /* pairs of ptes in n windows of 16 */
+chain_row chain_block;     /* a page gets its second mapping and loses both */
+chain_row chain_fill;      /* fills of a reserve from which n lines were taken */
+chain_row chain_mapcount;  /* chain_beside.c: counts while another thread makes pairs */
+chain_row chain_latency;   /* walks while another thread makes pairs */
+chain_row chain_growing;   /* chain_memory.c: bytes while a chain grows */
+chain_row chain_small;     /* bytes of a page with n mappings */
+chain_row chain_published; /* bytes of pages with the published distribution */
+chain_row chain_clusters;  /* bytes of full windows of n ptes */
+chain_row chain_reserve;   /* bytes in hand for n adds */
+
+/** struct chain_bin - pages with @least .. @greatest mappings, in equal numbers */
+struct chain_bin {
+	unsigned least, greatest, pages;
+};
+
+/** The numbers published for a real guest (chain_memory.c); the last bin has no pages. */
+extern const struct chain_bin chain_distribution[];
 
 #endif

@@ -2,219 +2,222 @@
 /*
  * chain_memory.c - what mappings take, in bytes
  *
- * No clock is read here, so the figures are the same in every run. Sizes are those of rmap_page_check(): the word,
- * the first block and the segments. What a reserve has in hand or the pool has not carved up yet is no page's, and is
- * bounded by the options.
+ * No clock is read here, so the figures are the same in every run. Sizes are those of chains and the pages' own words;
+ * what a reserve has in hand or the pool has not carved up yet is no page's, and is bounded by the options.
  *
- *   sweep         one chain grows from nothing to 10^6 mappings, one fill before each add. Every size from 14 on is
- *                 looked at: the greatest bytes a mapping, and the mean over sizes spaced evenly on a log scale,
- *                 which is to weigh size n by 1 / n
- *   small         pages with 1, 2 and 3 mappings
- *   distribution  pages in the numbers published for a real guest, each with its mappings, n uniform within a bin
- *   clusters      the sweep again where an element is a window of 16 ptes, all of them mapped, in bytes a pte
+ *   growing    one chain grows from nothing to n mappings, one fill before each add. Every size from 14 on is looked
+ *              at: the greatest bytes a mapping, also of sizes from 128 on, and the mean over sizes spaced evenly on a
+ *              log scale, which is to weigh size n by 1 / n
+ *   small      a page with n mappings, in bytes a page
+ *   published  pages in the numbers published for a real guest, each with its mappings, n uniform within a bin
+ *   windows    growing, where an element is a window of n ptes, all of them mapped, in bytes a pte
+ *   reserve    what a reserve has in hand after a fill for n adds, at the most while a chain grows to 10^6
  */
 #include <stdlib.h>
+#include <string.h>
 
-#include "chain.h"
 #include "chain_rmap.h"
+#include "peers/peer.h"
 
 #define SWEEP_FIRST 14
-#define SWEEP_LAST 1000000
-#define CLUSTER_BITS 4u
-#define CLUSTER (1u << CLUSTER_BITS)
-#define SMALL_MAX 3
+#define SWEEP_LONG 128
+#define SWEEP_LAST ((size_t)1000000)
+#define WINDOW_MAX 16u
 
-static const struct {
-	unsigned least, greatest, pages;
-} distribution[] = {
+const struct chain_bin chain_distribution[] = {
 	{ 1, 1, 49005 }, { 2, 3, 14016 }, { 4, 7, 1363 }, { 8, 15, 235 },
-	{ 16, 31, 212 }, { 32, 63, 15 },  { 64, 127, 7 },
+	{ 16, 31, 212 }, { 32, 63, 15 },  { 64, 127, 7 }, { 0, 0, 0 },
 };
-
-#define BINS (sizeof(distribution) / sizeof(distribution[0]))
 
 struct sweep {
 	double average;
 	double worst;
+	double worst_long;
 	uint64_t worst_n;
+	uint64_t reserve;
 };
 
-/* Bytes of the one chain in @map and its word. Reading the figures costs no walk, so it can be done at every size. */
-static uint64_t chain_bytes(const struct chain_map *map)
+/* Element @number: one mapping, or all ptes of a window. */
+static int add_element(const struct chain_map *map, struct rmap_page *page, uint64_t number, unsigned window)
+{
+	uint64_t handles[WINDOW_MAX];
+
+	for (unsigned i = 0; i < window; i++)
+		handles[i] = chain_handle(number) * window + i * 8u;
+	return chain_map_add(map, page, handles, window);
+}
+
+static void note_size(struct sweep *sweep, const struct rmap_statistics *stats, uint64_t n, unsigned window)
+{
+	double bytes = (double)(stats->chain_bytes + sizeof(struct rmap_page)) / (double)(n * window);
+
+	if (bytes > sweep->worst) {
+		sweep->worst = bytes;
+		sweep->worst_n = n;
+	}
+	if (n >= SWEEP_LONG && bytes > sweep->worst_long)
+		sweep->worst_long = bytes;
+}
+
+/*
+ * Elements are windows of @window ptes; before each one is a fill for @fill adds. Reading the figures costs no walk,
+ * so it can be done at every size. -1 after a failure, or if the figures and the chain disagree at the end.
+ */
+static int sweep_chain(const struct chain_map *map, struct rmap_page *page, size_t last, unsigned window, unsigned fill,
+		       struct sweep *sweep)
 {
 	struct rmap_statistics stats = { .size = sizeof(stats) };
-
-	if (rmap_stats(map->map, &stats))
-		return 0;
-	return stats.chain_bytes + sizeof(struct rmap_page);
-}
-
-/* Element @number: one mapping, or all ptes of a window. */
-static int add_element(const struct chain_map *map, struct rmap_page *page, uint64_t number, unsigned cluster)
-{
-	uint64_t handles[CLUSTER];
-
-	for (unsigned i = 0; i < cluster; i++)
-		handles[i] = chain_handle(number) * cluster + i * 8u;
-	return chain_map_add(map, page, handles, cluster);
-}
-
-/* Elements are windows of @cluster ptes. -1 after a failure, or if the figures and the chain disagree at the end. */
-static int sweep_chain(const struct chain_map *map, struct rmap_page *page, unsigned cluster, struct sweep *sweep)
-{
 	double sum = 0, weights = 0;
 	struct rmap_shape shape;
 
-	for (uint64_t n = 1; n <= SWEEP_LAST / cluster; n++) {
-		if (add_element(map, page, n, cluster))
+	for (uint64_t n = 1; n <= last; n++) {
+		if (rmap_reserve_fill(map->reserve, fill) || rmap_stats(map->map, &stats))
+			return -1;
+		if (stats.reserve_bytes > sweep->reserve)
+			sweep->reserve = stats.reserve_bytes;
+		if (add_element(map, page, n, window) || rmap_stats(map->map, &stats))
 			return -1;
 		if (n < SWEEP_FIRST)
 			continue;
-		double bytes = (double)chain_bytes(map) / (double)(n * cluster);
-
-		sum += bytes / (double)n;
+		note_size(sweep, &stats, n, window);
+		sum += (double)(stats.chain_bytes + sizeof(struct rmap_page)) / (double)(n * window) / (double)n;
 		weights += 1 / (double)n;
-		if (bytes > sweep->worst) {
-			sweep->worst = bytes;
-			sweep->worst_n = n;
-		}
 	}
 	sweep->average = sum / weights;
 	if (chain_map_shape(map, page, &shape))
 		return -1;
-	return shape.elements == SWEEP_LAST / cluster && shape.bytes == chain_bytes(map) ? 0 : -1;
+	return shape.elements == last && shape.bytes == stats.chain_bytes + sizeof(struct rmap_page) ? 0 : -1;
 }
 
-static json_t *measure_sweep(unsigned bits)
+static int measure_sweep(const struct bench_row *row, size_t last, unsigned bits, unsigned fill, struct sweep *sweep)
 {
-	struct sweep sweep = { 0 };
 	struct rmap_page page = { 0 };
 	struct chain_map map;
 
 	if (chain_map_open(&map, bits))
-		return NULL;
-	int failed = sweep_chain(&map, &page, 1u << bits, &sweep);
+		return bench_failed("rmap", row, "there is no memory for it");
+	int error = sweep_chain(&map, &page, last, 1u << bits, fill, sweep);
 
 	chain_map_drop(&map, &page);
-	if (chain_map_close(&map) || failed)
-		return NULL;
-	return json_pack("{s:i, s:i, s:f, s:f, s:I}", "first", SWEEP_FIRST, "last", SWEEP_LAST >> bits, "average",
-			 sweep.average, "worst", sweep.worst, "worst_n", (json_int_t)sweep.worst_n);
+	error |= chain_map_close(&map);
+	return error ? bench_failed("rmap", row, "memory is short, or the chain does not hold what was added") : 0;
 }
 
-/* Bytes of a page with @n mappings whose handles begin after *@fresh; 0 after a failure. The page is left as it is. */
-static uint64_t build_page(const struct chain_map *map, struct rmap_page *page, unsigned n, uint64_t *fresh)
+int chain_growing(const struct bench_row *row, const struct bench_budget *budget, json_t *report)
 {
-	struct rmap_shape shape;
+	struct sweep sweep = { 0 };
 
-	for (unsigned i = 0; i < n; i++) {
-		uint64_t handle = chain_handle(++*fresh);
-
-		if (chain_map_add(map, page, &handle, 1))
-			return 0;
-	}
-	return chain_map_shape(map, page, &shape) ? 0 : shape.bytes;
-}
-
-static json_t *measure_small(void)
-{
-	struct rmap_page pages[SMALL_MAX] = { 0 };
-	uint64_t fresh = 0;
-	struct chain_map map;
-	json_t *sizes = json_array();
-	int failed = 0;
-
-	if (chain_map_open(&map, 0))
-		return json_decref(sizes), NULL;
-	for (unsigned n = 1; n <= SMALL_MAX; n++) {
-		uint64_t bytes = build_page(&map, &pages[n - 1], n, &fresh);
-
-		failed |= !bytes;
-		json_array_append_new(sizes, json_integer((json_int_t)bytes));
-		chain_map_drop(&map, &pages[n - 1]);
-	}
-	if (chain_map_close(&map) || failed)
-		return json_decref(sizes), NULL;
-	return sizes;
-}
-
-/* The descriptor chain's bytes for the same page: 0 after a failure. */
-static uint64_t build_descriptor(unsigned n)
-{
-	uint64_t handles[128], bytes;
-	struct chain_stream stream = { .handles = handles, .n = n };
-
-	for (unsigned i = 0; i < n; i++)
-		handles[i] = chain_handle(i + 1);
-	void *state = chain_descriptor.create(&stream);
-
-	if (!state)
-		return 0;
-	bytes = chain_descriptor.bytes(state);
-	chain_descriptor.destroy(state);
-	return bytes;
-}
-
-static int build_bin(const struct chain_map *map, struct rmap_page *pages, size_t bin, uint64_t *fresh,
-		     uint64_t sums[3])
-{
-	unsigned width = distribution[bin].greatest - distribution[bin].least + 1;
-
-	for (unsigned i = 0; i < distribution[bin].pages; i++) {
-		unsigned n = distribution[bin].least + i % width;
-		uint64_t bytes = build_page(map, &pages[i], n, fresh), descriptor = build_descriptor(n);
-
-		if (!bytes || !descriptor)
-			return -1;
-		sums[0] += n;
-		sums[1] += bytes;
-		sums[2] += descriptor;
-	}
+	(void)budget;
+	if (measure_sweep(row, bench_size(row->n), 0, 1, &sweep))
+		return -1;
+	bench_report_one(report, row, "rmap", row->unit, sweep.average);
+	bench_report_one(report, row, "rmap", "worst", sweep.worst);
+	bench_report_one(report, row, "rmap", "worst at", (double)sweep.worst_n);
+	bench_report_one(report, row, "rmap", "worst from 128", sweep.worst_long);
 	return 0;
 }
 
-/* Where the pages of a bin do not divide evenly by its width, the smaller sizes get one page more. */
-static json_t *measure_distribution(void)
+int chain_clusters(const struct bench_row *row, const struct bench_budget *budget, json_t *report)
 {
-	struct rmap_statistics stats = { .size = sizeof(stats) };
-	uint64_t fresh = 0, sums[3] = { 0 };
-	size_t total = 0, done = 0;
-	struct chain_map map;
-	int failed = 0;
+	struct sweep sweep = { 0 };
+	unsigned bits = 0;
 
-	for (size_t bin = 0; bin < BINS; bin++)
-		total += distribution[bin].pages;
-	struct rmap_page *pages = calloc(total, sizeof(*pages));
-
-	if (!pages || chain_map_open(&map, 0))
-		return free(pages), NULL;
-	for (size_t bin = 0; bin < BINS && !failed; done += distribution[bin++].pages)
-		failed |= build_bin(&map, pages + done, bin, &fresh, sums);
-	failed |= rmap_stats(map.map, &stats);
-	for (size_t i = 0; i < total; i++)
-		chain_map_drop(&map, &pages[i]);
-	failed |= chain_map_close(&map);
-	free(pages);
-	if (failed)
-		return NULL;
-	return json_pack("{s:I, s:I, s:f, s:f, s:f}", "pages", (json_int_t)total, "mappings", (json_int_t)sums[0],
-			 "rmap", (double)sums[1] / (double)sums[0], "descriptor", (double)sums[2] / (double)sums[0],
-			 "tier", (double)(stats.tier_bytes + total * sizeof(struct rmap_page)) / (double)sums[0]);
+	(void)budget;
+	while (1u << bits < row->n)
+		bits++;
+	if (measure_sweep(row, bench_size(SWEEP_LAST >> bits), bits, 1u << bits, &sweep))
+		return -1;
+	bench_report_one(report, row, "rmap", row->unit, sweep.average);
+	bench_report_one(report, row, "rmap", "worst", sweep.worst);
+	return 0;
 }
 
-json_t *chain_memory(void)
+int chain_reserve(const struct bench_row *row, const struct bench_budget *budget, json_t *report)
 {
-	json_t *sweep = measure_sweep(0);
-	json_t *small = measure_small();
-	json_t *published = measure_distribution();
-	json_t *clusters = measure_sweep(CLUSTER_BITS);
+	struct sweep sweep = { 0 };
 
-	if (sweep && small && published && clusters)
-		return json_pack("{s:o, s:o, s:o, s:o}", "sweep", sweep, "small", small, "distribution", published,
-				 "clusters", clusters);
-	json_decref(sweep);
-	json_decref(small);
-	json_decref(published);
-	json_decref(clusters);
-	return NULL;
+	(void)budget;
+	if (measure_sweep(row, bench_size(SWEEP_LAST), 0, (unsigned)row->n, &sweep))
+		return -1;
+	bench_report_one(report, row, "rmap", row->unit, (double)sweep.reserve);
+	return 0;
+}
+
+int chain_small(const struct bench_row *row, const struct bench_budget *budget, json_t *report)
+{
+	int error = 0;
+
+	(void)budget;
+	for (size_t i = 0; peers_all[i] && !error; i++) {
+		struct peer_lane lane;
+
+		error = peer_open(&lane, peers_all[i], row, row->n, row->n);
+		if (!error)
+			bench_report_one(report, row, peers_all[i]->name, row->unit,
+					 (double)(peers_all[i]->head + peers_all[i]->bytes(lane.map)));
+		error |= peer_close(&lane, row);
+	}
+	return error;
+}
+
+/* Where the pages of a bin do not divide evenly by its width, the smaller sizes get one page more. */
+static size_t add_published(const struct peer *peer, void *thread, struct peer_page *pages, size_t pages_most)
+{
+	uint64_t handles[128], fresh = 0;
+	size_t done = 0, mappings = 0;
+
+	for (const struct chain_bin *bin = chain_distribution; bin->pages; bin++) {
+		for (unsigned i = 0; i < bin->pages && done < pages_most; i++) {
+			unsigned n = bin->least + i % (bin->greatest - bin->least + 1);
+
+			for (unsigned k = 0; k < n; k++)
+				handles[k] = chain_handle(++fresh);
+			peer->grow(thread, &pages[done++], handles, n);
+			mappings += n;
+		}
+	}
+	return mappings;
+}
+
+static int published_bytes(const struct bench_row *row, const struct peer *peer, struct peer_page *pages, size_t n,
+			   double *bytes)
+{
+	void *map = peer->open(1), *thread = map ? peer->enter(map) : NULL;
+	size_t mappings = 0, dropped = 0;
+
+	memset(pages, 0, n * sizeof(*pages)); /* whatever the peer before has left there */
+	if (thread) {
+		mappings = add_published(peer, thread, pages, n);
+		*bytes = (double)(peer->bytes(map) + n * peer->head) / (double)mappings;
+		for (size_t i = 0; i < n; i++)
+			dropped += peer->drop(thread, &pages[i]);
+	}
+	if (!thread || peer->leave(thread) || peer->close(map) || mappings != dropped)
+		return bench_failed(peer->name, row, "memory is short, or it lost a mapping");
+	return 0;
+}
+
+/* Tables for each page, of which most have one mapping, are not what their authors had in mind. */
+static bool is_table(const struct peer *peer)
+{
+	return !peer->scans && peer != &peer_rmap;
+}
+
+int chain_published(const struct bench_row *row, const struct bench_budget *budget, json_t *report)
+{
+	size_t n = bench_size(row->n);
+	struct peer_page *pages = peer_pages(n);
+	int error = pages ? 0 : bench_failed("the harness", row, "there is no memory for it");
+
+	(void)budget;
+	for (size_t i = 0; peers_all[i] && !error; i++) {
+		double bytes = 0;
+
+		if (is_table(peers_all[i]))
+			continue;
+		error = peer_check(peers_all[i]) || published_bytes(row, peers_all[i], pages, n, &bytes) ? -1 : 0;
+		bench_report_one(report, row, peers_all[i]->name, row->unit, bytes);
+	}
+	free(pages);
+	return error;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chain_rmap.h - a map with one reserve, for the benchmarks that need no more
+ * chain_rmap.h - a map with one reserve, for rows that measure no peers
  */
 #ifndef BENCH_CHAIN_RMAP_H
 #define BENCH_CHAIN_RMAP_H

@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# `rmap bench`: the JSON has every field, the memory targets hold, and bad command lines are refused.
+# `rmap bench`: every quick row of every benchmark runs, its peers pass their test, the JSON has every field, figures of
+# memory are what they must be, and bad command lines are refused.
 # Times are not judged here: a test machine is busy. Sizes do not depend on the machine, so those are; a checked build
 # shrinks segments on purpose, and its sizes are only required to be there.
 #
-# usage: bench.sh PATH-TO-rmap
+# usage: bench.sh PATH-TO-rmap RECORDING
 set -eu
 
 rmap=${1:?give the path of the rmap command}
+recording=${2:?give the path of a recorded system}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -35,80 +37,121 @@ refused '--seconds takes' chain --seconds nan
 refused '--seconds takes' chain --seconds 3s
 refused '--repeat takes' chain --repeat 0
 refused '--repeat takes' chain --repeat many
+refused '--threads takes' chain --threads 1
+refused '--threads takes' chain --threads 257
+refused '--threads takes' chain --threads 2x
+refused "no row of 'chain' has 'nothing'" chain --filter nothing
+refused 'and is quick' chain --quick --filter walk/1000000
+refused "for 'pages'" chain --from "$recording"
 refused 'cannot write' chain --json "$scratch/none/result"
 refused 'unrecognized option' chain --fast
 
-"$rmap" bench --list | grep -q '^chain ' || fail '--list does not name chain'
+"$rmap" bench --list >"$scratch/benchmarks"
+grep -q '^chain ' "$scratch/benchmarks" || fail '--list does not name chain'
+"$rmap" bench --list chain | grep -q '^pair/64 ' || fail '--list chain does not name pair/64'
 
-"$rmap" bench chain --quick --seconds 0.2 --repeat 2 --json - >"$scratch/result" || fail 'a quick run failed'
-"$rmap" bench chain --quick --seconds 0.2 --repeat 1 --json "$scratch/file" >"$scratch/table" ||
-	fail 'a run to a file failed'
-grep -q 'target .*measured' "$scratch/table" || fail 'no table beside --json FILE'
 if [ -w /dev/full ]; then
 	for arguments in '--json -' '--json /dev/full'; do
 		status=0
 		# shellcheck disable=SC2086
-		"$rmap" bench chain --quick --seconds 0.2 --repeat 1 $arguments >/dev/full 2>"$scratch/err" || status=$?
+		"$rmap" bench chain --filter small/1 --repeat 1 $arguments >/dev/full 2>"$scratch/err" || status=$?
 		[ "$status" -eq 2 ] || fail "with $arguments, a full disk gives exit status $status"
 	done
 fi
+"$rmap" bench chain --filter pair/2 --seconds 0.01 --repeat 2 --json - >"$scratch/filtered" || fail 'a filtered run failed'
 
-python3 - "$scratch/result" "$scratch/file" <<'PYTHON'
+# Every row, in as little time as can be.
+for name in $(cut -d ' ' -f 1 "$scratch/benchmarks"); do
+	"$rmap" bench "$name" --quick --seconds 0.2 --repeat 2 --json "$scratch/$name.json" >"$scratch/$name.table" ||
+		fail "a quick run of $name failed"
+	grep -q '^target .*measured' "$scratch/$name.table" || fail "no verdicts beside --json FILE for $name"
+	"$rmap" bench --list "$name" | sed '/not with --quick/d; s/ .*//' >"$scratch/$name.rows"
+done
+
+python3 - "$scratch" <<'PYTHON'
 import json
+import os
 import sys
 
-SIZES = [1, 2, 3, 7, 64, 1024, 100000, 1000000]
-PEERS = {"limit", "loop", "rmap", "descriptor", "lfht"}
+scratch = sys.argv[1]
+PEERS = {"rmap", "descriptor", "pte_chain", "twopte", "chunk168", "mutex", "lfht", "ck_hs"}
+BOUNDS = {"limit", "limit-one", "loop"}
 
 
-def spread(figures, where):
-    assert 0 < figures["min"] <= figures["median"] <= figures["max"], where
+def load(name):
+    with open(os.path.join(scratch, name)) as file:
+        return json.load(file)
 
 
-def check_case(case, contenders, with_bytes):
-    where = (case["case"], case["n"])
-    assert set(case["contenders"]) == contenders, where
-    for name, figures in case["contenders"].items():
-        spread(figures["ns"], where)
-        spread(figures["ratio"], where)
-        if name in with_bytes:
-            assert figures["bytes"] >= 8, where
-    assert case["contenders"]["limit"]["ratio"]["median"] == 1, where
+def figure(row, contender="rmap", what=None):
+    return row["contenders"][contender][what or row["unit"]]["median"]
 
 
-def check(path):
-    with open(path) as file:
-        report = json.load(file)
-    assert report["benchmark"] == "chain" and report["quick"] is True and report["seconds"] == 0.2
+def check_rows(report, repeat):
+    for row in report["cases"]:
+        where = (row["case"], row["n"])
+        assert "rmap" in row["contenders"], where
+        for name, figures in row["contenders"].items():
+            for what, spread in figures.items():
+                if what != "rounds":
+                    assert spread["min"] <= spread["median"] <= spread["max"], (where, name, what)
+            # A difference may be anything, and a thread may not have run at all in so little time.
+            if row["case"] != "block" and "pairs, M/s" not in figures:
+                assert figures[row["unit"]]["min"] > 0, (where, name)
+            assert len(figures["rounds"]) in (1, repeat), (where, name)
+        first = next(iter(row["contenders"].values()))
+        assert first["ratio"]["median"] == 1 or "pairs, M/s" in first, where
+
+
+def check(name):
+    report = load(name + ".json")
+    assert report["benchmark"] == name and report["quick"] is True and report["seconds"] == 0.2
     machine = report["machine"]
     assert all(machine[key] for key in ("cpu", "cores", "kernel", "compiler", "flags", "build")), machine
     assert "load" in machine
-    cases = report["cases"]
-    found = {name: [case["n"] for case in cases if case["case"] == name] for name in ("linear", "pair", "walk")}
-    assert found == {"linear": [1], "pair": SIZES, "walk": SIZES[4:]}, found
-    for case in cases:
-        if case["case"] == "linear":
-            check_case(case, {"limit", "rmap"}, set())
-        elif case["case"] == "pair":
-            check_case(case, PEERS, {"rmap", "descriptor", "lfht"})
-        else:
-            check_case(case, PEERS - {"loop"}, set())
-    targets = report["targets"]
-    assert len(targets) == 12 and len({target["name"] for target in targets}) == 12
-    for target in targets:
-        assert target["met"] == (target["measured"] <= target["target"]), target
-    memory = report["memory"]
-    assert memory["distribution"]["pages"] == 64853
-    # What the descriptors take is published; a wrong distribution or a wrong peer would show here.
-    assert 25.7 < memory["distribution"]["descriptor"] < 25.9, memory
-    if machine["build"] != "checked":
-        assert memory["sweep"]["average"] <= 12 and memory["sweep"]["worst"] <= 16, memory
-        assert memory["small"][0] <= 8 and max(memory["small"][1:]) <= 40, memory
-        assert memory["distribution"]["rmap"] <= 12.0, memory
-        assert memory["clusters"]["average"] <= 0.8, memory
+    with open(os.path.join(scratch, name + ".rows")) as file:
+        wanted = file.read().split()
+    assert wanted == ["%s/%d" % (row["case"], row["n"]) for row in report["cases"]], wanted
+    check_rows(report, 2)
+    assert report["targets"] and len({target["name"] for target in report["targets"]}) == len(report["targets"])
+    for target in report["targets"]:
+        if "elsewhere" in target:
+            continue
+        least = target["bound"] == "at least"
+        assert least or target["bound"] == "at most", target
+        met = target["measured"] >= target["target"] if least else target["measured"] <= target["target"]
+        assert target["met"] == met, target
+    return report
 
 
-for path in sys.argv[1:]:
-    check(path)
+def check_chain(report):
+    rows = {(row["case"], row["n"]): row for row in report["cases"]}
+    assert set(rows["pair", 64]["contenders"]) == PEERS | BOUNDS, rows["pair", 64]
+    assert set(rows["walk", 1024]["contenders"]) == PEERS | {"limit"}
+    assert set(rows["add", 64]["contenders"]) == PEERS
+    if report["machine"]["build"] == "checked":
+        return
+    # What peers take is published; a wrong distribution or a wrong peer would show here.
+    published = rows["published", 64853]
+    assert 25.7 < figure(published, "descriptor") < 25.9, published
+    assert 12.2 < figure(published, "twopte") < 12.4, published
+    assert [figure(rows["small", n], "twopte") for n in (1, 2, 3)] == [8, 32, 56]
+    assert [figure(rows["small", n], "descriptor") for n in (1, 2, 3)] == [8, 136, 136]
+    growing = rows["growing", 1000000]
+    assert figure(growing) <= 12 and figure(growing, what="worst") <= 16, growing
+    assert figure(rows["small", 1]) <= 8 and figure(rows["small", 2]) <= 40 and figure(rows["small", 3]) <= 40
+    assert figure(published) <= 12.0, published
+    assert figure(rows["windows", 16]) <= 0.8, rows["windows", 16]
+    assert figure(rows["reserve", 32]) <= 16384, rows["reserve", 32]
+
+
+filtered = load("filtered")
+assert [(row["case"], row["n"]) for row in filtered["cases"]] == [("pair", 2)], filtered["cases"]
+with open(os.path.join(scratch, "benchmarks")) as file:
+    for line in file:
+        name = line.split()[0]
+        report = check(name)
+        if name == "chain":
+            check_chain(report)
 PYTHON
 echo 'bench: all checks passed'
