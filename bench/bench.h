@@ -23,7 +23,7 @@
 #include <jansson.h>
 
 /* The benchmarks, in the order of --list. */
-#define BENCH_LIST(_) _(chain)
+#define BENCH_LIST(_) _(chain) _(threads)
 
 /* Times count in a plain build only; sizes in all but a checked one, which shrinks segments. */
 #if defined(RMAP_CHECK) || defined(RMAP_INJECT)
@@ -202,9 +202,12 @@ struct bench_team {
 	unsigned threads;
 };
 
-/** bench_team_run - run @work(@arg, 0 .. @threads - 1, team) for @seconds; 0, or -1 if the threads cannot be had */
-int bench_team_run(unsigned threads, double seconds, void (*work)(void *arg, unsigned number, struct bench_team *team),
-		   void *arg);
+/**
+ * bench_team_run - run @work(@arg, 0 .. @threads - 1, team) for @seconds
+ * Return: the greatest share of its time that one of the threads has waited for a core; -1 if they cannot be had
+ */
+double bench_team_run(unsigned threads, double seconds,
+		      void (*work)(void *arg, unsigned number, struct bench_team *team), void *arg);
 void bench_team_begin(struct bench_team *team);
 static inline bool bench_team_stopped(const struct bench_team *team)
 {

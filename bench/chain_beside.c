@@ -97,7 +97,7 @@ static int measure_round(const struct bench_row *row, struct beside *beside, dou
 	struct beside fresh = { .lane = beside->lane, .map = beside->map };
 
 	*beside = fresh;
-	if (bench_team_run(2, seconds, work, beside) || beside->failed)
+	if (bench_team_run(2, seconds, work, beside) < 0 || beside->failed)
 		return bench_failed(beside->lane.peer->name, row, "a thread could not be had, or an operation failed");
 	figures->p50[round] = bench_histogram_at(&beside->reads, 0.5) / unit_ns;
 	figures->p99[round] = bench_histogram_at(&beside->reads, 0.99) / unit_ns;

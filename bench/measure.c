@@ -33,21 +33,29 @@ uint64_t bench_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static _Thread_local int delay_fd = -1;
+
 /* Nanoseconds that this thread was ready to run and another one had its core; 0 where the kernel does not tell. */
 static uint64_t run_delay(void)
 {
-	static _Thread_local int fd = -2;
 	char text[96], *end;
 
-	if (fd == -2)
-		fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	if (delay_fd < 0)
+		delay_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	ssize_t length = delay_fd < 0 ? -1 : pread(delay_fd, text, sizeof(text) - 1, 0);
 
 	if (length <= 0)
 		return 0;
 	text[length] = '\0';
 	strtoull(text, &end, 10); /* the first number: nanoseconds on a core */
 	return strtoull(end, NULL, 10);
+}
+
+static void close_delay(void)
+{
+	if (delay_fd >= 0)
+		close(delay_fd);
+	delay_fd = -1;
 }
 
 uint64_t bench_work_now(void)
@@ -218,6 +226,7 @@ struct member {
 	void (*work)(void *arg, unsigned number, struct bench_team *team);
 	void *arg;
 	unsigned number;
+	double delayed; /* of its time, how much it waited for a core */
 	pthread_t thread;
 };
 
@@ -234,7 +243,11 @@ static void *member_main(void *arg)
 	struct member *member = arg;
 
 	urcu_memb_register_thread();
+	uint64_t began = bench_now(), delay = run_delay();
+
 	member->work(member->arg, member->number, member->team);
+	member->delayed = (double)(run_delay() - delay) / (double)(bench_now() - began);
+	close_delay();
 	urcu_memb_unregister_thread();
 	return NULL;
 }
@@ -248,12 +261,13 @@ static void sleep_seconds(double seconds)
 		;
 }
 
-int bench_team_run(unsigned threads, double seconds, void (*work)(void *arg, unsigned number, struct bench_team *team),
-		   void *arg)
+double bench_team_run(unsigned threads, double seconds,
+		      void (*work)(void *arg, unsigned number, struct bench_team *team), void *arg)
 {
 	struct bench_team team = { .waiting = threads + 1, .threads = threads };
 	struct member *members = calloc(threads, sizeof(*members));
 	unsigned started = 0;
+	double delayed = 0;
 
 	if (!members)
 		return -1;
@@ -269,10 +283,12 @@ int bench_team_run(unsigned threads, double seconds, void (*work)(void *arg, uns
 		sleep_seconds(seconds);
 	}
 	atomic_store_explicit(&team.stop, true, memory_order_relaxed);
-	for (unsigned i = 0; i < started; i++)
+	for (unsigned i = 0; i < started; i++) {
 		pthread_join(members[i].thread, NULL);
+		delayed = members[i].delayed > delayed ? members[i].delayed : delayed;
+	}
 	free(members);
-	return started == threads ? 0 : -1;
+	return started == threads ? delayed : -1;
 }
 
 int bench_failed(const char *contender, const struct bench_row *row, const char *what)

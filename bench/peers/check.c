@@ -191,7 +191,7 @@ static int check_together(const struct peer *peer, void *map, void *thread, stru
 	two->peer = peer;
 	two->map = map;
 	two->page = page;
-	if (!bench_team_run(2, TEAM_SECONDS, work_together, two) && !two->failed[0] && !two->failed[1] &&
+	if (bench_team_run(2, TEAM_SECONDS, work_together, two) >= 0 && !two->failed[0] && !two->failed[1] &&
 	    peer->walk(thread, page) == sum_of(two->handles[0], TEAM_SIZE) + sum_of(two->handles[1], TEAM_SIZE) &&
 	    peer->drop(thread, page) == 2 * TEAM_SIZE)
 		error = 0;

@@ -50,8 +50,8 @@ struct peer_replacing {
  * @enter:   a thread's context; @leave: 0, or -1 if one of its timed operations failed
  * @bytes:   what the mappings of all pages take beside the heads
  * @add, @remove, @walk, @drop: the operations, for tests: 0, or -1 for a mapping that is not there or no memory; the
- *           sum of the handles; how many mappings a page had, which has none now. Threads may use one page at once, but not
- *           while it is dropped
+ *           sum of the handles; how many mappings a page had, which has none now. Threads may use one page at once, but
+ *           not while it is dropped
  * @pairs:   remove a random mapping and add a fresh one, that many times; @fifo: the oldest one, by turns; @lifo: add
  *           CHAIN_SECTION fresh ones, and remove them, the newest first, for as many pairs
  * @grow, @shrink: add, or remove, in this order
