@@ -23,7 +23,7 @@
 #include <jansson.h>
 
 /* The benchmarks, in the order of --list. */
-#define BENCH_LIST(_) _(chain) _(threads)
+#define BENCH_LIST(_) _(chain) _(threads) _(ranges)
 
 /* Times count in a plain build only; sizes in all but a checked one, which shrinks segments. */
 #if defined(RMAP_CHECK) || defined(RMAP_INJECT)

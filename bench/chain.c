@@ -78,7 +78,6 @@ static const struct bench_row rows[] = {
 };
 
 static const char *const the_limit[] = { "limit", NULL };
-static const char *const the_one[] = { "limit-one", NULL };
 static const char *const the_descriptor[] = { "descriptor", NULL };
 static const char *const the_malloc[] = { "malloc", NULL };
 
@@ -97,8 +96,6 @@ static const struct bench_target targets[] = {
 	  "scripts/compare 2725a32" },
 	{ "the same, batch calls, x single calls there", "pair-batch", MILLION, MILLION, "rmap", "ns", NULL, false, 0.4,
 	  "scripts/compare 2725a32" },
-	{ "pair at n = 2 .. 7, x the limit of one RMW an operation", "pair", 2, 7, "rmap", "ns", the_one, false, 2,
-	  NULL },
 	{ "an add, growing to 10^5, x revision 2725a32", "add", 100000, 100000, "rmap", "ns", NULL, false, 2,
 	  "scripts/compare 2725a32" },
 	{ "walk at n = 64 .. 10^5, x limit", "walk", 64, 100000, "rmap", "ns", the_limit, false, 3.5, NULL },
