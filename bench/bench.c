@@ -106,10 +106,13 @@ static const char *row_label(const struct bench_row *row, char label[64])
 	return label;
 }
 
-static bool is_wanted(const struct bench_row *row, const struct bench_options *options)
+static bool is_wanted(const struct benchmark *benchmark, const struct bench_row *row,
+		      const struct bench_options *options)
 {
 	char label[64];
 
+	if (benchmark->records && (row->n == 0) != (options->from != NULL))
+		return false;
 	if (row->slow && options->quick)
 		return false;
 	return !options->filter || strstr(row_label(row, label), options->filter);
@@ -149,11 +152,11 @@ static void check_arguments(struct argp_state *state, const struct arguments *ar
 	if (!benchmark)
 		return;
 	for (size_t i = 0; i < benchmark->rows_n; i++)
-		wanted |= is_wanted(&benchmark->rows[i], options);
+		wanted |= is_wanted(benchmark, &benchmark->rows[i], options);
 	if (!wanted)
 		argp_error(state, "no row of '%s' has '%s' in its name%s; --list %s names them", benchmark->name,
 			   options->filter, options->quick ? " and is quick" : "", benchmark->name);
-	if (options->from && strcmp(benchmark->name, "pages") != 0)
+	if (options->from && !benchmark->records)
 		argp_error(state, "--from is for 'pages', and '%s' makes up what it measures", benchmark->name);
 }
 
@@ -286,13 +289,13 @@ static json_t *run_rows(const struct benchmark *benchmark, const struct bench_op
 	size_t wanted = 0;
 
 	for (size_t i = 0; i < benchmark->rows_n; i++)
-		wanted += is_wanted(&benchmark->rows[i], options);
+		wanted += is_wanted(benchmark, &benchmark->rows[i], options);
 	budget.seconds = options->seconds / (double)wanted;
 	for (size_t i = 0; i < benchmark->rows_n; i++) {
 		const struct bench_row *row = &benchmark->rows[i];
 		char label[64];
 
-		if (!is_wanted(row, options))
+		if (!is_wanted(benchmark, row, options))
 			continue;
 		bench_progress(row_label(row, label));
 		json_t *report = run_row(row, &budget);
@@ -315,10 +318,8 @@ static json_t *run_benchmark(const struct benchmark *benchmark, const struct ben
 		load = -1;
 	/* Registered once for all contenders that use RCU: they share the flavor. */
 	urcu_memb_register_thread();
-	json_t *rows = benchmark->prepare && benchmark->prepare(options) ? NULL : run_rows(benchmark, options);
+	json_t *rows = run_rows(benchmark, options);
 
-	if (benchmark->finish)
-		benchmark->finish();
 	urcu_memb_unregister_thread();
 	bench_progress("");
 	if (!rows)
@@ -337,15 +338,39 @@ static int list(const struct benchmark *benchmark)
 		printf("%-10s %s\n", benchmarks[i]->name, benchmarks[i]->summary);
 	for (size_t i = 0; benchmark && i < benchmark->rows_n; i++)
 		printf("%-24s %s%s\n", row_label(&benchmark->rows[i], label), benchmark->rows[i].unit,
-		       benchmark->rows[i].slow ? ", not with --quick" : "");
+		       benchmark->records && !benchmark->rows[i].n ? ", with --from"
+		       : benchmark->rows[i].slow                   ? ", not with --quick"
+								   : "");
 	return 0;
+}
+
+/* Measure and put the result out. */
+static int measure(const char *program, const struct arguments *arguments)
+{
+	FILE *json = NULL;
+
+	if (arguments->json && !(json = open_json(program, arguments->json)))
+		return 2;
+
+	json_t *report = run_benchmark(arguments->benchmark, &arguments->options);
+
+	if (!report) {
+		if (json && json != stdout)
+			fclose(json);
+		return 1;
+	}
+	if (json != stdout)
+		bench_print(arguments->benchmark, report, stdout);
+	int status = json ? write_json(program, arguments->json, json, report) : 0;
+
+	json_decref(report);
+	return status;
 }
 
 int bench_main(int argc, char **argv)
 {
 	struct arguments arguments = { .options = { .threads = 2 } };
 	struct bench_options *options = &arguments.options;
-	FILE *json = NULL;
 
 	argp_err_exit_status = 2;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &arguments))
@@ -356,20 +381,10 @@ int bench_main(int argc, char **argv)
 		options->seconds = options->quick ? 10 : 90;
 	if (options->repeat == 0)
 		options->repeat = options->quick ? 5 : 11;
-	if (arguments.json && !(json = open_json(argv[0], arguments.json)))
-		return 2;
+	const struct benchmark *benchmark = arguments.benchmark;
+	int status = benchmark->prepare && benchmark->prepare(options) ? 2 : measure(argv[0], &arguments);
 
-	json_t *report = run_benchmark(arguments.benchmark, options);
-
-	if (!report) {
-		if (json && json != stdout)
-			fclose(json);
-		return 1;
-	}
-	if (json != stdout)
-		bench_print(arguments.benchmark, report, stdout);
-	int status = json ? write_json(argv[0], arguments.json, json, report) : 0;
-
-	json_decref(report);
+	if (benchmark->finish)
+		benchmark->finish();
 	return status;
 }

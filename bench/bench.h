@@ -23,7 +23,7 @@
 #include <jansson.h>
 
 /* The benchmarks, in the order of --list. */
-#define BENCH_LIST(_) _(chain) _(threads) _(ranges)
+#define BENCH_LIST(_) _(chain) _(threads) _(ranges) _(pages)
 
 /* Times count in a plain build only; sizes in all but a checked one, which shrinks segments. */
 #if defined(RMAP_CHECK) || defined(RMAP_INJECT)
@@ -78,7 +78,8 @@ struct bench_budget {
 
 /**
  * struct bench_row - one line of a table
- * @name, @n: a row is named NAME/N; @n is what bench_size() makes of it in a checked build
+ * @name, @n: a row is named NAME/N; what is measured is less in a checked build, see bench_size(). In a benchmark that
+ *            takes recordings 0: measured if there is one, and then alone
  * @unit:     of its first figure: "ns", "us", "M/s" or "bytes"
  * @slow:     left out by --quick
  * @run:      measure, and put figures into @report by bench_report(); 0, or -1 after a message on standard error
@@ -119,6 +120,7 @@ struct bench_target {
  * @legend:  what its rows and contenders are, for those who read the tables
  * @prepare: NULL, or called once before the rows: 0, or -1 after a message
  * @finish:  NULL, or called once after them
+ * @records: rows take a recording: --from is for this benchmark
  */
 struct benchmark {
 	const char *name;
@@ -130,6 +132,7 @@ struct benchmark {
 	size_t targets_n;
 	int (*prepare)(const struct bench_options *options);
 	void (*finish)(void);
+	bool records;
 };
 
 /** bench_size - @n, or less in a build for tests, where every row is to run and none to say much */

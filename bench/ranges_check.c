@@ -66,7 +66,7 @@ static int change(const struct ranges_index *kind, void *index, struct model *mo
 	}
 	if (old.first == old.last)
 		return 0;
-	/* Smaller and as it was: parts of one range that grew into each other might come to be equal, which is an error. */
+	/* Smaller and as it was: parts of one range that grew into each other might come to be equal. */
 	range->last--;
 	if (kind->resize(index, &old, old.first, range->last))
 		return -1;

@@ -136,7 +136,7 @@ static bool has_figure(const json_t *contenders, const char *figure)
 
 static void print_figure(const struct table *table, const char *figure, const char *title, FILE *out)
 {
-	fprintf(out, "%-24s", title);
+	fprintf(out, "%-27s", title);
 	for (size_t k = 0; k < table->names_n; k++)
 		fprintf(out, " %10s", table->names[k]);
 	fprintf(out, "\n");
@@ -145,7 +145,7 @@ static void print_figure(const struct table *table, const char *figure, const ch
 
 		if (!has_figure(contenders, figure))
 			continue;
-		fprintf(out, "%-16s %7lld", json_string_value(json_object_get(row, "case")),
+		fprintf(out, "%-19s %7lld", json_string_value(json_object_get(row, "case")),
 			(long long)json_integer_value(json_object_get(row, "n")));
 		for (size_t k = 0; k < table->names_n; k++)
 			print_cell(out, json_object_get(contenders, table->names[k]), figure);

@@ -43,6 +43,9 @@ refused '--threads takes' chain --threads 2x
 refused "no row of 'chain' has 'nothing'" chain --filter nothing
 refused 'and is quick' chain --quick --filter walk/1000000
 refused "for 'pages'" chain --from "$recording"
+refused "$scratch/none" pages --from "$scratch/none"
+refused 'bench.sh' pages --from "$0"
+refused "no row of 'pages' has 'random/100000'" pages --from "$recording" --filter random/100000
 refused 'cannot write' chain --json "$scratch/none/result"
 refused 'unrecognized option' chain --fast
 
@@ -60,12 +63,15 @@ if [ -w /dev/full ]; then
 fi
 "$rmap" bench chain --filter pair/2 --seconds 0.01 --repeat 2 --json - >"$scratch/filtered" || fail 'a filtered run failed'
 
+"$rmap" bench pages --from "$recording" --seconds 0.05 --repeat 2 --json - >"$scratch/from" ||
+	fail 'the pages of a recording cannot be measured'
+
 # Every row, in as little time as can be.
 for name in $(cut -d ' ' -f 1 "$scratch/benchmarks"); do
 	"$rmap" bench "$name" --quick --seconds 0.2 --repeat 2 --json "$scratch/$name.json" >"$scratch/$name.table" ||
 		fail "a quick run of $name failed"
 	grep -q '^target .*measured' "$scratch/$name.table" || fail "no verdicts beside --json FILE for $name"
-	"$rmap" bench --list "$name" | sed '/not with --quick/d; s/ .*//' >"$scratch/$name.rows"
+	"$rmap" bench --list "$name" | sed '/not with --quick/d; /with --from/d; s/ .*//' >"$scratch/$name.rows"
 done
 
 python3 - "$scratch" <<'PYTHON'
@@ -147,11 +153,17 @@ def check_chain(report):
 
 filtered = load("filtered")
 assert [(row["case"], row["n"]) for row in filtered["cases"]] == [("pair", 2)], filtered["cases"]
+recorded = load("from")
+assert len(recorded["cases"]) == 8 and all(row["n"] == 0 for row in recorded["cases"]), recorded["cases"]
+check_rows(recorded, 2)
 with open(os.path.join(scratch, "benchmarks")) as file:
     for line in file:
         name = line.split()[0]
         report = check(name)
         if name == "chain":
             check_chain(report)
+        if name == "pages" and report["machine"]["build"] != "checked":
+            order = next(row for row in report["cases"] if row["case"] == "order-batch")
+            assert figure(order, what="bytes a mapping") <= 12, order
 PYTHON
 echo 'bench: all checks passed'

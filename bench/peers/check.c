@@ -108,7 +108,7 @@ static void stream_fill(struct chain_stream *stream, uint64_t *handles, size_t n
 		handles[i] = chain_handle(++stream->fresh);
 }
 
-/* Both kinds of replacing, on two pages of which each has every other mapping. */
+/* What is done to many pages, here to two of which each has half of the mappings. */
 static int check_replacing(const struct peer *peer, void *thread, struct peer_page *pages)
 {
 	uint64_t handles[LOOP_SIZE];
@@ -124,11 +124,12 @@ static int check_replacing(const struct peer *peer, void *thread, struct peer_pa
 	for (uint32_t i = 0; i < LOOP_SIZE; i++) {
 		handles[i] = chain_handle(i + 1);
 		page_of[i] = i * 2 / LOOP_SIZE;
-		if (peer->add(thread, &pages[page_of[i]], handles[i]))
-			return -1;
 	}
+	peer->build(thread, &replacing);
 	peer->reclaim(thread, &replacing, 5 * LOOP_SIZE + 3);
+	peer->follow(thread, &replacing, 5 * LOOP_SIZE + 3);
 	peer->sweep(thread, &replacing, 5 * LOOP_SIZE + 3);
+	peer->fork(thread, &replacing, 0, 2);
 	sum = peer->walk(thread, &pages[0]) + peer->walk(thread, &pages[1]);
 	if (sum != sum_of(handles, LOOP_SIZE))
 		return -1;

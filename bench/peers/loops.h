@@ -182,6 +182,18 @@ static size_t loop_contend(void *state, struct peer_page *page, struct chain_str
 	return sections * CHAIN_SECTION;
 }
 
+/* Replace mapping @which of @r by a fresh one. */
+static inline int replace_one(struct thread *thread, struct peer_replacing *r, size_t which)
+{
+	struct head *head = HEAD(&r->pages[r->page_of[which]]);
+	uint64_t in = chain_handle(++r->fresh);
+	int failed = head_remove(thread, head, r->handles[which]);
+
+	failed |= head_add(thread, head, in);
+	r->handles[which] = in;
+	return failed;
+}
+
 static void loop_reclaim(void *state, struct peer_replacing *r, size_t n)
 {
 	struct thread *thread = state;
@@ -196,13 +208,27 @@ static void loop_reclaim(void *state, struct peer_replacing *r, size_t n)
 			r->random ^= r->random << 13;
 			r->random ^= r->random >> 7;
 			r->random ^= r->random << 17;
-			size_t which = r->begin + (size_t)(((r->random >> 32) * (r->end - r->begin)) >> 32);
-			struct head *head = HEAD(&r->pages[r->page_of[which]]);
-			uint64_t in = chain_handle(++r->fresh);
+			failed |= replace_one(thread, r,
+					      r->begin + (size_t)(((r->random >> 32) * (r->end - r->begin)) >> 32));
+		}
+		section_end(thread);
+	}
+	thread->own.failed |= failed;
+}
 
-			failed |= head_remove(thread, head, r->handles[which]);
-			failed |= head_add(thread, head, in);
-			r->handles[which] = in;
+static void loop_follow(void *state, struct peer_replacing *r, size_t n)
+{
+	struct thread *thread = state;
+	int failed = 0;
+
+	while (n) {
+		size_t section = n < CHAIN_SECTION ? n : CHAIN_SECTION;
+
+		n -= section;
+		section_begin(thread, section);
+		while (section--) {
+			r->next = r->next < r->end ? r->next : r->begin;
+			failed |= replace_one(thread, r, r->next++);
 		}
 		section_end(thread);
 	}
@@ -229,20 +255,38 @@ static inline int batch_remove(struct thread *thread, struct head *const *heads,
 }
 #endif
 
+/* How many of @n mappings from @first on make the next section, and of which pages they are. */
+static inline size_t take_heads(const struct peer_replacing *r, struct head **heads, size_t first, size_t n)
+{
+	size_t section = n < CHAIN_SECTION ? n : CHAIN_SECTION;
+
+	for (size_t i = 0; i < section; i++)
+		heads[i] = HEAD(&r->pages[r->page_of[first + i]]);
+	return section;
+}
+
+static void loop_build(void *state, struct peer_replacing *r)
+{
+	struct thread *thread = state;
+	struct head *heads[CHAIN_SECTION];
+
+	for (size_t i = r->begin, section; i < r->end; i += section) {
+		section = take_heads(r, heads, i, r->end - i);
+		section_begin(thread, section);
+		thread->own.failed |= batch_add(thread, heads, &r->handles[i], section);
+		section_end(thread);
+	}
+}
+
 static void loop_sweep(void *state, struct peer_replacing *r, size_t n)
 {
 	struct thread *thread = state;
 	struct head *heads[CHAIN_SECTION];
 
-	while (n) {
-		size_t section = n < CHAIN_SECTION ? n : CHAIN_SECTION;
-
+	for (size_t section; n; n -= section) {
 		if (r->next >= r->end)
 			r->next = r->begin;
-		if (section > r->end - r->next)
-			section = r->end - r->next;
-		for (size_t i = 0; i < section; i++)
-			heads[i] = HEAD(&r->pages[r->page_of[r->next + i]]);
+		section = take_heads(r, heads, r->next, n < r->end - r->next ? n : r->end - r->next);
 		section_begin(thread, section);
 		thread->own.failed |= batch_remove(thread, heads, &r->handles[r->next], section);
 		for (size_t i = 0; i < section; i++)
@@ -250,8 +294,34 @@ static void loop_sweep(void *state, struct peer_replacing *r, size_t n)
 		thread->own.failed |= batch_add(thread, heads, &r->handles[r->next], section);
 		section_end(thread);
 		r->next += section;
-		n -= section;
 	}
+}
+
+/* One half of a fork and an exit: @n pages from @first on get, or lose, the handles after number @fresh. */
+static inline void fork_half(struct thread *thread, struct peer_page *pages, size_t n, uint64_t fresh, bool exits)
+{
+	struct head *heads[CHAIN_SECTION];
+	uint64_t handles[CHAIN_SECTION];
+
+	for (size_t i = 0; i < n;) {
+		size_t section = n - i < CHAIN_SECTION ? n - i : CHAIN_SECTION;
+
+		for (size_t k = 0; k < section; k++, i++) {
+			heads[k] = HEAD(&pages[i]);
+			handles[k] = chain_handle(++fresh);
+		}
+		section_begin(thread, exits ? 0 : section);
+		thread->own.failed |= exits ? batch_remove(thread, heads, handles, section)
+					    : batch_add(thread, heads, handles, section);
+		section_end(thread);
+	}
+}
+
+static void loop_fork(void *state, struct peer_replacing *r, size_t first, size_t n)
+{
+	fork_half(state, &r->pages[first], n, r->fresh, false);
+	fork_half(state, &r->pages[first], n, r->fresh, true);
+	r->fresh += n;
 }
 
 static void *call_open(size_t expected)
@@ -305,8 +375,11 @@ const struct peer PEER_SYMBOL(PEER_NAME) = {
 	.grow = loop_grow,
 	.shrink = loop_shrink,
 	.contend = loop_contend,
+	.build = loop_build,
 	.reclaim = loop_reclaim,
+	.follow = loop_follow,
 	.sweep = loop_sweep,
+	.fork = loop_fork,
 #ifdef PEER_SETTLES
 	.settle = call_settle,
 #endif

@@ -56,7 +56,9 @@ struct peer_replacing {
  *           CHAIN_SECTION fresh ones, and remove them, the newest first, for as many pairs
  * @grow, @shrink: add, or remove, in this order
  * @contend: pairs until the team is stopped; returns how many
- * @reclaim: replace that many mappings at random; @sweep: in the order of pages, by the peer's batches
+ * @build:   add all mappings from @begin to @end, by the peer's batches
+ * @reclaim: replace that many mappings at random; @follow: in the order of pages; @sweep: so, by batches
+ * @fork:    @n pages from @first on get one more mapping each, and lose it, by batches
  */
 struct peer {
 	const char *name;
@@ -78,8 +80,11 @@ struct peer {
 	void (*shrink)(void *thread, struct peer_page *page, const uint64_t *handles, size_t n);
 	size_t (*contend)(void *thread, struct peer_page *page, struct chain_stream *stream,
 			  const struct bench_team *team, struct bench_histogram *latency);
+	void (*build)(void *thread, struct peer_replacing *replacing);
 	void (*reclaim)(void *thread, struct peer_replacing *replacing, size_t n);
+	void (*follow)(void *thread, struct peer_replacing *replacing, size_t n);
 	void (*sweep)(void *thread, struct peer_replacing *replacing, size_t n);
+	void (*fork)(void *thread, struct peer_replacing *replacing, size_t first, size_t n);
 	void (*settle)(void *map);
 };
 
