@@ -172,6 +172,7 @@ static double run_batches(void *state, size_t units)
 	struct way *way = state;
 	struct rmap_mapping out[CHAIN_SECTION], in[CHAIN_SECTION];
 	struct rmap_page *pages[CHAIN_SECTION];
+	int error;
 
 	for (size_t i = 0; i < CHAIN_SECTION; i++)
 		pages[i] = page_of(way, 0);
@@ -190,8 +191,8 @@ static double run_batches(void *state, size_t units)
 			in[k] = rmap_chained(swap.in);
 		}
 		begin(way, section);
-		if (rmap_page_remove_batch(way->map.reserve, pages, out, NULL, n, NULL) != n ||
-		    rmap_page_add_batch(way->map.reserve, pages, in, NULL, n, NULL) != n ||
+		if (rmap_page_remove_batch(way->map.reserve, pages, out, NULL, n, &error) != n ||
+		    rmap_page_add_batch(way->map.reserve, pages, in, NULL, n, &error) != n ||
 		    way->stream.fresh != before + section)
 			way->events = -1;
 		end(way);
@@ -250,14 +251,15 @@ static double run_fork_batch(void *state, size_t units)
 	struct way *way = state;
 	struct rmap_mapping mappings[CHAIN_SECTION];
 	struct rmap_page *pages[CHAIN_SECTION];
+	int error;
 
 	while (units) {
 		size_t section = take_section(&units);
 
 		choose_pages(way, pages, mappings, section);
 		begin(way, section);
-		if (rmap_page_add_batch(way->map.reserve, pages, mappings, NULL, section, NULL) != section ||
-		    rmap_page_remove_batch(way->map.reserve, pages, mappings, NULL, section, NULL) != section)
+		if (rmap_page_add_batch(way->map.reserve, pages, mappings, NULL, section, &error) != section ||
+		    rmap_page_remove_batch(way->map.reserve, pages, mappings, NULL, section, &error) != section)
 			way->events = -1;
 		end(way);
 	}

@@ -102,9 +102,13 @@ static int match(struct cds_lfht_node *node, const void *key)
 	return MAPPING(node, node)->handle == *(const uint64_t *)key;
 }
 
+/* What readers have done is ahead of what a grace period lets happen. */
+static char grace_period;
+
 static void free_mapping(struct rcu_head *head)
 {
 	TAKE_OVER(head);
+	TAKE_OVER(&grace_period);
 	free(MAPPING(head, rcu));
 }
 
@@ -118,6 +122,7 @@ static inline void section_begin(struct thread *thread, size_t adds)
 static inline void section_end(struct thread *thread)
 {
 	(void)thread;
+	HAND_OVER(&grace_period);
 	urcu_memb_read_unlock();
 }
 

@@ -133,24 +133,26 @@ static inline int batch_add(struct thread *thread, struct head *const *heads, co
 {
 	struct rmap_mapping mappings[CHAIN_SECTION];
 	struct rmap_page *pages[CHAIN_SECTION];
+	int error;
 
 	for (size_t i = 0; i < n; i++) {
 		mappings[i] = rmap_chained(handles[i]);
 		pages[i] = &heads[i]->page;
 	}
-	return rmap_page_add_batch(thread->reserve, pages, mappings, NULL, n, NULL) == n ? 0 : -1;
+	return rmap_page_add_batch(thread->reserve, pages, mappings, NULL, n, &error) == n ? 0 : -1;
 }
 
 static inline int batch_remove(struct thread *thread, struct head *const *heads, const uint64_t *handles, size_t n)
 {
 	struct rmap_mapping mappings[CHAIN_SECTION];
 	struct rmap_page *pages[CHAIN_SECTION];
+	int error;
 
 	for (size_t i = 0; i < n; i++) {
 		mappings[i] = rmap_chained(handles[i]);
 		pages[i] = &heads[i]->page;
 	}
-	return rmap_page_remove_batch(thread->reserve, pages, mappings, NULL, n, NULL) == n ? 0 : -1;
+	return rmap_page_remove_batch(thread->reserve, pages, mappings, NULL, n, &error) == n ? 0 : -1;
 }
 
 #define PEER_BATCHES
