@@ -86,6 +86,17 @@ static inline uint64_t fetch_add_acqrel(uint64_t *word, uint64_t value)
 	return ATOMIC_FETCH_ADD(word, value, __ATOMIC_ACQ_REL);
 }
 
+/* Leaves the core to others for some cycles, between two looks at a word that others want. */
+static inline void cpu_relax(void)
+{
+#if defined(RMAP_EXPLORE)
+#elif defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory"); /* what yield is there, most cores take no time for */
+#endif
+}
+
 /* For a word that only one thread writes and others may read: no read-modify-write is needed. */
 static inline void count_private(uint64_t *word, uint64_t value)
 {

@@ -7,12 +7,12 @@
  * one order:
  *
  *      slot 2 of the first block: an element, or the segments from newest to oldest, the even line of a pair
- *      before the odd one, slot by slot; then slots 0 and 1
+ *      before the odd one, slot by slot; then, in maps with multiplicity, slots 0 and 1
  *
- * and nothing ever moves against that order, so a search that meets no element has not been overtaken by it:
+ * (slots 0 and 1 of plain maps are claimed and found by claim.h: nothing moves between them and these), and nothing ever moves against that order, so a search that meets no element has not been overtaken by it:
  *   - growing moves nothing, except that slot 2's element is copied into the first segment, and the one
  *     compare-and-swap that links the segment removes it from slot 2;
- *   - shrinking moves elements to older segments and to slots 0 and 1 (shrink.c).
+ *   - shrinking moves elements to older segments, and with multiplicity to slots 0 and 1 (shrink.c).
  *
  * What is linked where, and who may write it:
  *   - slot: anyone, by compare-and-swap;
@@ -30,6 +30,7 @@
  *      A2     pairs with R1: as A1, when a compare-and-swap of slot 2 found another link
  *      R2     an adder's work before its element, and the count          a walker acts on a pte that it cannot see yet
  *      A3     pairs with R2: a search reads the element
+ *      A4     pairs with R2 of page.c: a search sees claims, and what led to them (claim.h)
  *      R3     a taker's work before the slot is empty                    the slot's next user is ahead of the taker
  *      A11    pairs with R3, and with R2 of what R3's taker had seen:    a remover passes further places by what they
  *             who finds nothing at a place has seen what led to that     held long ago, and misses its own mapping
@@ -38,6 +39,7 @@
  * do not overlap.
  */
 #include "chain.h"
+#include "claim.h"
 #include "pool.h"
 #include "segment.h"
 
@@ -172,6 +174,8 @@ static inline __attribute__((always_inline)) bool chain_adjust(struct block *blo
 	}
 	if (slot_kind(link) == SLOT_LINK && segments_adjust(link, key, low, adjust))
 		return true;
+	if (!low)
+		return false;
 	INJECT();
 	return slot_adjust(&block->slots[0], key, low, adjust) || slot_adjust(&block->slots[1], key, low, adjust);
 }
@@ -207,6 +211,9 @@ bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t
 
 bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key)
 {
+	/* A4: pairs with R2 of page.c. */
+	if (!map->key_low && claim_find(block, load_acq(&block->meta), key | SLOT_ENTRY) < CLAIMS)
+		return true;
 	return chain_adjust(block, key, map->key_low, ADJUST_FIND);
 }
 
@@ -342,10 +349,7 @@ int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_
 	uint64_t low = reserve->map->key_low;
 	int error;
 
-	CHECK_CALLER(low || !rmap_chain_find(reserve->map, block, slot_key(entry, 0)), "the pte maps the page already");
-	if (low && chain_adjust(block, slot_key(entry, low), low, ADJUST_MERGE))
-		return 0;
-	if (rmap_block_place(block, entry))
+	if (low && (chain_adjust(block, slot_key(entry, low), low, ADJUST_MERGE) || rmap_block_place(block, entry)))
 		return 0;
 	for (;;) {
 		uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A2: pairs with R1. */

@@ -58,7 +58,7 @@ typedef int (*chain_visit)(void *arg, uint64_t entry);
 /* Visits all elements from *@position on, and leaves it where it stopped. 0, or what @visit returned. */
 int rmap_chain_scan(struct block *block, struct chain_position *position, chain_visit visit, void *arg);
 
-/* Verifies a quiescent chain of @chained mappings and adds its figures to @shape. 0, or -EINVAL. */
-int rmap_chain_check(const struct rmap *map, struct block *block, uint32_t chained, struct rmap_shape *shape);
+/* Verifies a quiescent chain whose block has @meta, and adds its figures to @shape. 0, or -EINVAL. */
+int rmap_chain_check(const struct rmap *map, struct block *block, uint64_t meta, struct rmap_shape *shape);
 
 #endif

@@ -133,6 +133,7 @@ struct stock {
  * @retired_blocks, @retired_segments: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of which
  *                  @announced are in the map's figure
  * @asked:          the most adds that one of the fills since the last multiple of KEEP_FILLS asked for, of @fills
+ * @pauses:         how long an operation backs off if it loses once more (page.c)
  * @removes:        from long chains; every so many of them one looks whether a chain should shrink
  * @mover:          its number in the log of moves, or 0; @moves: how many it wrote there, the last ones, from number
  *                  @moved_since on, all of the page @moved
@@ -152,6 +153,7 @@ struct rmap_reserve {
 	uint64_t announced;
 	unsigned asked;
 	unsigned fills;
+	unsigned pauses;
 	unsigned removes;
 	unsigned mover;
 	uint64_t moves;

@@ -6,22 +6,24 @@
  *      COUNT(c) ------------add--------> CHAIN
  *
  * The word changes by compare-and-swap only. In COUNT and DIRECT one such step is the whole operation. In CHAIN the
- * counts are in the block's meta word and an element is in a slot, so there are two steps:
+ * counts are in the block's meta word. An element in a claim slot comes and goes in the same step as its count (claim.h).
+ * One in another slot takes two steps:
  *
  *      add       count, then slot       an element is always counted, so a chain that counts nothing holds nothing
  *      remove    slot, then count
- *      move      between chained mappings: new slot, then old slot, while the old one's count covers both.
- *                to linear or locked: counts, then slot; the chain may collapse around the slot, which does no harm
+ *      move      to linear or locked: counts, then slot; the chain may collapse around the slot, which does no harm
  *
- * The step that takes chained to zero also sets *frozen*, in one compare-and-swap of meta; a frozen meta never changes
- * again. Whoever meets it swings the word to the counts it holds (help_collapse), and the one who succeeds retires the
- * chain: so nobody waits for the thread that froze it. Every other change of meta is a compare-and-swap from a value
- * that is not frozen.
+ * A move between chained mappings is two steps of any kind, new place, then old place, while the old one's count covers
+ * both, so that walks see one of them.
+ *
+ * A meta that counts no chained mapping is *frozen*: it never changes again. Whoever meets it swings the word to the counts
+ * it holds (help_collapse), and the one who succeeds retires the chain: so nobody waits for the thread that froze it. Every
+ * other change of meta is a compare-and-swap from a value that is not frozen.
  *
  * A refusal (-ENOENT, -EOVERFLOW) read from the word or from meta may be of a value that is not the newest. A caller
  * that has a mapping counted in that word is never refused wrongly: each value that it can still read counts that
  * mapping, for the others take out no more than their own. That needs no order, being about one word; of slots, which
- * are many, rmap_chain_take() says it.
+ * are many, claim.h and rmap_chain_take() say it.
  *
  * mapcount is one load of the word, and in CHAIN one of meta. If the chain was retired between the two, its frozen meta
  * still tells the count of a moment after the first load: linearizable either way.
@@ -33,16 +35,50 @@
  *      R1     a block's meta and slots before its link                   readers of the chain see garbage
  *      A1     pairs with R1, R2: what was published with the word is visible
  *      R2     an operation's surroundings before its change of counts    whoever is told RMAP_LAST frees what is in use
- *      A2     pairs with R2: whoever sees a count sees what led to it
+ *      A2     pairs with R2: whoever sees a count sees what led to it;    a word that is two claims old passes for the
+ *             and whoever sees a claim, or none                           element (claim.h)
  *      R3     the frozen meta before the collapsed word                  a count older than one that was reported
+ *      R4     a claim before the element in its slot                     a search acts on a pte that it cannot see yet
  */
 #include "chain.h"
+#include "claim.h"
 #include "moves.h"
 #include "pool.h"
 
 #include <rmap/page.h>
 
 #include <errno.h>
+
+/* For what is rare, or costs much beside a call, so that the short ways need not save its registers. */
+#define OUT_OF_LINE __attribute__((noinline))
+
+/* Back-off ---------------------------------------------------------------------------------- */
+
+/*
+ * A compare-and-swap of the word or of meta was lost to another writer. Whoever tries again at once takes the line from that
+ * one, which is about to use it again, and both get little done; after a pause the other has done some operations on a
+ * line that it had. The pause is bounded and waits for nothing (G2), and is twice as long each time that one operation
+ * loses again.
+ */
+#define PAUSES_MIN 64u
+#define PAUSES_MAX 512u
+
+OUT_OF_LINE static void lost(struct rmap_reserve *reserve)
+{
+	reserve_count(reserve, STAT_RETRIES, 1);
+	for (unsigned i = 0; i < reserve->pauses; i++)
+		cpu_relax();
+	if (reserve->pauses < PAUSES_MAX)
+		reserve->pauses *= 2;
+}
+
+/* Of an operation that is more than one compare-and-swap. @raced: that one was lost. */
+static inline void begin_pauses(struct rmap_reserve *reserve, bool raced)
+{
+	reserve->pauses = PAUSES_MIN;
+	if (raced)
+		lost(reserve);
+}
 
 static void operation_begin(struct rmap_reserve *reserve, const struct rmap_page *page)
 {
@@ -126,33 +162,76 @@ static inline int change_counts(uint64_t old, struct unit minus, struct unit plu
  */
 #define AGAIN (-EAGAIN)
 
-/* The same on a block's meta, freezing it if no chained mapping is left; *left is the new meta. AGAIN: it is frozen. */
-static inline int change_meta(struct rmap_reserve *reserve, struct block *block, struct unit minus, struct unit plus,
-			      uint64_t *left)
+/* ... and that no claim slot is free, or none holds the element: look elsewhere. */
+#define NO_CLAIM (-EXFULL)
+
+/*
+ * What change_meta() does to claims (claim.h): nothing; @entry gets one if there is one, which something counted needs not
+ * have; or the one of @entry goes.
+ */
+enum claiming {
+	CLAIM_NONE,
+	CLAIM_PUT,
+	CLAIM_TAKE,
+};
+
+/* What it did: the new meta, and the claim slot that was put to or taken, or CLAIMS. */
+struct change {
+	uint64_t meta;
+	unsigned claim;
+};
+
+static inline unsigned claim_for(const struct rmap_reserve *reserve, struct block *block, uint64_t meta,
+				 enum claiming claiming, uint64_t entry)
 {
-	/* RLX: the compare-and-swap revalidates it; refusals: see above; who helps a frozen chain reads it anew. */
-	uint64_t meta = load_rlx(&block->meta);
+	const struct rmap *map = reserve->map;
+
+	CHECK_CALLER(claiming != CLAIM_PUT || map->key_low || !rmap_chain_find(map, block, slot_payload(entry)),
+		     "the pte maps the page already");
+	if (claiming == CLAIM_PUT)
+		return claim_free(meta);
+	return claiming == CLAIM_TAKE && !map->key_low ? claim_find(block, meta, entry) : CLAIMS;
+}
+
+/*
+ * One of @minus becomes one of @plus in a block's meta, which that freezes if no chained mapping is left; and in the same
+ * step what @claiming says of @entry. AGAIN: it is frozen.
+ */
+static inline __attribute__((always_inline)) int change_meta(struct rmap_reserve *reserve, struct block *block,
+							     struct unit minus, struct unit plus,
+							     enum claiming claiming, uint64_t entry,
+							     struct change *change)
+{
+	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
 	uint64_t after;
+	unsigned i;
 	int error;
 
 	for (;;) {
-		if (meta & COUNT_FROZEN)
+		if (count_frozen(meta))
 			return AGAIN;
 		error = change_counts(meta, minus, plus, &after);
 		if (error)
 			return error;
-		if (!(after & CHAINED_UNIT.field))
-			after |= COUNT_FROZEN;
+		i = claim_for(reserve, block, meta, claiming, entry);
+		if (i == CLAIMS && (claiming == CLAIM_TAKE || (claiming == CLAIM_PUT && !plus.one)))
+			return NO_CLAIM;
+		if (i < CLAIMS)
+			after ^= claiming == CLAIM_PUT ? CLAIM_HELD(i) | CLAIM_PHASE(i) : CLAIM_HELD(i);
 		INJECT();
-		if (cas_acqrel(&block->meta, &meta, after)) { /* R2: pairs with A2. Linearizes the count. */
-			*left = after;
-			/* Between two counts of a living chain nothing but locks is worth telling. */
-			if (!(after & COUNT_FROZEN) && ((minus.one | plus.one) & COUNT_LOCKED_ONE) == 0)
-				return 0;
-			return events(meta, after);
-		}
-		reserve_count(reserve, STAT_RETRIES, 1);
+		if (cas_acqrel(&block->meta, &meta, after)) /* R2: pairs with A2. Linearizes the count. */
+			break;
+		lost(reserve);
 	}
+	if (claiming == CLAIM_PUT && i < CLAIMS) {
+		INJECT();
+		store_rel(&block->slots[i], claim_phased(after, i, entry)); /* R4: pairs with A1 of claim.h. */
+	}
+	*change = (struct change){ after, i };
+	/* Between two counts of a living chain nothing but locks is worth telling. */
+	if (!count_frozen(after) && ((minus.one | plus.one) & COUNT_LOCKED_ONE) == 0)
+		return 0;
+	return events(meta, after);
 }
 
 /* The word ---------------------------------------------------------------------------------- */
@@ -162,12 +241,9 @@ static bool swing(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t
 	INJECT();
 	if (cas_acqrel(&page->word, &old, after)) /* R2: pairs with A1. Linearizes the operation. */
 		return true;
-	reserve_count(reserve, STAT_RETRIES, 1);
+	lost(reserve);
 	return false;
 }
-
-/* For what is rare, or costs much beside a call, so that the short ways need not save its registers. */
-#define OUT_OF_LINE __attribute__((noinline))
 
 /*
  * Swings the word from a chain whose meta is frozen to the counts it ended with, and retires the chain if it was first.
@@ -177,26 +253,27 @@ OUT_OF_LINE static void help_collapse(struct rmap_reserve *reserve, struct rmap_
 	struct block *block = slot_pointer(word);
 	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
 
-	CHECK(meta & COUNT_FROZEN, "a chain in use is collapsing");
+	CHECK(count_frozen(meta), "a chain in use is collapsing");
 	INJECT();
-	if (!cas_acqrel(&page->word, &word, meta & ~COUNT_FROZEN)) /* R3: pairs with A1. */
+	if (!cas_acqrel(&page->word, &word, meta & ~COUNT_CLAIMS)) /* R3: pairs with A1. */
 		return;
 	reserve_count(reserve, STAT_COLLAPSES, 1);
 	rmap_chain_retire(reserve, block);
 }
 
 /*
- * Replaces the word @old by a chain that counts @meta and holds @first and, if not EMPTY, @second. 0, AGAIN or -ENOMEM.
+ * Replaces the word @old by a chain that has @counts and holds @first and, if not EMPTY, @second. 0, AGAIN or -ENOMEM.
  */
-OUT_OF_LINE static int promote(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t meta,
+OUT_OF_LINE static int promote(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t old, uint64_t counts,
 			       uint64_t first, uint64_t second)
 {
 	struct block *block = rmap_pool_take_block(reserve);
+	unsigned elements = second == SLOT_EMPTY ? 1 : 2;
 
 	if (!block)
 		return -ENOMEM;
 	/* PRIV: not published until R1. */
-	store_rlx(&block->meta, meta);
+	store_rlx(&block->meta, counts | claim_first(elements, reserve->map->key_low));
 	store_rlx(&block->slots[0], first);
 	store_rlx(&block->slots[1], second);
 	store_rlx(&block->slots[2], SLOT_EMPTY);
@@ -240,7 +317,7 @@ static uint64_t direct_minus_one(const struct rmap *map, uint64_t word)
 static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, struct unit minus,
 				 struct unit plus)
 {
-	uint64_t after;
+	struct change change;
 	int result;
 
 	if (slot_kind(word) == SLOT_ENTRY) {
@@ -249,7 +326,7 @@ static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page 
 		result = promote(reserve, page, word, direct_counts(reserve->map, word) + plus.one, word, SLOT_EMPTY);
 		return result ? result : events(COUNT_CHAINED_ONE, COUNT_CHAINED_ONE + plus.one);
 	}
-	result = change_meta(reserve, slot_pointer(word), minus, plus, &after);
+	result = change_meta(reserve, slot_pointer(word), minus, plus, CLAIM_NONE, SLOT_EMPTY, &change);
 	if (result == AGAIN)
 		help_collapse(reserve, page, word);
 	return result;
@@ -305,16 +382,23 @@ static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *pag
 	return result ? result : events(word, after);
 }
 
-static inline int chain_one_more(struct rmap_reserve *reserve, struct block *block, struct unit minus, uint64_t entry)
+/*
+ * Puts @entry into @block; one of @minus becomes one of @plus, or the caller's count covers it. A claim comes with the
+ * count; for other slots the count comes first. Events; AGAIN: the chain is frozen; or an error.
+ */
+static inline int put(struct rmap_reserve *reserve, struct block *block, struct unit minus, struct unit plus,
+		      uint64_t entry)
 {
-	uint64_t left;
+	struct change change;
 	int result;
 	int error;
 
 	if (!rmap_pool_has_segment(reserve))
 		return -ENOMEM;
-	result = change_meta(reserve, block, minus, CHAINED_UNIT, &left);
-	if (result < 0)
+	result = change_meta(reserve, block, minus, plus, CLAIM_PUT, entry, &change);
+	if (result == NO_CLAIM)
+		return rmap_chain_insert(reserve, block, entry);
+	if (result < 0 || change.claim < CLAIMS)
 		return result;
 	INJECT();
 	error = rmap_chain_insert(reserve, block, entry);
@@ -338,7 +422,7 @@ static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struc
 			result = minus.one ? -ENOENT : chain_one_direct(reserve, page, word, entry);
 			break;
 		default:
-			result = chain_one_more(reserve, slot_pointer(word), minus, entry);
+			result = put(reserve, slot_pointer(word), minus, CHAINED_UNIT, entry);
 			if (result == AGAIN)
 				help_collapse(reserve, page, word);
 		}
@@ -347,27 +431,25 @@ static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struc
 	}
 }
 
-/* Takes @key out of the chain that @word names, slot first. */
+/* Takes @key out of the chain that @word names: a claim with its count, or the slot first. */
 static inline int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key)
 {
 	struct block *block = slot_pointer(word);
-	uint64_t left = 0;
+	struct change change = { 0, CLAIMS };
 	int result;
 
-	/* RLX: help_collapse() reads it anew. Who misses it has no mapping that is counted here, and will find none. */
-	if (load_rlx(&block->meta) & COUNT_FROZEN) {
-		help_collapse(reserve, page, word);
-		return AGAIN;
+	result = change_meta(reserve, block, CHAINED_UNIT, NO_UNIT, CLAIM_TAKE, key | SLOT_ENTRY, &change);
+	if (result == NO_CLAIM) {
+		if (!rmap_chain_take(reserve, block, key))
+			return -ENOENT;
+		INJECT();
+		result = change_meta(reserve, block, CHAINED_UNIT, NO_UNIT, CLAIM_NONE, SLOT_EMPTY, &change);
+		CHECK(result >= 0, "an element was not counted");
+		if (!count_frozen(change.meta) && rmap_chain_has_segments(block))
+			rmap_chain_shrink(reserve, block);
 	}
-	if (!rmap_chain_take(reserve, block, key))
-		return -ENOENT;
-	INJECT();
-	result = change_meta(reserve, block, CHAINED_UNIT, NO_UNIT, &left);
-	CHECK(result >= 0, "an element was not counted");
-	if (left & COUNT_FROZEN)
+	if (count_frozen(change.meta)) /* by this call, or before: then it is 0 still */
 		help_collapse(reserve, page, word);
-	else if (rmap_chain_has_segments(block))
-		rmap_chain_shrink(reserve, block);
 	return result;
 }
 
@@ -401,32 +483,36 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 /* Chained: move ----------------------------------------------------------------------------- */
 
 /*
- * A chained mapping of @key becomes one that is counted only. Counts first: an overflow is refused before anything
- * changes. The chain may then collapse around the element; but where it is in use and the element is gone, somebody
- * else has removed a mapping that was not his (page.h), and it is counted as chained again.
+ * A chained mapping of @key becomes one that is counted only: a claim with its counts in one step. Otherwise counts first:
+ * an overflow is refused before anything changes. The chain may then collapse around the element; but where it is in use
+ * and the element is gone, somebody else has removed a mapping that was not his (page.h), and it is counted as chained
+ * again.
  */
 static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
 			   struct unit plus)
 {
 	struct block *block = slot_pointer(word);
-	uint64_t left = 0;
-	uint64_t undone;
+	struct change change = { 0, CLAIMS };
+	struct change undone;
 	int result;
 
 	/* RLX: change_meta() looks again. */
-	if (!(load_rlx(&block->meta) & COUNT_FROZEN) && !rmap_chain_find(reserve->map, block, key))
+	if (!count_frozen(load_rlx(&block->meta)) && !rmap_chain_find(reserve->map, block, key))
 		return -ENOENT;
 	rmap_moves_note(reserve, page); /* first: from the counts on a helper may collapse the chain */
-	result = change_meta(reserve, block, CHAINED_UNIT, plus, &left);
-	if (result >= 0 && !rmap_chain_take(reserve, block, key) &&
-	    change_meta(reserve, block, plus, CHAINED_UNIT, &undone) != AGAIN) {
-		CHECK_CALLER(false, "a mapping was removed while its owner moved it");
-		return -ENOENT;
+	result = change_meta(reserve, block, CHAINED_UNIT, plus, CLAIM_TAKE, key | SLOT_ENTRY, &change);
+	if (result == NO_CLAIM) {
+		result = change_meta(reserve, block, CHAINED_UNIT, plus, CLAIM_NONE, SLOT_EMPTY, &change);
+		if (result >= 0 && !rmap_chain_take(reserve, block, key) &&
+		    change_meta(reserve, block, plus, CHAINED_UNIT, CLAIM_NONE, SLOT_EMPTY, &undone) != AGAIN) {
+			CHECK_CALLER(false, "a mapping was removed while its owner moved it");
+			return -ENOENT;
+		}
+		if (result >= 0 && !count_frozen(change.meta) && rmap_chain_has_segments(block))
+			rmap_chain_shrink(reserve, block);
 	}
-	if (result == AGAIN || (left & COUNT_FROZEN))
+	if (result == AGAIN || (result >= 0 && count_frozen(change.meta)))
 		help_collapse(reserve, page, word);
-	else if (result >= 0 && rmap_chain_has_segments(block))
-		rmap_chain_shrink(reserve, block);
 	return result;
 }
 
@@ -463,28 +549,38 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 	}
 }
 
+/* Takes @key out of @block, and changes no count. False: there is none, or the chain has collapsed around it. */
+static bool take_uncounted(struct rmap_reserve *reserve, struct block *block, uint64_t key)
+{
+	struct change change;
+
+	if (change_meta(reserve, block, NO_UNIT, NO_UNIT, CLAIM_TAKE, key | SLOT_ENTRY, &change) >= 0)
+		return true;
+	return rmap_chain_take(reserve, block, key);
+}
+
 /*
- * Both elements chained, in @block: the new one is covered by the old one's count until that is taken. For the same
- * reason the chain is not frozen: the caller has a mapping that is counted in it.
+ * Both elements chained, in the chain that @word names: the new one is covered by the old one's count until that is
+ * taken. For the same reason the chain is not frozen: the caller has a mapping that is counted in it.
  */
-static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, struct block *block, uint64_t key,
+static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
 			 uint64_t entry)
 {
-	uint64_t low = reserve->map->key_low;
-	int error;
+	struct block *block = slot_pointer(word);
+	int result;
 
 	if (!rmap_chain_find(reserve->map, block, key))
 		return -ENOENT;
-	if (!rmap_pool_has_segment(reserve))
-		return -ENOMEM;
-	error = rmap_chain_insert(reserve, block, entry);
-	if (error)
-		return error;
+	result = put(reserve, block, NO_UNIT, NO_UNIT, entry);
+	if (result == AGAIN)
+		help_collapse(reserve, page, word);
+	if (result < 0)
+		return result;
 	rmap_moves_note(reserve, page);
-	if (rmap_chain_take(reserve, block, key))
+	if (take_uncounted(reserve, block, key))
 		return 0;
 	/* The caller had no such mapping. If this take finds nothing, the chain has collapsed around @entry. */
-	rmap_chain_take(reserve, block, slot_key(entry, low));
+	take_uncounted(reserve, block, slot_key(entry, reserve->map->key_low));
 	return -ENOENT;
 }
 
@@ -514,7 +610,7 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 		default:
 			if (slot_key(entry, map->key_low) == key)
 				return rmap_chain_find(map, slot_pointer(word), key) ? 0 : -ENOENT;
-			result = move_in_chain(reserve, page, slot_pointer(word), key, entry);
+			result = move_in_chain(reserve, page, word, key, entry);
 		}
 		if (result != AGAIN)
 			return result;
@@ -523,84 +619,100 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 
 /* The public operations --------------------------------------------------------------------- */
 
-/*
- * The first try: what one compare-and-swap does to a word that is no chain, for an element alone and for linear
- * mappings. AGAIN: it is not that simple, or another writer was faster.
- */
-static inline int try_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+/* @raced: another writer was faster just now. */
+OUT_OF_LINE static int add_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping,
+			       bool raced)
 {
-	uint64_t word = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
-	uint64_t after;
-
-	if (mapping.kind == RMAP_CHAINED && word == 0)
-		after = entry_of(reserve->map, mapping);
-	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) < RMAP_LINEAR_MAX)
-		after = word + COUNT_LINEAR_ONE;
-	else
-		return AGAIN;
-	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
-		return AGAIN;
-	return promise_end(reserve, word == 0 ? RMAP_FIRST : 0);
-}
-
-static inline int try_remove(const struct rmap *map, struct rmap_page *page, struct rmap_mapping mapping)
-{
-	uint64_t word = load_rlx(&page->word); /* RLX: only the compare-and-swap trusts it. */
-	uint64_t after;
-
-	if (mapping.kind == RMAP_CHAINED && word == entry_of(map, mapping))
-		after = 0;
-	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) > 0)
-		after = word - COUNT_LINEAR_ONE;
-	else
-		return AGAIN;
-	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
-		return AGAIN;
-	return after == 0 ? RMAP_LAST : 0;
-}
-
-OUT_OF_LINE static int add_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
-{
-	int result;
-
+	begin_pauses(reserve, raced);
 	if (mapping.kind == RMAP_CHAINED)
-		result = chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
-	else
-		result = change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
-	return promise_end(reserve, result);
+		return chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
+	return change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
 }
 
-OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping,
+				  bool raced)
 {
+	begin_pauses(reserve, raced);
 	if (mapping.kind == RMAP_CHAINED)
 		return unchain_one(reserve, page, slot_key(mapping.handle, reserve->map->key_low));
 	return change_counted(reserve, page, unit_of(mapping.kind), NO_UNIT);
 }
 
-int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+/* The first try where @word names a chain. */
+OUT_OF_LINE static int add_to_chain(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping,
+				    uint64_t word)
 {
 	int result;
 
+	begin_pauses(reserve, false);
+	result = put(reserve, slot_pointer(word), NO_UNIT, CHAINED_UNIT, entry_of(reserve->map, mapping));
+	return result == AGAIN ? add_one(reserve, page, mapping, false) : result;
+}
+
+OUT_OF_LINE static int remove_from_chain(struct rmap_reserve *reserve, struct rmap_page *page,
+					 struct rmap_mapping mapping, uint64_t word)
+{
+	int result;
+
+	begin_pauses(reserve, false);
+	result = unchain_from_chain(reserve, page, word, slot_key(mapping.handle, reserve->map->key_low));
+	return result == AGAIN ? remove_one(reserve, page, mapping, false) : result;
+}
+
+/*
+ * One compare-and-swap of a word that is no chain, for an element alone and for linear mappings; all else, and what comes
+ * after a lost one, is out of line.
+ */
+static inline int add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
+	uint64_t after;
+
+	if (mapping.kind == RMAP_CHAINED && word == 0)
+		after = entry_of(reserve->map, mapping);
+	else if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
+		return add_to_chain(reserve, page, mapping, word);
+	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) < RMAP_LINEAR_MAX)
+		after = word + COUNT_LINEAR_ONE;
+	else
+		return add_one(reserve, page, mapping, false);
+	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
+		return add_one(reserve, page, mapping, true);
+	return word == 0 ? RMAP_FIRST : 0;
+}
+
+static inline int take(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
+	uint64_t after;
+
+	if (mapping.kind == RMAP_CHAINED && word == entry_of(reserve->map, mapping))
+		after = 0;
+	else if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
+		return remove_from_chain(reserve, page, mapping, word);
+	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) > 0)
+		after = word - COUNT_LINEAR_ONE;
+	else
+		return remove_one(reserve, page, mapping, false);
+	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
+		return remove_one(reserve, page, mapping, true);
+	return after == 0 ? RMAP_LAST : 0;
+}
+
+int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
+{
 	if (!valid(mapping))
 		return -EINVAL;
 	operation_begin(reserve, page);
-	result = try_add(reserve, page, mapping);
-	if (result == AGAIN)
-		result = add_one(reserve, page, mapping);
-	return operation_end(reserve, result);
+	return operation_end(reserve, promise_end(reserve, add(reserve, page, mapping)));
 }
 
 int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
-	int result;
-
 	if (!valid(mapping))
 		return -EINVAL;
 	operation_begin(reserve, page);
-	result = try_remove(reserve->map, page, mapping);
-	if (result == AGAIN)
-		result = remove_one(reserve, page, mapping);
-	return operation_end(reserve, result);
+	return operation_end(reserve, take(reserve, page, mapping));
 }
 
 int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from,
@@ -612,6 +724,7 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 	if (!valid(from) || !valid(to))
 		return -EINVAL;
 	operation_begin(reserve, page);
+	begin_pauses(reserve, false);
 	if (from.kind == RMAP_LINEAR && to.kind == RMAP_LINEAR)
 		rmap_moves_note(reserve, page); /* to another range: a walk looks at one pte after the other */
 	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
@@ -741,17 +854,17 @@ int rmap_page_check(const struct rmap *map, const struct rmap_page *page, struct
 	*shape = (struct rmap_shape){ .bytes = sizeof(*page) };
 	switch (slot_kind(word)) {
 	case SLOT_EMPTY:
-		return count_chained(word) == 0 ? 0 : -EINVAL;
+		return count_chained(word) == 0 && !(word & COUNT_CLAIMS) ? 0 : -EINVAL;
 	case SLOT_ENTRY:
 		shape->elements = 1;
 		return 0;
 	case SLOT_LINK:
 		meta = load_rlx(&block->meta); /* RLX: quiescent */
-		if ((meta & SLOT_KIND_MASK) || count_chained(meta) == 0) {
+		if (count_frozen(meta)) {
 			fprintf(stderr, "rmap: a quiescent chain has meta %#llx\n", (unsigned long long)meta);
 			return -EINVAL;
 		}
-		return rmap_chain_check(map, block, count_chained(meta), shape);
+		return rmap_chain_check(map, block, meta, shape);
 	default:
 		fprintf(stderr, "rmap: a page word has an unknown kind: %#llx\n", (unsigned long long)word);
 		return -EINVAL;

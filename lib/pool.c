@@ -20,11 +20,11 @@
  * puts one there if its class has none, and any add may take it. So a map has at most one of each class to spare,
  * however many threads have seen one coming.
  *
- * Retired memory is linked through the payload of a SEALED slot that readers skip: slot 0 of a first block, slot 1 of a
- * segment (slot 0 there is the closing word, which late helpers may still count up). So retiring needs no memory; a
- * batch needs a line for its record, out of those in hand that no add was promised, or any segment out of a depot; until
- * it has one, the list grows. A fill leaves RECORD_LINES for that, and each add or move the line that it did not need:
- * its promise ends with it (page.c).
+ * Retired memory is linked through the payload of a SEALED slot that readers skip: slot 2 of a first block (a late store
+ * to the others does no harm), slot 1 of a segment (slot 0 there is the closing word, which late helpers may still count
+ * up). So retiring needs no memory; a batch needs a line for its record, out of those in hand that no add was promised, or
+ * any segment out of a depot; until it has one, the list grows. A fill leaves RECORD_LINES for that, and each add or move
+ * the line that it did not need: its promise ends with it (page.c).
  *
  * Every byte that the tier has given is in one of six places, and the figures say how many are in each:
  *
@@ -374,7 +374,7 @@ static uint64_t free_blocks(struct rmap *map, struct block *list)
 		while (list && count < MAGAZINE_BLOCKS) {
 			struct block *block = list;
 
-			list = slot_pointer(load_rlx(&block->slots[0]));
+			list = slot_pointer(load_rlx(&block->slots[BLOCK_RETIRED]));
 			store_rlx((uint64_t *)block + MAGAZINE_NEXT, (uintptr_t)magazine);
 			POISON((uint64_t *)block + DEPOT_WORDS, sizeof(*block) - DEPOT_WORDS * sizeof(uint64_t));
 			magazine = (uint64_t *)block;
@@ -521,7 +521,7 @@ void rmap_pool_retire_block(struct rmap_reserve *reserve, struct block *block)
 {
 	INJECT();
 	/* R3: pairs with A11 of scan.c. The list itself is read by work ordered by the grace period. */
-	store_rel(&block->slots[0], slot_from_pointer(reserve->retired_blocks, SLOT_SEALED));
+	store_rel(&block->slots[BLOCK_RETIRED], slot_from_pointer(reserve->retired_blocks, SLOT_SEALED));
 	reserve->retired_blocks = block;
 	retired(reserve, sizeof(*block));
 }

@@ -12,10 +12,12 @@
  *
  *      label  orders                                  breaks without it
  *      A1     pairs with R1 (chain.c)                 the scan follows garbage
+ *      A2     pairs with R2 (page.c)                  a word that is two claims old is visited (claim.h)
  *      A3     pairs with R2 (chain.c)                 the visitor acts on a pte that it cannot see yet
  *      A11    pairs with R3 (chain.c), R3 (pool.c)    the walk passes what a move has left, and misses the note of it
  */
 #include "chain.h"
+#include "claim.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -71,7 +73,7 @@ static uint32_t segment_depth(const struct segment *segment)
 /* Slot 2 and what it leads to. */
 static int scan_link(struct block *block, struct chain_position *position, chain_visit visit, void *arg)
 {
-	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1; A3: pairs with R2. */
+	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1; A3: with R2; A11: with R3. */
 	struct segment *segment;
 	uint32_t depth;
 
@@ -97,6 +99,8 @@ static int scan_link(struct block *block, struct chain_position *position, chain
 
 int rmap_chain_scan(struct block *block, struct chain_position *position, chain_visit visit, void *arg)
 {
+	uint64_t meta;
+
 	if (position->depth > 0) {
 		int stop = scan_link(block, position, visit, arg);
 
@@ -104,9 +108,16 @@ int rmap_chain_scan(struct block *block, struct chain_position *position, chain_
 			return stop;
 		*position = (struct chain_position){ 0, 0, 0 };
 	}
-	for (; position->slot < BLOCK_LINK; position->slot++) {
-		int stop = visit_slot(&block->slots[position->slot], visit, arg);
+	meta = load_acq(&block->meta); /* A2: pairs with R2 of page.c. */
+	for (; position->slot < CLAIMS; position->slot++) {
+		uint64_t word = claim_read(block, meta, position->slot);
+		int stop = 0;
 
+		INJECT();
+		if (slot_kind(word) == SLOT_ENTRY)
+			stop = visit(arg, word);
+		else if (slot_kind(word) == SLOT_REF)
+			stop = visit_slot(&block->slots[position->slot], visit, arg);
 		if (stop)
 			return stop;
 	}
@@ -129,10 +140,8 @@ struct tally {
 	struct rmap_shape *shape;
 };
 
-static int check_slot(const uint64_t *slot, struct tally *tally)
+static int check_word(uint64_t word, struct tally *tally)
 {
-	uint64_t word = load_rlx(slot); /* RLX: quiescent */
-
 	HOLDS(slot_kind(word) == SLOT_EMPTY || slot_kind(word) == SLOT_ENTRY || slot_kind(word) == SLOT_SEALED);
 	tally->shape->slots++;
 	if (slot_kind(word) != SLOT_ENTRY)
@@ -152,7 +161,7 @@ static int check_segment(const struct segment *segment, struct tally *tally)
 	for (uint64_t i = 0; i < slots; i++) {
 		uint64_t word = load_rlx(&segment->slots[i]);
 
-		if (check_slot(&segment->slots[i], tally))
+		if (check_word(word, tally))
 			return -EINVAL;
 		sealed += slot_kind(word) == SLOT_SEALED;
 		if (slot_kind(word) == SLOT_ENTRY) {
@@ -170,23 +179,28 @@ static int check_segment(const struct segment *segment, struct tally *tally)
 	return 0;
 }
 
-int rmap_chain_check(const struct rmap *map, struct block *block, uint32_t chained, struct rmap_shape *shape)
+int rmap_chain_check(const struct rmap *map, struct block *block, uint64_t meta, struct rmap_shape *shape)
 {
 	struct tally tally = { map->key_low, 0, shape };
 	uint64_t link = load_rlx(&block->slots[BLOCK_LINK]); /* RLX: quiescent */
 	struct segment *segment;
 
 	shape->bytes += sizeof(*block);
-	for (unsigned i = 0; i < BLOCK_LINK; i++)
-		if (check_slot(&block->slots[i], &tally))
+	HOLDS(!map->key_low || (claim_count(meta) == CLAIMS && !(meta & (CLAIM_PHASE(0) | CLAIM_PHASE(1)))));
+	for (unsigned i = 0; i < CLAIMS; i++) {
+		uint64_t word = claim_read(block, meta, i);
+
+		HOLDS(map->key_low || !(meta & CLAIM_HELD(i)) || slot_kind(word) == SLOT_ENTRY);
+		if (check_word(word, &tally))
 			return -EINVAL;
+	}
 	if (slot_kind(link) == SLOT_LINK) {
 		for (segment = slot_pointer(link); segment; segment = segment_next(load_rlx(&segment->header)))
 			if (check_segment(segment, &tally))
 				return -EINVAL;
-	} else if (check_slot(&block->slots[BLOCK_LINK], &tally)) {
+	} else if (check_word(link, &tally)) {
 		return -EINVAL;
 	}
-	HOLDS(tally.chained == chained);
+	HOLDS(tally.chained == count_chained(meta));
 	return 0;
 }

@@ -59,7 +59,7 @@ uint64_t *rmap_slot_truth(uint64_t *slot, uint64_t *word);
 /* Puts @word into an EMPTY slot where @hash may live. NULL: there is none. */
 uint64_t *rmap_segment_place(struct segment *segment, uint64_t hash, uint64_t word);
 
-/* The same in slots 0 and 1 of a first block. */
+/* The same in slots 0 and 1 of a first block, in a map with multiplicity. */
 uint64_t *rmap_block_place(struct block *block, uint64_t word);
 
 /* Retires a segment that the caller has unlinked. */

@@ -4,8 +4,8 @@
  *
  * When a remover finds that the elements would fit well below the newest segment, it *closes* that segment: it seals
  * slot 0, which becomes the closing word (segment.h). From then on each remover, and each adder that meets it, empties
- * two lines of it, until all slots are sealed and the segment is popped. An entry moves to an older segment or to slot
- * 0 or 1 of the first block, that is, further on in the order in which everyone searches:
+ * two lines of it, until all slots are sealed and the segment is popped. An entry moves to an older segment or, in
+ * a map with multiplicity, to slot 0 or 1 of the first block, that is, further on in the order in which everyone searches:
  *
  *      step                                original, in the closing segment     copy, further on
  *      1  mark                             ENTRY(v)   -> MOVING(v)              EMPTY
@@ -51,6 +51,7 @@
  *      A8     pairs with R8: slot 2 without the segment comes with the copies
  */
 #include "chain.h"
+#include "claim.h"
 #include "pool.h"
 #include "segment.h"
 
@@ -116,8 +117,8 @@ void rmap_segment_retire(struct rmap_reserve *reserve, struct segment *segment)
 	rmap_pool_retire_segment(reserve, segment);
 }
 
-/* Step 2. NULL: no room further on. */
-static uint64_t *place_copy(struct block *block, struct segment *segment, uint64_t hash, uint64_t ref)
+/* Step 2. NULL: no room further on. @low is the map's key_low. */
+static uint64_t *place_copy(struct block *block, struct segment *segment, uint64_t hash, uint64_t low, uint64_t ref)
 {
 	/* RLX: ordered by the acquire load that led to @segment. */
 	struct segment *older = segment_next(load_rlx(&segment->header));
@@ -130,7 +131,7 @@ static uint64_t *place_copy(struct block *block, struct segment *segment, uint64
 		if (copy)
 			return copy;
 	}
-	return rmap_block_place(block, ref); /* R7: pairs with A7. */
+	return low ? rmap_block_place(block, ref) : NULL; /* R7: pairs with A7. */
 }
 
 /* No room: back to ENTRY. True: it was taken meanwhile, and its slot is now @seal. */
@@ -149,13 +150,14 @@ static bool unmark(uint64_t *slot, uint64_t seal)
 static bool move_entry(struct rmap_reserve *reserve, struct block *block, struct segment *segment, uint64_t *slot,
 		       uint64_t word, uint64_t seal)
 {
-	uint64_t hash = segment_hash(slot_key(word, reserve->map->key_low));
+	uint64_t low = reserve->map->key_low;
+	uint64_t hash = segment_hash(slot_key(word, low));
 	uint64_t ref = slot_from_pointer(slot, SLOT_REF);
 	uint64_t *copy;
 	uint64_t unfinished = ref;
 
 	INJECT();
-	copy = place_copy(block, segment, hash, ref);
+	copy = place_copy(block, segment, hash, low, ref);
 	if (!copy)
 		return unmark(slot, seal);
 	INJECT();
@@ -289,10 +291,10 @@ struct survey {
 	struct segment *unfinished;
 };
 
-static struct survey survey_segments(struct segment *newest)
+static struct survey survey_segments(struct segment *newest, uint64_t low)
 {
 	struct survey survey = { 0, NULL };
-	uint64_t slots = BLOCK_LINK;
+	uint64_t slots = low ? BLOCK_LINK : 0;
 
 	for (struct segment *segment = newest; segment;) {
 		uint64_t header = load_rlx(&segment->header); /* RLX: ordered by A1. */
@@ -318,16 +320,19 @@ void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block)
 	for (uint64_t i = 0; i < lines; i++) {
 		uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A8: pairs with R8. */
 		/* RLX: a figure; read anew each time, for others may remove much while this thread is preempted. */
-		uint32_t chained = count_chained(load_rlx(&block->meta));
+		uint64_t meta = load_rlx(&block->meta);
+		uint64_t chained = count_chained(meta);
 		struct segment *newest = slot_pointer(link);
 		struct survey survey;
 
 		if (slot_kind(link) != SLOT_LINK)
 			return;
+		if (!reserve->map->key_low)
+			chained -= chained < claim_count(meta) ? chained : claim_count(meta);
 		if (i == 0 && chained > SHRINK_SHORT && ++reserve->removes % SHRINK_EVERY != 0 &&
 		    !rmap_segment_is_closing(newest))
 			return;
-		survey = survey_segments(newest);
+		survey = survey_segments(newest, reserve->map->key_low);
 		if (!survey.unfinished) {
 			if (chained > survey.fit || !close_segment(reserve, block, newest))
 				return;

@@ -24,13 +24,13 @@
  *        `------------------------------------> SEALED
  *      EMPTY -> REF -> ENTRY or EMPTY                              a slot that receives a copy
  *
- * Counts, in a page word (kind EMPTY) and in the meta word of a first block (bit 0: frozen):
+ * Counts, in a page word (kind EMPTY) and in the meta word of a first block (claims: claim.h; 0 in a page word):
  *
- *      63      42 41     21 20     3 2  1   0
- *      [ chained | linear  | locked |    frozen ]
+ *      63      42 41     21 20     4 3      0
+ *      [ chained | linear  | locked | claims ]
  *
  *      mapcount = chained + linear + locked
- *      frozen  <=>  chained = 0                       for the meta word
+ *      frozen: chained = 0                            of a meta word, which never changes again
  *      chained = sum of multiplicities of elements    for a quiescent chain
  */
 #ifndef RMAP_LIB_SLOT_H
@@ -91,14 +91,14 @@ static inline uint32_t slot_multiplicity(uint64_t word, uint64_t low)
 }
 
 /* Counts. */
-#define COUNT_FROZEN ((uint64_t)1)
-#define COUNT_LOCKED_ONE ((uint64_t)1 << 3)
+#define COUNT_CLAIMS ((uint64_t)0xF)
+#define COUNT_LOCKED_ONE ((uint64_t)1 << 4)
 #define COUNT_LINEAR_ONE ((uint64_t)1 << 21)
 #define COUNT_CHAINED_ONE ((uint64_t)1 << 42)
 
 static inline uint32_t count_locked(uint64_t counts)
 {
-	return (uint32_t)(counts >> 3) & 0x3FFFF;
+	return (uint32_t)(counts >> 4) & 0x1FFFF;
 }
 
 static inline uint32_t count_linear(uint64_t counts)
@@ -111,6 +111,11 @@ static inline uint32_t count_chained(uint64_t counts)
 	return (uint32_t)(counts >> 42);
 }
 
+static inline bool count_frozen(uint64_t meta)
+{
+	return count_chained(meta) == 0;
+}
+
 static inline uint32_t count_all(uint64_t counts)
 {
 	return count_chained(counts) + count_linear(counts) + count_locked(counts);
@@ -119,12 +124,13 @@ static inline uint32_t count_all(uint64_t counts)
 #define LINE_SLOTS 8u
 #define LINE_BYTES 64u
 #define BLOCK_SLOTS 3u
-#define BLOCK_LINK 2u /* the slot that may become the link */
+#define BLOCK_LINK 2u             /* the slot that may become the link */
+#define BLOCK_RETIRED BLOCK_LINK /* the slot that leads to the next retired block: nobody stores to it blindly */
 
 /*
  * struct block - a page's first block, 32 bytes, 32-aligned
- * @meta:  the counts and the frozen bit; written by compare-and-swap only, never again once frozen
- * @slots: [0], [1]: elements. [2]: an element, or the LINK to the newest segment
+ * @meta:  the counts and the claims; written by compare-and-swap only, never again once frozen
+ * @slots: [0], [1]: elements (claim.h). [2]: an element, or the LINK to the newest segment
  */
 struct block {
 	uint64_t meta;

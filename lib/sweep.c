@@ -328,7 +328,7 @@ static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SL
 	tally(held, CLASS_LINE, reserve->lines.top, MAGAZINE_NEXT);
 	if (held[CLASS_BLOCK] != reserve->blocks.count || held[CLASS_LINE] != reserve->lines.count)
 		return false;
-	tally(retired, CLASS_BLOCK, (const uint64_t *)reserve->retired_blocks, 1);
+	tally(retired, CLASS_BLOCK, (const uint64_t *)reserve->retired_blocks, 1 + BLOCK_RETIRED);
 	for (; segment; segment = slot_pointer(load_rlx(&segment->slots[1]))) /* RLX: nothing else runs */
 		retired[1 + segment_class(load_rlx(&segment->header))]++;
 	for (unsigned class = 0; class < SLOT_CLASSES; class++) {

@@ -8,6 +8,7 @@
  */
 #include "support.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define LONGEST 100000u
@@ -35,6 +36,61 @@ static void small_chains_take_8_40_40(void **state)
 	subject_add(&subject, mapping_of(RMAP_CHAINED, 0));
 	assert_true(fixture_shape(&fixture, &subject.page).bytes <= 40); /* page.h: a direct one beside a linear one */
 	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+static void expect_small(struct fixture *fixture, const struct rmap_page *page, uint32_t elements, uint32_t segments)
+{
+	struct rmap_shape shape = fixture_shape(fixture, page);
+
+	assert_int_equal(shape.elements, elements);
+	assert_int_equal(shape.segments, segments);
+	assert_int_equal(shape.bytes, 40 + segments * 64);
+}
+
+/* Of a page with two or three mappings, the oldest is replaced over and over. */
+static void claims_are_used_again(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (uint64_t n = 2; n < 4; n++) {
+		for (uint64_t i = 1; i <= n; i++)
+			fixture_add(&fixture, &page, rmap_chained(8 * i));
+		for (uint64_t i = 1; i <= 60; i++) {
+			assert_int_equal(fixture_remove(&fixture, &page, rmap_chained(8 * i)), 0);
+			assert_int_equal(fixture_remove(&fixture, &page, rmap_chained(8 * i)), -ENOENT);
+			assert_int_equal(fixture_add(&fixture, &page, rmap_chained(8 * (i + n))), 0);
+			expect_small(&fixture, &page, (uint32_t)n, 0);
+		}
+		fixture_drop(&fixture, &page);
+	}
+	fixture_fini(&fixture);
+}
+
+/* What is in claim slots needs no segment: the last one goes when its own elements have gone, and not before. */
+static void the_last_segment_goes_beside_claims(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (uint64_t i = 1; i <= 4; i++)
+		fixture_add(&fixture, &page, rmap_chained(8 * i));
+	expect_small(&fixture, &page, 4, 1);
+	fixture_remove(&fixture, &page, rmap_chained(8));
+	fixture_remove(&fixture, &page, rmap_chained(16));
+	expect_small(&fixture, &page, 2, 1);
+	for (uint64_t i = 5; i <= 6; i++)
+		fixture_add(&fixture, &page, rmap_chained(8 * i)); /* to slots 0 and 1 */
+	fixture_remove(&fixture, &page, rmap_chained(24));
+	expect_small(&fixture, &page, 3, 1);
+	fixture_remove(&fixture, &page, rmap_chained(32));
+	expect_small(&fixture, &page, 2, 0);
+	fixture_drop(&fixture, &page);
 	fixture_fini(&fixture);
 }
 
@@ -522,6 +578,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_chains_take_8_40_40),
+		cmocka_unit_test(claims_are_used_again),
+		cmocka_unit_test(the_last_segment_goes_beside_claims),
 		cmocka_unit_test(grows_to_100000_and_shrinks_oldest_first),
 		cmocka_unit_test(grows_to_100000_and_shrinks_newest_first),
 		cmocka_unit_test(grows_to_100000_and_shrinks_scattered),

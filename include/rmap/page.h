@@ -13,8 +13,8 @@
  *            [ chain: pointer ] -> [ counts | e | e | e ]                          32 bytes, up to 3 elements
  *                                  [ counts | e | e | link ] -> segments of hashed 64-byte lines
  *
- * Memory a page: 8 bytes; 40 with a chain of up to 3 elements; beyond that 11-12 bytes an element on average and at
- * most 16 while a chain grows. A chain is made for a second element, and for one beside a linear or locked mapping; it
+ * Memory a page: 8 bytes; 40 with a chain of up to 3 elements (104 for those left of more, at worst); beyond that 11-12
+ * bytes an element on average and at most 16 while a chain grows. A chain is made for a second element, and for one beside a linear or locked mapping; it
  * stays until the last chained mapping goes, also when only one is left, and gives memory back as it empties: see
  * docs/design.md for the bound.
  * Complexity: O(1) expected for every operation but walks, whatever the number of mappings, where handles hash to
@@ -46,8 +46,9 @@
  * In a plain map a handle names one pte, and a pte maps a page once: it is added again only when the remove or move of
  * its mapping has returned. A second mapping of one handle is misuse (G11), and in checked builds the add aborts. Other
  * builds tolerate it today and do not promise to: the two count as two, walks visit both, and each remove or move takes
- * one. No mapping of another handle is lost by it. One may be lost if somebody removes a mapping while its owner moves
- * it.
+ * one. One mapping of another handle may be lost where two threads remove or move one handle of a page at once: if one
+ * of them is held up while the other has taken the mapping, and then two more came to its place; or if somebody removes a
+ * mapping while its owner moves it. The counts stay those of what was added and removed.
  *
  * A page's memory must not become anything else but another page's, with a zero word, before a grace period has passed
  * since the last operation on it: a thread that was told nothing may still be about to help, by a compare-and-swap of
@@ -109,7 +110,7 @@ static inline struct rmap_mapping rmap_locked(void)
 /** The limits of one page's counts (G10). */
 #define RMAP_CHAINED_MAX ((1u << 22) - 1)
 #define RMAP_LINEAR_MAX ((1u << 21) - 1)
-#define RMAP_LOCKED_MAX ((1u << 18) - 1)
+#define RMAP_LOCKED_MAX ((1u << 17) - 1)
 
 /** What successful operations report, or-ed together (G5). */
 enum rmap_event {
