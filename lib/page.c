@@ -60,8 +60,8 @@
  * line that it had. The pause is bounded and waits for nothing (G2), and is twice as long each time that one operation
  * loses again.
  */
-#define PAUSES_MIN 64u
-#define PAUSES_MAX 512u
+#define PAUSES_MIN 32u
+#define PAUSES_MAX 128u
 
 OUT_OF_LINE static void lost(struct rmap_reserve *reserve)
 {

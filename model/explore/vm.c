@@ -514,7 +514,7 @@ const struct explore_case vm_cases[] = {
 	{ "vm-cleanup-fault", VM_TODAY, "f0", { "Tcr", "f1" }, 36, NULL },
 	{ "vm-unmap-fault", VM_TODAY, "f1", { "Tur", "f0" }, 38, NULL },
 	{ "vm-unmap-locked", VM_TODAY, "", { "Tur", "l1" }, 22, NULL },
-	{ "vm-combined", VM_TODAY, "f0 f1", { "Tbr", "u1 f1" }, 6388, NULL },
+	{ "vm-combined", VM_TODAY, "f0 f1", { "Tbr", "u1 f1" }, 3028 /* claims: count and slot are one step */, NULL },
 	{ "vm-tolerate", VM_TODAY, "f1 k1", { "Ttf", "n1 u1" }, 140, NULL },
 	{ "vm-munlock", VM_TODAY, "f1 k1", { "Tcr", "n1" }, 28, NULL },
 	{ "vm-mlock", VM_TODAY, "f1", { "Tcf", "k1" }, 12, NULL },
