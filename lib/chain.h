@@ -13,16 +13,17 @@
 #include <rmap/page.h>
 
 /*
- * Stores @entry (kind ENTRY), or adds its unit to an element that has its key and room. The caller has counted it already,
- * or holds another counted mapping of the page meanwhile, so the chain stays. 0; -ENOMEM if a segment was needed and the
- * reserve has none; -ENOENT if the chain has collapsed (the caller's claim was wrong). Lock-free.
+ * Stores @entry (kind ENTRY) in a slot that needs no claim (claim.h), or adds its unit to an element that has its key and
+ * room. The caller has counted it already, or holds another counted mapping of the page meanwhile, so the chain stays. 0;
+ * -ENOMEM if a segment was needed and the reserve has none; -ENOENT if the chain has collapsed (the caller was wrong).
+ * Lock-free.
  */
 int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry);
 
-/* Takes one unit of @key out. False: there is none. Lock-free. */
+/* Takes one unit of @key out of such a slot. False: there is none. Lock-free. */
 bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t key);
 
-/* Is there an element of @key? A hint where others take or move it meanwhile. */
+/* Is there an element of @key, claimed or not? A hint where others take or move it meanwhile. */
 bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key);
 
 static inline bool rmap_chain_has_segments(const struct block *block)

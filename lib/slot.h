@@ -9,7 +9,8 @@
  *
  *      kind       payload                                    where
  *      EMPTY      0; in a page word: the counts              page word, slot
- *      ENTRY      key | multiplicity - 1                     page word (direct), slot
+ *      ENTRY      key | multiplicity - 1                     page word (direct), slot; a claimed one with its
+ *                                                            phase in bit 1 (claim.h)
  *      MOVING     as ENTRY: its segment is being emptied;    slot of a closing segment
  *                 still the mapping's one truth
  *      COMMITTED  as ENTRY, fixed: the copy is the truth     slot of a closing segment
