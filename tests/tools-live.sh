@@ -192,6 +192,13 @@ else
 		refused $call EINTR $((start + 60))
 		refused $call ENOMEM $((start + 600))
 	done
+	# And a refusal is told as one, not as a shortage.
+	# shellcheck disable=SC2086
+	incomplete "filter seems to refuse" "$tool_refuse" clone3 EPERM 0 "$rmap" snapshot --threads 2 $named
+	start=$("$tool_refuse" close count 0 "$rmap" --version)
+	# shellcheck disable=SC2086
+	"$tool_refuse" close EPERM "$start" "$rmap" snapshot --threads 2 $named >"$work/out" 2>"$work/err"
+	grep -q "filter seems to refuse" "$work/err" || fail "a refused close is told as $(cat "$work/err")"
 fi
 kill $background
 wait $background 2>/dev/null

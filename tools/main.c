@@ -60,8 +60,11 @@ static void close_output(void)
 	errno = 0;
 	if (!fclose(stdout) && !lost)
 		return;
-	complain("the output could not be written (%s): make room where it goes",
-		 errno ? strerror(errno) : "an earlier part of it");
+	if (errno == EPERM || errno == EACCES || errno == ENOSYS)
+		complain("the output could not be written (%s): %s", strerror(errno), remedy(errno));
+	else
+		complain("the output could not be written (%s): make room where it goes",
+			 errno ? strerror(errno) : "an earlier part of it");
 	_exit(STATUS_LACKING);
 }
 

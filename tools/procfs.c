@@ -81,24 +81,6 @@ static enum outcome read_failed(const struct procfs *procfs, const struct task *
 	return is_gone(error) ? OUTCOME_GONE : fail(procfs, error, "/proc/%s/%s", task->path, name);
 }
 
-static const char *remedy(int error)
-{
-	switch (error) {
-	case EMFILE:
-		return "raise the limit on open files (ulimit -n), or name fewer --threads";
-	case ENFILE:
-	case ENOMEM:
-		return "end other programs, or name some processes with --pid";
-	case EACCES:
-	case EPERM:
-	case ENOSYS:
-		return "a container's filter seems to refuse it, or the kernel lacks it; run this outside, or use "
-		       "--load";
-	default:
-		return "try again, or study a recorded system with --load";
-	}
-}
-
 int procfs_status(const struct procfs *procfs)
 {
 	int error = atomic_load(&procfs->failure->error);

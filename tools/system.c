@@ -477,7 +477,7 @@ static int check_threads(void)
 	pthread_mutex_lock(&lock);
 	if (team_run(3, await_release, &lock) == 2)
 		return STATUS_OK;
-	return complain("no threads can be started: end other programs, or raise the limits on memory and processes");
+	return complain("no threads can be started (%s): %s", strerror(errno), remedy(errno));
 }
 
 int system_build(struct system *system, unsigned threads)

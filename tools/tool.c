@@ -80,6 +80,26 @@ bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 	return true;
 }
 
+const char *remedy(int error)
+{
+	switch (error) {
+	case EMFILE:
+		return "raise the limit on open files (ulimit -n), or name fewer --threads";
+	case ENFILE:
+	case ENOMEM:
+		return "end other programs, or name some processes with --pid";
+	case EAGAIN:
+		return "end other programs, or raise the limits on memory and processes";
+	case EACCES:
+	case EPERM:
+	case ENOSYS:
+		return "a container's filter seems to refuse it, or the kernel lacks it; run this outside, or use "
+		       "--load";
+	default:
+		return "try again, or study a recorded system with --load";
+	}
+}
+
 struct member {
 	void (*work)(void *arg, unsigned number);
 	void *arg;
@@ -99,10 +119,12 @@ unsigned team_run(unsigned threads, void (*work)(void *arg, unsigned number), vo
 {
 	struct member *members = zeroed(threads, sizeof(*members));
 	unsigned started = 0;
+	int error = 0;
 
 	for (unsigned i = 1; i < threads; i++) {
 		members[i] = (struct member){ .work = work, .arg = arg, .number = i };
-		if (pthread_create(&members[i].thread, NULL, member_main, &members[i]))
+		error = pthread_create(&members[i].thread, NULL, member_main, &members[i]);
+		if (error)
 			break;
 		started++;
 	}
@@ -110,6 +132,7 @@ unsigned team_run(unsigned threads, void (*work)(void *arg, unsigned number), vo
 	for (unsigned i = 1; i <= started; i++)
 		pthread_join(members[i].thread, NULL);
 	free(members);
+	errno = error;
 	return started;
 }
 

@@ -40,10 +40,13 @@ double seconds_now(void);
 /** parse_number - all of @text as a number @min .. @max, decimal or 0x; false if it is not one */
 bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
+/** remedy - what one may do about a system call that failed with @error, to end a complaint */
+const char *remedy(int error);
+
 /**
  * team_run - call @work(@arg, 0 .. @threads - 1), each in a thread of its own, and wait for all
  * @threads: at least 1; number 0 is the calling thread
- * Return:   how many threads it had to start; fewer than @threads - 1 if the system gave no more
+ * Return:   how many threads it had to start; fewer than @threads - 1 if the system gave no more, and errno says why
  */
 unsigned team_run(unsigned threads, void (*work)(void *arg, unsigned number), void *arg);
 
