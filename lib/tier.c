@@ -21,6 +21,7 @@
 #include <linux/mempolicy.h>
 #include <search.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -172,6 +173,14 @@ static void give_place(struct mapping_tier *mapping, struct place *place)
 	}
 }
 
+/* To go beyond the process's limit of a file's size is a signal, which ends the process, and no error. */
+static bool within_limit(const struct place *place)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) != 0 || place->offset + place->bytes <= limit.rlim_cur;
+}
+
 /* A place with blocks of its own, so that a full file system is met here and not at a store. NULL: there is none. */
 static struct place *take_place(struct mapping_tier *mapping, size_t bytes)
 {
@@ -184,7 +193,7 @@ static struct place *take_place(struct mapping_tier *mapping, size_t bytes)
 	reused = reuse_place(mapping, place, bytes);
 	if (!reused)
 		place->offset = file_end(mapping);
-	if (posix_fallocate(mapping->fd, (off_t)place->offset, (off_t)bytes) == 0)
+	if (within_limit(place) && posix_fallocate(mapping->fd, (off_t)place->offset, (off_t)bytes) == 0)
 		return place;
 	if (reused) {
 		give_place(mapping, place);

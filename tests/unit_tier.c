@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -226,6 +227,28 @@ static void a_full_file_is_no_memory(void **state)
 	close(fd);
 }
 
+/* So is the process's limit of a file's size, beyond which the kernel sends a signal. */
+static void a_limit_of_size_is_no_memory(void **state)
+{
+	struct rlimit before;
+	struct filed filed;
+	int fd = new_file();
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	filed_init(&filed, fd);
+	filed_add(&filed, 2000, 64);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ length_of(fd) + 1, before.rlim_max }), 0);
+	while (rmap_reserve_fill(filed.reserve, 4096) == 0)
+		filed_add(&filed, 4096, 64);
+	assert_int_equal(rmap_reserve_fill(filed.reserve, 4096), -ENOMEM);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(rmap_reserve_fill(filed.reserve, 4096), 0);
+	filed_clear(&filed);
+	filed_fini(&filed);
+	close(fd);
+}
+
 static void files_of_no_use(void **state)
 {
 	struct rmap_tier tier = { .granule = 42 };
@@ -254,6 +277,7 @@ int main(void)
 		cmocka_unit_test(places_are_used_again),
 		cmocka_unit_test(two_tiers_share_a_file),
 		cmocka_unit_test(a_full_file_is_no_memory),
+		cmocka_unit_test(a_limit_of_size_is_no_memory),
 		cmocka_unit_test(files_of_no_use),
 	};
 

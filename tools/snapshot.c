@@ -92,7 +92,7 @@ static const struct argp parser = {
 	       "the kernel's "
 	       "own in /proc/kpagecount."
 	       "\vNeeds root, unless with --load. Exit status: 0 all pages agree; 1 some differ though nothing "
-	       "changed (what differs is looked at again, for ten seconds at most); "
+	       "changed (what differs is looked at again, for ten more seconds at most); "
 	       "2 usage, privilege or kernel support lacking.",
 };
 

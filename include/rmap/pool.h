@@ -65,9 +65,9 @@ struct rmap_tier {
  * rmap_tier_huge - memory in transparent or reserved huge pages, 2 MiB at a time
  * rmap_tier_node - memory bound to NUMA node @node
  * rmap_tier_file - memory that is a shared mapping of the file @fd, beginning where that ends. Its end moves out and back
- *                  with what is in use, and what is given back in between is punched out and used again. The tier has a
- *                  descriptor of its own. Nobody else changes the file's length or that part meanwhile, but for other
- *                  tiers of this process
+ *                  with what is in use, and what is given back in between is punched out and used again. Where it cannot
+ *                  grow, for lack of room or by RLIMIT_FSIZE, a fill fails. The tier has a descriptor of its own. Nobody
+ *                  else changes the file's length or that part meanwhile, but for other tiers of this process
  * @tier:    set on success; to be ended by rmap_tier_fini()
  * Context:  any; may sleep
  * Return:   0; -ENOTSUP (the kernel offers no huge pages, or no memory policies); -EINVAL (no such node, or @fd is not
