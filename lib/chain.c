@@ -384,7 +384,10 @@ int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_
 
 void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block)
 {
-	/* A1: pairs with R1. The exchange takes the list from pops and pushes that are late. */
+	/*
+	 * R3: pairs with A11 of scan.c: who finds slot 2 SEALED has seen the note of the move that emptied the chain around its
+	 * element. The exchange takes the list from pops and pushes that are late.
+	 */
 	uint64_t link = exchange_acqrel(&block->slots[BLOCK_LINK], SLOT_SEALED);
 	struct segment *segment = slot_kind(link) == SLOT_LINK ? slot_pointer(link) : NULL;
 

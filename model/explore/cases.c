@@ -588,6 +588,7 @@ const struct explore_case explore_cases[] = {
 	{ "linear-move-walk", 0, "+A", { "a A>l", "?" }, 29, NULL },
 	{ "linear-leave-walk", 0, "+A +B", { "a A>l", "?" }, 55, NULL },
 	{ "linear-slot-walk", 0, "+A +B +C -A -B", { "a C>l", "?" }, 207, NULL },
+	{ "linear-slot-help-walk", 0, "+A +B +C -A -B", { "?", "a C>l", "-A" }, 0, NULL },
 	{ "linear-help-walk", 0, "+A +B -B", { "?", "a A>l", "-C" }, 2567, NULL },
 	{ "family-moving", 9, FULL "-A -B -C", { "-D", "+J", "?" }, 0, NULL },
 	{ "truncate-fault", 0, "", { "e e", "q q" }, 19, NULL },
