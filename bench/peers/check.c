@@ -20,7 +20,7 @@ _Static_assert(sizeof(peers_all) / sizeof(peers_all[0]) <= PEERS_MAX + 1, "PEERS
 #define PRESENT_MAX 300u
 #define LOOP_SIZE 40u
 #define TEAM_SIZE 20u
-#define TEAM_SECONDS 0.005
+#define TEAM_SECONDS 0.03
 
 struct peer_page *peer_pages(size_t n)
 {
