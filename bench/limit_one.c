@@ -3,9 +3,8 @@
  * limit_one.c - the least that a pair can cost where a block's counts name the slots in use
  *
  * limit.c as it stands takes two read-modify-writes for an add and two for a remove from n = 2 on: count and slot.
- * Where the counts have a bit for each slot of the first block, one of them does for both, and the slot is written by
- * a store (add) or not at all (remove). That is so for up to 3 elements, and for 2 of a longer chain; the others are
- * as in limit.c.
+ * Slots 0 and 1 of a first block are claimed by bits beside the counts, so that one of them does for both, and the
+ * slot is written by a store (add) or not at all (remove). All else is as there.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,14 +12,13 @@
 #include "chain.h"
 
 #define LINE 64
-#define CLAIMED_ALONE 3
 #define CLAIMED 2
+#define IN_BLOCK 3
 
 struct limit {
 	_Alignas(LINE) atomic_uint_fast64_t head[LINE / 8]; /* the word or the counts, and the first slots */
 	atomic_uint_fast64_t *slots;
 	struct chain_stream *stream;
-	size_t claimed;
 	int failed;
 };
 
@@ -37,7 +35,6 @@ static void *limit_create(struct chain_stream *stream)
 		return NULL;
 	}
 	limit->stream = stream;
-	limit->claimed = stream->n <= CLAIMED_ALONE ? CLAIMED_ALONE : CLAIMED;
 	limit->failed = 0;
 	for (size_t i = 0; i < LINE / 8; i++)
 		atomic_init(&limit->head[i], 0);
@@ -72,27 +69,30 @@ static void limit_pairs_direct(struct limit *limit, size_t pairs)
 	}
 }
 
-static size_t limit_slot(uint64_t handle, size_t n)
+/* A slot that is not claimed: the block's last, or one of an array. */
+static atomic_uint_fast64_t *limit_slot(struct limit *limit, uint64_t handle)
 {
-	return (size_t)((((handle * 0x9e3779b97f4a7c15u) >> 32) * n) >> 32);
+	size_t n = limit->stream->n;
+
+	if (n <= IN_BLOCK)
+		return &limit->head[IN_BLOCK];
+	return &limit->slots[(((handle * 0x9e3779b97f4a7c15u) >> 32) * n) >> 32];
 }
 
 static void limit_pairs_chain(struct limit *limit, size_t pairs)
 {
-	size_t n = limit->stream->n;
-
 	while (pairs--) {
 		struct chain_swap swap = chain_stream_next(limit->stream);
 
-		if (swap.index < limit->claimed) {
+		if (swap.index < CLAIMED) {
 			atomic_fetch_sub_explicit(&limit->head[0], 1, memory_order_acq_rel);
 			atomic_fetch_add_explicit(&limit->head[0], 1, memory_order_acq_rel);
 			atomic_store_explicit(&limit->head[1 + swap.index], swap.in, memory_order_release);
 		} else {
-			atomic_exchange_explicit(&limit->slots[limit_slot(swap.out, n)], 0, memory_order_acq_rel);
+			atomic_exchange_explicit(limit_slot(limit, swap.out), 0, memory_order_acq_rel);
 			atomic_fetch_sub_explicit(&limit->head[0], 1, memory_order_acq_rel);
 			atomic_fetch_add_explicit(&limit->head[0], 1, memory_order_acq_rel);
-			atomic_exchange_explicit(&limit->slots[limit_slot(swap.in, n)], swap.in, memory_order_acq_rel);
+			atomic_exchange_explicit(limit_slot(limit, swap.in), swap.in, memory_order_acq_rel);
 		}
 	}
 }
