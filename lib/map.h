@@ -2,7 +2,7 @@
 /*
  * map.h - the map and the reserve as the library's own files see them
  *
- *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk <- unmap      tree <- object <- walk, unmap
+ *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk <- unmap      nodes <- tree <- object <- walk, unmap
  *      moves <- pool, page, walk
  */
 #ifndef RMAP_LIB_MAP_H
@@ -88,15 +88,35 @@ struct rmap_pool {
 	uint64_t rest;
 };
 
+/* A list of nodes, linked through next (tree.h). In one update's hands. */
+struct node_list {
+	struct node *first;
+	uint64_t n;
+};
+
+/*
+ * struct rmap_nodes - nodes of range indexes (nodes.c)
+ * @free:     @free_n nodes for updates to come; @spares of them for those that get no memory
+ * @retired:  on no way through RCU yet
+ * @made:     taken from the metadata tier and not given back; @in_trees: those in trees
+ */
+struct rmap_nodes {
+	struct magazine *free;
+	uint64_t free_n;
+	struct magazine *retired;
+	uint64_t made;
+	uint64_t in_trees;
+	unsigned spares;
+};
+
 /*
  * struct rmap
  * @key_low:   the bits of a handle that hold a multiplicity: ((1 << bits) - 1) << 3
  * @movers:    a bit for each number that a reserve bears in the log of moves
- * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @spares. Taken last:
+ * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @nodes. Taken last:
  *             updates of ranges hold their object's mutex
  * @objects:   how many objects there are
- * @spares:    nodes of range indexes for detaches that get no memory (object.c); @spares_n of them are not lent now, of
- *             @spares_made
+ * @nodes:     of range indexes
  */
 struct rmap {
 	struct rmap_rcu rcu;
@@ -111,9 +131,7 @@ struct rmap {
 	struct rmap_reserve *reserves;
 	uint64_t folded[STATISTICS];
 	uint64_t objects;
-	struct node *spares;
-	unsigned spares_n;
-	uint64_t spares_made;
+	struct rmap_nodes nodes;
 };
 
 /* A stack of blocks of one class, linked through their first words. Owned by one reserve. */

@@ -23,7 +23,4 @@
 int rmap_object_visit_next(const struct rmap_object *object, const struct rmap_range *like,
 			   struct rmap_range_position *position, rmap_range_visit visit, void *arg);
 
-/* When the map ends: nothing of it is in use. */
-void rmap_spares_free(struct rmap *map);
-
 #endif

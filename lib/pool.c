@@ -47,6 +47,7 @@
 #include "slab.h"
 
 #include "moves.h"
+#include "nodes.h"
 
 #include <errno.h>
 #include <string.h>
@@ -721,7 +722,8 @@ void rmap_reserve_drain(struct rmap_reserve *reserve)
 	CHECK_OUTSIDE(&reserve->map->rcu);
 	CHECK(!reserve->busy, "the reserve is in use");
 	give_all(reserve);
-	rmap_rcu_wait(&reserve->map->rcu);
+	rmap_nodes_wait(reserve->map);
+	rmap_nodes_trim(reserve->map);
 	rmap_pool_sweep(reserve->map);
 	rmap_pool_sweep_end(reserve->map);
 }

@@ -2,7 +2,7 @@
 /*
  * rmap.c - a map's life, its readers and its figures
  */
-#include "object.h"
+#include "nodes.h"
 #include "pool.h"
 
 #include <errno.h>
@@ -176,7 +176,7 @@ int rmap_destroy(struct rmap *map)
 	CHECK_OUTSIDE(&map->rcu);
 	if (!rmap_tier_is_here(&map->tier))
 		return -ENOTSUP;
-	rmap_rcu_wait(&map->rcu);
+	rmap_nodes_wait(map);
 	empty = no_chain_is_left(map);
 	CHECK(!map->reserves, "a reserve still exists");
 	CHECK(map->objects == 0, "%llu objects still exist", (unsigned long long)map->objects);
@@ -184,7 +184,7 @@ int rmap_destroy(struct rmap *map)
 	if (map->reserves || map->objects || !empty)
 		return -EBUSY;
 	CHECK(rmap_check(map) == 0, "memory was lost, came back twice, or is not where the figures say");
-	rmap_spares_free(map);
+	rmap_nodes_fini(map);
 	rmap_pool_fini(map);
 	rmap_rcu_fini(&map->rcu);
 	pthread_mutex_destroy(&map->lock);
@@ -245,7 +245,7 @@ int rmap_check(struct rmap *map)
 	if (!map)
 		return -EINVAL;
 	CHECK_OUTSIDE(&map->rcu);
-	rmap_rcu_wait(&map->rcu);
+	rmap_nodes_wait(map);
 	read_statistics(map, &stats);
-	return rmap_pool_check(map, &stats) ? 0 : -EINVAL;
+	return rmap_pool_check(map, &stats) && rmap_nodes_check(map) ? 0 : -EINVAL;
 }

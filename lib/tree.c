@@ -1,30 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tree.c - a weight-balanced tree of ranges that is copied along the path an update takes
+ * tree.c - a B-tree of ranges, of which readers see one version while an update makes the next
  *
- * Shape. Nodes are ordered by (first, last, address, owner) and balanced as Adams does, with the parameters (3, 2)
- * that Hirai and Yamamoto proved right ("Balancing weight-balanced trees", 2011). Each carries summaries of its
- * subtree, so a query enters a subtree only if something in it may fit:
+ * Shape. Ranges are ordered by (first, last, address, owner) and stand in leaves, all of one depth. What is above a child
+ * carries summaries of it, so a query enters a subtree only if something in it may fit:
  *
- *      root -> [ range, keyed | summaries | child 0 < range < child 1 ]
+ *      inner  [ key, child, max_last ][ key, child, max_last ] ...     key <= all ranges in the child
+ *      leaf   [ range, keyed ][ range, keyed ] ...                     NODE_LEAST to NODE_ITEMS of them, but in the root
  *
- *      weight(node) = size + 1;  weight(child 0) <= 3 * weight(child 1), and the reverse
- *      hence weight(child) <= 3/4 * weight(node), and height <= 2.41 * log2(weight)
+ * Versions. An update copies each node that it changes, once, down from the root, into a tree of its own; told by their
+ * version, it changes its own nodes in place. In the end a copy of an inner node mostly says the same of the same children,
+ * of which some are newer. It is given up, and the original's child words are swung to the new children instead: a
+ * node that is swung in knows what stood there before (previous). So an update leaves behind what differs, which is mostly one
+ * leaf, and not the path to it.
  *
- * Updates. An update builds all the nodes that differ from a tree that readers may walk through meanwhile. Nodes it
- * built itself, told by their serial, no reader has met: it changes those in place, so several steps (a split removes
- * one range and inserts two) copy each node once. Nothing here publishes, waits or retires: that is object.c's.
+ * A reader has a version, and takes of each word the newest node that is no newer. A word's nodes, newest first, have falling
+ * versions, since updates are serialised, and an original that is given up takes its words along as they are. So the reader
+ * finds what was there when its version was published, in as many steps as words were swung since; whoever has
+ * the newest version takes none.
+ *
+ * max_keyed is raised in place, before the version is published that needs it. Others may see it early, and look in vain.
+ *
+ *      label  orders                                                     breaks without it
+ *      R1     a node before the word that it is swung into               a reader, of whatever version, looks at its version
+ *      A1     pairs with R1                                              and at what was there before: garbage
+ *
+ * Which versions there are, and what becomes of replaced nodes, is object.c's.
  */
 #include "tree.h"
 
-#include "map.h"
+#include "atomic.h"
 
 #include <errno.h>
 #include <inttypes.h>
-
-#define DELTA 3u
-#define RATIO 2u
-#define HEIGHT_MAX 128 /* 2.41 * log2 of the 2^50 nodes that fit below 2^56 bytes is 120.5 */
+#include <string.h>
 
 int rmap_range_compare(const struct rmap_range *a, const struct rmap_range *b)
 {
@@ -54,274 +63,508 @@ bool rmap_range_is_valid(const struct rmap_range *range)
 	       bytes <= UINT64_MAX - range->address;
 }
 
-const struct node *rmap_tree_find(const struct node *node, const struct rmap_range *range)
-{
-	int order;
-
-	while (node && (order = rmap_range_compare(range, &node->range)) != 0)
-		node = node->child[order > 0];
-	return node;
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
 
-/* Sets what @node, which is ours, says about its subtree. */
+/* For updaters: only they store such words, one at a time. */
+static struct node *node_of(uint64_t word)
+{
+	return (struct node *)(uintptr_t)word;
+}
+
+const struct node *rmap_tree_node(const uint64_t *word, uint64_t version)
+{
+	const struct node *node = node_of(load_acq(word)); /* A1: pairs with R1. */
+
+	while (node && node->version > version)
+		node = node->previous;
+	return node;
+}
+
+/* Of a leaf: the place of the first item from @range on. Else that of the child which @range belongs in. */
+static unsigned place(const struct node *node, const struct rmap_range *range)
+{
+	bool inner = node->level > 0;
+	unsigned at = 0;
+
+	while (at < node->n && rmap_range_compare(&node->items[at].range, range) < inner)
+		at++;
+	return inner && at > 0 ? at - 1 : at;
+}
+
+/* The item of @leaf at @at, if that is @range's. */
+static const struct item *match(const struct node *leaf, unsigned at, const struct rmap_range *range)
+{
+	return at < leaf->n && rmap_range_compare(&leaf->items[at].range, range) == 0 ? &leaf->items[at] : NULL;
+}
+
+const struct item *rmap_tree_find(uint64_t root, const struct rmap_range *range)
+{
+	const struct node *node = node_of(root);
+
+	while (node && node->level > 0)
+		node = node_of(node->items[place(node, range)].child);
+	return node ? match(node, place(node, range), range) : NULL;
+}
+
+/* What is said of what is below ------------------------------------------------------------- */
+
+static uint64_t last_below(const struct node *node)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < node->n; i++)
+		last = larger(last, node->level ? node->items[i].max_last : node->items[i].range.last);
+	return last;
+}
+
+/* Adds a range to what @node says of all below it. */
+static void extend(struct node *node, const struct rmap_range *range, uint64_t keyed)
+{
+	node->max_keyed = larger(node->max_keyed, keyed);
+	node->tags_any |= range->tags;
+	if (range->tags)
+		node->max_tagged = larger(node->max_tagged, range->last);
+}
+
+/* The same, from the beginning. */
 static void summarise(struct node *node)
 {
-	node->size = 1;
-	node->max_last = node->range.last;
-	node->max_tagged = node->range.tags ? node->range.last : 0;
-	node->max_keyed = node->keyed;
-	node->tags_any = node->range.tags;
-	for (int side = 0; side < 2; side++) {
-		const struct node *child = node->child[side];
+	node->max_tagged = node->max_keyed = node->tags_any = 0;
+	for (unsigned i = 0; i < node->n; i++) {
+		const struct item *item = &node->items[i];
+		const struct node *child = node->level ? node_of(item->child) : NULL;
 
-		if (!child)
+		if (!child) {
+			extend(node, &item->range, item->keyed);
 			continue;
-		node->size += child->size;
-		node->max_last = larger(node->max_last, child->max_last);
-		node->max_tagged = larger(node->max_tagged, child->max_tagged);
+		}
 		node->max_keyed = larger(node->max_keyed, child->max_keyed);
+		node->max_tagged = larger(node->max_tagged, child->max_tagged);
 		node->tags_any |= child->tags_any;
 	}
 }
 
-/* The new tree does without @node, which readers may have met. */
-static void node_drop(struct update *update, struct node *node)
+/* The item of a new @child. */
+static struct item item_of(const struct node *child)
 {
-	CHECK(node->serial != update->serial, "an update drops only what it did not build");
-	node->next = update->replaced;
-	update->replaced = node;
+	struct item item = { .range = child->items[0].range };
+
+	item.child = (uintptr_t)child;
+	item.max_last = last_below(child);
+	return item;
 }
 
-/* Memory for a node. NULL if there is none; not so for an update that has spares. */
-static struct node *node_new(struct update *update)
-{
-	struct node *node = update->spares;
+/* Nodes of an update ------------------------------------------------------------------------ */
 
-	if (!node)
-		return rmap_metadata_alloc(update->map, sizeof(*node), RANGE_ALIGN);
-	update->spares = node->next;
+/* Out of the stock, of which there is enough. PRIV until R1 of this file or object.c, as all that an update builds. */
+static struct node *node_new(struct update *update, unsigned level)
+{
+	struct node *node = rmap_nodes_pop(&update->stock);
+
+	CHECK(node, "an update builds more nodes than it has in stock");
+	*node = (struct node){ .level = level, .version = update->version };
 	return node;
 }
 
-int rmap_tree_own(struct update *update, struct node **slot)
+/* Makes the node in *@word, which is a word of the new tree, one that this update may change. */
+static struct node *own(struct update *update, uint64_t *word)
 {
-	struct node *node = *slot;
+	struct node *node = node_of(*word);
 	struct node *copy;
 
-	if (node->serial == update->serial)
-		return 0;
-	copy = node_new(update);
-	if (!copy)
-		return -ENOMEM;
-	*copy = *node; /* PRIV: not published until R1. */
-	copy->serial = update->serial;
-	node_drop(update, node);
-	*slot = copy;
-	return 0;
+	if (node->version == update->version)
+		return node;
+	copy = rmap_nodes_pop(&update->stock);
+	CHECK(copy, "an update builds more nodes than it has in stock");
+	memcpy(copy, node, offsetof(struct node, items) + node->n * sizeof(struct item));
+	copy->version = update->version;
+	copy->previous = node;
+	*word = (uintptr_t)copy;
+	return copy;
 }
 
-/*
- * Moves weight from child @side of *@slot to the other. 0, or -ENOMEM and still a tree of all nodes: what may fail
- * comes before the links change.
- */
-static int rotate(struct update *update, struct node **slot, int side)
+/* The new tree does without @node. */
+static void drop(struct update *update, struct node *node)
 {
-	struct node *node = *slot;
-	struct node *heavy;
-	struct node *inner;
+	struct node *published = node->version == update->version ? node->previous : node;
 
-	if (rmap_tree_own(update, &node->child[side]) != 0)
-		return -ENOMEM;
-	heavy = node->child[side];
-	if (tree_weight(heavy->child[!side]) >= RATIO * tree_weight(heavy->child[side])) {
-		if (rmap_tree_own(update, &heavy->child[!side]) != 0)
-			return -ENOMEM;
-		inner = heavy->child[!side];
-		heavy->child[!side] = inner->child[side];
-		inner->child[side] = heavy;
-		summarise(heavy);
-		heavy = inner;
+	if (published)
+		rmap_nodes_push(&update->replaced, published);
+	if (node != published)
+		rmap_nodes_push(&update->stock, node);
+}
+
+unsigned rmap_tree_needs(uint64_t root)
+{
+	/* The path and a neighbour of each, or another half of each and a new root. */
+	return root ? 2 * (node_of(root)->level + 1) + 1 : 1;
+}
+
+/* The way to @range, all of whose nodes are made the update's own. Returns the level of the root. */
+static unsigned descend(struct update *update, const struct rmap_range *range, struct node *path[], unsigned at[])
+{
+	struct node *node = own(update, &update->root);
+	unsigned top = node->level;
+
+	CHECK(top < NODE_LEVELS, "a range index out of balance");
+	for (;;) {
+		path[node->level] = node;
+		at[node->level] = place(node, range);
+		if (node->level == 0)
+			return top;
+		node = own(update, &node->items[at[node->level]].child);
 	}
-	node->child[side] = heavy->child[!side];
-	heavy->child[!side] = node;
+}
+
+/* Moves @n items of @from, from @at on, to the end of @to. */
+static void shift(struct node *to, struct node *from, unsigned at, unsigned n)
+{
+	memcpy(&to->items[to->n], &from->items[at], n * sizeof(struct item));
+	memmove(&from->items[at], &from->items[at + n], (from->n - at - n) * sizeof(struct item));
+	to->n += n;
+	from->n -= n;
+}
+
+/* Inserts @item. Returns NULL, or the right half of @node, if that was full. */
+static struct node *put(struct update *update, struct node *node, unsigned at, const struct item *item)
+{
+	const unsigned half = (NODE_ITEMS + 1) / 2;
+	struct node *right;
+	unsigned left;
+
+	if (node->n < NODE_ITEMS) {
+		memmove(&node->items[at + 1], &node->items[at], (node->n - at) * sizeof(*item));
+		node->items[at] = *item;
+		node->n++;
+		return NULL;
+	}
+	right = node_new(update, node->level);
+	left = at < half ? half - 1 : half;
+	shift(right, node, left, NODE_ITEMS - left);
+	if (at < half)
+		put(update, node, at, item);
+	else
+		put(update, right, at - left, item);
 	summarise(node);
-	summarise(heavy);
-	*slot = heavy;
-	return 0;
-}
-
-/* Balances and summarises the nodes in @path, which are ours, from the lowest up. 0 or -ENOMEM. */
-static int settle(struct update *update, struct node **path[], int depth)
-{
-	while (depth > 0) {
-		struct node **slot = path[--depth];
-		struct node *node = *slot;
-		int heavy = tree_weight(node->child[1]) > tree_weight(node->child[0]);
-
-		summarise(node);
-		if (tree_weight(node->child[heavy]) > DELTA * tree_weight(node->child[!heavy]) &&
-		    rotate(update, slot, heavy) != 0)
-			return -ENOMEM;
-	}
-	return 0;
+	summarise(right);
+	return right;
 }
 
 int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t keyed)
 {
-	struct node **path[HEIGHT_MAX];
-	struct node **slot = &update->root;
-	struct node *node;
-	int depth = 0;
+	struct node *path[NODE_LEVELS];
+	unsigned at[NODE_LEVELS];
+	struct item item = { .range = *range, .keyed = keyed };
+	struct node *right;
+	unsigned top;
 
-	while (*slot) {
-		int order = rmap_range_compare(range, &(*slot)->range);
+	if (!update->root)
+		update->root = (uintptr_t)node_new(update, 0);
+	top = descend(update, range, path, at);
+	if (match(path[0], at[0], range))
+		return -EEXIST;
+	extend(path[0], range, keyed);
+	right = put(update, path[0], at[0], &item);
+	for (unsigned level = 1; level <= top; level++) {
+		struct node *node = path[level];
+		struct item *above = &node->items[at[level]];
 
-		if (order == 0)
-			return -EEXIST;
-		if (rmap_tree_own(update, slot) != 0)
-			return -ENOMEM;
-		CHECK(depth < HEIGHT_MAX, "a range index out of balance");
-		path[depth++] = slot;
-		slot = &(*slot)->child[order > 0];
+		if (rmap_range_compare(range, &above->range) < 0)
+			memcpy(above->key, range, sizeof(above->key));
+		above->max_last = right ? last_below(path[level - 1]) : larger(above->max_last, range->last);
+		extend(node, range, keyed);
+		if (!right)
+			continue;
+		item = item_of(right);
+		right = put(update, node, at[level] + 1, &item);
 	}
-	node = node_new(update);
+	if (right) {
+		struct node *root = node_new(update, top + 1);
+
+		root->items[0] = item_of(path[top]);
+		root->items[1] = item_of(right);
+		root->n = 2;
+		summarise(root);
+		update->root = (uintptr_t)root;
+	}
+	update->ranges++;
+	return 0;
+}
+
+/* The child at @at of @node has too few items: it joins a neighbour, or the two share what they have. */
+static void join(struct update *update, struct node *node, unsigned at)
+{
+	unsigned left = at > 0 ? at - 1 : at;
+	struct item *items = &node->items[left];
+	struct node *a = own(update, &items[0].child);
+	struct node *b = node_of(items[1].child);
+
+	if (a->n + b->n <= NODE_ITEMS) {
+		memcpy(&a->items[a->n], b->items, b->n * sizeof(struct item));
+		a->n += b->n;
+		drop(update, b);
+		memmove(&items[1], &items[2], (node->n - left - 2) * sizeof(struct item));
+		node->n--;
+	} else {
+		unsigned half = (a->n + b->n) / 2;
+
+		b = own(update, &items[1].child);
+		if (a->n < half) {
+			shift(a, b, 0, half - a->n);
+		} else {
+			unsigned n = a->n - half;
+
+			memmove(&b->items[n], b->items, b->n * sizeof(struct item));
+			memcpy(b->items, &a->items[half], n * sizeof(struct item));
+			b->n += n;
+			a->n = half;
+		}
+		summarise(b);
+		items[1] = item_of(b);
+	}
+	summarise(a);
+	items[0].max_last = last_below(a);
+}
+
+int rmap_tree_remove(struct update *update, const struct rmap_range *range, struct item *gone)
+{
+	struct node *path[NODE_LEVELS];
+	unsigned at[NODE_LEVELS];
+	struct node *root;
+	unsigned top;
+
+	if (!update->root)
+		return -ENOENT;
+	top = descend(update, range, path, at);
+	if (!match(path[0], at[0], range))
+		return -ENOENT;
+	*gone = path[0]->items[at[0]];
+	path[0]->n--;
+	memmove(&path[0]->items[at[0]], &path[0]->items[at[0] + 1], (path[0]->n - at[0]) * sizeof(struct item));
+	for (unsigned level = 0; level <= top; level++) {
+		struct node *node = path[level];
+
+		if (level > 0 && path[level - 1]->n < NODE_LEAST)
+			join(update, node, at[level]);
+		else if (level > 0)
+			node->items[at[level]].max_last = last_below(path[level - 1]);
+		if (gone->range.tags)
+			summarise(node);
+	}
+	root = path[top];
+	if (top > 0 && root->n == 1) {
+		update->root = root->items[0].child;
+		drop(update, root);
+	}
+	update->ranges--;
+	return 0;
+}
+
+/* Publishing -------------------------------------------------------------------------------- */
+
+/* Swings *@word, of a published node or an object, to @node, which is this update's. */
+static void swing(uint64_t *word, struct node *node)
+{
+	node->previous = node_of(*word);
+	INJECT();
+	/* R1: publishes the node and all below it, to readers of this version and later ones; pairs with A1. */
+	store_rel(word, (uintptr_t)node);
+}
+
+/* Does @copy say what @node says, but for children that are newer? */
+static bool says_the_same(const struct update *update, const struct node *copy, const struct node *node)
+{
+	if (copy->n != node->n || copy->max_tagged != node->max_tagged || copy->tags_any != node->tags_any)
+		return false;
+	for (unsigned i = 0; i < node->n; i++) {
+		const struct item *a = &copy->items[i];
+		const struct item *b = &node->items[i];
+
+		if (a->max_last != b->max_last || memcmp(a->key, b->key, sizeof(a->key)) != 0 ||
+		    (a->child != b->child && node_of(a->child)->version != update->version))
+			return false;
+	}
+	return true;
+}
+
+/* What stands for @copy, which is this update's, in the new tree: itself, or its original with newer children. */
+static struct node *settle(struct update *update, struct node *copy)
+{
+	struct node *node = copy->previous;
+
+	for (unsigned i = 0; copy->level > 0 && i < copy->n; i++) {
+		struct node *child = node_of(copy->items[i].child);
+
+		if (node && i < node->n && node_of(node->items[i].child) == child)
+			continue; /* without a look at it, for most are such */
+		if (child->version == update->version)
+			copy->items[i].child = (uintptr_t)settle(update, child);
+	}
 	if (!node)
-		return -ENOMEM;
-	/* PRIV: not published until R1. */
-	*node = (struct node){ .range = *range, .keyed = keyed, .serial = update->serial };
-	summarise(node);
-	*slot = node;
-	return settle(update, path, depth);
+		return copy;
+	if (copy->level == 0 || !says_the_same(update, copy, node)) {
+		rmap_nodes_push(&update->replaced, node);
+		return copy;
+	}
+	for (unsigned i = 0; i < node->n; i++)
+		if (copy->items[i].child != node->items[i].child)
+			swing(&node->items[i].child, node_of(copy->items[i].child));
+	store_rlx(&node->max_keyed, copy->max_keyed); /* RLX: ordered by the version */
+	rmap_nodes_push(&update->stock, copy);
+	return node;
 }
 
-int rmap_tree_remove(struct update *update, const struct rmap_range *range)
+void rmap_tree_publish(struct update *update, uint64_t *root)
 {
-	struct node **path[HEIGHT_MAX];
-	struct node **slot = &update->root;
-	struct node *found = NULL;
-	struct node *node;
-	int depth = 0;
+	struct node *node = node_of(update->root);
 
-	/* A node with two children takes the range of its successor, whose node goes instead. */
-	for (;;) {
-		int order = found ? -1 : rmap_range_compare(range, &(*slot)->range);
-
-		if (found ? !(*slot)->child[0] : order == 0 && !((*slot)->child[0] && (*slot)->child[1]))
-			break;
-		if (rmap_tree_own(update, slot) != 0)
-			return -ENOMEM;
-		CHECK(depth < HEIGHT_MAX, "a range index out of balance");
-		path[depth++] = slot;
-		if (order == 0)
-			found = *slot;
-		slot = &(*slot)->child[order >= 0];
-	}
-	node = *slot;
-	*slot = node->child[node->child[0] == NULL];
-	if (found) {
-		found->range = node->range;
-		found->keyed = node->keyed;
-	}
-	node_drop(update, node);
-	return settle(update, path, depth);
+	if (node && node->version == update->version)
+		node = settle(update, node);
+	if ((uintptr_t)node != *root)
+		swing(root, node);
 }
 
-void rmap_tree_free_new(const struct update *update, struct node *node)
+static void discard(struct update *update, struct node *node)
 {
-	if (!node || node->serial != update->serial)
+	if (!node || node->version != update->version)
 		return;
-	rmap_tree_free_new(update, node->child[0]);
-	rmap_tree_free_new(update, node->child[1]);
-	rmap_metadata_free(update->map, node, sizeof(*node));
+	for (unsigned i = 0; node->level > 0 && i < node->n; i++)
+		discard(update, node_of(node->items[i].child));
+	rmap_nodes_push(&update->stock, node);
 }
 
-void rmap_tree_free(struct rmap *map, struct node *node)
+void rmap_tree_discard(struct update *update)
 {
+	discard(update, node_of(update->root));
+	update->replaced = (struct node_list){ 0 };
+}
+
+void rmap_tree_take_apart(uint64_t root, struct node_list *list)
+{
+	struct node *node = node_of(root);
+
 	if (!node)
 		return;
-	rmap_tree_free(map, node->child[0]);
-	rmap_tree_free(map, node->child[1]);
-	rmap_metadata_free(map, node, sizeof(*node));
+	for (unsigned i = 0; node->level > 0 && i < node->n; i++)
+		rmap_tree_take_apart(node->items[i].child, list);
+	rmap_nodes_push(list, node);
 }
+
+/* Queries ----------------------------------------------------------------------------------- */
 
 /* May @node's subtree hold what @query looks for, as far as its summaries tell? */
 static bool may_hold(const struct node *node, const struct query *query)
 {
-	if (query->tags)
-		return (node->tags_any & query->tags) && node->max_tagged >= query->first &&
-		       node->max_keyed >= query->since;
-	return node->max_last >= query->first && node->max_keyed >= query->since;
+	if (query->tags && (!(node->tags_any & query->tags) || node->max_tagged < query->first))
+		return false;
+	return !query->since || load_rlx(&node->max_keyed) >= query->since; /* RLX: ordered by the version */
 }
 
-static bool is_meant(const struct node *node, const struct query *query)
+static bool is_meant(const struct item *item, const struct query *query)
 {
-	return node->range.last >= query->first && node->keyed < query->before && node->keyed >= query->since &&
-	       (!query->since || (node->keyed & KEYED_ANEW)) && (!query->tags || (node->range.tags & query->tags));
+	return item->range.last >= query->first && item->keyed < query->before && item->keyed >= query->since &&
+	       (!query->since || (item->keyed & KEYED_ANEW)) && (!query->tags || (item->range.tags & query->tags));
 }
 
 /*
- * Left of a node that starts at or before @last all do, so a test of one summary is sure to find something there, and
- * only along the ways to @last and to @after may a subtree be entered in vain: each is one path. Two summaries may both
- * be of ranges that the other does not fit (of one tag and another, say); then a subtree is entered in vain elsewhere.
+ * Of children that start at or before @last all but the last have only ranges that do, so a test of one summary is sure to
+ * find something there, and only along the ways to @last and to @after may a subtree be entered in vain: each is one path.
+ * Two summaries may both be of ranges that the other does not fit (of one tag and another, say); then a subtree is entered in
+ * vain elsewhere.
  */
 int rmap_tree_visit(const struct node *node, const struct query *query, const struct rmap_range *after)
 {
-	int result;
+	unsigned i = after ? place(node, after) : 0;
+	int result = 0;
 
-	while (node && may_hold(node, query)) {
-		if (node->range.first > query->last) {
-			node = node->child[0];
-			continue;
+	if (after && node->level == 0 && match(node, i, after))
+		i++;
+	for (; i < node->n && node->items[i].range.first <= query->last && result == 0; i++) {
+		const struct item *item = &node->items[i];
+		const struct node *child;
+
+		if (node->level == 0) {
+			if (is_meant(item, query))
+				result = query->visit(query->arg, &item->range);
+		} else if (item->max_last >= query->first) {
+			child = rmap_tree_node(&item->child, query->version);
+			if (may_hold(child, query))
+				result = rmap_tree_visit(child, query, after);
 		}
-		if (!after || rmap_range_compare(&node->range, after) > 0) {
-			result = rmap_tree_visit(node->child[0], query, after);
-			if (result == 0 && is_meant(node, query))
-				result = query->visit(query->arg, &node->range);
-			if (result != 0)
-				return result;
-			after = NULL;
-		}
-		node = node->child[1];
+		after = NULL;
 	}
-	return 0;
+	return result;
 }
 
-static bool holds(bool equation, const char *text, const struct node *node)
+/* Checking ---------------------------------------------------------------------------------- */
+
+static bool holds(bool equation, const char *text, const struct item *item)
 {
 	if (!equation)
 		fprintf(stderr,
 			"rmap_object_check: at range %" PRIu64 "..%" PRIu64 " of owner %#" PRIx64
 			" this does not hold: %s\n",
-			node->range.first, node->range.last, node->range.owner, text);
+			item->range.first, item->range.last, item->range.owner, text);
 	return equation;
 }
 
-bool rmap_tree_check(const struct node *node, const struct rmap_range *low, const struct rmap_range *high)
+static bool check_node(const struct node *node, uint64_t version, unsigned least)
 {
-	const struct node *left;
-	const struct node *right;
-	struct node expected;
+	struct node expected = { 0 };
 
-	if (!node)
+	for (unsigned i = 0; i < node->n; i++) {
+		const struct item *item = &node->items[i];
+		const struct node *child = node->level ? rmap_tree_node(&item->child, version) : NULL;
+		uint64_t keyed = child ? load_rlx(&child->max_keyed) : item->keyed; /* RLX: ordered by the version */
+		bool ordered = i == 0 || rmap_range_compare(&node->items[i - 1].range, &item->range) < 0;
+
+		if (!holds(ordered, "items are in order", item) ||
+		    !holds(load_rlx(&node->max_keyed) >= keyed, "max_keyed >= keyed of all below", item)) /* RLX: likewise */
+			return false;
+		if (child) {
+			expected.max_tagged = larger(expected.max_tagged, child->max_tagged);
+			expected.tags_any |= child->tags_any;
+			if (!holds(child->level + 1 == node->level, "a child is one level below", item) ||
+			    !holds(item->max_last == last_below(child), "max_last = largest last below", item))
+				return false;
+		} else {
+			extend(&expected, &item->range, 0);
+			if (!holds(rmap_range_is_valid(&item->range), "first <= last, and all its addresses fit", item))
+				return false;
+		}
+	}
+	return holds(node->n >= least && node->n <= NODE_ITEMS, "no node is too empty or too full", &node->items[0]) &&
+	       holds(node->max_tagged == expected.max_tagged, "max_tagged = largest last of tagged ranges",
+		     &node->items[0]) &&
+	       holds(node->tags_any == expected.tags_any, "tags_any = tags below, or-ed", &node->items[0]);
+}
+
+/* @low and @high, where these are not NULL: nothing below is less than the one, all is less than the other. */
+static bool check(const struct node *node, uint64_t version, const struct rmap_range *low, const struct rmap_range *high,
+		  uint64_t *ranges)
+{
+	if (node->n == 0)
 		return true;
-	left = node->child[0];
-	right = node->child[1];
-	expected = *node;
-	summarise(&expected);
-	return holds(rmap_range_is_valid(&node->range), "first <= last, and all its addresses fit", node) &&
-	       holds(!low || rmap_range_compare(low, &node->range) < 0, "left ancestor < range", node) &&
-	       holds(!high || rmap_range_compare(&node->range, high) < 0, "range < right ancestor", node) &&
-	       holds(node->size == expected.size, "size = 1 + sizes of children", node) &&
-	       holds(node->max_last == expected.max_last, "max_last = largest last of the subtree", node) &&
-	       holds(node->max_tagged == expected.max_tagged, "max_tagged = largest last of tagged ranges", node) &&
-	       holds(node->max_keyed == expected.max_keyed, "max_keyed = largest keyed of the subtree", node) &&
-	       holds(node->tags_any == expected.tags_any, "tags_any = tags of the subtree, or-ed", node) &&
-	       holds(tree_weight(left) <= DELTA * tree_weight(right), "weight(left) <= 3 * weight(right)", node) &&
-	       holds(tree_weight(right) <= DELTA * tree_weight(left), "weight(right) <= 3 * weight(left)", node) &&
-	       rmap_tree_check(left, low, &node->range) && rmap_tree_check(right, &node->range, high);
+	if (!holds(!low || rmap_range_compare(low, &node->items[0].range) <= 0, "key <= what is below", &node->items[0]) ||
+	    !holds(!high || rmap_range_compare(&node->items[node->n - 1].range, high) < 0, "what is below < next key",
+		   &node->items[0]))
+		return false;
+	*ranges += node->level ? 0 : node->n;
+	for (unsigned i = 0; node->level && i < node->n; i++) {
+		const struct node *child = rmap_tree_node(&node->items[i].child, version);
+
+		if (!check_node(child, version, NODE_LEAST) ||
+		    !check(child, version, &node->items[i].range,
+			   i + 1 < node->n ? &node->items[i + 1].range : high, ranges))
+			return false;
+	}
+	return true;
+}
+
+bool rmap_tree_check(const struct node *node, uint64_t version, uint64_t *ranges)
+{
+	return !node || (check_node(node, version, node->level ? 2 : 0) && check(node, version, NULL, NULL, ranges));
 }

@@ -5,62 +5,85 @@
 #ifndef RMAP_LIB_TREE_H
 #define RMAP_LIB_TREE_H
 
+#include "nodes.h"
+
 #include <rmap/object.h>
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Items of a node at most, and at least in one that is not the root. The smaller a node, the sooner it splits. */
+#define NODE_ITEMS (RMAP_CHECK ? 3u : 9u)
+#define NODE_LEAST (RMAP_CHECK ? 2u : 4u)
 
-#define RANGE_ALIGN 16u
+/* Of the 2^48 nodes that fit below 2^56 bytes, with two items each. */
+#define NODE_LEVELS 48u
 
 #define KEYED_ANEW ((uint64_t)1)
 #define KEYED_ONE ((uint64_t)2)
 
 /*
- * struct node - one range. Fixed once published, but for the two words that only updates touch, under the mutex
- *
- *      size     = 1 + size of both children
- *      max_last = largest range.last of the subtree
- *      max_tagged = largest range.last of those in the subtree that have a tag
- *      max_keyed = largest keyed of the subtree
- *      tags_any = all range.tags of the subtree, or-ed
- *
- * @keyed: [ number of the update that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another ]
- * @serial: the update that built it
- * @next:   the update's list of replaced nodes, or the map's of spares. Left over from a failed update in nodes that stayed
+ * struct item - in a leaf a range; above it a child, with what keeps queries out of it
+ * @keyed:    [ version that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another ]
+ * @key:      nothing in the child is less: first, last, address and owner, where @range has them
+ * @child:    address of the newest version of a node. Stored under the mutex, loaded by anyone
+ * @max_last: largest range.last in the child
  */
-struct node {
-	struct node *child[2];
-	struct rmap_range range;
-	uint64_t keyed;
-	uint64_t max_last;
-	uint64_t max_tagged;
-	uint64_t max_keyed;
-	uint64_t size;
-	uint32_t tags_any;
-	uint64_t serial;
-	struct node *next;
+struct item {
+	union {
+		struct rmap_range range;
+		struct {
+			uint64_t key[4];
+			uint64_t child;
+		};
+	};
+	union {
+		uint64_t keyed;
+		uint64_t max_last;
+	};
 };
 
-_Static_assert(sizeof(struct node) <= 120, "object.h promises at most 120 bytes a range");
+_Static_assert(offsetof(struct rmap_range, page_shift) == offsetof(struct item, child), "a child lies behind the key");
+
+/*
+ * struct node - once published it is fixed, but for children and max_keyed, which change in place, and @next
+ *
+ *      max_tagged =  largest range.last of those below that have a tag
+ *      tags_any   =  all range.tags below, or-ed
+ *      max_keyed  >= keyed of all below, in all versions up to the newest
+ *
+ * @level:    0: a leaf
+ * @n:        of @items, ordered
+ * @version:  the update that built it
+ * @previous: what readers of older versions find in its place; follows no further than the grace period lets it
+ * @next:     in a list of nodes that an update replaced, or that are free; under the lock of whoever has the list
+ */
+struct node {
+	uint32_t level;
+	uint32_t n;
+	uint64_t version;
+	struct node *previous;
+	struct node *next;
+	uint64_t max_tagged;
+	uint64_t max_keyed;
+	uint32_t tags_any;
+	struct item items[NODE_ITEMS];
+};
 
 /*
  * struct update - one update in the making, in its thread's hands only
- * @serial:   tells its nodes from those of earlier updates
- * @root:     the new tree. Its nodes of this update's serial form its top: above a new node all are new
+ * @version:  tells its nodes from published ones
+ * @root:     address of the new tree's root, or 0. Its nodes of this version form its top
+ * @ranges:   how many the new tree has
+ * @stock:    nodes to build with, of @taken that the update was given; what is left goes back
  * @replaced: published nodes that the new tree does without
- * @spares:   NULL, or the map's spares: enough nodes for this update
- *
- * An update removes at most one range, and first, while the node that goes is still a published one; after that it only
- * copies and inserts. So it never discards a node of its own, unless it fails and frees them all.
  */
 struct update {
 	struct rmap_object *object;
 	struct rmap *map;
-	uint64_t serial;
-	struct node *root;
-	struct node *replaced;
-	struct node *spares;
+	uint64_t version;
+	uint64_t root;
+	uint64_t ranges;
+	uint64_t taken;
+	struct node_list stock;
+	struct node_list replaced;
 };
 
 /*
@@ -69,6 +92,7 @@ struct update {
  * @since, @before: only ranges keyed from @since on, anew, and before @before; 0: all before that
  */
 struct query {
+	uint64_t version;
 	uint64_t first;
 	uint64_t last;
 	uint32_t tags;
@@ -78,11 +102,6 @@ struct query {
 	void *arg;
 };
 
-static inline uint64_t tree_weight(const struct node *node)
-{
-	return (node ? node->size : 0) + 1;
-}
-
 /* The order of ranges: negative, 0 if one names the other, or positive. */
 int rmap_range_compare(const struct rmap_range *a, const struct rmap_range *b);
 
@@ -91,26 +110,34 @@ bool rmap_range_is_valid(const struct rmap_range *range);
 /* How many bytes @indexes take. False if that is too large a number. */
 bool rmap_indexes_to_bytes(uint64_t indexes, uint32_t page_shift, uint64_t *bytes);
 
-const struct node *rmap_tree_find(const struct node *node, const struct rmap_range *range);
+/* The node that @word names in @version; NULL: none. For readers. */
+const struct node *rmap_tree_node(const uint64_t *word, uint64_t version);
 
 /* Visits what @query looks for, from the first range behind @after on; NULL: from the start. 0, or what visit() returned. */
 int rmap_tree_visit(const struct node *node, const struct query *query, const struct rmap_range *after);
 
-/* Makes the node in *@slot, which is a word of the new tree, one that this update may change. 0 or -ENOMEM. */
-int rmap_tree_own(struct update *update, struct node **slot);
+/* For an updater: NULL, or what the tree of @root knows of @range. */
+const struct item *rmap_tree_find(uint64_t root, const struct rmap_range *range);
 
-/* 0, -EEXIST or -ENOMEM. */
+/* How many nodes an insertion into, or a removal from, the tree of @root may take out of the stock. */
+unsigned rmap_tree_needs(uint64_t root);
+
+/* 0, or -EEXIST: then the update cannot be published. */
 int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t keyed);
 
-/* The first step of an update. @range must be in the tree. 0 or -ENOMEM. */
-int rmap_tree_remove(struct update *update, const struct rmap_range *range);
+/* 0, and @gone is what was known of @range; or -ENOENT. */
+int rmap_tree_remove(struct update *update, const struct rmap_range *range, struct item *gone);
 
-/* Frees the nodes that a failed update built; they are the top of its tree. */
-void rmap_tree_free_new(const struct update *update, struct node *node);
+/* All changes are made. Puts them below *@root, where readers of versions before this one do not see them. */
+void rmap_tree_publish(struct update *update, uint64_t *root);
 
-void rmap_tree_free(struct rmap *map, struct node *node);
+/* No change is made: what the update built goes back into its stock. */
+void rmap_tree_discard(struct update *update);
 
-/* Do order, balance and summaries hold? @node's subtree lies between @low and @high, where these are not NULL. */
-bool rmap_tree_check(const struct node *node, const struct rmap_range *low, const struct rmap_range *high);
+/* Takes the tree of @root, which nobody uses any more, apart into @list. */
+void rmap_tree_take_apart(uint64_t root, struct node_list *list);
+
+/* Do order, fill and summaries hold in the tree of @node? Adds its ranges to *@ranges. */
+bool rmap_tree_check(const struct node *node, uint64_t version, uint64_t *ranges);
 
 #endif

@@ -7,14 +7,17 @@
  * ranges cover index i?", for readers that are never blocked. Ranges are values: the library keeps copies and hands out
  * copies, so nothing of the embedder's has to outlive a walk but what @owner names.
  *
- * The index is a balanced tree that is never changed in place: an update copies the path to what it changes and swings
- * the root. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which
- * neither the old range nor the new one is there.
+ * The index is a B-tree of which a query sees one version: an update copies the nodes that it changes, and is published by
+ * one store. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which neither
+ * the old range nor the new one is there; nor does a list of changes, such as a fork's or an exit's, show a part of it.
  *
- * Complexity: update O(log n), a replacement by m ranges O(m log n); stab, and tagged if no other tags are about,
- * O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst. Ranges whose tags are not asked
- * for may cost a tagged query O(log n) each, if they overlap first .. last.
- * Memory: one node of at most 120 bytes a range; a map has O(log n) more for its largest object.
+ * Complexity: update O(log n), a replacement by m ranges or a list of m changes O(m log n); stab, and tagged if no other tags
+ * are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and as many steps more as
+ * updates were published since the query began. Ranges whose tags are not asked for may cost a tagged query O(log n) each,
+ * if they overlap first .. last.
+ * Memory: nodes of 480 bytes, of 4 to 9 ranges each: some 90 bytes a range, 160 at most, and a node for an object that has few
+ * ranges or had any. Nodes that updates have replaced wait for a grace period and are then kept for the next ones: up to
+ * waiting_max bytes, of which an rmap_reserve_drain() gives back all but O(log n) nodes for the largest object (detach).
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
  */
@@ -90,12 +93,27 @@ RMAP_API int rmap_object_create(struct rmap *map, struct rmap_object **out);
 RMAP_API void rmap_object_destroy(struct rmap_object *object);
 
 /**
+ * struct rmap_change - a change for rmap_object_update(): @with[0] .. @with[@n - 1] come in the place of @range
+ * @range: names a range that goes; NULL: none does
+ * @with:  not looked at if @n is 0, and then there must be a @range
+ * @error: set by the update: why this change failed; 0 in all others
+ *
+ * So { NULL, range, 1 } attaches, { range, NULL, 0 } detaches, and { range, with, n } replaces.
+ */
+struct rmap_change {
+	const struct rmap_range *range;
+	const struct rmap_range *with;
+	size_t n;
+	int error;
+};
+
+/**
  * The updates. Each is serialised with other updates of the object by a mutex and takes effect for readers in one step.
  * @range:   names a range that was attached: its first, last, address and owner are compared
  * Context:  registered reader, outside any read-side section; may sleep, and waits for a grace period while more than
  *           the options' waiting_max bytes wait for one
  * Ordering: release: a reader that sees the update sees what its caller did before
- * Reclaim:  replaced nodes are freed after a grace period
+ * Reclaim:  replaced nodes serve other updates after a grace period
  * Return:   0; -ENOENT (no such range); -EEXIST (an equal one is there); -EINVAL (last < first, an address that
  *           overflows, a page_shift over 63, or a place outside the range); -ENOMEM (G9; not from a detach). Nothing is
  *           changed on error
@@ -109,7 +127,12 @@ RMAP_API void rmap_object_destroy(struct rmap_object *object);
  * rmap_object_tag     - @range gets exactly @tags
  * rmap_object_replace - @with[0] .. @with[@n - 1], at least one, in the place of @range. For what the others do not say,
  *                       such as a split at a pte inside a page, after which both parts cover that page's index
+ * rmap_object_update  - @changes[0] .. @changes[@n - 1], as if made one after the other, in one step: all or nothing. A list
+ *                       that names neighbours one after the other takes the least time. What else would be -ENOMEM is not
+ *                       for a list that only detaches: without memory its changes are made one by one, and queries may
+ *                       see some of them before others; if one fails then, those before it were made
  */
+RMAP_API int rmap_object_update(struct rmap_object *object, struct rmap_change *changes, size_t n);
 RMAP_API int rmap_object_attach(struct rmap_object *object, const struct rmap_range *range);
 RMAP_API int rmap_object_detach(struct rmap_object *object, const struct rmap_range *range);
 RMAP_API int rmap_object_split(struct rmap_object *object, const struct rmap_range *range, uint64_t index);
@@ -127,7 +150,7 @@ typedef int (*rmap_range_visit)(void *arg, const struct rmap_range *range);
  * rmap_object_stab   - visit every range that covers @index
  * rmap_object_tagged - visit every range that has any of @tags, among those that overlap first .. last
  * Context:  registered reader, inside a read-side section
- * Progress: wait-free: the tree a query sees never changes
+ * Progress: wait-free: of what changes meanwhile a query knows what was there before
  * Ordering: acquire. The query sees all updates of one moment and none later
  * Return:   0, or what the visitor returned
  */
@@ -135,7 +158,11 @@ RMAP_API int rmap_object_stab(const struct rmap_object *object, uint64_t index, 
 RMAP_API int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
 				rmap_range_visit visit, void *arg);
 
-/** rmap_object_ranges - how many ranges are attached. Context: as for a stab. Progress: wait-free */
+/**
+ * rmap_object_ranges - how many ranges are attached. Context: as for a stab. Progress: wait-free
+ *
+ * A count for itself: beside updates it may be ahead of what a query shows, but not behind what one has shown.
+ */
 RMAP_API uint64_t rmap_object_ranges(const struct rmap_object *object);
 
 /**

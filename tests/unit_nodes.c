@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_nodes.c - the memory of range indexes (object.h): nodes are used again, no more of them wait than may, and detaches
+ * need none
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <sched.h>
+
+/* Nodes that updates replaced serve the next ones; a drain gives them back, but for what detaches may need. */
+static void updates_use_their_nodes_again(void **state)
+{
+	struct rmap_object *object;
+	struct fixture fixture;
+	uint64_t before = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 64 << 10);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (uint64_t i = 0; i < 6000; i++) {
+		struct rmap_range range = { .first = i * 7919 % 500, .owner = 1, .page_shift = 12 };
+
+		range.last = range.first;
+		range.address = range.first << 20;
+		if (i == 3000)
+			before = fixture.metadata.calls;
+		if (i >= 500)
+			assert_int_equal(rmap_object_detach(object, &range), 0);
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+	}
+	assert_int_equal(fixture.metadata.calls, before);
+	rmap_reserve_drain(fixture.reserve);
+	before = probe_live_bytes(&fixture.metadata);
+	assert_true(before < 500 * 200 + (32 << 10));
+	rmap_object_destroy(object);
+	rmap_reserve_drain(fixture.reserve);
+	assert_true(probe_live_bytes(&fixture.metadata) < 32 << 10);
+	fixture_fini(&fixture);
+}
+
+/* Detaches that get no memory --------------------------------------------------------------- */
+
+#define EXITS 300u
+
+static struct rmap_range exit_range(uint64_t i)
+{
+	return (struct rmap_range){
+		.first = i, .last = i + 5, .address = i << 30, .owner = i, .page_shift = 12, .tags = 1
+	};
+}
+
+struct exiting {
+	struct fixture *fixture;
+	struct rmap_object *object;
+	uint64_t first;
+	uint64_t n;
+};
+
+static void *exit_without_memory(void *arg)
+{
+	const struct exiting *exiting = arg;
+
+	reader_register(exiting->fixture->map);
+	for (uint64_t i = 0; i < exiting->n; i++) {
+		/* 7 and EXITS have no common divisor, so in a whole object each has its turn. */
+		const struct rmap_range range = exit_range((exiting->first + i * 7) % EXITS);
+
+		expect(rmap_object_detach(exiting->object, &range) == 0);
+	}
+	reader_unregister(exiting->fixture->map);
+	return NULL;
+}
+
+static void exiting_init(struct exiting *exiting, struct fixture *fixture, uint64_t first, uint64_t n)
+{
+	*exiting = (struct exiting){ fixture, NULL, first, n };
+	expect(rmap_object_create(fixture->map, &exiting->object) == 0);
+	for (uint64_t i = 0; i < EXITS; i++) {
+		const struct rmap_range range = exit_range(i);
+
+		expect(rmap_object_attach(exiting->object, &range) == 0);
+	}
+}
+
+/* Two threads want the spares at once: each gets them in the end, and nothing is lost. */
+static void a_detach_needs_no_memory(void **state)
+{
+	struct exiting exiting[2];
+	struct fixture fixture;
+	pthread_t threads[2];
+
+	(void)state;
+	for (int reclaim = 0; reclaim < 2; reclaim++) {
+		fixture_init(&fixture, 0, reclaim ? RMAP_RECLAIM_BLOCKING : RMAP_RECLAIM_CALLBACK, 0);
+		for (unsigned i = 0; i < 2; i++)
+			exiting_init(&exiting[i], &fixture, i, EXITS);
+		probe_fail_all(&fixture.metadata, true);
+		for (unsigned i = 0; i < 2; i++)
+			expect(pthread_create(&threads[i], NULL, exit_without_memory, &exiting[i]) == 0);
+		for (unsigned i = 0; i < 2; i++)
+			expect(pthread_join(threads[i], NULL) == 0);
+		probe_fail_all(&fixture.metadata, false);
+		for (unsigned i = 0; i < 2; i++) {
+			rmap_read_lock(fixture.map);
+			expect(rmap_object_ranges(exiting[i].object) == 0);
+			rmap_read_unlock(fixture.map);
+			rmap_object_destroy(exiting[i].object);
+		}
+		fixture_fini(&fixture);
+	}
+}
+
+/* A list that only detaches does not either; one that fails is then said to. */
+static void a_list_of_detaches_needs_no_memory(void **state)
+{
+	struct rmap_change changes[EXITS];
+	struct rmap_range ranges[EXITS];
+	struct exiting exiting;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	exiting_init(&exiting, &fixture, 0, 0);
+	for (unsigned i = 0; i < EXITS; i++) {
+		ranges[i] = exit_range(i);
+		changes[i] = (struct rmap_change){ .range = &ranges[i] };
+	}
+	rmap_reserve_drain(fixture.reserve);
+	probe_fail_all(&fixture.metadata, true);
+	changes[100] = (struct rmap_change){ &ranges[100], &ranges[100], 1, 0 };
+	assert_int_equal(rmap_object_update(exiting.object, changes, EXITS), -ENOMEM);
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_object_ranges(exiting.object), EXITS);
+	rmap_read_unlock(fixture.map);
+	changes[100] = (struct rmap_change){ .range = &ranges[99] };
+	assert_int_equal(rmap_object_update(exiting.object, changes, EXITS), -ENOENT);
+	for (unsigned i = 0; i < EXITS; i++)
+		assert_int_equal(changes[i].error, i == 100 ? -ENOENT : 0);
+	changes[100].range = &ranges[100];
+	assert_int_equal(rmap_object_update(exiting.object, changes + 100, EXITS - 100), 0);
+	probe_fail_all(&fixture.metadata, false);
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_object_ranges(exiting.object), 0);
+	assert_int_equal(rmap_object_check(exiting.object), 0);
+	rmap_read_unlock(fixture.map);
+	rmap_object_destroy(exiting.object);
+	fixture_fini(&fixture);
+}
+
+struct watching {
+	struct exiting exiting;
+	pthread_t thread;
+	uint64_t met;
+};
+
+/* At its first range the query stops until a detach took effect, and gives the next one every chance to do so, too. */
+static int watch(void *arg, const struct rmap_range *range)
+{
+	const struct rmap_range expected = exit_range(((struct watching *)arg)->met);
+	struct watching *watching = arg;
+
+	if (watching->met++ == 0) {
+		expect(pthread_create(&watching->thread, NULL, exit_without_memory, &watching->exiting) == 0);
+		while (rmap_object_ranges(watching->exiting.object) == EXITS)
+			sched_yield();
+		for (int i = 0; i < 1000 && rmap_object_ranges(watching->exiting.object) == EXITS - 1; i++)
+			sched_yield();
+	}
+	expect(range->first == expected.first && range->owner == expected.owner);
+	return 0;
+}
+
+/* What it replaced is not used again while a query may hold it. */
+static void a_detach_without_memory_waits_for_queries(void **state)
+{
+	struct watching watching = { .met = 0 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	exiting_init(&watching.exiting, &fixture, 150, 40);
+	probe_fail_all(&fixture.metadata, true);
+	rmap_read_lock(fixture.map);
+	expect(rmap_object_tagged(watching.exiting.object, 1, 0, UINT64_MAX, watch, &watching) == 0);
+	rmap_read_unlock(fixture.map);
+	expect(watching.met == EXITS);
+	expect(pthread_join(watching.thread, NULL) == 0);
+	probe_fail_all(&fixture.metadata, false);
+	rmap_object_destroy(watching.exiting.object);
+	fixture_fini(&fixture);
+}
+
+/* Also in a map without a helper thread, of which no reserve is filled: nobody else waits there for what updates leave. */
+static void g8_updates_wait_for_what_they_leave(void **state)
+{
+	const size_t waiting_max = 4096, one_update = 4096;
+	struct rmap_range range = { .last = 9, .page_shift = 12 };
+	struct rmap_object *object;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, waiting_max);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		range.address = i << 16;
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+		assert_true(fixture_stats(&fixture).waiting_bytes <= waiting_max + one_update);
+	}
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(updates_use_their_nodes_again),
+		cmocka_unit_test(a_detach_needs_no_memory),
+		cmocka_unit_test(a_list_of_detaches_needs_no_memory),
+		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
+		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
+	};
+
+	return cmocka_run_group_tests_name("nodes", tests, NULL, NULL);
+}
