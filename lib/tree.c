@@ -19,7 +19,8 @@
  * finds what was there when its version was published, in as many steps as words were swung since; whoever has
  * the newest version takes none.
  *
- * max_keyed is raised in place, before the version is published that needs it. Others may see it early, and look in vain.
+ * max_keyed is raised in place, and never lowered, before the version is published that needs it. Readers of earlier versions
+ * may see it, and look in vain.
  *
  *      label  orders                                                     breaks without it
  *      R1     a node before the word that it is swung into               a reader, of whatever version, looks at its version
@@ -129,10 +130,10 @@ static void extend(struct node *node, const struct rmap_range *range, uint64_t k
 		node->max_tagged = larger(node->max_tagged, range->last);
 }
 
-/* The same, from the beginning. */
+/* The same, from the beginning; but max_keyed is for readers of earlier versions, too, if the copy is given up. */
 static void summarise(struct node *node)
 {
-	node->max_tagged = node->max_keyed = node->tags_any = 0;
+	node->max_tagged = node->tags_any = 0;
 	for (unsigned i = 0; i < node->n; i++) {
 		const struct item *item = &node->items[i];
 		const struct node *child = node->level ? node_of(item->child) : NULL;

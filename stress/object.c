@@ -9,6 +9,7 @@
  *      FIXED   attached for good                            exactly once in each stab
  *      PIECES  split, and put together by resize + detach   each index covered once, or twice with one address
  *      MOVED   moves between two addresses                  exactly once, at one of the two
+ *      TWIN    moves with MOVED, in one list of changes     exactly once, on MOVED's side
  *      TAGGED  has one of two tags                          exactly once in a query for both
  *      OUTER   attached before INNER, detached after it     INNER is never there without it
  *      INNER
@@ -25,7 +26,7 @@
 #define PIECES_MAX 16u
 #define PAGE_SHIFT 12u
 
-enum role { FIXED, PIECES, MOVED, TAGGED, OUTER, INNER, ROLES };
+enum role { FIXED, PIECES, MOVED, TWIN, TAGGED, OUTER, INNER, ROLES };
 
 /* Tags of TAGGED. */
 #define TAG_A 2u
@@ -57,12 +58,13 @@ struct look {
 	const struct stress_thread *thread;
 	uint64_t index;
 	unsigned found[STRESS_THREADS_MAX][ROLES];
+	bool elsewhere[STRESS_THREADS_MAX][ROLES];
 };
 
-/* Roles lie far apart, and MOVED has a second place. */
+/* Roles lie far apart, MOVED and its twin at both ends of the tree, and these have a second place. */
 static uint64_t address_of(unsigned thread, enum role role, bool elsewhere)
 {
-	return ((uint64_t)thread * ROLES + role + 1) << 32 | (uint64_t)elsewhere << 31;
+	return (uint64_t)(role == TWIN) << 60 | ((uint64_t)thread * ROLES + role + 1) << 32 | (uint64_t)elsewhere << 31;
 }
 
 static struct rmap_range range_of(unsigned thread, enum role role)
@@ -125,11 +127,16 @@ static void unite(struct stress_thread *thread, struct object *object, struct wo
 
 static void move(struct stress_thread *thread, struct object *object, struct worker *worker)
 {
-	struct rmap_range range = range_of(thread->id, MOVED);
+	struct rmap_range from[2] = { range_of(thread->id, MOVED), range_of(thread->id, TWIN) };
+	struct rmap_range to[2] = { from[0], from[1] };
+	struct rmap_change changes[2] = { { &from[0], &to[0], 1, 0 }, { &from[1], &to[1], 1, 0 } };
 
-	range.address = address_of(thread->id, MOVED, worker->elsewhere);
+	from[0].address = address_of(thread->id, MOVED, worker->elsewhere);
+	from[1].address = address_of(thread->id, TWIN, worker->elsewhere);
 	worker->elsewhere = !worker->elsewhere;
-	must(rmap_object_move(object->object, &range, address_of(thread->id, MOVED, worker->elsewhere)), "move");
+	to[0].address = address_of(thread->id, MOVED, worker->elsewhere);
+	to[1].address = address_of(thread->id, TWIN, worker->elsewhere);
+	must(rmap_object_update(object->object, changes, 2), "a list of two moves");
 }
 
 static void tag(struct stress_thread *thread, struct object *object, struct worker *worker)
@@ -202,7 +209,8 @@ static int visit(void *arg, const struct rmap_range *range)
 		      range->last);
 	address = rmap_range_address(range, look->index);
 	want = address_of(thread, role, false) + (look->index << PAGE_SHIFT);
-	stress_assert(address == want || (role == MOVED && address == want + (1ull << 31)),
+	look->elsewhere[thread][role] = address != want;
+	stress_assert(address == want || ((role == MOVED || role == TWIN) && address == want + (1ull << 31)),
 		      "index %" PRIu64 " of role %d lies at %" PRIx64 ", not at %" PRIx64, look->index, role, address,
 		      want);
 	look->found[thread][role]++;
@@ -215,16 +223,20 @@ static void judge(const struct look *look, const char *what, bool once)
 	for (unsigned i = 0; i < look->thread->stress->threads; i++) {
 		const unsigned *found = look->found[i];
 
-		stress_assert(found[FIXED] >= 1 && found[PIECES] >= 1 && found[MOVED] >= 1 && found[TAGGED] >= 1,
+		stress_assert(found[FIXED] >= 1 && found[PIECES] >= 1 && found[MOVED] >= 1 && found[TWIN] >= 1 &&
+				      found[TAGGED] >= 1,
 			      "%s of index %" PRIu64
-			      " saw thread %u's fixed range %u, pieces %u, moved %u, tagged %u times",
-			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TAGGED]);
+			      " saw thread %u's fixed range %u, pieces %u, moved %u, twin %u, tagged %u times",
+			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TWIN], found[TAGGED]);
 		if (!once)
 			continue;
-		stress_assert(found[FIXED] == 1 && found[PIECES] <= 2 && found[MOVED] == 1 && found[TAGGED] == 1,
+		stress_assert(found[FIXED] == 1 && found[PIECES] <= 2 && found[MOVED] == 1 && found[TWIN] == 1 &&
+				      found[TAGGED] == 1,
 			      "%s of index %" PRIu64
-			      " saw thread %u's fixed range %u, pieces %u, moved %u, tagged %u times",
-			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TAGGED]);
+			      " saw thread %u's fixed range %u, pieces %u, moved %u, twin %u, tagged %u times",
+			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TWIN], found[TAGGED]);
+		stress_assert(look->elsewhere[i][MOVED] == look->elsewhere[i][TWIN],
+			      "%s of index %" PRIu64 " saw half of a list of thread %u's", what, look->index, i);
 		stress_assert(found[INNER] <= found[OUTER] && found[OUTER] <= 1,
 			      "%s of index %" PRIu64 " saw thread %u's inner range %u times, its outer one %u times",
 			      what, look->index, i, found[INNER], found[OUTER]);
@@ -324,7 +336,7 @@ static void truncate_sequence(struct stress_thread *thread, struct object *objec
 static void begin(struct stress_thread *thread, struct object *object)
 {
 	struct worker *worker = &object->workers[thread->id];
-	static const enum role roles[] = { FIXED, PIECES, MOVED, TAGGED };
+	static const enum role roles[] = { FIXED, PIECES, MOVED, TWIN, TAGGED };
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
 		struct rmap_range range = range_of(thread->id, roles[i]);
@@ -368,7 +380,7 @@ static void check(struct stress_thread *thread, void *arg)
 	for (unsigned i = 0; i < thread->stress->threads; i++) {
 		const struct worker *worker = &object->workers[i];
 
-		ranges += 3 + worker->pieces + worker->outer + worker->inner;
+		ranges += 4 + worker->pieces + worker->outer + worker->inner;
 		advances += worker->advances;
 	}
 	rmap_read_lock(thread->map);
