@@ -376,7 +376,7 @@ static void swing(uint64_t *word, struct node *node)
 }
 
 /* Does @copy say what @node says, but for children that are newer? */
-static bool says_the_same(const struct update *update, const struct node *copy, const struct node *node)
+static bool says_the_same(const struct node *copy, const struct node *node)
 {
 	if (copy->n != node->n || copy->max_tagged != node->max_tagged || copy->tags_any != node->tags_any)
 		return false;
@@ -384,8 +384,9 @@ static bool says_the_same(const struct update *update, const struct node *copy, 
 		const struct item *a = &copy->items[i];
 		const struct item *b = &node->items[i];
 
-		if (a->max_last != b->max_last || memcmp(a->key, b->key, sizeof(a->key)) != 0 ||
-		    (a->child != b->child && node_of(a->child)->version != update->version))
+		/* No item changes without its child; and one that comes from elsewhere brings another key. */
+		if (a->child != b->child &&
+		    (a->max_last != b->max_last || memcmp(a->key, b->key, sizeof(a->key)) != 0))
 			return false;
 	}
 	return true;
@@ -406,7 +407,7 @@ static struct node *settle(struct update *update, struct node *copy)
 	}
 	if (!node)
 		return copy;
-	if (copy->level == 0 || !says_the_same(update, copy, node)) {
+	if (copy->level == 0 || !says_the_same(copy, node)) {
 		rmap_nodes_push(&update->replaced, node);
 		return copy;
 	}
