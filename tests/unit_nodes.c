@@ -39,6 +39,29 @@ static void updates_use_their_nodes_again(void **state)
 	fixture_fini(&fixture);
 }
 
+/* However large a tree was, no more is kept than may wait, and what detaches may need. */
+static void no_more_nodes_are_kept_than_may_wait(void **state)
+{
+	enum { RANGES = 4000 };
+	struct rmap_object *object;
+	struct fixture fixture;
+	uint64_t before;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 32 << 10);
+	before = probe_live_bytes(&fixture.metadata);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (uint64_t i = 0; i < 2 * RANGES; i++) {
+		struct rmap_range range = { .first = i % RANGES, .last = i % RANGES, .page_shift = 12 };
+
+		assert_int_equal(i < RANGES ? rmap_object_attach(object, &range) : rmap_object_detach(object, &range), 0);
+	}
+	assert_int_equal(rmap_check(fixture.map), 0);
+	assert_true(probe_live_bytes(&fixture.metadata) - before < (32 << 10) + (64 << 10));
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 /* Detaches that get no memory --------------------------------------------------------------- */
 
 #define EXITS 300u
@@ -215,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(updates_use_their_nodes_again),
+		cmocka_unit_test(no_more_nodes_are_kept_than_may_wait),
 		cmocka_unit_test(a_detach_needs_no_memory),
 		cmocka_unit_test(a_list_of_detaches_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
