@@ -112,9 +112,6 @@ static bool slot_adjust_moving(uint64_t *slot, uint64_t key, uint64_t low, enum 
 	}
 }
 
-/* Kinds from MOVING on have one of these bits. */
-#define RARE_KINDS ((uint64_t)6)
-
 /*
  * The slots of one line of @segment, in order. The first loop knows only entries; as soon as it has passed a rarer
  * kind, and from the first candidate on, the second takes the slots one by one: a place counts as passed only when all

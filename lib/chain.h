@@ -42,8 +42,8 @@ void rmap_chain_drain(struct rmap_reserve *reserve, struct block *block);
 void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block);
 
 /*
- * Where a scan stands. Depth counts segments from the oldest, 1, so that it stays true while newer ones come and go; 0
- * is the first block. CHAIN_START is before everything.
+ * A place from which a scan may go on in another section. Depth counts segments from the oldest, 1, so that it stays true
+ * while newer ones come and go; 0 is the first block. CHAIN_START is before everything.
  */
 struct chain_position {
 	uint64_t line;
@@ -53,11 +53,28 @@ struct chain_position {
 
 #define CHAIN_START ((struct chain_position){ 0, UINT32_MAX, 0 })
 
-/* Visits one element (kind ENTRY). Nonzero stops the scan at this element, which a scan that resumes visits again. */
-typedef int (*chain_visit)(void *arg, uint64_t entry);
+/*
+ * struct chain_scan - a scan of @block, in one section
+ * @segment:      the one it is in. NULL: it is in the first block
+ * @first:        an element that was in slot 2 and has not been stored yet, or 0
+ * @line, @slot:  the next one
+ */
+struct chain_scan {
+	struct block *block;
+	struct segment *segment;
+	uint64_t first;
+	uint64_t line;
+	uint32_t slot;
+};
 
-/* Visits all elements from *@position on, and leaves it where it stopped. 0, or what @visit returned. */
-int rmap_chain_scan(struct block *block, struct chain_position *position, chain_visit visit, void *arg);
+/* Prepares a scan that goes on @from there. */
+void rmap_chain_scan(struct chain_scan *scan, struct block *block, struct chain_position from);
+
+/* Stores elements (kind ENTRY) into @words, @room of them, at least one; fewer: they were the last. */
+size_t rmap_chain_gather(struct chain_scan *scan, uint64_t *words, size_t room);
+
+/* Behind what @scan has stored. */
+struct chain_position rmap_chain_position(const struct chain_scan *scan);
 
 /* Verifies a quiescent chain whose block has @meta, and adds its figures to @shape. 0, or -EINVAL. */
 int rmap_chain_check(const struct rmap *map, struct block *block, uint64_t meta, struct rmap_shape *shape);

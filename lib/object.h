@@ -18,7 +18,7 @@
  * over the ranges keyed anew since it began; a pass within one call is the last. Updates of ranges that are not asked for
  * cost at most an empty pass. position->late counts the passes over ranges keyed anew that were followed by another, for
  * a caller's limit.
- * As rmap_object_stab() in all else.
+ * As rmap_object_stab() in all else; but that a range stays where @visit got it until the section ends.
  */
 int rmap_object_visit_next(const struct rmap_object *object, const struct rmap_range *like,
 			   struct rmap_range_position *position, rmap_range_visit visit, void *arg);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * scan.c - visiting all elements of a chain, and verifying a quiescent one
+ * scan.c - gathering all elements of a chain, and verifying a quiescent one
  *
  * A scan reads in the order of chain.c, against which no element moves, so it meets every element that is there from
  * its beginning to its end; if it met a MOVING original it need not visit the copy, but may.
+ *
+ * It gathers words, as many at once as there is room for. Where only entries and empty slots are met, a slot costs a
+ * load, a store and an addition, and no branch depends on what is in it; the rarer kinds are resolved out of line,
+ * before the next slot is read.
  *
  * A scan can stop and resume in another read-side section. Segments are a stack, so their depth from the oldest names a
  * place that stays: if the segment at that depth was popped, its elements went to smaller depths, which are still
@@ -23,42 +27,86 @@
 #include <errno.h>
 #include <stdio.h>
 
-static int visit_slot(uint64_t *slot, chain_visit visit, void *arg)
+/* The element (kind ENTRY) in slots[i], in which a rarer kind was met, or 0. */
+static __attribute__((cold, noinline)) uint64_t resolved(uint64_t *slots, unsigned i)
 {
 	uint64_t word;
 
 	/* An original that is still MOVING is ahead of its copy in this order: it has been visited. */
-	if (rmap_slot_truth(slot, &word) != slot) /* A3: pairs with R2. A11: pairs with R3 of pool.c. */
+	if (rmap_slot_truth(&slots[i], &word) != &slots[i]) /* A3: pairs with R2. A11: pairs with R3 of pool.c. */
 		return 0;
-	INJECT();
-	return visit(arg, slot_with_kind(word, SLOT_ENTRY));
+	return slot_with_kind(word, SLOT_ENTRY);
 }
 
-static int scan_segment(struct segment *segment, struct chain_position *position, chain_visit visit, void *arg)
+/* Stores what slots[i] holds behind @n words. How many there are now: one more, if it is an element. */
+static inline size_t gather_slot(uint64_t *slots, unsigned i, uint64_t *words, size_t n)
 {
-	uint64_t lines = segment_lines(segment_class(load_rlx(&segment->header))); /* RLX: ordered by A1, fixed. */
+	uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
 
-	for (; position->line < lines; position->line++, position->slot = 0) {
-		uint64_t *slots = &segment->header + position->line * LINE_SLOTS;
-		uint32_t i = position->slot;
+	if (word & RARE_KINDS)
+		word = resolved(slots, i);
+	words[n] = word;
+	return n + (word & SLOT_ENTRY);
+}
 
-		if (position->line == 0 && i == 0)
-			i = 1; /* past the header */
-		for (; i < LINE_SLOTS; i++) {
-			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
-			int stop;
+/* The same for slots 1 to 7 of a line. */
+static inline size_t gather_seven(uint64_t *line, uint64_t *words, size_t n)
+{
+	n = gather_slot(line, 1, words, n);
+	n = gather_slot(line, 2, words, n);
+	n = gather_slot(line, 3, words, n);
+	n = gather_slot(line, 4, words, n);
+	n = gather_slot(line, 5, words, n);
+	n = gather_slot(line, 6, words, n);
+	return gather_slot(line, 7, words, n);
+}
 
-			if (slot_kind(word) == SLOT_EMPTY)
-				continue;
-			INJECT();
-			stop = slot_kind(word) == SLOT_ENTRY ? visit(arg, word) : visit_slot(&slots[i], visit, arg);
-			if (stop) {
-				position->slot = i;
-				return stop;
-			}
+/* The rest of scan->segment, or as much as there is room for. */
+static inline size_t gather_segment(struct chain_scan *scan, uint64_t *words, size_t n, size_t room)
+{
+	uint64_t *header = &scan->segment->header;
+	uint64_t lines = segment_lines(segment_class(load_rlx(header))); /* RLX: ordered by A1, fixed. */
+	uint64_t *line = header + scan->line * LINE_SLOTS;
+	uint64_t *end = header + lines * LINE_SLOTS;
+	uint32_t slot = scan->slot;
+
+	if (line == header && slot == 0)
+		slot = 1; /* past the header */
+	while (line < end && n < room) {
+		INJECT();
+		if (slot <= 1 && room - n >= LINE_SLOTS) {
+			if (slot == 0)
+				n = gather_slot(line, 0, words, n);
+			n = gather_seven(line, words, n);
+			slot = LINE_SLOTS;
+		}
+		for (; slot < LINE_SLOTS && n < room; slot++)
+			n = gather_slot(line, slot, words, n);
+		if (slot == LINE_SLOTS) {
+			line += LINE_SLOTS;
+			slot = 0;
 		}
 	}
-	return 0;
+	scan->line = (uint64_t)(line - header) / LINE_SLOTS;
+	scan->slot = slot;
+	return n;
+}
+
+/* Slots 0 and 1. */
+static inline size_t gather_block(struct chain_scan *scan, uint64_t *words, size_t n, size_t room)
+{
+	uint64_t meta = load_acq(&scan->block->meta); /* A2: pairs with R2 of page.c. */
+
+	for (; scan->slot < CLAIMS && n < room; scan->slot++) {
+		uint64_t word = claim_read(scan->block, meta, scan->slot);
+
+		INJECT();
+		if (slot_kind(word) == SLOT_REF)
+			word = resolved(scan->block->slots, scan->slot);
+		words[n] = word;
+		n += slot_kind(word) == SLOT_ENTRY;
+	}
+	return n;
 }
 
 static uint32_t segment_depth(const struct segment *segment)
@@ -70,58 +118,52 @@ static uint32_t segment_depth(const struct segment *segment)
 	return depth;
 }
 
-/* Slot 2 and what it leads to. */
-static int scan_link(struct block *block, struct chain_position *position, chain_visit visit, void *arg)
+struct chain_position rmap_chain_position(const struct chain_scan *scan)
 {
-	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1; A3: with R2; A11: with R3. */
-	struct segment *segment;
-	uint32_t depth;
-
-	/* An element in slot 2 came there by an add. A scan that is past its start need not visit it. */
-	if (slot_kind(link) == SLOT_ENTRY && position->depth == CHAIN_START.depth)
-		return visit(arg, link);
-	if (slot_kind(link) != SLOT_LINK)
-		return 0;
-	segment = slot_pointer(link);
-	for (depth = segment_depth(segment); segment; depth--) {
-		if (depth < position->depth)
-			*position = (struct chain_position){ 0, depth, 0 };
-		if (depth == position->depth) {
-			int stop = scan_segment(segment, position, visit, arg);
-
-			if (stop)
-				return stop;
-		}
-		segment = segment_next(load_rlx(&segment->header)); /* RLX: ordered by A1. */
-	}
-	return 0;
+	return (struct chain_position){ scan->line, segment_depth(scan->segment), scan->slot };
 }
 
-int rmap_chain_scan(struct block *block, struct chain_position *position, chain_visit visit, void *arg)
+void rmap_chain_scan(struct chain_scan *scan, struct block *block, struct chain_position from)
 {
-	uint64_t meta;
+	uint64_t link;
+	uint32_t depth;
 
-	if (position->depth > 0) {
-		int stop = scan_link(block, position, visit, arg);
-
-		if (stop)
-			return stop;
-		*position = (struct chain_position){ 0, 0, 0 };
+	*scan = (struct chain_scan){ .block = block, .line = from.line, .slot = from.slot };
+	if (from.depth == 0)
+		return;
+	link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1; A3: with R2; A11: with R3. */
+	if (slot_kind(link) == SLOT_LINK)
+		scan->segment = slot_pointer(link);
+	if (from.depth == CHAIN_START.depth) {
+		/* An element in slot 2 came there by an add: a scan that is past its start need not visit it. */
+		scan->first = slot_kind(link) == SLOT_ENTRY ? link : 0;
+		return;
 	}
-	meta = load_acq(&block->meta); /* A2: pairs with R2 of page.c. */
-	for (; position->slot < CLAIMS; position->slot++) {
-		uint64_t word = claim_read(block, meta, position->slot);
-		int stop = 0;
+	for (depth = segment_depth(scan->segment); depth > from.depth; depth--)
+		scan->segment = segment_next(load_rlx(&scan->segment->header)); /* RLX: ordered by A1. */
+	if (depth < from.depth)
+		scan->line = scan->slot = 0;
+}
 
-		INJECT();
-		if (slot_kind(word) == SLOT_ENTRY)
-			stop = visit(arg, word);
-		else if (slot_kind(word) == SLOT_REF)
-			stop = visit_slot(&block->slots[position->slot], visit, arg);
-		if (stop)
-			return stop;
+size_t rmap_chain_gather(struct chain_scan *scan, uint64_t *words, size_t room)
+{
+	struct chain_scan at = *scan; /* which no store to @words can change */
+	size_t n = 0;
+
+	if (at.first)
+		words[n++] = at.first;
+	at.first = 0;
+	while (at.segment) {
+		n = gather_segment(&at, words, n, room);
+		if (n == room)
+			break;
+		at.segment = segment_next(load_rlx(&at.segment->header)); /* RLX: ordered by A1. */
+		at.line = at.slot = 0;
 	}
-	return 0;
+	if (!at.segment)
+		n = gather_block(&at, words, n, room);
+	*scan = at;
+	return n;
 }
 
 /* Verifying --------------------------------------------------------------------------------- */

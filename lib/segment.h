@@ -7,6 +7,9 @@
 
 #include "map.h"
 
+/* Kinds from MOVING on have one of these bits. */
+#define RARE_KINDS ((uint64_t)6)
+
 /*
  * The closing word: slot 0 of a segment, as soon as it is SEALED. The segment is closing: adders leave it alone, and
  * removers of the page empty it. It counts, and when all slots are sealed the segment can be popped.

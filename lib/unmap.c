@@ -36,9 +36,6 @@
 /* Ends a walk or a query: the page has no mapping left, the batch is full, or a callback ended the call. */
 #define STOP 1
 
-/* Ends a section, not the walk. */
-#define PAUSE 2
-
 /* So many rounds that clear nothing only yield the CPU before the next; later ones sleep for a millisecond. */
 #define FRUITLESS_YIELDS 100u
 
@@ -121,45 +118,29 @@ static int result_of(const struct unmap *unmap, enum rmap_unmap_result worst)
 
 /* --- one page --------------------------------------------------------------------------------- */
 
-/* @room: RMAP_UNMAP_SECTION: for how many visits the section has room yet */
-struct page_pass {
-	struct unmap *unmap;
-	const struct rmap_target *target;
-	unsigned room;
-};
-
 /* A refused lock ends nothing: what else can be cleared is. */
-static int clear_visit(void *arg, const struct rmap_visit *visit)
+static int clear_visit(struct unmap *unmap, const struct rmap_target *target, const struct rmap_visit *visit)
 {
-	struct page_pass *pass = arg;
-	struct unmap *unmap = pass->unmap;
 	uint64_t cleared = unmap->report.cleared;
-	int error = unmap->callbacks->clear(unmap->arg, pass->target, visit, unmap->flags, &unmap->report.cleared);
+	int error = unmap->callbacks->clear(unmap->arg, target, visit, unmap->flags, &unmap->report.cleared);
 
 	if (error == -EAGAIN)
 		unmap->report.refused++;
 	else if (error)
 		return stop_with(unmap, error);
-	if (unmap->report.cleared != cleared && !is_mapped(page_counts(unmap, pass->target->page)))
+	if (unmap->report.cleared != cleared && !is_mapped(page_counts(unmap, target->page)))
 		return STOP;
 	return 0;
 }
 
-/* One section is for so many visits, lest all retired memory wait for a page of many mappings. */
-static int clear_in_section(void *arg, const struct rmap_visit *visit)
-{
-	struct page_pass *pass = arg;
-
-	return pass->room-- > 0 ? clear_visit(arg, visit) : PAUSE;
-}
-
 /*
- * One walk over the page's mappings, in batches: each in the section that finds it, or outside. STOP: a callback ended
- * the call. A walk that was not complete leaves what it missed to the counts.
+ * One walk over the page's mappings, in batches: each in the section that finds it, or outside. One section is for one
+ * batch, lest all retired memory wait for a page of many mappings. STOP: a callback ended the call. A walk that was not
+ * complete leaves what it missed to the counts.
  */
 static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 {
-	struct page_pass pass = { .unmap = unmap, .target = target };
+	bool inside = unmap->flags & RMAP_UNMAP_SECTION;
 	struct rmap_visit visits[BATCH];
 	struct rmap_cursor cursor;
 	int stop = 0;
@@ -167,18 +148,15 @@ static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 
 	unmap->report.passes++;
 	rmap_cursor_init(&cursor, unmap->map, target);
-	if (unmap->flags & RMAP_UNMAP_SECTION) {
-		do {
-			pass.room = BATCH;
+	do {
+		if (inside)
 			rcu_read_enter(&unmap->map->rcu);
-			stop = rmap_cursor_visit(&cursor, clear_in_section, &pass);
-			rcu_read_leave(&unmap->map->rcu);
-		} while (stop == PAUSE);
-		return unmap->report.stopped ? STOP : 0;
-	}
-	while (stop == 0 && (n = rmap_cursor_next(&cursor, visits, BATCH)) > 0)
+		n = rmap_cursor_next(&cursor, visits, BATCH);
 		for (size_t i = 0; i < n && stop == 0; i++)
-			stop = clear_visit(&pass, &visits[i]);
+			stop = clear_visit(unmap, target, &visits[i]);
+		if (inside)
+			rcu_read_leave(&unmap->map->rcu);
+	} while (n > 0 && stop == 0);
 	return unmap->report.stopped ? STOP : 0;
 }
 

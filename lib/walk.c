@@ -16,13 +16,19 @@
  * the other.
  *
  * The walker's own moves are left out. Of its own mapping it knows both places; and whatever it moves, it does so in a
- * step between two visits, so it knows which of them the walk has passed.
+ * step between two batches, so it knows which of them the walk has passed.
  *
- * The other direction, linear to chained, needs no entry: the range is there until the move has returned, and ranges
- * are read first.
+ * The other direction, linear to chained, needs no entry: the old pte is set until the move has returned (page.h), so
+ * who finds it clear reads a chain that has the new place. For that the ranges' batches are handed over before the
+ * chain is read, and none has visits of both kinds.
  *
- * A cursor reads ranges in several versions if they fill several batches. It goes on after the last one in key order,
- * and in the end visits those that a split, a move or a resize has given another key since it began (object.h).
+ * Everything is handed over in batches, and runs in run(): rmap_walk() takes them apart, rmap_cursor_next() copies one
+ * out. A batch has been visited when it was handed over, whatever its visitor returns, so the place to go on from is
+ * behind it. The last one of a round is handed over before the round ends: what moves meanwhile is met.
+ *
+ * A cursor reads ranges in several versions if they fill several batches, and stops between these. It goes on after the
+ * last one in key order, and in the end visits those that a split, a move or a resize has given another key since it
+ * began (object.h).
  *
  *      label  orders                                            breaks without it
  *      A1     pairs with R1 of page.c: the chain behind the word
@@ -36,7 +42,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* The stages of a cursor; rmap_walk() runs through the same ones. */
+/* The stages of a cursor. */
 enum stage {
 	STAGE_BEGIN,
 	STAGE_RANGES,
@@ -45,23 +51,21 @@ enum stage {
 };
 
 /*
- * One round, from where the cursor stands.
- * @sink:    gets each visit. Nonzero stops the round at this visit
- * @resumes: a visit that stopped the round did not take place, and is made again
- * @look_at: with so many chained mappings visited, the log of moves is read again
- * @visit:   of chained mappings; made once, for most walks have many
+ * What a call does from where the cursor stands.
+ * @words: room for @room of them; visits.n are there
+ * @visit: gets each batch. Nonzero stops the call behind that batch
  */
 struct round {
 	struct rmap_cursor *cursor;
-	rmap_walk_visit sink;
+	rmap_walk_visits visit;
 	void *arg;
-	bool resumes;
-	uint64_t look_at;
-	struct rmap_visit visit;
+	struct rmap_visits visits;
+	uint64_t *words;
+	size_t room;
 };
 
-/* The log is read once in so many mappings. */
-#define LOOK_EVERY (RMAP_CHECK ? 2u : 64u)
+/* The log is read after each batch, so that a walk loses no entries; checked builds have more and smaller ones. */
+#define ROOM_MAX (RMAP_CHECK ? LINE_SLOTS : RMAP_VISITS_MAX)
 
 static void look_for_moves(struct rmap_cursor *cursor)
 {
@@ -69,44 +73,92 @@ static void look_for_moves(struct rmap_cursor *cursor)
 		cursor->again = 1;
 }
 
-static int round_range(void *arg, const struct rmap_range *range)
+/* The figure that counts visits like these. */
+static uint64_t *figure(struct rmap_cursor *cursor, const struct rmap_visits *visits)
 {
-	struct round *round = arg;
-	struct rmap_cursor *cursor = round->cursor;
-	struct rmap_visit visit = {
-		.kind = RMAP_LINEAR,
-		.count = 1,
-		.address = rmap_range_address(range, cursor->target.index),
-		.range = *range,
-	};
-	int stop = round->sink(round->arg, &visit);
+	return visits->kind == RMAP_CHAINED ? &cursor->summary.chained : &cursor->summary.candidates;
+}
 
-	if (stop && round->resumes)
-		return stop;
-	cursor->ranges.after = *range;
-	cursor->ranges.resumes = 1;
-	cursor->summary.candidates++;
+/* The sum of counts, from @first on. */
+static uint64_t count_visits(const struct rmap_visits *visits, size_t first)
+{
+	uint64_t count = visits->n - first;
+
+	for (size_t i = first; visits->low && i < visits->n; i++)
+		count += rmap_visits_count(visits, i) - 1;
+	return count;
+}
+
+static int hand_over(struct round *round, enum rmap_kind kind)
+{
+	struct rmap_cursor *cursor = round->cursor;
+	struct rmap_visits *visits = &round->visits;
+	int stop;
+
+	INJECT();
+	visits->kind = kind;
+	visits->low = kind == RMAP_CHAINED ? cursor->map->key_low : 0;
+	*figure(cursor, visits) += count_visits(visits, 0);
+	stop = round->visit(round->arg, visits);
+	visits->n = 0;
 	return stop;
 }
 
-static int round_entry(void *arg, uint64_t entry)
+/* A page whose word holds its one element. One met by a scan that has begun a chain is newer than the scan. */
+static int round_direct(struct round *round, uint64_t word)
 {
-	struct round *round = arg;
 	struct rmap_cursor *cursor = round->cursor;
-	uint64_t low = cursor->map->key_low;
-	int stop;
 
-	round->visit.count = slot_multiplicity(entry, low);
-	round->visit.handle = slot_key(entry, low);
-	stop = round->sink(round->arg, &round->visit);
-	if (stop && round->resumes)
-		return stop;
-	cursor->summary.chained += slot_multiplicity(entry, low);
-	if (cursor->summary.chained >= round->look_at) {
-		round->look_at = cursor->summary.chained + LOOK_EVERY;
+	if (cursor->depth != CHAIN_START.depth)
+		return 0;
+	cursor->depth = 0;
+	cursor->slot = BLOCK_SLOTS; /* all that comes later is newer */
+	round->words[round->visits.n++] = word;
+	return hand_over(round, RMAP_CHAINED);
+}
+
+static int round_chain(struct round *round)
+{
+	struct rmap_cursor *cursor = round->cursor;
+	uint64_t word = load_acq(&cursor->target.page->word); /* A1: pairs with R1 of page.c. */
+	struct chain_position position = { cursor->line, cursor->depth, cursor->slot };
+	struct chain_scan scan;
+	int stop = 0;
+
+	if (slot_kind(word) == SLOT_ENTRY)
+		return round_direct(round, word);
+	if (slot_kind(word) != SLOT_LINK)
+		return 0;
+	rmap_chain_scan(&scan, slot_pointer(word), position);
+	while (!stop && (round->visits.n = rmap_chain_gather(&scan, round->words, round->room)) > 0) {
+		bool more = round->visits.n == round->room;
+
+		stop = hand_over(round, RMAP_CHAINED);
+		if (!more)
+			break;
 		look_for_moves(cursor);
 	}
+	if (!stop)
+		return 0;
+	position = rmap_chain_position(&scan);
+	cursor->line = position.line;
+	cursor->depth = position.depth;
+	cursor->slot = position.slot;
 	return stop;
+}
+
+static int round_range(void *arg, const struct rmap_range *range)
+{
+	struct round *round = arg;
+	struct rmap_range_position *position = &round->cursor->ranges;
+	int stop = round->visits.n == round->room ? hand_over(round, RMAP_LINEAR) : 0;
+
+	if (stop)
+		return stop;
+	round->words[round->visits.n++] = (uint64_t)(uintptr_t)range;
+	position->after = *range;
+	position->resumes = 1;
+	return 0;
 }
 
 static int round_ranges(struct round *round)
@@ -114,7 +166,9 @@ static int round_ranges(struct round *round)
 	struct rmap_cursor *cursor = round->cursor;
 	const struct rmap_target *target = &cursor->target;
 	const struct rmap_range like = { .first = target->index, .last = target->index };
+	int stop;
 
+	cursor->stage = STAGE_CHAIN;
 	if (!target->object)
 		return 0;
 	/* Ranges that others move as fast as they are visited: nothing of them stays. */
@@ -122,25 +176,13 @@ static int round_ranges(struct round *round)
 		cursor->again = 1;
 		return 0;
 	}
-	return rmap_object_visit_next(target->object, &like, &cursor->ranges, round_range, round);
-}
-
-static int round_chain(struct round *round)
-{
-	struct rmap_cursor *cursor = round->cursor;
-	struct chain_position position = { cursor->line, cursor->depth, cursor->slot };
-	uint64_t word = load_acq(&cursor->target.page->word); /* A1: pairs with R1 of page.c. */
-	int stop = 0;
-
-	/* A direct element met by a scan that has begun a chain is newer than the scan, but a visit does no harm. */
-	if (slot_kind(word) == SLOT_ENTRY && position.depth == CHAIN_START.depth)
-		stop = round_entry(round, word);
-	else if (slot_kind(word) == SLOT_LINK)
-		stop = rmap_chain_scan(slot_pointer(word), &position, round_entry, round);
-	cursor->line = position.line;
-	cursor->depth = position.depth;
-	cursor->slot = position.slot;
-	return stop;
+	stop = rmap_object_visit_next(target->object, &like, &cursor->ranges, round_range, round);
+	if (stop) {
+		cursor->stage = STAGE_RANGES;
+		return stop;
+	}
+	cursor->summary.rounds += cursor->ranges.late;
+	return round->visits.n ? hand_over(round, RMAP_LINEAR) : 0;
 }
 
 static void begin_round(struct rmap_cursor *cursor)
@@ -151,7 +193,8 @@ static void begin_round(struct rmap_cursor *cursor)
 	cursor->line = CHAIN_START.line;
 	cursor->depth = CHAIN_START.depth;
 	cursor->slot = CHAIN_START.slot;
-	memset(&cursor->ranges, 0, sizeof(cursor->ranges));
+	if (cursor->target.object)
+		memset(&cursor->ranges, 0, sizeof(cursor->ranges));
 	cursor->stage = STAGE_RANGES;
 	cursor->named_before = cursor->summary.chained;
 	cursor->summary.rounds++;
@@ -182,18 +225,19 @@ static void summarize(struct rmap_cursor *cursor)
 }
 
 /*
- * Goes on until the sink stops it or all is visited. Inside a read-side section. 0; -EAGAIN: not all, for rounds_max
- * came first; or what the sink returned.
+ * Goes on until @visit stops it or all is visited, with batches of at most @room. Inside a read-side section. 0;
+ * -EAGAIN: not all, for rounds_max came first; or what @visit returned.
  */
-static int run(struct rmap_cursor *cursor, rmap_walk_visit sink, void *arg, bool resumes)
+static int run(struct rmap_cursor *cursor, size_t room, rmap_walk_visits visit, void *arg)
 {
+	uint64_t words[RMAP_VISITS_MAX];
 	struct round round = {
 		.cursor = cursor,
-		.sink = sink,
+		.visit = visit,
 		.arg = arg,
-		.resumes = resumes,
-		.look_at = cursor->summary.chained + LOOK_EVERY,
-		.visit = { .kind = RMAP_CHAINED },
+		.visits = { .words = words, .index = cursor->target.index },
+		.words = words,
+		.room = room < ROOM_MAX ? room : ROOM_MAX,
 	};
 	int stop;
 
@@ -206,8 +250,6 @@ static int run(struct rmap_cursor *cursor, rmap_walk_visit sink, void *arg, bool
 			stop = round_ranges(&round);
 			if (stop)
 				return stop;
-			cursor->summary.rounds += cursor->ranges.late;
-			cursor->stage = STAGE_CHAIN;
 		}
 		stop = round_chain(&round);
 		if (stop)
@@ -218,15 +260,47 @@ static int run(struct rmap_cursor *cursor, rmap_walk_visit sink, void *arg, bool
 	return cursor->summary.complete ? 0 : -EAGAIN;
 }
 
+/* A visitor of one at a time. */
+struct one_by_one {
+	rmap_walk_visit visit;
+	void *arg;
+	struct rmap_cursor *cursor;
+};
+
+static int visit_each(void *arg, const struct rmap_visits *visits)
+{
+	struct one_by_one *each = arg;
+	struct rmap_visit visit;
+
+	rmap_visits_get(visits, 0, &visit);
+	for (size_t i = 0; i < visits->n; i++) {
+		int stop;
+
+		if (visits->kind == RMAP_LINEAR) {
+			rmap_visits_get(visits, i, &visit);
+		} else {
+			visit.handle = rmap_visits_handle(visits, i);
+			visit.count = rmap_visits_count(visits, i);
+		}
+		stop = each->visit(each->arg, &visit);
+		if (stop) {
+			*figure(each->cursor, visits) -= count_visits(visits, i + 1);
+			return stop;
+		}
+	}
+	return 0;
+}
+
 int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
 	      struct rmap_walk_summary *summary)
 {
 	struct rmap_cursor cursor;
+	struct one_by_one each = { visit, arg, &cursor };
 	int stop;
 
 	CHECK_INSIDE(&map->rcu);
 	rmap_cursor_init(&cursor, map, target);
-	stop = run(&cursor, visit, arg, false);
+	stop = run(&cursor, RMAP_VISITS_MAX, visit_each, &each);
 	if (summary) {
 		if (stop)
 			summarize(&cursor);
@@ -237,17 +311,18 @@ int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visi
 
 void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, const struct rmap_target *target)
 {
-	memset(cursor, 0, sizeof(*cursor));
+	cursor->mover = NULL;
+	cursor->rounds_max = RMAP_WALK_ROUNDS;
+	cursor->summary = (struct rmap_walk_summary){ 0 };
 	cursor->map = map;
 	cursor->target = *target;
-	cursor->rounds_max = RMAP_WALK_ROUNDS;
 	cursor->stage = STAGE_BEGIN;
 }
 
-int rmap_cursor_visit(struct rmap_cursor *cursor, rmap_walk_visit visit, void *arg)
+int rmap_walk_batches(struct rmap_cursor *cursor, rmap_walk_visits visit, void *arg)
 {
 	CHECK_INSIDE(&cursor->map->rcu);
-	return run(cursor, visit, arg, true);
+	return run(cursor, RMAP_VISITS_MAX, visit, arg);
 }
 
 int rmap_cursor_at_end(const struct rmap_cursor *cursor)
@@ -255,30 +330,22 @@ int rmap_cursor_at_end(const struct rmap_cursor *cursor)
 	return cursor->stage == STAGE_END;
 }
 
-struct copy_out {
-	struct rmap_visit *visits;
-	size_t room;
-	size_t copied;
-};
-
-static int copy_visit(void *arg, const struct rmap_visit *visit)
+/* Stops behind one batch: who gets it looks at it before more is read. */
+static int copy_out(void *arg, const struct rmap_visits *visits)
 {
-	struct copy_out *out = arg;
-
-	if (out->copied == out->room)
-		return 1;
-	out->visits[out->copied++] = *visit;
-	return 0;
+	for (size_t i = 0; i < visits->n; i++)
+		rmap_visits_get(visits, i, (struct rmap_visit *)arg + i);
+	return (int)visits->n;
 }
 
 size_t rmap_cursor_next(struct rmap_cursor *cursor, struct rmap_visit *visits, size_t n)
 {
-	struct copy_out out = { visits, n, 0 };
+	int copied;
 
 	if (n == 0)
 		return 0;
 	rcu_read_enter(&cursor->map->rcu);
-	run(cursor, copy_visit, &out, true);
+	copied = run(cursor, n, copy_out, visits);
 	rcu_read_leave(&cursor->map->rcu);
-	return out.copied;
+	return copied > 0 ? (size_t)copied : 0;
 }

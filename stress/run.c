@@ -492,15 +492,34 @@ void stress_map_fini(struct stress_map *map, const char *what)
 		print_figures(what, &stats, atomic_load_explicit(&map->chains.peak, memory_order_relaxed));
 }
 
+struct one_by_one {
+	rmap_walk_visit visit;
+	void *arg;
+};
+
+static int visit_each(void *arg, const struct rmap_visits *visits)
+{
+	const struct one_by_one *each = arg;
+	struct rmap_visit visit;
+	int stop = 0;
+
+	for (size_t i = 0; i < visits->n && !stop; i++) {
+		rmap_visits_get(visits, i, &visit);
+		stop = each->visit(each->arg, &visit);
+	}
+	return stop;
+}
+
 int stress_walk_page(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
 		     struct rmap_walk_summary *summary)
 {
+	struct one_by_one each = { visit, arg };
 	struct rmap_cursor cursor;
 	int result;
 
 	rmap_cursor_init(&cursor, map, target);
 	cursor.rounds_max = UINT32_MAX;
-	result = rmap_cursor_visit(&cursor, visit, arg);
+	result = rmap_walk_batches(&cursor, visit_each, &each);
 	if (summary)
 		*summary = cursor.summary;
 	return result;

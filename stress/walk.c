@@ -231,6 +231,40 @@ static void with_cursor(struct look *look, const struct rmap_target *target)
 	}
 }
 
+static int visit_batch(void *arg, const struct rmap_visits *visits)
+{
+	struct rmap_visit one;
+
+	for (size_t i = 0; i < visits->n; i++) {
+		rmap_visits_get(visits, i, &one);
+		visit(arg, &one);
+	}
+	return 1;
+}
+
+/* Each in a section of its own. */
+static void with_batches(struct look *look, const struct rmap_target *target)
+{
+	struct rmap_cursor cursor;
+	int result;
+
+	rmap_cursor_init(&cursor, look->thread->map, target);
+	cursor.rounds_max = UINT32_MAX;
+	do {
+		rmap_read_lock(look->thread->map);
+		result = rmap_walk_batches(&cursor, visit_batch, look);
+		rmap_read_unlock(look->thread->map);
+	} while (result == 1);
+	stress_assert(result == 0, "a walk by batches ended early");
+}
+
+static void with_visitor(struct look *look, const struct rmap_target *target)
+{
+	rmap_read_lock(look->thread->map);
+	stress_assert(stress_walk_page(look->thread->map, target, visit, look, NULL) == 0, "a walk ended early");
+	rmap_read_unlock(look->thread->map);
+}
+
 static void judge(struct look *look, const char *what)
 {
 	const struct worker *me = &look->walk->workers[look->thread->id];
@@ -256,10 +290,14 @@ static void judge(struct look *look, const char *what)
 
 static void look_around(struct stress_thread *thread, struct walk *walk, unsigned page)
 {
+	static const struct {
+		const char *name;
+		void (*look)(struct look *look, const struct rmap_target *target);
+	} ways[] = { { "a cursor", with_cursor }, { "a walk by batches", with_batches }, { "a walk", with_visitor } };
 	struct worker *worker = &walk->workers[thread->id];
 	struct rmap_target target = { &walk->pages[page], walk->object, page };
 	struct look look = { thread, walk, page };
-	bool by_cursor = stress_one_in(thread, 2);
+	unsigned way = stress_below(thread, 3);
 
 	worker->walks++;
 	for (unsigned other = 0; other < thread->stress->threads; other++) {
@@ -267,14 +305,8 @@ static void look_around(struct stress_thread *thread, struct walk *walk, unsigne
 			worker->before[other][i] =
 				atomic_load_explicit(&walk->workers[other].states[page][i], memory_order_acquire);
 	}
-	if (by_cursor) {
-		with_cursor(&look, &target);
-	} else {
-		rmap_read_lock(thread->map);
-		stress_assert(stress_walk_page(thread->map, &target, visit, &look, NULL) == 0, "a walk ended early");
-		rmap_read_unlock(thread->map);
-	}
-	judge(&look, by_cursor ? "a cursor" : "a walk");
+	ways[way].look(&look, &target);
+	judge(&look, ways[way].name);
 }
 
 /* --- the run ---------------------------------------------------------------------------------- */

@@ -259,8 +259,8 @@ static int see_own(void *arg, const struct rmap_visit *visit)
 }
 
 /*
- * G3 for the actor's own mappings, which nobody else changes: all are seen, whatever the others do; by walk or by
- * cursor.
+ * G3 for the actor's own mappings, which nobody else changes: all are seen, whatever the others do; by batches in one
+ * section or in many, or by cursor.
  */
 static void step_walk(struct actor *actor, unsigned p)
 {
@@ -277,9 +277,13 @@ static void step_walk(struct actor *actor, unsigned p)
 	rmap_cursor_init(&cursor, actor->map, &target);
 	cursor.rounds_max = UINT32_MAX; /* others move its mappings */
 	if (draw(actor, 2))
-		expect(rmap_cursor_visit(&cursor, see_own, &own) == 0);
+		expect(cursor_walk(&cursor, see_own, &own) == 0);
 	rmap_read_unlock(actor->map);
-	if (own.seen.n == 0) {
+	if (own.seen.n == 0 && draw(actor, 2)) {
+		rmap_cursor_init(&cursor, actor->map, &target);
+		cursor.rounds_max = UINT32_MAX;
+		expect(cursor_walk_apart(&cursor, actor->map, see_own, &own) == 0);
+	} else if (own.seen.n == 0) {
 		rmap_cursor_init(&cursor, actor->map, &target);
 		cursor.rounds_max = UINT32_MAX;
 		while ((n = rmap_cursor_next(&cursor, visits, 1 + draw(actor, LENGTH(visits)))) > 0) {
@@ -362,12 +366,17 @@ static void compare_ranges(struct actor *actor, unsigned p)
 	struct rmap_cursor cursor;
 	size_t n;
 
-	if (draw(actor, 2)) {
+	rmap_cursor_init(&cursor, actor->map, &target);
+	switch (draw(actor, 3)) {
+	case 0:
 		rmap_read_lock(actor->map);
 		expect(rmap_walk(actor->map, &target, see_both, &both, NULL) == 0);
 		rmap_read_unlock(actor->map);
-	} else {
-		rmap_cursor_init(&cursor, actor->map, &target);
+		break;
+	case 1:
+		expect(cursor_walk_apart(&cursor, actor->map, see_both, &both) == 0);
+		break;
+	default:
 		while ((n = rmap_cursor_next(&cursor, visits, 1 + draw(actor, LENGTH(visits)))) > 0) {
 			for (size_t i = 0; i < n; i++)
 				see_both(&both, &visits[i]);

@@ -602,6 +602,48 @@ void reference_compare(const struct reference *reference, struct rmap *map, cons
 	reference_fini(&found);
 }
 
+#define NEXT_BATCH 1000000
+
+/* @then: what ends each batch whose visits did not */
+struct one_by_one {
+	rmap_walk_visit visit;
+	void *arg;
+	int then;
+};
+
+static int visit_each(void *arg, const struct rmap_visits *visits)
+{
+	const struct one_by_one *each = arg;
+	struct rmap_visit visit;
+	int stop = 0;
+
+	for (size_t i = 0; i < visits->n && !stop; i++) {
+		rmap_visits_get(visits, i, &visit);
+		stop = each->visit(each->arg, &visit);
+	}
+	return stop ? stop : each->then;
+}
+
+int cursor_walk(struct rmap_cursor *cursor, rmap_walk_visit visit, void *arg)
+{
+	struct one_by_one each = { visit, arg, 0 };
+
+	return rmap_walk_batches(cursor, visit_each, &each);
+}
+
+int cursor_walk_apart(struct rmap_cursor *cursor, struct rmap *map, rmap_walk_visit visit, void *arg)
+{
+	struct one_by_one each = { visit, arg, NEXT_BATCH };
+	int result;
+
+	do {
+		rmap_read_lock(map);
+		result = rmap_walk_batches(cursor, visit_each, &each);
+		rmap_read_unlock(map);
+	} while (result == NEXT_BATCH);
+	return result;
+}
+
 const enum rmap_kind kinds[3] = { RMAP_LINEAR, RMAP_CHAINED, RMAP_LOCKED };
 
 uint64_t handle_of(uint64_t i)

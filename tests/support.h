@@ -170,6 +170,14 @@ void reference_clear(struct reference *reference);
  */
 void reference_compare(const struct reference *reference, struct rmap *map, const struct rmap_page *page, size_t batch);
 
+/*
+ * Hands all that @cursor has left to a visitor of single mappings, inside a section: 0, -EAGAIN, or what @visit
+ * returned, and then its batch counts as visited.
+ */
+int cursor_walk(struct rmap_cursor *cursor, rmap_walk_visit visit, void *arg);
+/* The same outside any section, each batch in one of its own. */
+int cursor_walk_apart(struct rmap_cursor *cursor, struct rmap *map, rmap_walk_visit visit, void *arg);
+
 /* The kinds in the order of their numbers. */
 extern const enum rmap_kind kinds[3];
 

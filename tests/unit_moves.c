@@ -91,7 +91,7 @@ static int walk_moving(struct moving *moving, struct fixture *fixture, struct rm
 	moving->visits = 0;
 	memset(moving->seen, 0, sizeof(moving->seen));
 	rmap_read_lock(fixture->map);
-	result = rmap_cursor_visit(cursor, move_and_count, moving);
+	result = cursor_walk(cursor, move_and_count, moving);
 	rmap_read_unlock(fixture->map);
 	for (unsigned i = 0; i < moving->n; i++)
 		expect(moving->seen[i] >= 1);
@@ -272,14 +272,16 @@ static void lap_log(void)
 		move_other(lapping);
 }
 
-/* The last one, after which the walk reads the log once. */
-static int move_last(void *arg, const struct rmap_visit *visit)
+/* In the last batch, after which the walk reads the log once. */
+static int move_last(void *arg, const struct rmap_visits *visits)
 {
 	struct moving *moving = arg;
+	uint64_t handle = rmap_visits_handle(visits, visits->n - 1);
 
-	if (++moving->visits == moving->n)
-		expect(rmap_page_move(other_reserve, &moving->page, rmap_chained(visit->handle),
-				      rmap_chained(visit->handle ^ HIGH)) == 0);
+	moving->visits += visits->n;
+	if (moving->visits == moving->n)
+		expect(rmap_page_move(other_reserve, &moving->page, rmap_chained(handle),
+				      rmap_chained(handle ^ HIGH)) == 0);
 	return 0;
 }
 
@@ -303,7 +305,7 @@ static void a_walk_that_is_lapped_in_the_log_looks_again(void **state)
 		moving.visits = 0;
 		rmap_read_lock(fixture.map);
 		rmap_inject_at(1 + turn / 2, lap_log);
-		expect(rmap_cursor_visit(&cursor, move_last, &moving) == 0);
+		expect(rmap_walk_batches(&cursor, move_last, &moving) == 0);
 		rmap_inject_at(0, NULL);
 		rmap_read_unlock(fixture.map);
 		assert_true(cursor.summary.rounds >= 2);
@@ -373,8 +375,9 @@ static void no_room_is_not_the_end(void **state)
 	assert_int_equal(rmap_cursor_next(&cursor, visits, 0), 0);
 	assert_false(rmap_cursor_at_end(&cursor));
 	assert_int_equal(rmap_cursor_next(&cursor, visits, 4), 2);
-	assert_true(rmap_cursor_at_end(&cursor));
+	assert_false(rmap_cursor_at_end(&cursor));
 	assert_int_equal(rmap_cursor_next(&cursor, visits, 4), 0);
+	assert_true(rmap_cursor_at_end(&cursor));
 	moving_fini(&moving, &fixture);
 }
 

@@ -37,16 +37,21 @@ static int sight(void *arg, const struct rmap_visit *visit)
 static void g3_walk_often(struct worker *worker)
 {
 	const struct rmap_target target = { .page = worker->page };
+	struct rmap *map = worker->fixture->map;
 	struct rmap_cursor cursor;
 	struct sighting sighting;
 
 	for (unsigned round = 0; round < worker->rounds * 20; round++) {
 		memset(&sighting, 0, sizeof(sighting));
-		rmap_read_lock(worker->fixture->map);
-		rmap_cursor_init(&cursor, worker->fixture->map, &target);
+		rmap_cursor_init(&cursor, map, &target);
 		cursor.rounds_max = UINT32_MAX;
-		expect(rmap_cursor_visit(&cursor, sight, &sighting) == 0);
-		rmap_read_unlock(worker->fixture->map);
+		if (round % 2) {
+			expect(cursor_walk_apart(&cursor, map, sight, &sighting) == 0);
+		} else {
+			rmap_read_lock(map);
+			expect(cursor_walk(&cursor, sight, &sighting) == 0);
+			rmap_read_unlock(map);
+		}
 		for (unsigned i = 0; i < STAYING; i++)
 			expect(sighting.staying[i] >= 1);
 		expect(sighting.moving >= 1);

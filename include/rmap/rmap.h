@@ -18,7 +18,8 @@
  *      operation                         beside page ops   beside walks   beside itself     where it may be called
  *      rmap_page_add, remove, move ...   yes               yes            yes               inside a read-side section
  *      rmap_page_mapcount                yes               yes            yes               inside a read-side section
- *      rmap_walk, rmap_cursor_next       yes               yes            yes               inside / anywhere
+ *      rmap_walk, rmap_walk_batches      yes               yes            yes               inside a read-side section
+ *      rmap_cursor_next                  yes               yes            yes               inside / anywhere
  *      rmap_object_attach, detach ...    yes               yes            yes (serialised)  outside a read-side section
  *      rmap_unmap, rmap_truncate         yes               yes            yes               outside a read-side section
  *      rmap_reserve_fill, drain          yes               yes            own reserve only  outside a read-side section

@@ -6,10 +6,20 @@
  * candidate; whether its pte is set the caller sees in the page table) and its chained ones. Locked mappings are only
  * counted: the walk says how many mappings it could not name.
  *
- * Two forms: with a visitor the walk calls back inside the caller's read-side section; a cursor also copies out a batch
- * at a time, so that the work on each batch may sleep. A section that lasts long keeps retired memory of the whole map
- * waiting, so a visitor is for short work and pages that are not mapped a hundred thousand times; batches are for the
- * rest.
+ * Three forms of one walk:
+ *
+ *   rmap_walk_batches()   arrays of up to RMAP_VISITS_MAX visits, a word each, inside the caller's read-side section:
+ *                         the fastest. Ends behind any batch, to be gone on with there, perhaps in another section
+ *   rmap_walk()           a call for each mapping, inside the caller's section
+ *   rmap_cursor_next()    copies of a batch's visits, so that the work on them may sleep
+ *
+ * A section that lasts long keeps retired memory of the whole map waiting: a page that is mapped a hundred thousand
+ * times is better walked in several, each for a few batches.
+ *
+ * What a batch says was so when it was read, since the visitor last returned; meanwhile mappings come and go, and those
+ * that the visitor itself takes or moves may yet be handed to it. A batch has visits of one kind, those of ranges come
+ * first, and the chain is read when the last of these has been looked at: so a linear mapping that becomes chained
+ * (page.h) is found at its old pte or in the chain. Otherwise no order is promised.
  *
  * Guarantee G3, also across the batches of a cursor: every mapping that is present from beginning to end is visited at
  * least once. A mapping that moves may come to be behind the walk when its old place, still ahead, is empty; so if one
@@ -22,8 +32,9 @@
  *
  * A walker that moves mappings of the page itself, from its visitor or between batches, names the reserve it does so with
  * as cursor->mover. Its own moves are no reason for a round; it knows what it moved, and where. A mapping that it moves to
- * a place ahead of the walk is visited there, too, but a round comes to each place once: it ends however often a mapping
- * is moved on. If the walker does not name its reserve, each such move is one as by others.
+ * a place ahead of the walk may be visited there, too, but a round comes to each place once: it ends however often a
+ * mapping is moved on. If the walker does not name its reserve, each such move is one as by others; so are
+ * those by a reserve that was made while the map had 4,095 others.
  *
  * Progress: lock-free; writers never wait for a walk. A round takes time by what is in the page, whatever others do.
  * Complexity: O(elements + slots) and the stab, for each round. Nothing is allocated.
@@ -85,15 +96,74 @@ struct rmap_walk_summary {
 	uint32_t complete;
 };
 
-/** A walk's visitor: 0 to go on, anything else ends the walk and is returned. @visit is valid during the call only. */
+/** How many visits are handed over at once, at most. */
+#define RMAP_VISITS_MAX 128u
+
+/**
+ * struct rmap_visits - a batch of visits, a word each
+ * @kind:  of all of them
+ * @n:     1 .. RMAP_VISITS_MAX
+ * @words: @n of them, for the functions below
+ * @low:   chained: the bits of a word that hold its count, less 1, from bit 3 on. linear: 0
+ * @index: the page's
+ */
+struct rmap_visits {
+	enum rmap_kind kind;
+	size_t n;
+	const uint64_t *words;
+	uint64_t low;
+	uint64_t index;
+};
+
+/**
+ * What a struct rmap_visit says, of visit @i of a batch. Context: while the batch is valid
+ *
+ * rmap_visits_handle - chained ones only
+ * rmap_visits_range  - linear ones only; valid as long as the batch
+ * rmap_visits_count  - of either kind
+ * rmap_visits_get    - all of it, into *@visit
+ */
+static inline uint64_t rmap_visits_handle(const struct rmap_visits *visits, size_t i)
+{
+	return visits->words[i] & ~(visits->low | 7);
+}
+
+static inline const struct rmap_range *rmap_visits_range(const struct rmap_visits *visits, size_t i)
+{
+	return (const struct rmap_range *)(uintptr_t)visits->words[i];
+}
+
+static inline uint32_t rmap_visits_count(const struct rmap_visits *visits, size_t i)
+{
+	return (uint32_t)((visits->words[i] & visits->low) >> 3) + 1;
+}
+
+static inline void rmap_visits_get(const struct rmap_visits *visits, size_t i, struct rmap_visit *visit)
+{
+	const struct rmap_visit empty = { visits->kind, rmap_visits_count(visits, i), 0, 0, { 0, 0, 0, 0, 0, 0 } };
+
+	*visit = empty;
+	if (visits->kind == RMAP_CHAINED) {
+		visit->handle = rmap_visits_handle(visits, i);
+	} else {
+		visit->range = *rmap_visits_range(visits, i);
+		visit->address = rmap_range_address(&visit->range, visits->index);
+	}
+}
+
+/** A visitor of mappings: 0 to go on, else the walk ends and returns that. @visit is valid during the call only. */
 typedef int (*rmap_walk_visit)(void *arg, const struct rmap_visit *visit);
+
+/** A visitor of batches: 0 to go on, else the call ends and returns that. @visits is valid during the call only. */
+typedef int (*rmap_walk_visits)(void *arg, const struct rmap_visits *visits);
 
 /** How many rounds a walk makes at most unless it is told otherwise. */
 #define RMAP_WALK_ROUNDS 64u
 
 /**
  * rmap_walk - visit every mapping of a page, with RMAP_WALK_ROUNDS rounds at most and no mover
- * @visit:   called inside the read-side section, so it must not wait for a grace period. It may operate on pages
+ * @visit:   called inside the read-side section, so it must not wait for a grace period. It may operate on pages, this
+ *           one too
  * @summary: filled in if not NULL, also when @visit ended the walk
  * Context:  registered reader, inside a read-side section
  * Progress: lock-free
@@ -114,7 +184,7 @@ struct rmap_range_position {
 };
 
 /**
- * struct rmap_cursor - a walk in the caller's memory
+ * struct rmap_cursor - a walk in the caller's memory, of which any call may do a part
  * @mover:      NULL, or the reserve with which the walker moves mappings of the page; nobody else uses it meanwhile
  * @rounds_max: at least 1; UINT32_MAX: as many as it takes
  * @summary:    of what was done so far; complete at the end
@@ -146,23 +216,29 @@ struct rmap_cursor {
 RMAP_API void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, const struct rmap_target *target);
 
 /**
+ * rmap_walk_batches - hand all that is left to a visitor, in batches
+ * @visit:   called inside the read-side section, so it must not wait for a grace period. It may operate on pages, this
+ *           one too, but not on the cursor. A batch that it ends the call with has been visited
+ * Context:  registered reader, inside a read-side section
+ * Progress: lock-free; what it takes between two calls of @visit is bounded by the page's elements and slots
+ * Ordering: acquire: the adder of each mapping in a batch is ahead of the visitor
+ * Return:   0; -EAGAIN: the limit of rounds came first (walk.h above). In both cases it is the end. Or what @visit
+ *           returned, which had better be neither: whoever goes on, with this or with rmap_cursor_next(), perhaps in
+ *           another section, gets what is behind that batch
+ */
+RMAP_API int rmap_walk_batches(struct rmap_cursor *cursor, rmap_walk_visits visit, void *arg);
+
+/**
  * rmap_cursor_next - copy out the next batch
  * @visits:  room for @n
  * Context:  registered reader; inside or outside a read-side section (it enters one of its own)
  * Progress: lock-free
- * Return:   how many were copied. Fewer than @n only at the end, where rmap_cursor_at_end() is true; so 0 for an @n that
- *           is not 0 is the end
+ * Return:   how many were copied, at most @n and RMAP_VISITS_MAX. Fewer are not the end: 0 is, if @n is not 0; before
+ *           that the walk goes on, so what moves while its caller looks at the last ones is a reason for a round
  */
 RMAP_API size_t rmap_cursor_next(struct rmap_cursor *cursor, struct rmap_visit *visits, size_t n);
 
-/**
- * rmap_cursor_visit - hand all that is left to a visitor
- * Context:  as rmap_walk(), and all else, too, but that a visit which ended it was not made: whoever goes on, by this or
- *           by rmap_cursor_next(), perhaps in another section, gets it again
- */
-RMAP_API int rmap_cursor_visit(struct rmap_cursor *cursor, rmap_walk_visit visit, void *arg);
-
-/** rmap_cursor_at_end - has everything been visited, so that cursor->summary is final? Context: any */
+/** rmap_cursor_at_end - has a call found no more, so that cursor->summary is final? Context: any */
 RMAP_API int rmap_cursor_at_end(const struct rmap_cursor *cursor);
 
 #ifdef __cplusplus

@@ -232,7 +232,7 @@ const char *history_check(const struct history *history)
 			const struct record *record = &history->records[i][j];
 			const char *wrong = NULL;
 
-			if (record->op.kind == OP_WALK || record->op.kind == OP_CURSOR)
+			if (record->op.kind >= OP_WALK && record->op.kind <= OP_BATCHES)
 				wrong = check_walk(history, i, j);
 			if (wrong)
 				return wrong;

@@ -21,6 +21,7 @@ enum op_kind {
 	OP_COUNT,
 	OP_WALK,
 	OP_CURSOR,
+	OP_BATCHES,
 	OP_FILL,
 	OP_FILL_MORE,
 	OP_DRAIN,

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_batches.c - walk.h: batches, in one section and in sections of their own, and what may happen between two
+ *
+ * At rest a walk by batches says what a walk by single visits says, in its order. What a visitor of a batch does to the
+ * page stands for what any thread might do at that moment.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RANGES_MAX 300u
+#define VISITS_MAX 4096u
+#define INDEX 7u
+#define STOP 4242
+
+/*
+ * What was found, in order. @end_after: so many batches end the call, from where it goes on; 0: never
+ * @sizes: of the batches, with the kind in bit 16
+ */
+struct found {
+	struct rmap_visit visits[VISITS_MAX];
+	unsigned sizes[VISITS_MAX];
+	size_t n;
+	size_t batches;
+	size_t end_after;
+};
+
+static struct found singly, by_batch;
+
+static int find_one(void *arg, const struct rmap_visit *visit)
+{
+	struct found *found = arg;
+
+	expect(found->n < VISITS_MAX);
+	found->visits[found->n++] = *visit;
+	return 0;
+}
+
+static int find_batch(void *arg, const struct rmap_visits *visits)
+{
+	struct found *found = arg;
+
+	expect(visits->n >= 1 && visits->n <= RMAP_VISITS_MAX);
+	expect(visits->kind == RMAP_LINEAR || visits->kind == RMAP_CHAINED);
+	for (size_t i = 0; i < visits->n; i++) {
+		struct rmap_visit visit;
+
+		memset(&visit, 0xff, sizeof(visit));
+		rmap_visits_get(visits, i, &visit);
+		expect(visit.kind == visits->kind);
+		expect(visit.count == rmap_visits_count(visits, i));
+		if (visits->kind == RMAP_CHAINED)
+			expect(visit.handle == rmap_visits_handle(visits, i));
+		else
+			expect(visit.range.owner == rmap_visits_range(visits, i)->owner);
+		find_one(found, &visit);
+	}
+	found->sizes[found->batches++] = (unsigned)visits->n | (unsigned)visits->kind << 16;
+	return found->batches == found->end_after ? STOP : 0;
+}
+
+static void same_visits(const struct found *a, const struct found *b)
+{
+	assert_int_equal(a->n, b->n);
+	for (size_t i = 0; i < a->n; i++) {
+		assert_int_equal(a->visits[i].kind, b->visits[i].kind);
+		assert_int_equal(a->visits[i].count, b->visits[i].count);
+		assert_int_equal(a->visits[i].handle, b->visits[i].handle);
+		assert_int_equal(a->visits[i].address, b->visits[i].address);
+		assert_memory_equal(&a->visits[i].range, &b->visits[i].range, sizeof(a->visits[i].range));
+	}
+}
+
+/* All of @found's batches are as large as the first, but the last one of each kind. */
+static void batches_are_full(const struct found *found)
+{
+	unsigned full = CHECKED ? 8 : RMAP_VISITS_MAX;
+
+	for (size_t i = 0; i + 1 < found->batches; i++) {
+		if (found->sizes[i] >> 16 == found->sizes[i + 1] >> 16)
+			assert_int_equal(found->sizes[i] & 0xffff, full);
+		else
+			assert_int_equal(found->sizes[i] >> 16, RMAP_LINEAR);
+	}
+}
+
+static void same_summaries(const struct rmap_walk_summary *a, const struct rmap_walk_summary *b)
+{
+	assert_int_equal(a->chained, b->chained);
+	assert_int_equal(a->candidates, b->candidates);
+	assert_int_equal(a->linear, b->linear);
+	assert_int_equal(a->unnamed, b->unnamed);
+	assert_int_equal(a->rounds, b->rounds);
+	assert_int_equal(a->complete, b->complete);
+}
+
+/* By single visits; by batches in one section; and in sections that end behind each @end_after-th batch. */
+static void compare_walks(struct fixture *fixture, const struct rmap_target *target, size_t end_after)
+{
+	struct rmap_walk_summary summary;
+	struct rmap_cursor cursor;
+	size_t calls = 1;
+	int result;
+
+	singly.n = by_batch.n = by_batch.batches = by_batch.end_after = 0;
+	rmap_cursor_init(&cursor, fixture->map, target);
+	rmap_read_lock(fixture->map);
+	assert_int_equal(rmap_walk(fixture->map, target, find_one, &singly, &summary), 0);
+	assert_int_equal(rmap_walk_batches(&cursor, find_batch, &by_batch), 0);
+	rmap_read_unlock(fixture->map);
+	assert_true(rmap_cursor_at_end(&cursor));
+	same_visits(&singly, &by_batch);
+	same_summaries(&summary, &cursor.summary);
+	batches_are_full(&by_batch);
+
+	by_batch.n = by_batch.batches = 0;
+	rmap_cursor_init(&cursor, fixture->map, target);
+	do {
+		by_batch.end_after = calls++ * end_after;
+		rmap_read_lock(fixture->map);
+		result = rmap_walk_batches(&cursor, find_batch, &by_batch);
+		rmap_read_unlock(fixture->map);
+		assert_int_equal(rmap_cursor_at_end(&cursor), result == 0);
+	} while (result == STOP);
+	assert_int_equal(result, 0);
+	same_visits(&singly, &by_batch);
+	same_summaries(&summary, &cursor.summary);
+}
+
+/* The @i-th of ranges that all cover INDEX. */
+static struct rmap_range range_of(uint64_t i)
+{
+	return (struct rmap_range){
+		.first = i % (INDEX + 1), .last = INDEX + i, .address = (i + 1) << 20, .owner = i, .page_shift = 12
+	};
+}
+
+static struct rmap_object *object_of(struct fixture *fixture, unsigned ranges)
+{
+	struct rmap_object *object;
+
+	assert_int_equal(rmap_object_create(fixture->map, &object), 0);
+	for (unsigned i = 0; i < ranges; i++) {
+		struct rmap_range range = range_of(i);
+
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+	}
+	return object;
+}
+
+static void every_shape(void **state)
+{
+	static const unsigned lengths[] = { 0, 1, 2, 3, 4, 9, 10, 62, 63, 64, 65, 130, 1000 };
+	static const unsigned ranges[] = { 0, 1, 8, 9, 127, 128, 129, RANGES_MAX };
+	static const unsigned bits[] = { 0, 4, 9 };
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	for (unsigned b = 0; b < LENGTH(bits); b++) {
+		fixture_init(&fixture, bits[b], RMAP_RECLAIM_CALLBACK, 0);
+		for (unsigned l = 0; l < LENGTH(lengths); l++) {
+			struct rmap_object *object = object_of(&fixture, ranges[(b + l) % LENGTH(ranges)]);
+
+			subject_init(&subject, &fixture, lengths[l], l % 3, l % 2);
+			for (unsigned i = 0; bits[b] && i < lengths[l]; i += 2) /* elements that stand for several */
+				subject_add(&subject, mapping_of(RMAP_CHAINED, i));
+			compare_walks(&fixture, &(struct rmap_target){ &subject.page, NULL, 0 }, 1);
+			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX }, 1);
+			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX }, 3);
+			rmap_object_destroy(object);
+			subject_fini(&subject);
+		}
+		fixture_fini(&fixture);
+	}
+}
+
+/* Chains that have holes, and segments that close. */
+static void every_hole(void **state)
+{
+	struct generator generator = { test_seed() };
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned round = 0; round < 20; round++) {
+		subject_init(&subject, &fixture, 400, 0, 0);
+		while (subject.reference.n > 0) {
+			const struct rmap_target target = { .page = &subject.page };
+			size_t i = generator_below(&generator, subject.reference.n);
+
+			subject_remove(&subject, rmap_chained(subject.reference.entries[i].key));
+			if (subject.reference.n % 7 == round % 7)
+				compare_walks(&fixture, &target, 1);
+		}
+		subject_fini(&subject);
+	}
+	fixture_fini(&fixture);
+}
+
+/* What a visitor of batches or of single mappings does at its first call, and what it saw from then on. */
+struct meddler {
+	struct rmap_reserve *reserve;
+	struct rmap_page *page;
+	struct rmap_mapping from, to;
+	enum rmap_kind at; /* at its first call for one of these */
+	bool done;
+	unsigned calls;
+	uint64_t seen;
+};
+
+static void meddle(struct meddler *meddler, enum rmap_kind kind)
+{
+	meddler->calls++;
+	if (meddler->done || kind != meddler->at)
+		return;
+	meddler->done = true;
+	expect(rmap_page_move(meddler->reserve, meddler->page, meddler->from, meddler->to) >= 0);
+}
+
+static int meddle_singly(void *arg, const struct rmap_visit *visit)
+{
+	struct meddler *meddler = arg;
+
+	meddle(meddler, visit->kind);
+	meddler->seen += visit->kind == RMAP_CHAINED && visit->handle == meddler->to.handle;
+	return 0;
+}
+
+static int meddle_by_batch(void *arg, const struct rmap_visits *visits)
+{
+	struct rmap_visit visit;
+
+	for (size_t i = 0; i < visits->n; i++) {
+		rmap_visits_get(visits, i, &visit);
+		meddle_singly(arg, &visit);
+	}
+	return 0;
+}
+
+/* The three forms of a walk. */
+enum form {
+	BY_BATCHES,
+	BY_VISITS,
+	BY_COPIES,
+	FORMS,
+};
+
+static void by_copies(struct fixture *fixture, struct rmap_cursor *cursor, struct meddler *meddler)
+{
+	struct rmap_visit visits[RMAP_VISITS_MAX];
+	size_t n;
+
+	while ((n = rmap_cursor_next(cursor, visits, LENGTH(visits))) > 0) {
+		rmap_read_lock(fixture->map);
+		for (size_t i = 0; i < n; i++)
+			meddle_singly(meddler, &visits[i]);
+		rmap_read_unlock(fixture->map);
+	}
+}
+
+static struct rmap_walk_summary walk_meddled(struct fixture *fixture, const struct rmap_target *target, enum form form,
+					     struct meddler *meddler)
+{
+	struct rmap_cursor cursor;
+
+	rmap_cursor_init(&cursor, fixture->map, target);
+	if (form == BY_COPIES) {
+		by_copies(fixture, &cursor, meddler);
+		return cursor.summary;
+	}
+	rmap_read_lock(fixture->map);
+	if (form == BY_VISITS)
+		assert_int_equal(rmap_walk(fixture->map, target, meddle_singly, meddler, &cursor.summary), 0);
+	else
+		assert_int_equal(rmap_walk_batches(&cursor, meddle_by_batch, meddler), 0);
+	rmap_read_unlock(fixture->map);
+	return cursor.summary;
+}
+
+/* A linear mapping of @others more becomes a chained one while the walk's caller looks at its range. */
+static void linear_becomes_chained(struct fixture *fixture, struct rmap_object *object, unsigned others, enum form form)
+{
+	struct subject subject;
+	struct rmap_target target = { &subject.page, object, INDEX };
+	struct meddler meddler = { .reserve = fixture->reserve,
+				   .page = &subject.page,
+				   .from = rmap_linear(),
+				   .to = mapping_of(RMAP_CHAINED, 50),
+				   .at = RMAP_LINEAR };
+
+	subject_init(&subject, fixture, others, 1, 0);
+	assert_int_equal(rmap_reserve_fill(fixture->reserve, 1), 0);
+	walk_meddled(fixture, &target, form, &meddler);
+	assert_true(meddler.done && meddler.seen >= 1);
+	reference_move(&subject.reference, meddler.from, meddler.to);
+	subject_compare(&subject);
+	subject_fini(&subject);
+}
+
+/* Whose pte it finds clear: then the chain has not been read yet. */
+static void g3_linear_becomes_chained_while_its_range_is_looked_at(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned ranges = 1; ranges <= 2 * RMAP_VISITS_MAX; ranges = ranges * 2 + 1) {
+		struct rmap_object *object = object_of(&fixture, ranges);
+
+		for (unsigned others = 0; others < 20; others++)
+			for (unsigned form = 0; form < FORMS; form++)
+				linear_becomes_chained(&fixture, object, others, form);
+		rmap_object_destroy(object);
+	}
+	fixture_fini(&fixture);
+}
+
+/*
+ * The segment in which a walk stopped is gone when it goes on, and another, smaller or larger, is as deep in the stack.
+ * What is behind it belongs to other pages.
+ */
+static void g3_another_segment_is_as_deep_as_the_one_a_walk_stopped_in(void **state)
+{
+	enum { LONG = 600, STAY = 6, NEW = 1000, ADDED = 100, OTHER = 5000 };
+	static struct found found;
+	struct subject others[8];
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned stop = 1; stop < LONG; stop += 7) {
+		struct subject subject;
+		struct rmap_target target = { .page = &subject.page };
+		struct rmap_cursor cursor;
+		struct rmap_visit visit;
+		uint64_t stayed = 0;
+
+		subject_init(&subject, &fixture, LONG, 0, 0);
+		rmap_cursor_init(&cursor, fixture.map, &target);
+		found.n = 0;
+		for (unsigned i = 0; i < stop; i++) {
+			assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
+			find_one(&found, &visit);
+		}
+		for (unsigned i = STAY; i < LONG; i++)
+			subject_remove(&subject, mapping_of(RMAP_CHAINED, i));
+		for (unsigned i = 0; i < LENGTH(others); i++) {
+			subject_init(&others[i], &fixture, 0, 0, 0);
+			for (unsigned j = 0; j < 40; j++)
+				subject_add(&others[i], mapping_of(RMAP_CHAINED, OTHER + j));
+		}
+		/* One fill for all: no larger segment is to be had than of one line. */
+		assert_int_equal(rmap_reserve_fill(fixture.reserve, ADDED), 0);
+		rmap_read_lock(fixture.map);
+		for (unsigned i = 0; i < ADDED; i++) {
+			struct rmap_mapping mapping = mapping_of(RMAP_CHAINED, NEW + i);
+
+			reference_add(&subject.reference, mapping);
+			assert_int_equal(rmap_page_add(fixture.reserve, &subject.page, mapping), 0);
+		}
+		rmap_read_unlock(fixture.map);
+		while (rmap_cursor_next(&cursor, &visit, 1))
+			find_one(&found, &visit);
+		for (size_t i = 0; i < found.n; i++) {
+			assert_true(found.visits[i].handle < handle_of(OTHER));
+			for (unsigned j = 0; j < STAY; j++)
+				stayed |= (uint64_t)(found.visits[i].handle == handle_of(j)) << j;
+		}
+		assert_int_equal(stayed, (1u << STAY) - 1);
+		for (unsigned i = 0; i < LENGTH(others); i++)
+			subject_fini(&others[i]);
+		subject_fini(&subject);
+	}
+	fixture_fini(&fixture);
+}
+
+/* A mapping of a chain moves when the last batch has been handed over, and the walk has not ended. */
+static void g3_a_move_behind_the_last_batch(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned length = 2; length <= 6; length++) {
+		for (unsigned form = 0; form < FORMS; form++) {
+			struct subject subject;
+			struct rmap_target target = { .page = &subject.page };
+			struct meddler meddler = { .reserve = fixture.reserve,
+						   .page = &subject.page,
+						   .from = mapping_of(RMAP_CHAINED, length - 1),
+						   .to = mapping_of(RMAP_CHAINED, 50),
+						   .at = RMAP_CHAINED };
+			struct rmap_walk_summary summary;
+
+			subject_init(&subject, &fixture, length, 0, 0);
+			assert_int_equal(rmap_reserve_fill(fixture.reserve, 1), 0);
+			summary = walk_meddled(&fixture, &target, form, &meddler);
+			assert_int_equal(summary.rounds, 2);
+			assert_int_equal(summary.complete, 1);
+			assert_true(meddler.seen >= 1);
+			reference_move(&subject.reference, meddler.from, meddler.to);
+			subject_compare(&subject);
+			subject_fini(&subject);
+		}
+	}
+	fixture_fini(&fixture);
+}
+
+/* To and fro, in each batch, with a reserve that the walk knows or does not. */
+static int move_always(void *arg, const struct rmap_visits *visits)
+{
+	struct meddler *meddler = arg;
+	struct rmap_mapping from = meddler->from;
+
+	(void)visits;
+	if (++meddler->calls > 10000)
+		return STOP; /* it does not end */
+	expect(rmap_page_move(meddler->reserve, meddler->page, from, meddler->to) >= 0);
+	meddler->from = meddler->to;
+	meddler->to = from;
+	return 0;
+}
+
+static void moves_interrupt_it(void **state)
+{
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	subject_init(&subject, &fixture, 300, 0, 0);
+	for (unsigned own = 0; own < 2; own++) {
+		for (unsigned rounds = 1; rounds < 5; rounds++) {
+			const struct rmap_target target = { .page = &subject.page };
+			struct meddler meddler = { .reserve = fixture.reserve,
+						   .page = &subject.page,
+						   .from = mapping_of(RMAP_CHAINED, 0),
+						   .to = mapping_of(RMAP_CHAINED, 1000) };
+			struct rmap_cursor cursor;
+
+			assert_int_equal(rmap_reserve_fill(fixture.reserve, RMAP_RESERVE_ADDS_MAX), 0);
+			rmap_cursor_init(&cursor, fixture.map, &target);
+			cursor.mover = own ? fixture.reserve : NULL;
+			cursor.rounds_max = rounds;
+			rmap_read_lock(fixture.map);
+			assert_int_equal(rmap_walk_batches(&cursor, move_always, &meddler), own ? 0 : -EAGAIN);
+			if (meddler.from.handle != handle_of(0))
+				move_always(&meddler, NULL);
+			rmap_read_unlock(fixture.map);
+			assert_int_equal(cursor.summary.rounds, own ? 1 : rounds);
+			assert_int_equal(cursor.summary.complete, own);
+			assert_true(rmap_cursor_at_end(&cursor));
+		}
+	}
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+/* A visitor may take what it visits, and what the walk has not reached yet. */
+static int take_all_of_it(void *arg, const struct rmap_visits *visits)
+{
+	struct subject *subject = arg;
+
+	for (size_t i = 0; i < visits->n; i++) {
+		struct rmap_mapping mapping = rmap_chained(rmap_visits_handle(visits, i));
+		int events = reference_remove(&subject->reference, mapping);
+
+		if (events >= 0) /* a chain that shrinks may show a mapping again */
+			expect(rmap_page_remove(subject->fixture->reserve, &subject->page, mapping) == events);
+	}
+	return 0;
+}
+
+static int take_ahead(void *arg, const struct rmap_visits *visits)
+{
+	struct subject *subject = arg;
+
+	(void)visits;
+	while (subject->reference.n > 0) {
+		struct rmap_mapping mapping = rmap_chained(subject->reference.entries[0].key);
+		int events = reference_remove(&subject->reference, mapping);
+
+		expect(rmap_page_remove(subject->fixture->reserve, &subject->page, mapping) == events);
+	}
+	return 0;
+}
+
+static void a_visitor_may_unmap(void **state)
+{
+	struct rmap_cursor cursor;
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned length = 1; length <= 3000; length = length * 2 + 1) {
+		for (unsigned ahead = 0; ahead < 2; ahead++) {
+			subject_init(&subject, &fixture, length, 0, 0);
+			rmap_cursor_init(&cursor, fixture.map, &(struct rmap_target){ .page = &subject.page });
+			rmap_read_lock(fixture.map);
+			assert_int_equal(rmap_walk_batches(&cursor, ahead ? take_ahead : take_all_of_it, &subject), 0);
+			rmap_read_unlock(fixture.map);
+			assert_int_equal(subject.page.word, 0);
+			subject_fini(&subject);
+		}
+	}
+	fixture_fini(&fixture);
+}
+
+/* A visitor of single mappings ends the walk: what of its batch it was not called for counts as not visited. */
+static int end_at(void *arg, const struct rmap_visit *visit)
+{
+	(void)visit;
+	return --*(unsigned *)arg == 0 ? STOP : 0;
+}
+
+static void g3_what_a_visitor_did_not_get_is_not_counted(void **state)
+{
+	enum { RANGES = 9, ELEMENTS = 20 };
+	struct rmap_walk_summary summary;
+	struct subject subject;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 4, RMAP_RECLAIM_CALLBACK, 0);
+	struct rmap_object *object = object_of(&fixture, RANGES);
+	struct rmap_target target = { &subject.page, object, INDEX };
+
+	subject_init(&subject, &fixture, ELEMENTS, 0, 2);
+	for (unsigned i = 0; i < 2 * ELEMENTS; i++) /* each stands for three */
+		subject_add(&subject, mapping_of(RMAP_CHAINED, i / 2));
+	for (unsigned end = 1; end <= RANGES + ELEMENTS; end++) {
+		unsigned left = end;
+
+		rmap_read_lock(fixture.map);
+		assert_int_equal(rmap_walk(fixture.map, &target, end_at, &left, &summary), STOP);
+		rmap_read_unlock(fixture.map);
+		assert_int_equal(summary.candidates, end < RANGES ? end : RANGES);
+		assert_int_equal(summary.chained, end < RANGES ? 0 : (end - RANGES) * 3);
+		assert_int_equal(summary.unnamed, 2 + ELEMENTS * 3 - summary.chained);
+		assert_int_equal(summary.complete, 0);
+	}
+	rmap_object_destroy(object);
+	subject_fini(&subject);
+	fixture_fini(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_shape),
+		cmocka_unit_test(every_hole),
+		cmocka_unit_test(g3_linear_becomes_chained_while_its_range_is_looked_at),
+		cmocka_unit_test(g3_another_segment_is_as_deep_as_the_one_a_walk_stopped_in),
+		cmocka_unit_test(g3_a_move_behind_the_last_batch),
+		cmocka_unit_test(moves_interrupt_it),
+		cmocka_unit_test(a_visitor_may_unmap),
+		cmocka_unit_test(g3_what_a_visitor_did_not_get_is_not_counted),
+	};
+
+	return cmocka_run_group_tests_name("batches", tests, NULL, NULL);
+}
