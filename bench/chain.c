@@ -42,6 +42,9 @@ static const struct bench_row rows[] = {
 	{ "walk", 1024, "ns", false, chain_walk, NULL },
 	{ "walk", 100000, "ns", false, chain_walk, NULL },
 	{ "walk", MILLION, "ns", true, chain_walk, NULL },
+	{ "walk-batches", 64, "ns", false, chain_walk, "batches" },
+	{ "walk-batches", 1024, "ns", false, chain_walk, "batches" },
+	{ "walk-batches", 100000, "ns", false, chain_walk, "batches" },
 	{ "pair-batch", 1024, "ns", false, chain_batch, NULL },
 	{ "pair-batch", 100000, "ns", true, chain_batch, NULL },
 	{ "pair-batch", MILLION, "ns", false, chain_batch, NULL },
@@ -98,7 +101,8 @@ static const struct bench_target targets[] = {
 	  "scripts/compare 2725a32" },
 	{ "an add, growing to 10^5, x revision 2725a32", "add", 100000, 100000, "rmap", "ns", NULL, false, 2,
 	  "scripts/compare 2725a32" },
-	{ "walk at n = 64 .. 10^5, x limit", "walk", 64, 100000, "rmap", "ns", the_limit, false, 3.5, NULL },
+	{ "walk by batches at n = 64 .. 10^5, x limit", "walk-batches", 64, 100000, "rmap", "ns", the_limit, false, 3.5,
+	  NULL },
 	{ "lines of leaves a hit looks at, n = 10^5", "pair", 100000, 100000, "rmap", "ns", NULL, false, 2.2,
 	  "the tests, which count accesses" },
 	{ "accesses of one operation at worst", "pair", 100000, 100000, "rmap", "ns", NULL, false, 3000,
@@ -127,7 +131,7 @@ const struct benchmark bench_chain = {
 	.legend =
 		"pair: one remove of a random mapping and one add of a fresh one; fifo: the oldest goes; lifo: the\n"
 		"newest 32 go; add, remove: from nothing to n, and back; walk: the handles of all mappings summed, a\n"
-		"mapping; pair-batch: 32 at a time; fork: pages with n mappings get and lose one more, 32 at a time;\n"
+		"mapping; walk-batches: so by arrays of mappings; pair-batch: 32 at a time; fork: pages with n mappings get and lose one more, 32 at a time;\n"
 		"lock: a mapping is mlocked and munlocked; window: pairs of ptes in n windows of 16; block: two adds "
 		"and\n"
 		"two removes of a page, without and with a block, and the difference; fill: of a reserve after n "

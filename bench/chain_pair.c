@@ -39,6 +39,12 @@ static const char *name_of(const struct lane *lane)
 	return lane->bound ? lane->bound->name : lane->peer.peer->name;
 }
 
+/* Of a row of walks: is it of those by batches? */
+static bool by_batches(const struct bench_row *row)
+{
+	return row->run == chain_walk && row->arg;
+}
+
 static bool is_hopeless(const struct peer *peer, size_t n)
 {
 	return peer->scans && n > SCAN_MOST && peer != &peer_descriptor && peer != &peer_mutex;
@@ -88,7 +94,7 @@ static struct lane *lanes_open(const struct chain_contender *const *bounds, cons
 		error = bound_open(lane, *bounds, row, n);
 	}
 	for (size_t i = 0; peers_all[i] && !error; i++) {
-		if (is_hopeless(peers_all[i], n))
+		if (is_hopeless(peers_all[i], n) || (by_batches(row) && !peers_all[i]->batches))
 			continue;
 		struct lane *lane = &lanes[(*count)++];
 
@@ -120,6 +126,16 @@ static double run_walks(void *state, size_t walks)
 	while (walks--)
 		lane->sum += lane->bound ? lane->bound->walk(lane->state)
 					 : lane->peer.peer->walk(lane->peer.thread, lane->peer.page);
+	return 0;
+}
+
+static double run_batches(void *state, size_t walks)
+{
+	struct lane *lane = state;
+
+	while (walks--)
+		lane->sum += lane->bound ? lane->bound->walk(lane->state)
+					 : lane->peer.peer->batches(lane->peer.thread, lane->peer.page);
 	return 0;
 }
 
@@ -220,7 +236,7 @@ int chain_walk(const struct bench_row *row, const struct bench_budget *budget, j
 		if (!lanes[i].bound)
 			churn(&lanes[i].peer, 2 * n);
 	}
-	measure(lanes, count, run_walks, budget);
+	measure(lanes, count, by_batches(row) ? run_batches : run_walks, budget);
 	for (size_t i = 0; i < count; i++) {
 		for (unsigned round = 0; round < budget->repeat; round++)
 			lanes[i].samples[round] /= (double)n;

@@ -9,8 +9,8 @@
  *   section_begin(thread, adds) section_end(thread)      what surrounds up to CHAIN_SECTION pairs
  *   head_add(thread, head, handle) head_remove(thread, head, handle) head_walk(thread, head) head_drop(thread, head)
  *
- * and, if it has batches of its own, PEER_BATCHES with batch_add() and batch_remove(thread, heads, handles, n); with
- * PEER_SETTLES, map_settle(map).
+ * and, if it has batches of its own, PEER_BATCHES with head_batches(thread, head), batch_add() and batch_remove(thread,
+ * heads, handles, n); with PEER_SETTLES, map_settle(map).
  */
 #define PEER_STRING_(name) #name
 #define PEER_STRING(name) PEER_STRING_(name)
@@ -52,6 +52,19 @@ static uint64_t call_walk(void *state, struct peer_page *page)
 	section_end(thread);
 	return sum;
 }
+
+#ifdef PEER_BATCHES
+static uint64_t call_batches(void *state, struct peer_page *page)
+{
+	struct thread *thread = state;
+
+	section_begin(thread, 0);
+	uint64_t sum = head_batches(thread, HEAD(page));
+
+	section_end(thread);
+	return sum;
+}
+#endif
 
 static size_t call_drop(void *state, struct peer_page *page)
 {
@@ -368,6 +381,9 @@ const struct peer PEER_SYMBOL(PEER_NAME) = {
 	.add = call_add,
 	.remove = call_remove,
 	.walk = call_walk,
+#ifdef PEER_BATCHES
+	.batches = call_batches,
+#endif
 	.drop = call_drop,
 	.pairs = loop_pairs,
 	.fifo = loop_fifo,

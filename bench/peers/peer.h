@@ -52,6 +52,7 @@ struct peer_replacing {
  * @add, @remove, @walk, @drop: the operations, for tests: 0, or -1 for a mapping that is not there or no memory; the
  *           sum of the handles; how many mappings a page had, which has none now. Threads may use one page at once, but
  *           not while it is dropped
+ * @batches: NULL, or the same as @walk by arrays of mappings
  * @pairs:   remove a random mapping and add a fresh one, that many times; @fifo: the oldest one, by turns; @lifo: add
  *           CHAIN_SECTION fresh ones, and remove them, the newest first, for as many pairs
  * @grow, @shrink: add, or remove, in this order
@@ -72,6 +73,7 @@ struct peer {
 	int (*add)(void *thread, struct peer_page *page, uint64_t handle);
 	int (*remove)(void *thread, struct peer_page *page, uint64_t handle);
 	uint64_t (*walk)(void *thread, struct peer_page *page);
+	uint64_t (*batches)(void *thread, struct peer_page *page);
 	size_t (*drop)(void *thread, struct peer_page *page);
 	void (*pairs)(void *thread, struct peer_page *page, struct chain_stream *stream, size_t pairs);
 	void (*fifo)(void *thread, struct peer_page *page, struct chain_stream *stream, size_t pairs);

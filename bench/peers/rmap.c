@@ -120,6 +120,27 @@ static inline uint64_t head_walk(struct thread *thread, struct head *head)
 	return sum;
 }
 
+static int sum_batch(void *arg, const struct rmap_visits *visits)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < visits->n; i++)
+		sum += rmap_visits_handle(visits, i);
+	*(uint64_t *)arg += sum;
+	return 0;
+}
+
+static uint64_t head_batches(struct thread *thread, struct head *head)
+{
+	const struct rmap_target target = { .page = &head->page, .object = NULL, .index = 0 };
+	struct rmap_cursor cursor;
+	uint64_t sum = 0;
+
+	rmap_cursor_init(&cursor, thread->map, &target);
+	rmap_walk_batches(&cursor, sum_batch, &sum);
+	return sum;
+}
+
 static size_t head_drop(struct thread *thread, struct head *head)
 {
 	rmap_read_lock(thread->map);
