@@ -14,20 +14,23 @@
 #include "ranges.h"
 
 #define KINDS 2
+#define LANES (KINDS + 1) /* and where a list of changes may be made, rmap again, by one update */
 #define GROUP_OF_UPDATES 10
 #define WIDTH 16u
 #define SHIFT 12u
 #define EXITS 200u
 #define STABS 64u
 
-static const struct ranges_index *const kinds[KINDS] = { &ranges_interval, &ranges_rmap };
+static const struct ranges_index *const kinds[LANES] = { &ranges_interval, &ranges_rmap, &ranges_rmap };
+static const char *const names[LANES] = { "interval", "rmap", "rmap-list" };
 
-/* An index and what is in it. @group: how many ranges cover one index. */
+/* An index and what is in it. @group: how many ranges cover one index. @lists: what can be one update is. */
 struct lane {
 	const struct ranges_index *kind;
 	void *index;
 	struct rmap_range *ranges;
 	size_t n, group;
+	bool lists;
 	uint64_t random;
 	uint64_t owner;
 	uint64_t sum;
@@ -145,7 +148,9 @@ static double run_exit(void *state, size_t units)
 		size_t first = xorshift(&lane->random) % (lane->n - exits + 1);
 		uint64_t began = bench_work_now();
 
-		for (size_t i = 0; i < exits; i++)
+		if (lane->lists)
+			lane->failed |= lane->kind->detach_all(lane->index, &lane->ranges[first], exits);
+		for (size_t i = 0; i < exits && !lane->lists; i++)
 			lane->failed |= lane->kind->detach(lane->index, &lane->ranges[first + i]);
 		counted += bench_work_now() - began;
 		for (size_t i = 0; i < exits; i++)
@@ -179,13 +184,15 @@ static void settle(void *state)
 	lane->kind->settle(lane->index);
 }
 
-static struct lane *lanes_open(const struct bench_row *row, size_t n, size_t group, int *error)
+static struct lane *lanes_open(const struct bench_row *row, size_t lanes_n, size_t n, size_t group, int *error)
 {
-	struct lane *lanes = calloc(KINDS, sizeof(*lanes));
+	struct lane *lanes = calloc(LANES, sizeof(*lanes));
 
 	*error = lanes ? 0 : bench_failed("the harness", row, "there is no memory for it");
-	for (size_t i = 0; i < KINDS && !*error; i++)
+	for (size_t i = 0; i < lanes_n && !*error; i++) {
 		*error = lane_open(&lanes[i], kinds[i], row, n, group);
+		lanes[i].lists = i >= KINDS;
+	}
 	return lanes;
 }
 
@@ -193,7 +200,7 @@ static int lanes_close(struct lane *lanes, const struct bench_row *row)
 {
 	int error = 0;
 
-	for (size_t i = 0; lanes && i < KINDS; i++) {
+	for (size_t i = 0; lanes && i < LANES; i++) {
 		if (lanes[i].kind)
 			error |= lane_close(&lanes[i], row);
 	}
@@ -205,19 +212,19 @@ static int lanes_close(struct lane *lanes, const struct bench_row *row)
 static int measure_row(const struct bench_row *row, const struct bench_budget *budget, json_t *report, size_t group,
 		       double (*run)(void *state, size_t units))
 {
-	size_t n = bench_size(row->n) / group * group;
-	struct bench_contender contenders[KINDS];
+	size_t n = bench_size(row->n) / group * group, lanes_n = run == run_exit ? LANES : KINDS;
+	struct bench_contender contenders[LANES];
 	int error;
-	struct lane *lanes = lanes_open(row, n, group, &error);
+	struct lane *lanes = lanes_open(row, lanes_n, n, group, &error);
 
 	if (!error) {
-		for (size_t i = 0; i < KINDS; i++)
+		for (size_t i = 0; i < lanes_n; i++)
 			contenders[i] = (struct bench_contender){ run, settle, &lanes[i], lanes[i].samples };
-		bench_measure(contenders, KINDS, budget->seconds / KINDS / budget->repeat, budget->repeat);
-		for (size_t i = 0; i < KINDS; i++) {
-			bench_report(report, row, kinds[i]->name, row->unit, lanes[i].samples, budget->repeat);
+		bench_measure(contenders, lanes_n, budget->seconds / (double)lanes_n / budget->repeat, budget->repeat);
+		for (size_t i = 0; i < lanes_n; i++) {
+			bench_report(report, row, names[i], row->unit, lanes[i].samples, budget->repeat);
 			if (run == run_replace)
-				bench_report_one(report, row, kinds[i]->name, "bytes a range",
+				bench_report_one(report, row, names[i], "bytes a range",
 						 (double)kinds[i]->bytes(lanes[i].index) / (double)n);
 		}
 	}
@@ -422,19 +429,22 @@ static const struct bench_row rows[] = {
 	{ "stab-beside", 1000, "ns", false, shared_row, NULL },
 };
 
+static const char *const one_by_one[] = { "rmap", NULL };
+
 static const struct bench_target targets[] = {
 	{ "attach + detach among 1,000, x revision 2725a32", "attach-detach", 1000, 1000, "rmap", "ns", NULL, false,
 	  0.1, "scripts/compare 2725a32" },
+	{ "exit of 200 ranges in one update, x single detaches", "exit", 1000, 100000, "rmap-list", "ns", one_by_one, false,
+	  0.3, NULL },
 };
 
 const struct benchmark bench_ranges = {
 	.name = "ranges",
 	.summary = "the ranges of one object, 10 to 100000 of them: updates and stabs",
 	.legend =
-		"attach-detach: a range goes and another comes; move: one gets another address; split: one is split "
-		"and\n"
-		"put together again, three updates; exit: 200 ranges go, a range; stab-K: a query that K ranges "
-		"answer;\n"
+		"attach-detach: a range goes and another comes; move: one gets another address; split: one is split and\n"
+		"put together again, three updates; exit: 200 ranges go, a range (rmap-list: in one update);\n"
+		"stab-K: a query that K ranges answer;\n"
 		"apart, together: attach-detach by several threads, on an object each or on one, with n ranges each;\n"
 		"stab-beside: a stab of 10, while another thread attaches and detaches.\n"
 		"interval: an interval tree under a reader-writer lock.\n",

@@ -18,6 +18,7 @@
  * struct ranges_index - a kind of index of ranges
  * @open:  an empty one, or NULL; @close: 0, or -1 if something is left
  * @attach, @detach, @move, @split, @resize: as rmap_object_attach() and its like: 0, or less. By any thread
+ * @detach_all: @n ranges go in one update; NULL: it has no such
  * @stabs: of @n indexes: how many ranges were found, and *@sum of their owners
  * @bytes: what the ranges take
  * @settle: wait for what was left to other threads
@@ -28,6 +29,7 @@ struct ranges_index {
 	int (*close)(void *index);
 	int (*attach)(void *index, const struct rmap_range *range);
 	int (*detach)(void *index, const struct rmap_range *range);
+	int (*detach_all)(void *index, const struct rmap_range *ranges, size_t n);
 	int (*move)(void *index, const struct rmap_range *range, uint64_t address);
 	int (*split)(void *index, const struct rmap_range *range, uint64_t at);
 	int (*resize)(void *index, const struct rmap_range *range, uint64_t first, uint64_t last);

@@ -82,6 +82,19 @@ static int index_detach(void *state, const struct rmap_range *range)
 	return rmap_object_detach(((struct index *)state)->object, range);
 }
 
+static int index_detach_all(void *state, const struct rmap_range *ranges, size_t n)
+{
+	struct rmap_change *changes = calloc(n, sizeof(*changes));
+	int error = -1;
+
+	for (size_t i = 0; changes && i < n; i++)
+		changes[i].range = &ranges[i];
+	if (changes)
+		error = rmap_object_update(((struct index *)state)->object, changes, n);
+	free(changes);
+	return error;
+}
+
 static int index_move(void *state, const struct rmap_range *range, uint64_t address)
 {
 	return rmap_object_move(((struct index *)state)->object, range, address);
@@ -148,6 +161,7 @@ const struct ranges_index ranges_rmap = {
 	.close = index_close,
 	.attach = index_attach,
 	.detach = index_detach,
+	.detach_all = index_detach_all,
 	.move = index_move,
 	.split = index_split,
 	.resize = index_resize,
