@@ -28,9 +28,9 @@
 #define ATOMIC_LOAD_STRAY(word) (STEP(), __atomic_load_n(word, __ATOMIC_RELAXED))
 #define ATOMIC_STORE(word, value, order) (STEP(), __atomic_store_n(word, value, order))
 #define ATOMIC_CAS(word, expected, desired, order, failure)                                                            \
-	(STEP(), __atomic_compare_exchange_n(word, expected, desired, false, order, failure))
-#define ATOMIC_EXCHANGE(word, value, order) (STEP(), __atomic_exchange_n(word, value, order))
-#define ATOMIC_FETCH_ADD(word, value, order) (STEP(), __atomic_fetch_add(word, value, order))
+	(STEP_RMW(), __atomic_compare_exchange_n(word, expected, desired, false, order, failure))
+#define ATOMIC_EXCHANGE(word, value, order) (STEP_RMW(), __atomic_exchange_n(word, value, order))
+#define ATOMIC_FETCH_ADD(word, value, order) (STEP_RMW(), __atomic_fetch_add(word, value, order))
 #endif
 
 static inline uint64_t load_rlx(const uint64_t *word)

@@ -26,6 +26,7 @@ void rmap_inject_set(unsigned permille, uint64_t seed)
  */
 static __thread struct {
 	uint64_t done;
+	uint64_t rmws;
 	uint64_t at;
 	void (*hook)(void);
 } steps;
@@ -33,6 +34,11 @@ static __thread struct {
 uint64_t rmap_inject_steps(void)
 {
 	return steps.done;
+}
+
+uint64_t rmap_inject_rmws(void)
+{
+	return steps.rmws;
 }
 
 void rmap_inject_at(uint64_t nth, void (*hook)(void))
@@ -47,6 +53,12 @@ void rmap_inject_step(void)
 		return;
 	steps.at = 0;
 	steps.hook();
+}
+
+void rmap_inject_rmw(void)
+{
+	steps.rmws++;
+	rmap_inject_step();
 }
 
 /* xorshift64*, one state a thread. */
@@ -84,9 +96,11 @@ static void delay(void)
 void rmap_inject(void)
 {
 	uint64_t done = steps.done;
+	uint64_t rmws = steps.rmws;
 
 	delay();
 	steps.done = done;
+	steps.rmws = rmws;
 }
 
 #else

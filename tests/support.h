@@ -39,6 +39,7 @@
 /* Exported by the library in inject builds only; their home is lib/inject.h. */
 #if RMAP_INJECT
 uint64_t rmap_inject_steps(void);
+uint64_t rmap_inject_rmws(void);
 void rmap_inject_at(uint64_t nth, void (*hook)(void));
 #endif
 

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_costs.c - how many read-modify-writes each operation takes: the table of docs/performance.md
+ *
+ * Counted where the library does them (lib/atomic.h), with no race lost. Where the memory comes from is the fill's affair,
+ * and not counted; what an operation retires is.
+ */
+#include "support.h"
+
+#include <stdlib.h>
+
+#if RMAP_INJECT
+
+/* What a checked build looks for in each operation takes two more. */
+#define OF_CHECKS (CHECKED ? 2u : 0u)
+
+/* Each answers with its read-modify-writes. Inside a section, with a filled reserve. */
+static uint64_t add(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	uint64_t before = rmap_inject_rmws();
+
+	expect(rmap_page_add(fixture->reserve, page, mapping) >= 0);
+	return rmap_inject_rmws() - before - OF_CHECKS;
+}
+
+static uint64_t take(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping mapping)
+{
+	uint64_t before = rmap_inject_rmws();
+
+	expect(rmap_page_remove(fixture->reserve, page, mapping) >= 0);
+	return rmap_inject_rmws() - before - OF_CHECKS;
+}
+
+static uint64_t move(struct fixture *fixture, struct rmap_page *page, struct rmap_mapping from, struct rmap_mapping to)
+{
+	uint64_t before = rmap_inject_rmws();
+
+	expect(rmap_page_move(fixture->reserve, page, from, to) >= 0);
+	return rmap_inject_rmws() - before - OF_CHECKS;
+}
+
+static void begin(struct fixture *fixture, unsigned bits)
+{
+	fixture_init(fixture, bits, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_fill(fixture, 64);
+	rmap_read_lock(fixture->map);
+}
+
+static void end(struct fixture *fixture, struct rmap_page *page)
+{
+	rmap_read_unlock(fixture->map);
+	fixture_drop(fixture, page);
+	fixture_fini(fixture);
+}
+
+static struct rmap_mapping pte(uint64_t n)
+{
+	return rmap_chained(0x1000 + 8 * n);
+}
+
+static void an_element_alone_and_counts_take_one(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0);
+	expect(add(&fixture, &page, pte(0)) == 1);
+	expect(take(&fixture, &page, pte(0)) == 1);
+	expect(add(&fixture, &page, rmap_linear()) == 1);
+	expect(move(&fixture, &page, rmap_linear(), rmap_locked()) == 1);
+	expect(take(&fixture, &page, rmap_locked()) == 1);
+	end(&fixture, &page);
+}
+
+static void a_claim_takes_one(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0);
+	expect(add(&fixture, &page, pte(0)) == 1);
+	expect(add(&fixture, &page, pte(1)) == 1); /* makes the chain */
+	expect(take(&fixture, &page, pte(0)) == 1);
+	expect(add(&fixture, &page, pte(0)) == 1);
+	expect(add(&fixture, &page, pte(2)) == 2); /* the third: count and slot */
+	expect(take(&fixture, &page, pte(2)) == 2);
+	expect(add(&fixture, &page, rmap_linear()) == 1); /* beside a chain */
+	expect(take(&fixture, &page, rmap_linear()) == 1);
+	expect(take(&fixture, &page, pte(0)) == 1);
+	/* The last: meta, the word, and slot 2, which ends late adds. */
+	expect(take(&fixture, &page, pte(1)) == 3);
+	end(&fixture, &page);
+}
+
+/* Two of them for the log of moves. */
+static void moves(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0);
+	for (unsigned i = 0; i < 2; i++)
+		expect(rmap_page_add(fixture.reserve, &page, pte(i)) >= 0);
+	expect(move(&fixture, &page, pte(1), rmap_linear()) == 3);
+	expect(move(&fixture, &page, rmap_linear(), pte(1)) == 1);
+	expect(move(&fixture, &page, pte(1), pte(2)) == 4); /* to slot 2 */
+	expect(move(&fixture, &page, pte(2), pte(1)) == 4);
+	end(&fixture, &page);
+}
+
+static void equal_keys_take_two(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 9);
+	expect(add(&fixture, &page, rmap_chained(0x10000)) == 1);
+	expect(add(&fixture, &page, rmap_chained(0x10000)) == 1);
+	expect(add(&fixture, &page, rmap_chained(0x20000)) == 1);
+	expect(add(&fixture, &page, rmap_chained(0x20000)) == 2);
+	expect(take(&fixture, &page, rmap_chained(0x20000)) == 2);
+	end(&fixture, &page);
+}
+
+/* Two each for count and slot; what a pair takes besides is for segments that come and go. */
+static void long_chains_take_two(void **state)
+{
+	static const unsigned sizes[] = { 7, 64, 1024 };
+
+	(void)state;
+	for (unsigned s = 0; s < LENGTH(sizes); s++) {
+		unsigned n = sizes[s];
+		unsigned pairs = 2000;
+		struct rmap_page page = { 0 };
+		struct generator generator = { 1 };
+		uint64_t *handles = calloc(n, sizeof(*handles));
+		uint64_t rmws = 0;
+		struct fixture fixture;
+
+		assert_non_null(handles);
+		fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+		for (unsigned i = 0; i < n; i++) {
+			handles[i] = generator_next(&generator) << 3 & 0xFFFFFFFFFFFF;
+			assert_true(fixture_add(&fixture, &page, rmap_chained(handles[i])) >= 0);
+		}
+		for (unsigned i = 0; i < pairs; i++) {
+			uint64_t *handle = &handles[generator_below(&generator, n)];
+
+			fixture_fill(&fixture, 1);
+			rmap_read_lock(fixture.map);
+			rmws += take(&fixture, &page, rmap_chained(*handle));
+			*handle = generator_next(&generator) << 3 & 0xFFFFFFFFFFFF;
+			rmws += add(&fixture, &page, rmap_chained(*handle));
+			rmap_read_unlock(fixture.map);
+		}
+		print_message("# %u mappings: %.2f read-modify-writes a pair\n", n, (double)rmws / pairs);
+		/* Two in seven elements have claims, and take two a pair. */
+		assert_in_range(10 * rmws, (n == 7 ? 30 : 38) * pairs, 48 * pairs);
+		free(handles);
+		fixture_drop(&fixture, &page);
+		fixture_fini(&fixture);
+	}
+}
+
+static int pass_visit(void *arg, const struct rmap_visit *visit)
+{
+	(void)arg;
+	(void)visit;
+	return 0;
+}
+
+static int pass_visits(void *arg, const struct rmap_visits *visits)
+{
+	(void)arg;
+	(void)visits;
+	return 0;
+}
+
+static int pass_range(void *arg, const struct rmap_range *range)
+{
+	(void)arg;
+	(void)range;
+	return 0;
+}
+
+static void readers_take_none(void **state)
+{
+	struct rmap_range range = { .last = 15, .address = 0x100000, .owner = 1, .page_shift = 12 };
+	struct rmap_page page = { 0 };
+	struct rmap_target target = { .page = &page, .index = 5 };
+	struct rmap_cursor cursor;
+	struct rmap_object *object;
+	struct fixture fixture;
+	uint64_t before;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	assert_int_equal(rmap_object_attach(object, &range), 0);
+	target.object = object;
+	for (unsigned i = 0; i < 100; i++)
+		assert_true(fixture_add(&fixture, &page, pte(i)) >= 0);
+	assert_true(fixture_add(&fixture, &page, rmap_linear()) >= 0);
+	rmap_cursor_init(&cursor, fixture.map, &target);
+	rmap_read_lock(fixture.map);
+	before = rmap_inject_rmws();
+	expect(rmap_page_mapcount(fixture.map, &page) == 101);
+	expect(rmap_walk(fixture.map, &target, pass_visit, NULL, NULL) == 0);
+	expect(rmap_walk_batches(&cursor, pass_visits, NULL) == 0);
+	expect(rmap_object_stab(target.object, 5, pass_range, NULL) == 0);
+	expect(rmap_inject_rmws() == before);
+	rmap_read_unlock(fixture.map);
+	fixture_drop(&fixture, &page);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_element_alone_and_counts_take_one),
+		cmocka_unit_test(a_claim_takes_one),
+		cmocka_unit_test(moves),
+		cmocka_unit_test(equal_keys_take_two),
+		cmocka_unit_test(long_chains_take_two),
+		cmocka_unit_test(readers_take_none),
+	};
+
+	return cmocka_run_group_tests_name("costs", tests, NULL, NULL);
+}
+
+#else
+
+static void read_modify_writes(void **state)
+{
+	(void)state;
+	test_not_run("build", "read-modify-writes are counted with -Dinject=true");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(read_modify_writes),
+	};
+
+	return cmocka_run_group_tests_name("costs", tests, NULL, NULL);
+}
+
+#endif
