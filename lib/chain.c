@@ -9,7 +9,8 @@
  *      slot 2 of the first block: an element, or the segments from newest to oldest, the even line of a pair
  *      before the odd one, slot by slot; then, in maps with multiplicity, slots 0 and 1
  *
- * (slots 0 and 1 of plain maps are claimed and found by claim.h: nothing moves between them and these), and nothing ever moves against that order, so a search that meets no element has not been overtaken by it:
+ * (slots 0 and 1 of plain maps are claimed and found by claim.h: nothing moves between them and these), and nothing ever
+ * moves against that order, so a search that meets no element has not been overtaken by it:
  *   - growing moves nothing, except that slot 2's element is copied into the first segment, and the one
  *     compare-and-swap that links the segment removes it from slot 2;
  *   - shrinking moves elements to older segments, and with multiplicity to slots 0 and 1 (shrink.c).

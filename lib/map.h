@@ -113,8 +113,8 @@ struct rmap_nodes {
  * struct rmap
  * @key_low:   the bits of a handle that hold a multiplicity: ((1 << bits) - 1) << 3
  * @movers:    a bit for each number that a reserve bears in the log of moves
- * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @nodes. Taken last:
- *             updates of ranges hold their object's mutex
+ * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @nodes. Taken
+ *             last: updates of ranges hold their object's mutex
  * @objects:   how many objects there are
  * @nodes:     of range indexes
  */

@@ -14,9 +14,9 @@
  *                                  [ counts | e | e | link ] -> segments of hashed 64-byte lines
  *
  * Memory a page: 8 bytes; 40 with a chain of up to 3 elements (104 for those left of more, at worst); beyond that 11-12
- * bytes an element on average and at most 16 while a chain grows. A chain is made for a second element, and for one beside a linear or locked mapping; it
- * stays until the last chained mapping goes, also when only one is left, and gives memory back as it empties: see
- * docs/design.md for the bound.
+ * bytes an element on average and at most 16 while a chain grows. A chain is made for a second element, and for one
+ * beside a linear or locked mapping; it stays until the last chained mapping goes, also when only one is left, and gives
+ * memory back as it empties: see docs/design.md for the bound.
  * Complexity: O(1) expected for every operation but walks, whatever the number of mappings, where handles hash to
  * different places. The hash is fixed and public: elements of one key, or of keys chosen to collide, share two lines of
  * each segment, and operations on them take time linear in their number; and where the places of such an element are

@@ -110,7 +110,8 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
  * Context:  registered reader, outside any read-side section. May sleep: it allocates, it hands retired blocks over to
  *           RCU, and it waits for a grace period if more than the options' waiting_max bytes wait for one
  * Return:   0; -ENOMEM (G9): what was in hand before still is, what the fill got besides is given back, and what waited
- *           in the map has become free and did not help; -EINVAL (@adds too large); -ENOTSUP (in a child of fork(), of memory that stayed with the parent)
+ *           in the map has become free and did not help; -EINVAL (@adds too large); -ENOTSUP (in a child of
+ *           fork(), of memory that stayed with the parent)
  *
  * Each call of an add or move is one of them, whatever it returns; one that was promised by an earlier fill and has not come
  * yet is so still, as one of @adds.

@@ -3,8 +3,9 @@
  * fuzz_file.c - recordings whose checksum is right and whose content is anything
  *
  * The fuzzer's bytes become the body of a file as tools/file.c describes it: the head and the hash are put around them,
- * or nothing would get past the hash (a whole recording, which has them, gives its body). A file that is refused must be refused with a sentence; one that is read is built
- * into a reverse map, verified and reported, as `rmap snapshot --load` and `rmap who --load` do.
+ * or nothing would get past the hash (a whole recording, which has them, gives its body). A file that is refused must
+ * be refused with a sentence; one that is read is built into a reverse map, verified and reported, as `rmap snapshot
+ * --load` and `rmap who --load` do.
  */
 #include "../../tools/file.h"
 #include "../../tools/report.h"
