@@ -715,6 +715,16 @@ int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struc
 	return operation_end(reserve, take(reserve, page, mapping));
 }
 
+/* A locked mapping had no place, so a walk may have passed its new one (walk.c has the argument for linear ones). */
+static int unit_to_chained(struct rmap_reserve *reserve, struct rmap_page *page, enum rmap_kind from, uint64_t entry)
+{
+	int result = chain_one(reserve, page, unit_of(from), entry);
+
+	if (from == RMAP_LOCKED && result >= 0)
+		rmap_moves_note(reserve, page);
+	return result;
+}
+
 int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from,
 		   struct rmap_mapping to)
 {
@@ -730,7 +740,7 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
 		result = change_counted(reserve, page, unit_of(from.kind), unit_of(to.kind));
 	else if (from.kind != RMAP_CHAINED)
-		result = chain_one(reserve, page, unit_of(from.kind), entry_of(map, to));
+		result = unit_to_chained(reserve, page, from.kind, entry_of(map, to));
 	else if (to.kind != RMAP_CHAINED)
 		result = move_to_counted(reserve, page, slot_key(from.handle, map->key_low), unit_of(to.kind));
 	else

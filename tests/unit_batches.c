@@ -550,6 +550,39 @@ static void g3_what_a_visitor_did_not_get_is_not_counted(void **state)
 	fixture_fini(&fixture);
 }
 
+/* The mapping is locked where a walk is to come, and unlocked where it has been. */
+static void g3_an_unlock_behind_a_walk(void **state)
+{
+	enum { A = 0x1000, B = 0x2000, X = 0x3000 };
+	struct rmap_page page = { 0 };
+	struct rmap_target target = { .page = &page };
+	struct rmap_visit visit;
+	struct rmap_cursor cursor;
+	struct fixture fixture;
+	unsigned visits = 0;
+	unsigned seen = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_true(fixture_add(&fixture, &page, rmap_chained(A)) >= 0);
+	assert_true(fixture_add(&fixture, &page, rmap_chained(X)) >= 0);
+	rmap_cursor_init(&cursor, fixture.map, &target);
+	while (rmap_cursor_next(&cursor, &visit, 1)) {
+		seen += visit.handle == X;
+		if (++visits == 1)
+			assert_true(fixture_move(&fixture, &page, rmap_chained(X), rmap_locked()) >= 0);
+		if (visits != 2)
+			continue;
+		assert_true(fixture_add(&fixture, &page, rmap_chained(B)) >= 0); /* into the place that X had */
+		assert_true(fixture_move(&fixture, &page, rmap_locked(), rmap_chained(X)) >= 0);
+		assert_true(fixture_remove(&fixture, &page, rmap_chained(A)) >= 0);
+	}
+	assert_int_equal(seen, 1);
+	assert_int_equal(cursor.summary.complete, 1);
+	fixture_drop(&fixture, &page);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -558,6 +591,7 @@ int main(void)
 		cmocka_unit_test(g3_linear_becomes_chained_while_its_range_is_looked_at),
 		cmocka_unit_test(g3_another_segment_is_as_deep_as_the_one_a_walk_stopped_in),
 		cmocka_unit_test(g3_a_move_behind_the_last_batch),
+		cmocka_unit_test(g3_an_unlock_behind_a_walk),
 		cmocka_unit_test(moves_interrupt_it),
 		cmocka_unit_test(a_visitor_may_unmap),
 		cmocka_unit_test(g3_what_a_visitor_did_not_get_is_not_counted),

@@ -291,8 +291,16 @@ static void g8_idle_reserves_are_within_the_cap(void **state)
 		}
 		fixture_account(&fixture); /* waits for all that was handed over */
 		assert_in_range(fixture_stats(&fixture).waiting_bytes, 0, waiting_max / 2 + 256 * MANY);
-		for (unsigned i = 0; i < MANY; i++)
-			assert_int_equal(rmap_reserve_flush(reserves[i]), 0);
+		for (unsigned i = 0; i < MANY; i++) {
+			int result = rmap_reserve_flush(reserves[i]);
+
+			/* Where grace periods take long, it handed over so often that no line is left: a fill gets more. */
+			if (result == -EAGAIN) {
+				assert_int_equal(rmap_reserve_fill(reserves[i], 0), 0);
+				result = rmap_reserve_flush(reserves[i]);
+			}
+			assert_int_equal(result, 0);
+		}
 		fixture_account(&fixture);
 		assert_int_equal(fixture_stats(&fixture).waiting_bytes, 0);
 		many_destroy(reserves);

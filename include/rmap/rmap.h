@@ -32,7 +32,8 @@
  *   G2  Add, remove, move and walk are lock-free, mapcount is wait-free: a thread stopped anywhere stops nobody else.
  *   G3  A walk visits every mapping that is present from its beginning to its end at least once, and none that was gone
  *       before it began. A mapping that is being moved is seen at its old address, its new one, or both. A walk that
- *       mappings of its page moved before in each of its rounds says that it is not complete (walk.h).
+ *       mappings of its page moved before in each of its rounds says that it is not complete (walk.h). One that is
+ *       locked and not linear meanwhile has no address then, and is counted only.
  *   G4  The mapcount is exact and linearizable. (Of each page: who compares counts of several pages that change
  *       meanwhile, and wants one order for all observers, must provide it.) G5  The remove that takes the mapcount to
  *       zero is told so, and no other is; likewise the first and the last lock. G6  A block is reused only after a

@@ -81,11 +81,12 @@ struct rmap_visit {
  * @chained:    chained mappings visited (sum of counts)
  * @candidates: ranges visited
  * @linear:     linear mappings counted: at most that many of the candidates have their pte set
- * @unnamed:    mappings counted that no walk can name: the locked ones, and those on their way in or out
+ * @unnamed:    mappings counted in the end that were not visited: the locked ones, those on their way in or out, and, less
+ *              exactly, what came behind the walk; what it visited and was removed since makes up for others
  * @rounds:     1, or more if moves of the page's mappings, or of ranges that cover it, made it look again; the first two
  *              figures are of all rounds
- * @complete:   1 if every mapping that was there from beginning to end was visited (G3); 0 if the limit of rounds came
- *              first, or before the end
+ * @complete:   1 if every mapping that was there from beginning to end, and not locked meanwhile, was visited (G3); 0 if
+ *              the limit of rounds came first, or before the end
  */
 struct rmap_walk_summary {
 	uint64_t chained;

@@ -597,7 +597,7 @@ const struct explore_case explore_cases[] = {
 	{ "batches-linear", 0, "+A +B -B", { "a A>l", "b" }, 1573, NULL },
 	{ "batches-split", 0, "+A", { "s s", "b" }, 2854, NULL },
 	{ "batches-family", 9, FULL "-A -B -C", { "-D", "+J -J", "b" }, 0, NULL },
-	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 924, NULL },
+	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1106 /* an unlock is written down */, NULL },
 	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 4, NULL },
 	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 28, NULL },
 	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 24, NULL },
