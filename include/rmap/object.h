@@ -122,7 +122,8 @@ struct rmap_change {
  * rmap_object_detach  - a vma no longer does. Does not fail for want of memory, as an exit cannot: then it waits for
  *                       grace periods
  * rmap_object_split   - @range becomes first .. @index - 1 and @index .. last, at the addresses they have
- * rmap_object_move    - @range now lies at @address (mremap)
+ * rmap_object_move    - @range now lies at @address (mremap). A walk that was handed it before may not be handed it again:
+ *                       where that must not miss them, rmap_page_move() tells of each page's linear mapping, too
  * rmap_object_resize  - @range now covers @first .. @last: indexes that remain keep their addresses (grow, trim)
  * rmap_object_tag     - @range gets exactly @tags
  * rmap_object_replace - @with[0] .. @with[@n - 1], at least one, in the place of @range. For what the others do not say,
