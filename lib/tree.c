@@ -357,7 +357,13 @@ int rmap_tree_remove(struct update *update, const struct rmap_range *range, stru
 	}
 	root = path[top];
 	if (top > 0 && root->n == 1) {
-		update->root = root->items[0].child;
+		struct node *child = node_of(root->items[0].child);
+
+		/* It must not be given up: the root's word is swung to nodes of this version only. So its original goes now. */
+		if (child->previous)
+			rmap_nodes_push(&update->replaced, child->previous);
+		child->previous = NULL;
+		update->root = (uintptr_t)child;
 		drop(update, root);
 	}
 	update->ranges--;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * unit_nodes.c - the memory of range indexes (object.h): nodes are used again, no more of them wait than may, and detaches
- * need none
+ * need none; and queries of earlier versions beside updates
  */
 #include "support.h"
 
@@ -234,6 +234,89 @@ static void g8_updates_wait_for_what_they_leave(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Queries beside a list -------------------------------------------------------------------- */
+
+#if RMAP_INJECT
+#define HIGH 40u
+
+/* Between a query's loads of version and root: ranges come, and a list takes the last ones, after which the tree is lower. */
+static struct {
+	struct rmap *map;
+	struct rmap_object *object;
+	unsigned goes;
+} lowering;
+
+static struct rmap_range high_range(unsigned i)
+{
+	return (struct rmap_range){ .address = (uint64_t)i << 12 };
+}
+
+static void *lower_the_tree(void *arg)
+{
+	struct rmap_change changes[HIGH];
+	struct rmap_range ranges[HIGH];
+
+	(void)arg;
+	reader_register(lowering.map);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct rmap_range range = { .owner = 1 + i };
+
+		expect(rmap_object_attach(lowering.object, &range) == 0);
+	}
+	for (unsigned i = 0; i < lowering.goes; i++) {
+		ranges[i] = high_range(HIGH - 1 - i);
+		changes[i] = (struct rmap_change){ .range = &ranges[i] };
+	}
+	expect(rmap_object_update(lowering.object, changes, lowering.goes) == 0);
+	reader_unregister(lowering.map);
+	return NULL;
+}
+
+static void lower_beside(void)
+{
+	run_threads(lower_the_tree, &lowering, sizeof(lowering), 1);
+}
+
+static int count_owners(void *arg, const struct rmap_range *range)
+{
+	((unsigned *)arg)[range->owner]++;
+	return 0;
+}
+
+static void a_query_of_a_higher_tree(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	for (lowering.goes = 1; lowering.goes < HIGH; lowering.goes++) {
+		unsigned owners[4] = { 0 };
+
+		fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 0);
+		lowering.map = fixture.map;
+		assert_int_equal(rmap_object_create(fixture.map, &lowering.object), 0);
+		for (unsigned i = 0; i < HIGH; i++) {
+			const struct rmap_range range = high_range(i);
+
+			assert_int_equal(rmap_object_attach(lowering.object, &range), 0);
+		}
+		rmap_read_lock(fixture.map);
+		rmap_inject_at(2, lower_beside);
+		assert_int_equal(rmap_object_stab(lowering.object, 0, count_owners, owners), 0);
+		rmap_inject_at(0, NULL);
+		rmap_read_unlock(fixture.map);
+		assert_true(owners[0] == HIGH && owners[1] + owners[2] + owners[3] == 0);
+		rmap_object_destroy(lowering.object);
+		fixture_fini(&fixture);
+	}
+}
+#else
+static void a_query_of_a_higher_tree(void **state)
+{
+	(void)state;
+	test_not_run("build", "steps are counted with -Dinject=true");
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +326,7 @@ int main(void)
 		cmocka_unit_test(a_list_of_detaches_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
+		cmocka_unit_test(a_query_of_a_higher_tree),
 	};
 
 	return cmocka_run_group_tests_name("nodes", tests, NULL, NULL);
