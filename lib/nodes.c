@@ -144,12 +144,13 @@ uint64_t rmap_nodes_to_carry(uint64_t n)
 int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares)
 {
 	struct rmap_nodes *nodes = &map->nodes;
+	uint64_t lacking = needed > to->n ? needed - to->n : 0;
 	struct node *node;
 
 	pthread_mutex_lock(&map->lock);
 	if (nodes->spares < spares)
 		nodes->spares = spares;
-	while (to->n + nodes->free_n < needed + nodes->spares) {
+	while (nodes->free_n < lacking + nodes->spares) {
 		pthread_mutex_unlock(&map->lock);
 		node = rmap_metadata_alloc(map, sizeof(*node), LINE_BYTES);
 		if (!node)
@@ -261,12 +262,11 @@ void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_li
 	pthread_mutex_lock(&map->lock);
 	map->nodes.in_trees += (uint64_t)built;
 	full = load(map, stock, replaced, waiting > map->waiting_max / 2);
-	had -= stock->n;
+	/* RLX: a figure. Under the lock, lest another hand over what carries these, and it be freed before it is counted. */
+	fetch_add_rlx(&map->pool.waiting, rmap_nodes_bytes(had - stock->n));
 	while ((node = rmap_nodes_pop(stock)))
 		free_push(&map->nodes, node);
 	pthread_mutex_unlock(&map->lock);
-	if (had)
-		fetch_add_rlx(&map->pool.waiting, rmap_nodes_bytes(had)); /* RLX: a figure */
 	for (; full; full = next) {
 		next = full->next;
 		rmap_rcu_defer(&map->rcu, &full->deferred, magazine_work);

@@ -125,8 +125,12 @@ static int update_stock(struct update *update)
 	uint64_t replaced = update->replaced.n + update->taken - update->stock.n + needs;
 	uint64_t needed = needs + rmap_nodes_to_carry(replaced);
 	uint64_t had = update->stock.n;
-	int error = had < needed ? rmap_nodes_take(update->map, &update->stock, needed, needs + 2) : 0;
+	int error = 0;
 
+	if (had < needed || update->spares < needs + 2) {
+		error = rmap_nodes_take(update->map, &update->stock, needed, needs + 2);
+		update->spares = needs + 2;
+	}
 	update->taken += update->stock.n - had;
 	return error;
 }
@@ -177,19 +181,19 @@ static int detach_with_spares(struct rmap_object *object, const struct rmap_rang
 	struct update update;
 	struct item gone;
 	int64_t built;
-	int error;
 
 	for (;;) {
 		update_begin(&update, object);
+		/* An object that has no tree has seen to no spares. */
+		if (!rmap_tree_find(update.root, range))
+			return update_refuse(&update, -ENOENT);
 		if (rmap_nodes_borrow(map, &update.stock, rmap_tree_needs(update.root)))
 			break;
 		pthread_mutex_unlock(&object->lock);
 		rmap_rcu_synchronize(&map->rcu); /* as the borrower does before it returns them */
 	}
 	update.taken = update.stock.n;
-	error = rmap_tree_remove(&update, range, &gone);
-	if (error)
-		return update_refuse(&update, error);
+	rmap_tree_remove(&update, range, &gone);
 	built = update_publish(&update);
 	rmap_rcu_synchronize(&map->rcu);
 	rmap_nodes_return(map, &update.replaced, built);
@@ -219,7 +223,7 @@ int rmap_object_update(struct rmap_object *object, struct rmap_change *changes, 
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++) {
 		changes[i].error = 0;
-		detaches &= changes[i].n == 0;
+		detaches &= changes[i].range && changes[i].n == 0;
 	}
 	update_begin(&update, object);
 	for (size_t i = 0; i < n && !error; i++) {

@@ -73,6 +73,7 @@ struct node {
  * @root:     address of the new tree's root, or 0. Its nodes of this version form its top
  * @ranges:   how many the new tree has
  * @stock:    nodes to build with, of @taken that the update was given; what is left goes back
+ * @spares:   how many nodes it last had left free for borrowers (nodes.h)
  * @replaced: published nodes that the new tree does without
  */
 struct update {
@@ -82,6 +83,7 @@ struct update {
 	uint64_t root;
 	uint64_t ranges;
 	uint64_t taken;
+	unsigned spares;
 	struct node_list stock;
 	struct node_list replaced;
 };

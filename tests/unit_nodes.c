@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 
 /* Nodes that updates replaced serve the next ones; a drain gives them back, but for what detaches may need. */
 static void updates_use_their_nodes_again(void **state)
@@ -171,6 +172,73 @@ static void a_list_of_detaches_needs_no_memory(void **state)
 	fixture_fini(&fixture);
 }
 
+/*
+ * A list that builds a flat tree, takes it apart and builds a high one has nodes enough for that in stock; as many spares as
+ * the high one asks for are left all the same. In builds whose nodes are small this takes few ranges.
+ */
+static void a_list_leaves_spares_for_its_tree(void **state)
+{
+	enum { FLAT = 6000, STEEP = 4110 };
+	struct rmap_range *ranges = calloc(FLAT, sizeof(*ranges));
+	struct rmap_change *changes = calloc(2 * FLAT + STEEP, sizeof(*changes));
+	struct generator generator = { 1 };
+	struct fixture fixture;
+	struct rmap_object *object;
+
+	(void)state;
+	expect(ranges && changes);
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (unsigned i = 0; i < FLAT; i++) {
+		unsigned other = (unsigned)generator_below(&generator, i + 1);
+
+		ranges[i].first = ranges[i].last = i;
+		changes[i].with = changes[other].with;
+		changes[other].with = &ranges[i];
+		changes[i].n = 1;
+		changes[FLAT + i].range = &ranges[i];
+	}
+	for (unsigned i = 0; i < STEEP; i++)
+		changes[2 * FLAT + i] = (struct rmap_change){ .with = &ranges[i], .n = 1 };
+	assert_int_equal(rmap_object_update(object, changes, 2 * FLAT + STEEP), 0);
+	rmap_reserve_drain(fixture.reserve);
+	probe_fail_all(&fixture.metadata, true);
+	assert_int_equal(rmap_object_detach(object, &ranges[0]), 0);
+	probe_fail_all(&fixture.metadata, false);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+	free(changes);
+	free(ranges);
+}
+
+/* Nor does one that cannot be: of an object that has no tree, or of no range. */
+static void what_is_not_there_needs_no_memory(void **state)
+{
+	const struct rmap_range range = exit_range(0);
+	struct rmap_change changes[2] = { { .range = &range } };
+	struct exiting exiting;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &exiting.object), 0);
+	probe_fail_all(&fixture.metadata, true);
+	assert_int_equal(rmap_object_detach(exiting.object, &range), -ENOENT);
+	probe_fail_all(&fixture.metadata, false);
+	rmap_object_destroy(exiting.object);
+	exiting_init(&exiting, &fixture, 0, 0);
+	rmap_reserve_drain(fixture.reserve);
+	probe_fail_all(&fixture.metadata, true);
+	assert_int_equal(rmap_object_update(exiting.object, changes, 2), -ENOMEM);
+	probe_fail_all(&fixture.metadata, false);
+	assert_int_equal(rmap_object_update(exiting.object, changes, 2), -EINVAL);
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_object_ranges(exiting.object), EXITS);
+	rmap_read_unlock(fixture.map);
+	rmap_object_destroy(exiting.object);
+	fixture_fini(&fixture);
+}
+
 struct watching {
 	struct exiting exiting;
 	pthread_t thread;
@@ -324,6 +392,8 @@ int main(void)
 		cmocka_unit_test(no_more_nodes_are_kept_than_may_wait),
 		cmocka_unit_test(a_detach_needs_no_memory),
 		cmocka_unit_test(a_list_of_detaches_needs_no_memory),
+		cmocka_unit_test(a_list_leaves_spares_for_its_tree),
+		cmocka_unit_test(what_is_not_there_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
 		cmocka_unit_test(a_query_of_a_higher_tree),
