@@ -138,7 +138,7 @@ static int update_stock(struct update *update)
 /*
  * Puts @with[0] .. @with[@n - 1] in the place of @old; if that is NULL, of nothing. 0, or why the update has failed. What has
  * not @old's key again is keyed anew: who goes through the ranges in batches may have passed its new place before it came
- * there, and @old's after that was gone.
+ * there, and @old's after that was gone. So may what comes in a list of which another change has what goes.
  */
 static int change(struct update *update, const struct rmap_range *old, const struct rmap_range *with, size_t n)
 {
@@ -154,7 +154,7 @@ static int change(struct update *update, const struct rmap_range *old, const str
 	}
 	for (size_t i = 0; i < n && !error; i++) {
 		bool same = old && rmap_range_compare(old, &with[i]) == 0;
-		uint64_t keyed = update->version * KEYED_ONE + (old ? KEYED_ANEW : 0);
+		uint64_t keyed = update->version * KEYED_ONE + (old || update->anew ? KEYED_ANEW : 0);
 
 		error = rmap_range_is_valid(&with[i]) ? update_stock(update) : -EINVAL;
 		if (!error)
@@ -217,6 +217,7 @@ int rmap_object_update(struct rmap_object *object, struct rmap_change *changes, 
 {
 	struct update update;
 	bool detaches = true;
+	bool anew = false;
 	int error = 0;
 
 	if (!object || (!changes && n > 0))
@@ -224,8 +225,10 @@ int rmap_object_update(struct rmap_object *object, struct rmap_change *changes, 
 	for (size_t i = 0; i < n; i++) {
 		changes[i].error = 0;
 		detaches &= changes[i].range && changes[i].n == 0;
+		anew |= changes[i].range != NULL;
 	}
 	update_begin(&update, object);
+	update.anew = anew;
 	for (size_t i = 0; i < n && !error; i++) {
 		error = change(&update, changes[i].range, changes[i].with, changes[i].n);
 		changes[i].error = error;

@@ -21,7 +21,7 @@
 
 /*
  * struct item - in a leaf a range; above it a child, with what keeps queries out of it
- * @keyed:    [ version that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another ]
+ * @keyed:    [ version that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another, or may have had ]
  * @key:      nothing in the child is less: first, last, address and owner, where @range has them
  * @child:    address of the newest version of a node. Stored under the mutex, loaded by anyone
  * @max_last: largest range.last in the child
@@ -74,6 +74,7 @@ struct node {
  * @ranges:   how many the new tree has
  * @stock:    nodes to build with, of @taken that the update was given; what is left goes back
  * @spares:   how many nodes it last had left free for borrowers (nodes.h)
+ * @anew:     all its ranges are keyed anew, for it has some that go
  * @replaced: published nodes that the new tree does without
  */
 struct update {
@@ -84,6 +85,7 @@ struct update {
 	uint64_t ranges;
 	uint64_t taken;
 	unsigned spares;
+	bool anew;
 	struct node_list stock;
 	struct node_list replaced;
 };

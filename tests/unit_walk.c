@@ -724,6 +724,34 @@ static void g3_a_range_moves_behind_a_cursor(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Between two batches a list detaches a range and attaches it again: it is there in every version. */
+static void g3_a_list_brings_a_range_back(void **state)
+{
+	const struct rmap_range first = { .last = 9, .address = 1 << 20, .owner = 1, .page_shift = 12 };
+	const struct rmap_range back = { .last = 9, .address = 2 << 20, .owner = 2, .page_shift = 12 };
+	struct rmap_change changes[2] = { { .range = &back }, { .with = &back, .n = 1 } };
+	struct rmap_page page = { 0 };
+	struct rmap_object *object;
+	struct rmap_target target;
+	struct rmap_cursor cursor;
+	struct rmap_visit visit;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	assert_int_equal(rmap_object_attach(object, &first), 0);
+	assert_int_equal(rmap_object_attach(object, &back), 0);
+	target = (struct rmap_target){ .page = &page, .object = object, .index = 5 };
+	rmap_cursor_init(&cursor, fixture.map, &target);
+	assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
+	assert_int_equal(rmap_object_update(object, changes, 2), 0);
+	assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
+	assert_int_equal(visit.range.owner, 2);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 #define JUMP_INDEX 100u
 
 /*
@@ -840,6 +868,7 @@ int main(void)
 		cmocka_unit_test(g3_a_walk_misses_nothing_that_stays),
 		cmocka_unit_test(g3_linear_or_chained_but_never_neither),
 		cmocka_unit_test(g3_a_range_moves_behind_a_cursor),
+		cmocka_unit_test(g3_a_list_brings_a_range_back),
 		cmocka_unit_test(g3_ranges_jump_between_batches),
 		cmocka_unit_test(g3_linear_moves_to_a_range_already_visited),
 		cmocka_unit_test(g6_no_reuse_within_a_section),
