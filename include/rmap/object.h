@@ -15,7 +15,7 @@
  * are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and as many steps more as
  * updates were published since the query began. Ranges whose tags are not asked for may cost a tagged query O(log n) each,
  * if they overlap first .. last.
- * Memory: nodes of 480 bytes, of 4 to 9 ranges each: some 90 bytes a range, 160 at most, and a node for an object that has few
+ * Memory: nodes of 488 bytes, of 4 to 9 ranges each: some 90 bytes a range, 160 at most, and a node for an object that has few
  * ranges or had any. Nodes that updates have replaced wait for a grace period and are then kept for the next ones: up to
  * waiting_max bytes, of which an rmap_reserve_drain() gives back all but O(log n) nodes for the largest object (detach).
  *
