@@ -583,6 +583,30 @@ static void g3_an_unlock_behind_a_walk(void **state)
 	fixture_fini(&fixture);
 }
 
+/* A tag gives a range no other key: who has visited it is not led over it again. */
+static void tags_are_no_reason_to_visit_again(void **state)
+{
+	struct rmap_page page = { 0 };
+	struct rmap_visit visit;
+	struct rmap_cursor cursor;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	struct rmap_object *object = object_of(&fixture, 200);
+	struct rmap_target target = { &page, object, INDEX };
+
+	assert_true(fixture_add(&fixture, &page, rmap_linear()) >= 0);
+	rmap_cursor_init(&cursor, fixture.map, &target);
+	for (unsigned visits = 0; rmap_cursor_next(&cursor, &visit, 1); visits++)
+		if (visits < 400)
+			assert_int_equal(rmap_object_tag(object, &visit.range, visits + 1), 0);
+	assert_int_equal(cursor.summary.candidates, 200);
+	fixture_drop(&fixture, &page);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +618,7 @@ int main(void)
 		cmocka_unit_test(g3_an_unlock_behind_a_walk),
 		cmocka_unit_test(moves_interrupt_it),
 		cmocka_unit_test(a_visitor_may_unmap),
+		cmocka_unit_test(tags_are_no_reason_to_visit_again),
 		cmocka_unit_test(g3_what_a_visitor_did_not_get_is_not_counted),
 	};
 
