@@ -277,11 +277,11 @@ static int visit_each(void *arg, const struct rmap_visits *visits)
 	for (size_t i = 0; i < visits->n; i++) {
 		int stop;
 
-		if (visits->kind == RMAP_LINEAR) {
-			rmap_visits_get(visits, i, &visit);
-		} else {
+		if (visits->kind == RMAP_CHAINED) {
 			visit.handle = rmap_visits_handle(visits, i);
 			visit.count = rmap_visits_count(visits, i);
+		} else if (i > 0) {
+			rmap_visits_get(visits, i, &visit);
 		}
 		stop = each->visit(each->arg, &visit);
 		if (stop) {

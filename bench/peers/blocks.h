@@ -33,16 +33,7 @@ struct map {
 	struct registry registry;
 };
 
-static struct map *map_open(size_t expected)
-{
-	(void)expected;
-	return registry_open(sizeof(struct map));
-}
-
-static struct thread *thread_enter(struct map *map)
-{
-	return registry_enter(map, sizeof(struct thread));
-}
+#include "registered.h"
 
 static int map_close(struct map *map)
 {

@@ -52,16 +52,7 @@ struct head {
 	struct entry **last;
 };
 
-static struct map *map_open(size_t expected)
-{
-	(void)expected;
-	return registry_open(sizeof(struct map));
-}
-
-static struct thread *thread_enter(struct map *map)
-{
-	return registry_enter(map, sizeof(struct thread));
-}
+#include "registered.h"
 
 static int map_close(struct map *map)
 {

@@ -150,7 +150,11 @@ static size_t head_drop(struct thread *thread, struct head *head)
 	return dropped;
 }
 
-static inline int batch_add(struct thread *thread, struct head *const *heads, const uint64_t *handles, size_t n)
+typedef size_t (*page_batch)(struct rmap_reserve *reserve, struct rmap_page *const *pages,
+			     const struct rmap_mapping *mappings, int *events, size_t n, int *error);
+
+static inline int batch(page_batch call, struct thread *thread, struct head *const *heads, const uint64_t *handles,
+			size_t n)
 {
 	struct rmap_mapping mappings[CHAIN_SECTION];
 	struct rmap_page *pages[CHAIN_SECTION];
@@ -160,20 +164,17 @@ static inline int batch_add(struct thread *thread, struct head *const *heads, co
 		mappings[i] = rmap_chained(handles[i]);
 		pages[i] = &heads[i]->page;
 	}
-	return rmap_page_add_batch(thread->reserve, pages, mappings, NULL, n, &error) == n ? 0 : -1;
+	return call(thread->reserve, pages, mappings, NULL, n, &error) == n ? 0 : -1;
+}
+
+static inline int batch_add(struct thread *thread, struct head *const *heads, const uint64_t *handles, size_t n)
+{
+	return batch(rmap_page_add_batch, thread, heads, handles, n);
 }
 
 static inline int batch_remove(struct thread *thread, struct head *const *heads, const uint64_t *handles, size_t n)
 {
-	struct rmap_mapping mappings[CHAIN_SECTION];
-	struct rmap_page *pages[CHAIN_SECTION];
-	int error;
-
-	for (size_t i = 0; i < n; i++) {
-		mappings[i] = rmap_chained(handles[i]);
-		pages[i] = &heads[i]->page;
-	}
-	return rmap_page_remove_batch(thread->reserve, pages, mappings, NULL, n, &error) == n ? 0 : -1;
+	return batch(rmap_page_remove_batch, thread, heads, handles, n);
 }
 
 #define PEER_BATCHES
