@@ -591,23 +591,39 @@ static void small_free(void *arg, void *memory, size_t bytes)
 	small->probe.tier.free(&small->probe, memory, bytes);
 }
 
+/* A map on it, whose thread is registered. */
+static struct rmap *small_begin(struct small_tier *small, struct rmap_options options)
+{
+	struct rmap_tier tier = { small_alloc, small_free, small, 1024 };
+	struct rmap *map;
+
+	probe_init(&small->probe);
+	options.tier = &tier;
+	assert_int_equal(rmap_create(&options, &map), 0);
+	reader_register(map);
+	return map;
+}
+
+static void small_end(struct small_tier *small, struct rmap *map)
+{
+	reader_unregister(map);
+	assert_int_equal(rmap_destroy(map), 0);
+	probe_fini(&small->probe);
+}
+
 /* Chains of all sizes that fit come and go; before it fails, a fill waits for what waits, and regroups what is free. */
 static void g9_a_fill_takes_what_waits(void **state)
 {
 	struct small_tier small = { .room = 64 << 10 };
-	struct rmap_tier tier = { small_alloc, small_free, &small, 1024 };
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 
 	(void)state;
-	options.tier = &tier;
 	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
 		static struct rmap_page pages[1500];
 		struct fixture fixture = { 0 };
 
-		probe_init(&small.probe);
 		options.reclaim = (enum rmap_reclaim)reclaim;
-		assert_int_equal(rmap_create(&options, &fixture.map), 0);
-		reader_register(fixture.map);
+		fixture.map = small_begin(&small, options);
 		assert_int_equal(rmap_reserve_create(fixture.map, &fixture.reserve), 0);
 		for (unsigned round = 0; round < 20; round++) {
 			unsigned n = round % 2 ? 1 : LENGTH(pages);
@@ -630,9 +646,7 @@ static void g9_a_fill_takes_what_waits(void **state)
 		assert_true(fixture_drop_by(&fixture, fixture.reserve, &pages[0]) > 0);
 		assert_int_equal(rmap_check(fixture.map), 0);
 		rmap_reserve_destroy(fixture.reserve);
-		reader_unregister(fixture.map);
-		assert_int_equal(rmap_destroy(fixture.map), 0);
-		probe_fini(&small.probe);
+		small_end(&small, fixture.map);
 	}
 }
 
@@ -640,21 +654,17 @@ static void g9_a_fill_takes_what_waits(void **state)
 static void g9_a_fill_that_fails_gives_back(void **state)
 {
 	struct small_tier small = { .room = 64 << 10 };
-	struct rmap_tier tier = { small_alloc, small_free, &small, 1024 };
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 
 	(void)state;
-	options.tier = &tier;
 	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
 		struct rmap_statistics before = { .size = sizeof(before) };
 		struct rmap_statistics after = { .size = sizeof(after) };
 		struct rmap_reserve *first, *second;
 		struct fixture fixture = { 0 };
 
-		probe_init(&small.probe);
 		options.reclaim = (enum rmap_reclaim)reclaim;
-		assert_int_equal(rmap_create(&options, &fixture.map), 0);
-		reader_register(fixture.map);
+		fixture.map = small_begin(&small, options);
 		assert_int_equal(rmap_reserve_create(fixture.map, &first), 0);
 		assert_int_equal(rmap_reserve_create(fixture.map, &second), 0);
 		assert_int_equal(rmap_reserve_fill(first, 10), 0);
@@ -670,9 +680,7 @@ static void g9_a_fill_that_fails_gives_back(void **state)
 		assert_int_equal(rmap_check(fixture.map), 0);
 		rmap_reserve_destroy(first);
 		rmap_reserve_destroy(second);
-		reader_unregister(fixture.map);
-		assert_int_equal(rmap_destroy(fixture.map), 0);
-		probe_fini(&small.probe);
+		small_end(&small, fixture.map);
 	}
 }
 
@@ -725,7 +733,6 @@ static void *drain_in_turn(void *arg)
 static void g9_a_fill_finds_what_it_regrouped(void **state)
 {
 	struct small_tier small = { .room = 8 << 10 };
-	struct rmap_tier tier = { small_alloc, small_free, &small, 1024 };
 	struct rcu_flavor_struct flavor = urcu_memb_flavor;
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 	struct rmap_page pages[256] = { 0 };
@@ -737,12 +744,9 @@ static void g9_a_fill_finds_what_it_regrouped(void **state)
 	int result;
 
 	(void)state;
-	probe_init(&small.probe);
 	flavor.barrier = barrier_in_turn;
-	options.tier = &tier;
 	options.flavor = &flavor;
-	assert_int_equal(rmap_create(&options, &fixture.map), 0);
-	reader_register(fixture.map);
+	fixture.map = small_begin(&small, options);
 	assert_int_equal(rmap_reserve_create(fixture.map, &fixture.reserve), 0);
 	assert_int_equal(rmap_reserve_create(fixture.map, &drained), 0);
 	assert_int_equal(rmap_reserve_create(fixture.map, &hoarder), 0);
@@ -778,9 +782,7 @@ static void g9_a_fill_finds_what_it_regrouped(void **state)
 	assert_int_equal(rmap_check(fixture.map), 0);
 	rmap_reserve_destroy(drained);
 	rmap_reserve_destroy(fixture.reserve);
-	reader_unregister(fixture.map);
-	assert_int_equal(rmap_destroy(fixture.map), 0);
-	probe_fini(&small.probe);
+	small_end(&small, fixture.map);
 }
 
 int main(void)
