@@ -372,9 +372,13 @@ int rmap_tree_remove(struct update *update, const struct rmap_range *range, stru
 
 /* Publishing -------------------------------------------------------------------------------- */
 
-/* Swings *@word, of a published node or an object, to @node, which is this update's. */
-static void swing(uint64_t *word, struct node *node)
+/*
+ * Swings *@word, of a published node or an object, to @node, which is this update's: one that readers of earlier versions
+ * have already would pass for what they are to find here.
+ */
+static void swing(const struct update *update, uint64_t *word, struct node *node)
 {
+	CHECK(node->version == update->version, "a word is swung to a node of another update");
 	node->previous = node_of(*word);
 	INJECT();
 	/* R1: publishes the node and all below it, to readers of this version and later ones; pairs with A1. */
@@ -419,7 +423,7 @@ static struct node *settle(struct update *update, struct node *copy)
 	}
 	for (unsigned i = 0; i < node->n; i++)
 		if (copy->items[i].child != node->items[i].child)
-			swing(&node->items[i].child, node_of(copy->items[i].child));
+			swing(update, &node->items[i].child, node_of(copy->items[i].child));
 	store_rlx(&node->max_keyed, copy->max_keyed); /* RLX: ordered by the version */
 	rmap_nodes_push(&update->stock, copy);
 	return node;
@@ -432,7 +436,7 @@ void rmap_tree_publish(struct update *update, uint64_t *root)
 	if (node && node->version == update->version)
 		node = settle(update, node);
 	if ((uintptr_t)node != *root)
-		swing(root, node);
+		swing(update, root, node);
 }
 
 static void discard(struct update *update, struct node *node)
