@@ -26,7 +26,8 @@
  *
  * reduction.c compares the outcomes with those of a search that leaves nothing out.
  *
- * Coroutines switch by setjmp and longjmp, which cost no system call.
+ * Coroutines switch by setjmp and longjmp, which cost no system call. Nor does a new life of one: only its first begins by
+ * setcontext(), and the others where actor_main() then called setjmp().
  */
 #include "engine.h"
 #include "step.h"
@@ -44,7 +45,7 @@
 #define STACK_BYTES ((size_t)64 << 10)
 
 struct actor {
-	ucontext_t start;
+	jmp_buf start; /* on its stack, which it has once it was started */
 	jmp_buf at;
 	char *stack;
 	bool fresh;
@@ -507,6 +508,27 @@ unsigned engine_ended(unsigned thread)
 	return engine.run->stale ? weak_known(engine.current, thread) : engine.ended[thread];
 }
 
+static void actor_main(void);
+
+/* The first start of a coroutine. */
+static void __attribute__((noreturn)) start_first(struct actor *actor)
+{
+	ucontext_t context;
+
+	actor->stack = malloc(STACK_BYTES);
+	if (!actor->stack) {
+		fprintf(stderr, "explore: no memory for a stack\n");
+		abort();
+	}
+	getcontext(&context);
+	context.uc_stack.ss_sp = actor->stack;
+	context.uc_stack.ss_size = STACK_BYTES;
+	context.uc_link = NULL;
+	makecontext(&context, actor_main, 0);
+	setcontext(&context);
+	abort();
+}
+
 static void switch_to_chosen(void)
 {
 	unsigned chosen;
@@ -518,20 +540,23 @@ static void switch_to_chosen(void)
 	if (chosen == engine.current && !actor->fresh)
 		return;
 	engine.current = chosen;
-	if (actor->fresh) {
-		actor->fresh = false;
-		setcontext(&actor->start);
-		abort();
-	}
-	longjmp(actor->at, 1);
+	if (!actor->fresh)
+		longjmp(actor->at, 1);
+	actor->fresh = false;
+	if (actor->stack)
+		longjmp(actor->start, 1);
+	start_first(actor);
 }
 
-/* Stops before a step until it is this actor's turn. */
-static void stop_before(struct step step, bool (*ready)(unsigned actor))
+/* Stops before a step until it is this actor's turn. The step is written part by part: so it is read, soon after. */
+static void stop_before(const void *address, size_t bytes, bool write, enum step_lock lock, bool (*ready)(unsigned actor))
 {
 	struct actor *actor = &engine.actors[engine.current];
 
-	actor->next = step;
+	actor->next.address = (uintptr_t)address;
+	actor->next.bytes = bytes;
+	actor->next.write = write;
+	actor->next.lock = lock;
 	actor->ready = ready;
 	if (setjmp(actor->at) == 0)
 		switch_to_chosen();
@@ -542,22 +567,22 @@ static void stop_before(struct step step, bool (*ready)(unsigned actor))
 void engine_step(const void *address, size_t bytes, bool write)
 {
 	if (engine.inside)
-		stop_before((struct step){ (uintptr_t)address, bytes, write, NO_LOCK }, NULL);
+		stop_before(address, bytes, write, NO_LOCK, NULL);
 }
 
 void engine_step_when(const void *address, bool (*ready)(unsigned actor))
 {
-	stop_before((struct step){ (uintptr_t)address, 1, true, NO_LOCK }, ready);
+	stop_before(address, 1, true, NO_LOCK, ready);
 }
 
 void engine_acquire(const void *mutex, bool (*ready)(unsigned actor))
 {
-	stop_before((struct step){ (uintptr_t)mutex, 1, true, ACQUIRES }, ready);
+	stop_before(mutex, 1, true, ACQUIRES, ready);
 }
 
 void engine_release(const void *mutex)
 {
-	stop_before((struct step){ (uintptr_t)mutex, 1, true, RELEASES }, NULL);
+	stop_before(mutex, 1, true, RELEASES, NULL);
 }
 
 unsigned engine_read_choice(const uint64_t *word, const uint64_t *expected)
@@ -587,14 +612,14 @@ unsigned engine_self(void)
 	return engine.inside ? engine.current : 0;
 }
 
+/* Each of its lives ends with a jump away, so its frame is there for the next one. */
 static void actor_main(void)
 {
-	unsigned index = engine.current;
-
-	if (index == RECLAIMER)
+	setjmp(engine.actors[engine.current].start);
+	if (engine.current == RECLAIMER)
 		sync_reclaim();
-	engine.run->body(engine.run->arg, index);
-	engine.actors[index].done = true;
+	engine.run->body(engine.run->arg, engine.current);
+	engine.actors[engine.current].done = true;
 	switch_to_chosen();
 	abort();
 }
@@ -603,15 +628,6 @@ static void prepare_actor(unsigned index)
 {
 	struct actor *actor = &engine.actors[index];
 
-	if (!actor->stack)
-		actor->stack = malloc(STACK_BYTES);
-	if (!actor->stack)
-		engine_fail("no memory for a stack");
-	getcontext(&actor->start);
-	actor->start.uc_stack.ss_sp = actor->stack;
-	actor->start.uc_stack.ss_size = STACK_BYTES;
-	actor->start.uc_link = NULL;
-	makecontext(&actor->start, actor_main, 0);
 	actor->fresh = true;
 	actor->done = false;
 	actor->taken = 0;

@@ -14,7 +14,7 @@ struct step {
 	uintptr_t address;
 	size_t bytes;
 	bool write;
-	enum { NO_LOCK, ACQUIRES, RELEASES } lock;
+	enum step_lock { NO_LOCK, ACQUIRES, RELEASES } lock;
 };
 
 /* Does an execution run, and who? */

@@ -41,6 +41,7 @@ static struct {
 	unsigned last[WORDS_MAX];
 	unsigned taken[WORDS_MAX]; /* the newest stamp when the word's life began */
 	unsigned table[TABLE_SIZE]; /* by address: the word's number, or 0 */
+	unsigned places[WORDS_MAX]; /* there */
 	struct message message[MESSAGES_MAX];
 	struct view view[MESSAGES_MAX];
 	struct view actors[ACTORS];
@@ -60,10 +61,11 @@ void weak_begin(bool on)
 	weak.on = on;
 	if (!on && weak.words == 0)
 		return;
+	for (unsigned i = ACTORS; i < weak.words; i++)
+		weak.table[weak.places[i]] = 0;
 	weak.words = ACTORS;
 	weak.messages = 1;
 	weak.views = 0;
-	memset(weak.table, 0, sizeof(weak.table));
 	for (unsigned i = 0; i < ACTORS; i++) {
 		weak.actors[i].words = 0;
 		widen(&weak.actors[i], ACTORS);
@@ -76,8 +78,7 @@ static void join(struct view *into, const struct view *from)
 {
 	widen(into, from->words);
 	for (unsigned i = 0; i < from->words; i++)
-		if (into->newest[i] < from->newest[i])
-			into->newest[i] = from->newest[i];
+		into->newest[i] = into->newest[i] < from->newest[i] ? from->newest[i] : into->newest[i];
 }
 
 static struct view *new_view(void)
@@ -117,6 +118,7 @@ static unsigned word_of(const uint64_t *address)
 			engine_fail("too many words: the model is too small for this program");
 		word = weak.words++;
 		weak.table[place] = word;
+		weak.places[word] = place;
 		weak.addresses[word] = address;
 		weak.last[word] = 0;
 		weak.taken[word] = 0;
