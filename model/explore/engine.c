@@ -261,6 +261,17 @@ static void reverse(unsigned first, unsigned last)
 		node->backtrack |= set & self ? self : 1u << lowest(set);
 }
 
+/* From this step on there are steps that are not known to come before one with this @clock. */
+static unsigned first_unordered(const uint16_t *clock)
+{
+	unsigned first = engine.depth;
+
+	for (unsigned i = 0; i < ACTORS; i++)
+		if (clock[i] < engine.clocks[i][i] && clock[i] < first)
+			first = clock[i];
+	return first;
+}
+
 /*
  * The last step is over, and what it did is known: finds the earlier ones that race with it, and gives it its clock. A
  * mutex that is waited for is held before it is given back, and before a try that fails: these come first in any order.
@@ -274,9 +285,11 @@ static void find_races(void)
 	uint16_t held[ACTORS] = { 0 };
 	unsigned races[ACTORS];
 	unsigned count = 0;
+	unsigned first;
 
 	memcpy(clock, engine.clocks[node->chosen], sizeof(node->clock));
-	for (unsigned i = last; i-- > 0;) {
+	first = first_unordered(clock);
+	for (unsigned i = last; i-- > first;) {
 		const struct node *earlier = &engine.nodes[i];
 
 		if (!depend(&earlier->step, &node->step) || is_after(node, earlier))
@@ -287,6 +300,7 @@ static void find_races(void)
 		}
 		races[count++] = i;
 		join(clock, earlier->clock);
+		first = first_unordered(clock);
 	}
 	while (count > 0)
 		reverse(races[--count], last);
