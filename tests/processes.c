@@ -18,15 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-#ifndef TSAN
-#define TSAN 0
-#endif
-
 #define ALARM_SECONDS 60
 
 /* Fork -------------------------------------------------------------------------------------- */

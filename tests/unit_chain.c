@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define LONGEST 100000u
+#define LONGEST LONE(100000u)
 
 static void small_chains_take_8_40_40(void **state)
 {
@@ -187,19 +187,19 @@ static void in_a_map_of_its_own(unsigned way, unsigned order, uint64_t longest)
 	fixture_fini(&fixture);
 }
 
-static void grows_to_100000_and_shrinks_oldest_first(void **state)
+static void grows_long_and_shrinks_oldest_first(void **state)
 {
 	(void)state;
 	in_a_map_of_its_own(0, 0, LONGEST);
 }
 
-static void grows_to_100000_and_shrinks_newest_first(void **state)
+static void grows_long_and_shrinks_newest_first(void **state)
 {
 	(void)state;
 	in_a_map_of_its_own(1, 1, LONGEST);
 }
 
-static void grows_to_100000_and_shrinks_scattered(void **state)
+static void grows_long_and_shrinks_scattered(void **state)
 {
 	(void)state;
 	in_a_map_of_its_own(2, 2, LONGEST);
@@ -580,9 +580,9 @@ int main(void)
 		cmocka_unit_test(small_chains_take_8_40_40),
 		cmocka_unit_test(claims_are_used_again),
 		cmocka_unit_test(the_last_segment_goes_beside_claims),
-		cmocka_unit_test(grows_to_100000_and_shrinks_oldest_first),
-		cmocka_unit_test(grows_to_100000_and_shrinks_newest_first),
-		cmocka_unit_test(grows_to_100000_and_shrinks_scattered),
+		cmocka_unit_test(grows_long_and_shrinks_oldest_first),
+		cmocka_unit_test(grows_long_and_shrinks_newest_first),
+		cmocka_unit_test(grows_long_and_shrinks_scattered),
 		cmocka_unit_test(every_way_and_order_in_small),
 		cmocka_unit_test(content_survives_breathing),
 		cmocka_unit_test(counts_beside_a_long_chain),

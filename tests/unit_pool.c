@@ -20,6 +20,7 @@ static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
 {
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 	struct rmap_statistics stats = { .size = sizeof(stats) };
+	const uint64_t n = LONE(100000);
 	struct rmap_reserve *reserve;
 	struct rmap_page page = { 0 };
 	struct rmap *map;
@@ -29,7 +30,7 @@ static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
 	assert_int_equal(rmap_create(&options, &map), 0);
 	reader_register(map);
 	assert_int_equal(rmap_reserve_create(map, &reserve), 0);
-	for (uint64_t i = 0; i < 100000; i++) {
+	for (uint64_t i = 0; i < n; i++) {
 		assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
 		rmap_read_lock(map);
 		assert_int_equal(rmap_page_add(reserve, &page, rmap_chained((i + 1) << 3)), i ? 0 : RMAP_FIRST);
@@ -40,10 +41,10 @@ static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
 	rmap_read_unlock(map);
 	assert_int_equal(rmap_stats(map, &stats), 0);
 	assert_true(stats.tier_bytes >= stats.chain_bytes);
-	for (uint64_t i = 0; i < 100000; i++) {
+	for (uint64_t i = 0; i < n; i++) {
 		rmap_read_lock(map);
 		assert_int_equal(rmap_page_remove(reserve, &page, rmap_chained((i + 1) << 3)),
-				 i < 99999 ? 0 : RMAP_LAST);
+				 i < n - 1 ? 0 : RMAP_LAST);
 		rmap_read_unlock(map);
 		if (i % 256 == 0)
 			assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
@@ -164,14 +165,14 @@ static void a_granule_is_kept_to(void **state)
 		assert_int_equal(rmap_create(&options, &map), 0);
 		reader_register(map);
 		assert_int_equal(rmap_reserve_create(map, &reserve), 0);
-		for (uint64_t h = 1; h <= 20000; h++) {
+		for (uint64_t h = 1; h <= LONE(20000); h++) {
 			assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
 			rmap_read_lock(map);
 			assert_true(rmap_page_add(reserve, &page, rmap_chained(h << 3)) >= 0);
 			rmap_read_unlock(map);
 		}
 		rmap_read_lock(map);
-		assert_int_equal(rmap_page_drop(reserve, &page), 20000);
+		assert_int_equal(rmap_page_drop(reserve, &page), LONE(20000));
 		rmap_read_unlock(map);
 		rmap_reserve_destroy(reserve);
 		reader_unregister(map);

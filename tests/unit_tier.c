@@ -173,7 +173,7 @@ static void places_are_used_again(void **state)
 	(void)state;
 	filed_init(&filed, fd);
 	for (unsigned i = 0; i < 30; i++) {
-		filed_add(&filed, 60000, pages[i % 2]);
+		filed_add(&filed, LONE(60000), pages[i % 2]);
 		if (i < 4 && longest < length_of(fd))
 			longest = length_of(fd);
 		assert_true(length_of(fd) <= longest);
