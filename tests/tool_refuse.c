@@ -71,6 +71,7 @@ static const struct named calls[] = {
 	{ "sched_getaffinity", SYS_sched_getaffinity },
 	{ "set_robust_list", SYS_set_robust_list },
 	{ "sysinfo", SYS_sysinfo },
+	{ "umask", SYS_umask },
 	{ "uname", SYS_uname },
 	{ "unlinkat", SYS_unlinkat },
 	{ "write", SYS_write },

@@ -87,6 +87,12 @@ addr=$(sed -n 's/.*"addr": "\(0x[0-9a-f]*\)".*/\1/p' "$work/who" | head -n 1)
 	fail "who --pid $pid --addr $addr answers otherwise than --pfn $pfn"
 "$rmap" who --load "$recording" --pid "$pid" --addr "$addr" | grep -q "$pid" || fail "who as text does not name $pid"
 expect 2 "no page in memory" "$rmap" who --load "$recording" --pid "$pid" --addr 0
+
+# A frame that no recorded one lies behind may be none at all.
+expect 2 "beyond the last one" "$rmap" who --load "$recording" --pfn 0xffffffffff
+last=$(sed -n 's/.*that was mapped, \(0x[0-9a-f]*\)$/\1/p' "$work/err")
+expect 2 "beyond the last one" "$rmap" who --load "$recording" --pfn $((last + 1))
+"$rmap" who --load "$recording" --pfn "$last" >"$work/out" || fail "who --pfn $last, the last frame of the recording, fails"
 expect 2 "cannot be read" "$rmap" who --load "$recording" --pid 2147483647 --addr "$addr"
 
 # A process that shares the address space of another one is named with it, and may be asked about by its own number.
@@ -126,8 +132,11 @@ expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save "$work/
 # A recording is for its owner only, whatever the umask and whatever was there. One that fails leaves the older file, and nothing
 # else; where a name leads to is replaced, not the link, and no device or pipe.
 mkdir "$work/saved"
-(umask 0 && "$rmap" snapshot --load "$recording" --save "$work/saved/new" >"$work/out") || fail "no recording with umask 0"
-[ "$(stat -c %a "$work/saved/new")" = 600 ] || fail "a new recording has mode $(stat -c %a "$work/saved/new")"
+for mask in 777 277 0; do
+	rm -f "$work/saved/new"
+	(umask $mask && "$rmap" snapshot --load "$recording" --save "$work/saved/new" >"$work/out") || fail "no recording with umask $mask"
+	[ "$(stat -c %a "$work/saved/new")" = 600 ] || fail "with umask $mask a recording has mode $(stat -c %a "$work/saved/new")"
+done
 echo older >"$work/saved/old"
 chmod 644 "$work/saved/old"
 ln -s old "$work/saved/link"

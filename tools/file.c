@@ -242,12 +242,16 @@ static bool replace_file(const char *path, const struct writer *file)
 	const char *slash = strrchr(path, '/');
 	int directory = slash ? (int)(slash - path) + 1 : 0;
 	char *aside;
+	mode_t mask;
 	bool done;
 	int fd;
 
 	if (asprintf(&aside, "%.*s.rmap-XXXXXX", directory, path) < 0)
 		return false;
-	fd = mkostemp(aside, O_CLOEXEC); /* 0600 */
+	/* 0600, also where the owner's mask would leave less. Nobody else makes files meanwhile. */
+	mask = umask(0);
+	fd = mkostemp(aside, O_CLOEXEC);
+	umask(mask);
 	done = fd >= 0 && write_and_close(fd, file) && !rename(aside, path);
 	if (fd >= 0 && !done) {
 		int error = errno;

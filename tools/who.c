@@ -153,6 +153,10 @@ static int ask_recorded(const struct options *options)
 		status = verify_recorded(&system, 1);
 	if (!status)
 		status = find_frame(options, &system, NULL, &pfn);
+	if (!status && (!system.frames_n || pfn > system.frames[system.frames_n - 1].pfn))
+		status = complain("the recording says nothing of page frame 0x%" PRIx64
+				  ": it lies beyond the last one that was mapped, 0x%" PRIx64,
+				  pfn, system.frames_n ? system.frames[system.frames_n - 1].pfn : 0);
 	if (!status) {
 		n = mappers_of(&system, pfn, &mappers);
 		report_who(&system, pfn, mappers, n, options->json);
