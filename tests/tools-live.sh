@@ -195,6 +195,13 @@ else
 	# And a refusal is told as one, not as a shortage.
 	# shellcheck disable=SC2086
 	incomplete "filter seems to refuse" "$tool_refuse" clone3 EPERM 0 "$rmap" snapshot --threads 2 $named
+	# Nor is memory that is refused, though malloc() says so: the first mappings are of stacks, those behind them are its own.
+	start=$("$tool_refuse" mmap count 0 "$rmap" --version)
+	for later in 0 1 2 3 4; do
+		# shellcheck disable=SC2086
+		"$tool_refuse" mmap EPERM $((start + later)) "$rmap" snapshot --threads 2 $named >"$work/out" 2>"$work/err" ||
+			grep -q "filter seems to refuse" "$work/err" || fail "a refused mmap is told as $(cat "$work/err")"
+	done
 	start=$("$tool_refuse" close count 0 "$rmap" --version)
 	# shellcheck disable=SC2086
 	"$tool_refuse" close EPERM "$start" "$rmap" snapshot --threads 2 $named >"$work/out" 2>"$work/err"

@@ -83,7 +83,7 @@ static enum outcome read_failed(const struct procfs *procfs, const struct task *
 
 int procfs_status(const struct procfs *procfs)
 {
-	int error = atomic_load(&procfs->failure->error);
+	int error = refusal_of(atomic_load(&procfs->failure->error));
 
 	if (!error)
 		return STATUS_OK;

@@ -480,6 +480,12 @@ static int check_threads(void)
 	return complain("no threads can be started (%s): %s", strerror(errno), remedy(errno));
 }
 
+static int no_map(const char *what, int error)
+{
+	error = refusal_of(error);
+	return complain("the reverse map could not be %s (%s): %s", what, strerror(error), remedy(error));
+}
+
 int system_build(struct system *system, unsigned threads)
 {
 	struct build build = { .system = system, .threads = threads };
@@ -494,7 +500,7 @@ int system_build(struct system *system, unsigned threads)
 		return status;
 	error = rmap_create(NULL, &system->map);
 	if (error)
-		return complain("the reverse map could not be made: %s", strerror(-error));
+		return no_map("made", -error);
 	rmap_thread_register(system->map);
 	note_error(&build, make_objects(system));
 	run_pass(&build, identify_frames);
@@ -503,11 +509,7 @@ int system_build(struct system *system, unsigned threads)
 	system->ranges = atomic_load(&build.ranges);
 	system->overflowed = atomic_load(&build.overflowed);
 	error = atomic_load(&build.error);
-	if (error)
-		return complain(
-			"the reverse map could not be built (%s): if memory ran out, name fewer processes with --pid",
-			strerror(-error));
-	return STATUS_OK;
+	return error ? no_map("built", -error) : STATUS_OK;
 }
 
 /* ---- asking ---- */

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -29,7 +30,9 @@ int complain(const char *format, ...)
 
 static void *out_of_memory(void)
 {
-	exit(complain("memory ran out; end other programs, or name fewer processes with --pid"));
+	int error = refusal_of(ENOMEM);
+
+	exit(complain("no more memory could be had (%s): %s", strerror(error), remedy(error)));
 }
 
 void *grow(void *items, size_t *capacity, size_t need, size_t size)
@@ -78,6 +81,19 @@ bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 		return false;
 	*out = value;
 	return true;
+}
+
+int refusal_of(int error)
+{
+	void *page;
+
+	if (error != ENOMEM)
+		return error;
+	page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return errno;
+	munmap(page, 1);
+	return error;
 }
 
 const char *remedy(int error)

@@ -40,6 +40,13 @@ double seconds_now(void);
 /** parse_number - all of @text as a number @min .. @max, decimal or 0x; false if it is not one */
 bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
+/**
+ * refusal_of - @error, or if that is ENOMEM and the kernel refuses to map memory, the error with which it does so
+ *
+ * malloc() says ENOMEM, and so do all that call it, whatever it was that mmap() said.
+ */
+int refusal_of(int error);
+
 /** remedy - what one may do about a system call that failed with @error, to end a complaint */
 const char *remedy(int error);
 
