@@ -135,8 +135,8 @@ static int clear_visit(struct unmap *unmap, const struct rmap_target *target, co
 
 /*
  * One walk over the page's mappings, in batches: each in the section that finds it, or outside. One section is for one
- * batch, lest all retired memory wait for a page of many mappings. STOP: a callback ended the call. A walk that was not
- * complete leaves what it missed to the counts.
+ * batch, lest all retired memory wait for a page of many mappings. What a batch has cleared is flushed before the next,
+ * also if it ends the call. STOP: a callback ended the call. A walk that was not complete leaves what it missed to the counts.
  */
 static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 {
@@ -149,6 +149,8 @@ static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 	unmap->report.passes++;
 	rmap_cursor_init(&cursor, unmap->map, target);
 	do {
+		uint64_t cleared = unmap->report.cleared;
+
 		if (inside)
 			rcu_read_enter(&unmap->map->rcu);
 		n = rmap_cursor_next(&cursor, visits, BATCH);
@@ -156,6 +158,8 @@ static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 			stop = clear_visit(unmap, target, &visits[i]);
 		if (inside)
 			rcu_read_leave(&unmap->map->rcu);
+		if (unmap->callbacks->flush && unmap->report.cleared != cleared)
+			unmap->callbacks->flush(unmap->arg, target);
 	} while (n > 0 && stop == 0);
 	return unmap->report.stopped ? STOP : 0;
 }

@@ -43,6 +43,7 @@ struct pte {
  * @split:      the next clear_range() splits range 0
  * @restless:   each clear_range() moves @elsewhere, a range of indexes far away
  * @breeding:   each clear_range() attaches another range behind all that are there
+ * @owed:       mappings that clear() has cleared and flush() was not yet called for
  */
 struct toy {
 	struct fixture fixture;
@@ -67,6 +68,7 @@ struct toy {
 	unsigned searched;
 	unsigned calls;
 	bool page_held;
+	unsigned owed;
 };
 
 static uint64_t address_of(unsigned range, unsigned slot)
@@ -138,7 +140,18 @@ static int toy_clear(void *arg, const struct rmap_target *target, const struct r
 		return 0;
 	clear_pte(toy, range, slot);
 	++*cleared;
+	toy->owed++;
 	return 0;
+}
+
+/* At once behind a batch, before anything is concluded from it. */
+static void toy_flush(void *arg, const struct rmap_target *target)
+{
+	struct toy *toy = arg;
+
+	expect(toy->page_held && !urcu_memb_read_ongoing() && target->page);
+	expect(toy->owed > 0 && toy->owed <= 16);
+	toy->owed = 0;
 }
 
 static int toy_clear_range(void *arg, const struct rmap_search *search, uint64_t *cleared)
@@ -203,7 +216,7 @@ static void toy_unlock(void *arg, const struct rmap_target *target)
 	struct toy *toy = arg;
 
 	(void)target;
-	expect(toy->page_held);
+	expect(toy->page_held && toy->owed == 0);
 	toy->page_held = false;
 }
 
@@ -212,7 +225,7 @@ static void toy_drop(void *arg, const struct rmap_target *target, int orphan)
 	struct toy *toy = arg;
 	struct page *page = &toy->pages[target->index];
 
-	expect(toy->page_held && page->cached);
+	expect(toy->page_held && page->cached && toy->owed == 0);
 	expect((fixture_mapcount(&toy->fixture, target->page) != 0) == (orphan != 0));
 	page->cached = false;
 	page->orphan = orphan;
@@ -223,7 +236,7 @@ static void toy_left(void *arg, const struct rmap_target *target, struct rmap_co
 	struct toy *toy = arg;
 	uint32_t mappings = counts.chained + counts.linear + counts.locked;
 
-	expect(toy->page_held && mappings > 0 && mappings == fixture_mapcount(&toy->fixture, target->page));
+	expect(toy->page_held && toy->owed == 0 && mappings > 0 && mappings == fixture_mapcount(&toy->fixture, target->page));
 	expect((why == RMAP_UNMAP_LOCKED) == (counts.locked > 0));
 	toy->listed++;
 	toy->listed_locked += counts.locked > 0;
@@ -248,6 +261,7 @@ static const struct rmap_unmap_callbacks callbacks = {
 	.unlock = toy_unlock,
 	.drop = toy_drop,
 	.left = toy_left,
+	.flush = toy_flush,
 	.wait = toy_wait,
 };
 
@@ -359,6 +373,7 @@ static int unmap(struct toy *toy, uint64_t index, unsigned flags, enum rmap_sema
 	toy->in_section = flags & RMAP_UNMAP_SECTION;
 	result = rmap_unmap(toy->fixture.map, &callbacks, toy, &target, flags, semantics, report);
 	toy->page_held = false;
+	expect(toy->owed == 0);
 	return result;
 }
 

@@ -47,6 +47,8 @@
  *     truncate waits for a grace period after it advanced the sequence, hence for all that rechecked before.
  *   - a page is put into the object likewise, or under a lock under which the end is set and checked.
  *   - a pte is cleared and its mapping removed under the pte lock; a moving pte (mremap) holds both.
+ *   - where processors keep translations of their own (TLBs), a pte that is cleared, moved or made read-only owes a flush,
+ *     as below.
  *   - what makes a locked mapping holds the page lock, which unmaps hold: mlock, and in a locked vma a fault, a fork
  *     and an mremap. A munlock need not.
  *   - a range is tagged RMAP_RANGE_NONLINEAR before its first nonlinear mapping is made.
@@ -56,6 +58,22 @@
  *     whether the last mapping goes before, while or after the page is dropped.
  *   - with qsbr, a callback that waits for a lock is offline meanwhile, if who holds it may wait for a grace period.
  *   - with RMAP_UNMAP_SECTION nobody waits for a grace period (a fill may) while holding a pte lock that clear() takes.
+ *
+ * Flushes. A processor that has a translation uses it whatever the pte says by now. So, in this order: the pte changes, the
+ * flush, and what relies on nobody using the page through it:
+ *
+ *      removing the mapping, where nobody holds the page      clear_range(), munmap, mremap (before it lets go of its pte
+ *                                                             locks), a copy on write. Others conclude from a mapcount:
+ *                                                             they drop the page, write it back, reuse it
+ *      letting go of the page lock, and before it reading     clear(): its mapping may be removed before, since whoever
+ *      the page's contents for good (swap, migration), and    concludes anything from a mapcount holds the page. One
+ *      letting go of the references of cleared mappings       flush for many pages, if all stay locked until then
+ *      drop()                                                 clear(), in a truncate: another truncate no longer finds
+ *                                                             the page, and returns
+ *
+ * @flush is called where the second and the third need it. Reclaim of many pages has no @flush, notes in clear() what it
+ * owes and flushes once before it lets go of the first page. While a flush is owed, a pte that is found empty is not yet
+ * out of use: who gives its address away (munmap, mremap, an exit) or copies what stands there (fork) flushes first.
  *
  * Progress: blocking, like the locks it takes. Nothing else of the library waits for it.
  * Not for: deciding what to reclaim; writing pages back; a truncate's part that zeroes half a page.
@@ -129,13 +147,14 @@ struct rmap_unmap_report;
  * a pte still maps the page.
  *
  * @clear:       clear each pte that @visit stands for and that maps @target->page. Holds: the page lock. Takes: the pte
- *               lock, or with RMAP_UNMAP_TRY tries it. Under it: checks the pte, clears it, flushes, removes the
- *               mapping by rmap_page_remove(). Leaves locked mappings alone without RMAP_UNMAP_FORCE. Adds to
- *               *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other value ends the unmap: a negative
+ *               lock, or with RMAP_UNMAP_TRY tries it. Under it: checks the pte, clears it, removes the mapping by
+ *               rmap_page_remove(). Flushes, or leaves that to @flush. Leaves locked mappings alone without
+ *               RMAP_UNMAP_FORCE. Adds to *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other value ends the unmap: a negative
  *               one is what that returns, for a positive one it returns RMAP_UNMAP_STOPPED; report->stopped is either
  * @clear_range: the same for each pte of @search that maps a page of its indexes, locked ones included. Holds:
- *               nothing (called by rmap_unmap(): the page lock). Takes: pte locks, waiting. If the range has changed
- *               meanwhile: what is left of it. Return: 0, or what ends the call, as above
+ *               nothing (called by rmap_unmap(): the page lock). Takes: pte locks, waiting. Flushes what it cleared
+ *               before it removes the mappings, under the same pte lock. If the range has changed meanwhile: what is
+ *               left of it. Return: 0, or what ends the call, as above
  * @lock_next:   fill in @target with @object's first page whose index lies in @first .. @last, lock it, and keep it
  *               from being freed. Holds: nothing. Takes: the page lock, waiting. Return: 0; -ENOENT: there is none;
  *               any other value ends the truncate, as above
@@ -144,11 +163,14 @@ struct rmap_unmap_report;
  *               who removes the last one frees the page, and that may happen before this call or during it
  * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why. Holds: the
  *               page lock
+ * @flush:       NULL, or: what @clear has cleared since the last call, at least one mapping of this page, is to leave the
+ *               processors: once for each batch of visits (16 at most), before anything is concluded from it. Holds:
+ *               the page lock, no read-side section
  * @wait:        NULL, or: called before reliable semantics try again, which is a quiescent state, with what was done so far.
  *               Holds: what the caller of rmap_unmap() holds. Return: 0 to go on; anything else ends the call, as above.
  *               NULL: yields the CPU, or sleeps for a millisecond once many rounds have cleared nothing
  *
- * rmap_unmap() calls @clear and @wait, and @clear_range if it has to search.
+ * rmap_unmap() calls @clear, @flush and @wait, and @clear_range if it has to search.
  */
 struct rmap_unmap_callbacks {
 	size_t size;
@@ -161,6 +183,7 @@ struct rmap_unmap_callbacks {
 	void (*drop)(void *arg, const struct rmap_target *target, int orphan);
 	void (*left)(void *arg, const struct rmap_target *target, struct rmap_counts counts,
 		     enum rmap_unmap_result why);
+	void (*flush)(void *arg, const struct rmap_target *target);
 	int (*wait)(void *arg, const struct rmap_unmap_report *report);
 };
 

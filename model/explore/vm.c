@@ -4,9 +4,10 @@
  *
  * What must hold: when a truncate says that nothing is mapped, no pte maps the page, and none does later, for the file
  * never grows again; a failable one leaves no more than it reports; no page is dropped while it is mapped, but orphans;
- * a page that unmap finds locked is left untouched; at the end the mapcount is the number of ptes that map the page.
+ * a page that unmap finds locked is left untouched; at the end the mapcount is the number of ptes that map the page. No
+ * access by a translation meets memory that was the page's, and when a truncate says that nothing is mapped, there is none.
  *
- * A pte word is PRESENT, LOCKED or 0. It and @end and @cached are accessed relaxed, so that only the embedder's locks
+ * A pte word is PRESENT, LOCKED or 0, a translation is one of them. They and @end and @cached are accessed relaxed, so that only the embedder's locks
  * and the library order them.
  */
 #include "vm.h"
@@ -32,9 +33,11 @@
 /*
  * @end:     set once the file ends before the page
  * @cached:  the page is in the file
+ * @tlb:     the processor's translation of each pte, under tlb_lock; @memory: its contents are still the page's
  */
 static struct {
 	enum vm_order order;
+	enum vm_flush flush;
 	struct rmap *map;
 	struct rmap_object *object;
 	struct rmap_reserve *setup;
@@ -43,6 +46,8 @@ static struct {
 	uint64_t *ptes;
 	uint64_t *end;
 	uint64_t *cached;
+	uint64_t *tlb;
+	uint64_t *memory;
 	const char *const *programs;
 	unsigned threads;
 } vm;
@@ -50,17 +55,20 @@ static struct {
 /*
  * The record of an execution. In the arena, so that each begins with zeroes.
  * @changes: threads that have ended; @awaited: by thread, how many of them it has seen; @waits: how often it waited
+ * @owed:    ptes that a thread has cleared, and the processor may have translations of
  */
 static struct {
 	uint64_t changes;
 	uint64_t awaited[THREADS_MAX];
 	unsigned waits[THREADS_MAX];
+	unsigned owed[THREADS_MAX];
 	bool truncated;
 } * now;
 
 static pthread_mutex_t pte_locks[PTES];
 static pthread_mutex_t page_lock;
 static pthread_mutex_t chain_lock;
+static pthread_mutex_t tlb_lock;
 static char change_byte;
 
 static void must(int result, const char *what)
@@ -121,13 +129,57 @@ static void expect_done(int result)
 		engine_fail("an operation on a page failed that cannot fail");
 }
 
-/* Under the pte lock, and in 2003 under the chain lock. */
-static void zap(struct rmap_reserve *reserve, unsigned pte, uint64_t word)
+/* The processor forgets its translations of @ptes, if this is the time for it. */
+static void forget(unsigned ptes, enum vm_flush when)
+{
+	if (!ptes || !vm.flush || vm.flush != when)
+		return;
+	explore_mutex_lock(&tlb_lock);
+	for (unsigned i = 0; i < PTES; i++)
+		if (ptes >> i & 1)
+			explore_store(&vm.tlb[i], 0, __ATOMIC_RELAXED);
+	explore_mutex_unlock(&tlb_lock);
+}
+
+static unsigned thread_of(const struct rmap_reserve *reserve)
+{
+	unsigned thread = 0;
+
+	while (vm.reserves[thread] != reserve)
+		thread++;
+	return thread;
+}
+
+/* What this thread has cleared. */
+static void flush(const struct rmap_reserve *reserve, enum vm_flush when)
+{
+	unsigned *owed = &now->owed[thread_of(reserve)];
+
+	forget(*owed, when);
+	if (vm.flush == when)
+		*owed = 0;
+}
+
+/* Under the pte lock, and in 2003 under the chain lock. @flushed: nobody holds the page, so the flush comes first. */
+static void zap(struct rmap_reserve *reserve, unsigned pte, uint64_t word, bool flushed)
 {
 	write_pte(pte, 0);
+	now->owed[thread_of(reserve)] |= 1u << pte;
+	if (flushed)
+		flush(reserve, VM_FLUSH);
 	rmap_read_lock(vm.map);
 	expect_done(rmap_page_remove(reserve, vm.page, mapping_of(pte, word)));
 	rmap_read_unlock(vm.map);
+}
+
+/* Under @tlb_lock, which the processor has for as long as its access takes. Return: whether it has a translation. */
+static bool translated(unsigned pte)
+{
+	if (!explore_load(&vm.tlb[pte], __ATOMIC_RELAXED))
+		return false;
+	if (!explore_load(vm.memory, __ATOMIC_RELAXED))
+		engine_fail("an access by a stale translation meets foreign memory");
+	return true;
 }
 
 /* Operations -------------------------------------------------------------------------------- */
@@ -153,18 +205,37 @@ static void fault(struct rmap_reserve *reserve, unsigned pte, bool locked, bool 
 		explore_mutex_unlock(&page_lock);
 }
 
+static void access_pte(unsigned pte)
+{
+	bool done;
+
+	explore_mutex_lock(&tlb_lock);
+	done = translated(pte);
+	explore_mutex_unlock(&tlb_lock);
+	if (done)
+		return;
+	explore_mutex_lock(&pte_locks[pte]);
+	explore_mutex_lock(&tlb_lock);
+	explore_store(&vm.tlb[pte], read_pte(pte), __ATOMIC_RELAXED);
+	translated(pte);
+	explore_mutex_unlock(&tlb_lock);
+	explore_mutex_unlock(&pte_locks[pte]);
+}
+
 static void munmap(struct rmap_reserve *reserve, unsigned pte)
 {
 	uint64_t word;
 
+	forget(1u << pte, VM_FLUSH_EARLY);
 	explore_mutex_lock(&pte_locks[pte]);
 	word = read_pte(pte);
 	if (word) {
 		enter_chain();
-		zap(reserve, pte, word);
+		zap(reserve, pte, word, true);
 		leave_chain();
 	}
 	explore_mutex_unlock(&pte_locks[pte]);
+	flush(reserve, VM_FLUSH_LATE);
 }
 
 /* Mlock and munlock. The first holds the page. */
@@ -230,13 +301,14 @@ static int vm_clear(void *arg, const struct rmap_target *target, const struct rm
 	uint64_t word;
 
 	(void)target;
+	forget(1u << pte, VM_FLUSH_EARLY);
 	if (!(flags & RMAP_UNMAP_TRY))
 		explore_mutex_lock(&pte_locks[pte]);
 	else if (explore_mutex_trylock(&pte_locks[pte]))
 		return -EAGAIN;
 	word = read_pte(pte);
 	if (word && ((flags & RMAP_UNMAP_FORCE) || !(word & LOCKED))) {
-		zap(arg, pte, word);
+		zap(arg, pte, word, false);
 		++*cleared;
 	}
 	explore_mutex_unlock(&pte_locks[pte]);
@@ -251,10 +323,11 @@ static int vm_clear_range(void *arg, const struct rmap_search *search, uint64_t 
 
 		if (pte >= PTES || address_of(pte) != address)
 			continue;
+		forget(1u << pte, VM_FLUSH_EARLY);
 		explore_mutex_lock(&pte_locks[pte]);
 		if (read_pte(pte)) {
 			enter_chain();
-			zap(arg, pte, read_pte(pte));
+			zap(arg, pte, read_pte(pte), true);
 			leave_chain();
 			++*cleared;
 		}
@@ -294,9 +367,15 @@ static int vm_lock_next(void *arg, struct rmap_object *object, uint64_t first, u
 
 static void vm_unlock(void *arg, const struct rmap_target *target)
 {
-	(void)arg;
 	(void)target;
 	unlock_page();
+	flush(arg, VM_FLUSH_LATE);
+}
+
+static void vm_flush(void *arg, const struct rmap_target *target)
+{
+	(void)target;
+	flush(arg, VM_FLUSH);
 }
 
 /* What memory holds now, which no thread can be sure of. A step of an execution: the answer depends on when it is. */
@@ -310,6 +389,18 @@ static unsigned mapped_ptes(void)
 	return mapped;
 }
 
+static unsigned translated_ptes(void)
+{
+	unsigned translated = 0;
+
+	if (!vm.flush)
+		return 0;
+	engine_step(vm.tlb, PTES * sizeof(*vm.tlb), false);
+	for (unsigned i = 0; i < PTES; i++)
+		translated += vm.tlb[i] != 0;
+	return translated;
+}
+
 static void vm_drop(void *arg, const struct rmap_target *target, int orphan)
 {
 	(void)arg;
@@ -317,6 +408,8 @@ static void vm_drop(void *arg, const struct rmap_target *target, int orphan)
 	if (!orphan && mapped_ptes() > 0)
 		engine_fail("a page is dropped that is mapped");
 	explore_store(vm.cached, 0, __ATOMIC_RELAXED);
+	if (vm.flush && !orphan)
+		explore_store(vm.memory, 0, __ATOMIC_RELAXED);
 }
 
 static bool has_changed(unsigned thread)
@@ -327,10 +420,8 @@ static bool has_changed(unsigned thread)
 /* The first tries are free. After that only what others do can help, so the next one waits until one of them ends. */
 static int vm_wait(void *arg, const struct rmap_unmap_report *report)
 {
-	unsigned thread = 0;
+	unsigned thread = thread_of(arg);
 
-	while (vm.reserves[thread] != arg)
-		thread++;
 	(void)report;
 	if (now->waits[thread]++ < WAITS_FREE)
 		return 0;
@@ -346,7 +437,14 @@ static const struct rmap_unmap_callbacks callbacks = {
 	.lock_next = vm_lock_next,
 	.unlock = vm_unlock,
 	.drop = vm_drop,
+	.flush = vm_flush,
 	.wait = vm_wait,
+};
+
+/* Of reclaim, which flushes later. */
+static const struct rmap_unmap_callbacks deferring = {
+	.size = sizeof(struct rmap_unmap_callbacks),
+	.clear = vm_clear,
 };
 
 static void reclaim(struct rmap_reserve *reserve)
@@ -356,11 +454,13 @@ static void reclaim(struct rmap_reserve *reserve)
 	int result;
 
 	lock_page();
-	result = rmap_unmap(vm.map, &callbacks, reserve, &target, vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
+	result = rmap_unmap(vm.map, &deferring, reserve, &target, vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
 			    RMAP_FAILABLE, &report);
 	if (result == RMAP_UNMAP_LOCKED && report.cleared)
 		engine_fail("a page with locked mappings was left half unmapped");
+	flush(reserve, VM_FLUSH);
 	unlock_page();
+	flush(reserve, VM_FLUSH_LATE);
 }
 
 static void truncate(struct rmap_reserve *reserve, const char *word)
@@ -381,6 +481,8 @@ static void truncate(struct rmap_reserve *reserve, const char *word)
 	result = rmap_truncate(vm.map, &callbacks, reserve, &truncation, &report);
 	if (result == RMAP_UNMAP_SUCCESS && mapped_ptes() > 0)
 		engine_fail("a truncate says that nothing is mapped, and something is");
+	if (result == RMAP_UNMAP_SUCCESS && translated_ptes() > 0)
+		engine_fail("a truncate says that nothing is mapped, and a processor uses it");
 	if (result != RMAP_UNMAP_SUCCESS && word[2] == 'r')
 		engine_fail("a reliable truncate has left something");
 	if (result != RMAP_UNMAP_SUCCESS && word[3] == '!')
@@ -416,6 +518,9 @@ static void run_word(struct rmap_reserve *reserve, const char *word)
 		break;
 	case 'm':
 		move_pte(reserve, pte, (unsigned)(word[2] - '0'));
+		break;
+	case 'a':
+		access_pte(pte);
 		break;
 	case 'R':
 		reclaim(reserve);
@@ -482,7 +587,8 @@ static void attach_ranges(void)
 struct engine_run vm_prepare(const struct explore_case *test)
 {
 	memset(&vm, 0, sizeof(vm));
-	vm.order = (enum vm_order)test->bits;
+	vm.order = (enum vm_order)(test->bits & 3);
+	vm.flush = (enum vm_flush)(test->bits & ~3u);
 	vm.map = case_map(0);
 	now = engine_alloc(sizeof(*now), 64);
 	vm.page = engine_alloc(sizeof(*vm.page), 64);
@@ -490,6 +596,9 @@ struct engine_run vm_prepare(const struct explore_case *test)
 	vm.end = engine_alloc(sizeof(*vm.end), 64);
 	vm.cached = engine_alloc(sizeof(*vm.cached), 64);
 	*vm.cached = 1;
+	vm.tlb = engine_alloc(PTES * sizeof(*vm.tlb), 64);
+	vm.memory = engine_alloc(sizeof(*vm.memory), 64);
+	*vm.memory = 1;
 	vm.setup = case_reserve(vm.map);
 	vm.programs = test->threads;
 	while (vm.threads < THREADS_MAX && test->threads[vm.threads])
@@ -529,9 +638,26 @@ const struct explore_case vm_cases[] = {
 	{ "vm-2003-reclaim", VM_2003, "f1", { "R", "u1" }, 6, NULL },
 	/* Its move steps through the log of moves. */
 	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 16464, NULL },
+	{ "vm-tlb-unmap", VM_FLUSH, "f1 a1", { "Tur", "a1" }, 6, NULL },
+	{ "vm-tlb-search", VM_FLUSH, "f1 a1", { "Tsr", "a1" }, 6, NULL },
+	{ "vm-tlb-bulk", VM_FLUSH, "f0 a0", { "Tcr", "a0" }, 8, NULL },
+	{ "vm-tlb-munmap", VM_FLUSH, "f1 a1", { "Tur", "u1" }, 16, NULL },
+	{ "vm-tlb-reclaim", VM_FLUSH, "f1 a1", { "Tur", "R" }, 172, NULL },
+	{ "vm-tlb-three", VM_FLUSH, "f1 a1", { "Tcr", "R", "a1" }, 1782, NULL },
+	{ "vm-tlb-2003", VM_2003 | VM_FLUSH, "f0 f1 a1", { "Tcr", "a1" }, 40, NULL },
 	{ "bad-recheck", VM_TODAY, "", { "Tsr", "F0" }, 0, "a truncated page is mapped again" },
 	{ "bad-trylock", VM_2003, "f1", { "Tcf!", "u1" }, 0, "a failable truncate has left something" },
 	{ "bad-search-less", VM_TODAY, "f1", { "Tcf!", "k1" }, 0, "a failable truncate has left something" },
+	{ "bad-flush-never", VM_FLUSH_NEVER, "f1 a1", { "Tur", "a1" }, 0,
+	  "a truncate says that nothing is mapped, and a processor uses it" },
+	{ "bad-flush-late", VM_FLUSH_LATE, "f1 a1", { "Tur", "a1" }, 0,
+	  "an access by a stale translation meets foreign memory" },
+	{ "bad-flush-late-munmap", VM_FLUSH_LATE, "f1 a1", { "Tur", "u1" }, 0,
+	  "a truncate says that nothing is mapped, and a processor uses it" },
+	{ "bad-flush-late-reclaim", VM_FLUSH_LATE, "f1 a1", { "Tur", "R" }, 0,
+	  "a truncate says that nothing is mapped, and a processor uses it" },
+	{ "bad-flush-early", VM_FLUSH_EARLY, "f1", { "Tur", "a1" }, 0,
+	  "a truncate says that nothing is mapped, and a processor uses it" },
 	{ "bad-2003-waiting", VM_2003_WAITING, "f1", { "R", "u1" }, 0, "nobody can go on" },
 };
 

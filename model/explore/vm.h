@@ -10,8 +10,10 @@
  *      R   reclaim: unmap the page, failable
  *      Txy truncate by strategy x (s search, c cleanup, u unmap, b combined, t tolerate), y: f failable, r reliable;
  *      Txy! asserts that nothing was left
+ *      aN  access: by the translation of pte N that the processor has, or by the pte, and then it has one
  *
- * The locks are those of an embedder; bits of a case choose their order.
+ * The locks are those of an embedder; bits of a case choose their order. All accesses are of one processor, whose translations
+ * are flushed in cases that say so, rightly or with a mistake: reclaim does it once, before it lets go of the page.
  */
 #ifndef RMAP_EXPLORE_VM_H
 #define RMAP_EXPLORE_VM_H
@@ -20,6 +22,15 @@
 
 /* Orders of locks: page > pte; pte > chain and page > chain > try pte (2003); the same, but waiting for the pte. */
 enum vm_order { VM_TODAY, VM_2003, VM_2003_WAITING };
+
+/* Flushes, or-ed to them: there are none; before a mapping is removed, or the page is dropped or let go; one mistake each. */
+enum vm_flush {
+	VM_NO_TLB,
+	VM_FLUSH = 4,
+	VM_FLUSH_NEVER = 8,
+	VM_FLUSH_LATE = 12,  /* when the mapping is removed, the page dropped and let go */
+	VM_FLUSH_EARLY = 16, /* before the pte is cleared */
+};
 
 struct engine_run vm_prepare(const struct explore_case *test);
 
