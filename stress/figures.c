@@ -25,7 +25,8 @@ static const struct figure {
 	FIGURE(unmaps_again), FIGURE(unmaps_locked), FIGURE(truncations),   FIGURE(cleared),    FIGURE(refused),
 	FIGURE(passes),       FIGURE(searches),      FIGURE(leftovers),     FIGURE(left_again), FIGURE(orphans),
 	FIGURE(swap_ins),     FIGURE(swap_outs),     FIGURE(written_back),  FIGURE(reclaimed),  FIGURE(migrated),
-	FIGURE(aged),         FIGURE(referenced),    FIGURE(out_of_frames), FIGURE(wrong),      FIGURE(lock_violations),
+	FIGURE(aged),         FIGURE(referenced),    FIGURE(out_of_frames), FIGURE(translated), FIGURE(flushes),
+	FIGURE(settled),      FIGURE(wrong),         FIGURE(lock_violations),
 };
 
 static uint64_t figure_value(const struct figure *figure, const struct vm_statistics *statistics)

@@ -39,6 +39,7 @@ static const struct stress_test *const tests[] = {
 	&stress_vm_remap,
 	&stress_vm_mlock,
 	&stress_vm_fork,
+	&stress_vm_tlb,
 };
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
@@ -46,6 +47,7 @@ static const struct stress_test *const tests[] = {
 const char *const stress_strategies[] = { "search", "cleanup", "unmap", "combined", "tolerate", NULL };
 const char *const stress_semantics[] = { "failable", "reliable", NULL };
 const char *const stress_orders[] = { "today", "2003", "2003-blocking", NULL };
+const char *const stress_flushes[] = { "right", "never", "late", "early", "unsettled", NULL };
 
 enum {
 	KEY_LIST = 1,
@@ -58,6 +60,7 @@ enum {
 	KEY_STRATEGY,
 	KEY_SEMANTICS,
 	KEY_ORDER,
+	KEY_FLUSH,
 	KEY_CLUSTERS,
 	KEY_JSON,
 };
@@ -80,6 +83,8 @@ static const struct argp_option options[] = {
 	{ "semantics", KEY_SEMANTICS, "NAME", 0, "failable (default) or reliable", 1 },
 	{ "order", KEY_ORDER, "NAME", 0, "Its order of locks: today (default), 2003, or the inversion 2003-blocking",
 	  1 },
+	{ "flush", KEY_FLUSH, "NAME", 0,
+	  "When it flushes translations: right (default), or the mistakes never, late, early and unsettled", 1 },
 	{ "clusters", KEY_CLUSTERS, "K", 0, "Its pages have 2^K ptes each, 0 to 4 (default 0)", 1 },
 	{ "json", KEY_JSON, "FILE", 0, "Write the figures there, too", 1 },
 	{ 0 },
@@ -121,6 +126,9 @@ static error_t parse_vm(int key, char *text, struct argp_state *state, struct st
 		return 0;
 	case KEY_ORDER:
 		vm->order = (enum vm_lock_order)parse_name(state, "order", text, stress_orders);
+		return 0;
+	case KEY_FLUSH:
+		vm->flush = (enum vm_flush)parse_name(state, "flush", text, stress_flushes);
 		return 0;
 	case KEY_CLUSTERS:
 		vm->clusters = (unsigned)parse_number(state, "clusters", text, 0, 4);
@@ -190,6 +198,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case KEY_STRATEGY:
 	case KEY_SEMANTICS:
 	case KEY_ORDER:
+	case KEY_FLUSH:
 	case KEY_CLUSTERS:
 	case KEY_JSON:
 		return parse_vm(key, text, state, &stress->vm);

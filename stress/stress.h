@@ -90,17 +90,20 @@ extern const struct stress_test stress_vm_fault;
 extern const struct stress_test stress_vm_remap;
 extern const struct stress_test stress_vm_mlock;
 extern const struct stress_test stress_vm_fork;
+extern const struct stress_test stress_vm_tlb;
 
 /* What the options about the VM call their values, in the order of their numbers; NULL behind the last. */
 extern const char *const stress_strategies[];
 extern const char *const stress_semantics[];
 extern const char *const stress_orders[];
+extern const char *const stress_flushes[];
 
 /** struct stress_vm - the options about the VM. @given: any of them was; @json: a file's name, or NULL */
 struct stress_vm {
 	enum rmap_strategy strategy;
 	enum rmap_semantics semantics;
 	enum vm_lock_order order;
+	enum vm_flush flush;
 	unsigned clusters;
 	const char *json;
 	bool given;

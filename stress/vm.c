@@ -7,7 +7,8 @@
  *
  *      no access ever meets a foreign word, and no operation fails in a way that its comment does not name
  *      OWN    a thread's own mm holds what this thread wrote: anonymous memory, and its own words of file 0, which no
- *             one truncates, seen through linear and nonlinear mappings, whatever others reclaim, migrate and fork
+ *             one truncates, seen through linear and nonlinear mappings, whatever others reclaim, migrate and fork;
+ *             what it unmaps is gone, and what it maps in that place is fresh
  *      BEYOND file 1 is truncated by thread 0 alone. From the moment a truncate of it has returned success until it
  *             grows, nobody's access past its end succeeds, through whatever mapping
  *      between rounds, when all stand still: vm_check() finds page tables, reverse map, caches, lists and counts in
@@ -246,6 +247,20 @@ static void own_fork(struct owner *owner)
 	expect_known(vm_fork(owner->context, owner->mm, &child), "a fork");
 }
 
+/* Whatever this thread's or others' flushes of that piece are on their way. */
+static void own_renew(struct owner *owner, unsigned i)
+{
+	uint64_t value;
+
+	if (vm_munmap(owner->context, owner->mm, OWN_VPN + i, 1))
+		return;
+	stress_assert(vm_read(owner->context, owner->mm, OWN_VPN + i, 0, &value) == -EFAULT,
+		      "an access to what was unmapped succeeded");
+	stress_assert(vm_mmap(owner->context, owner->mm, OWN_VPN + i, 1, true, VM_ANONYMOUS, 0) == 0,
+		      "what was unmapped cannot be mapped");
+	owner->anonymous[i] = 0;
+}
+
 static void own(struct stress_thread *thread)
 {
 	struct owner *owner = &world.owners[thread->id];
@@ -269,6 +284,9 @@ static void own(struct stress_thread *thread)
 	case 4:
 		if (stress_one_in(thread, 8))
 			own_fork(owner);
+		break;
+	case 5:
+		own_renew(owner, i);
 		break;
 	default:
 		if (stress_one_in(thread, 2))
@@ -436,6 +454,7 @@ static void run(struct stress *stress, const struct profile *profile)
 		.locks = stress->vm.order,
 		.strategy = stress->vm.strategy,
 		.semantics = stress->vm.semantics,
+		.flush = stress->vm.flush,
 		.window = window,
 		.window_arg = stress,
 		.report_only = stress->vm.order == VM_LOCKS_2003_BLOCKING,
@@ -489,3 +508,7 @@ VM_TEST(mlock, "vm-mlock", "mlock and munlock against reclaim and truncates", [C
 VM_TEST(fork, "vm-fork", "fork and exit against everything", [CREATE] = 4, [FORK] = 12, [EXIT] = 12, [MMAP] = 20,
 	[MREMAP] = 6, [MLOCK] = 2, [MUNLOCK] = 2, [REMAP] = 6, [READ] = 15, [WRITE] = 25, [TRUNCATE] = 2, [PUNCH] = 1,
 	[RECLAIM] = 6, [MIGRATE] = 4, [OWN] = 15, [BEYOND] = 4);
+VM_TEST(tlb, "vm-tlb", "accesses that look at no pte against all that clears, moves and restricts ptes", [CREATE] = 2,
+	[FORK] = 2, [EXIT] = 1, [MMAP] = 10, [MUNMAP] = 4, [PROTECT] = 4, [MREMAP] = 4, [REMAP] = 4, [READ] = 60,
+	[WRITE] = 40, [TRUNCATE] = 3, [PUNCH] = 2, [WRITE_BACK] = 2, [AGE] = 1, [RECLAIM] = 4, [MIGRATE] = 3,
+	[OWN] = 120, [BEYOND] = 30);

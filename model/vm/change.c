@@ -46,8 +46,10 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 		return;
 	}
 	page = pte_page(vm, *from);
-	if (!page->object->is_file)
+	if (!page->object->is_file && (*from & PTE_WRITE)) {
+		tlb_owe(thread, copying->parent, vpn, 0, OWED_NOTHING);
 		*from &= ~PTE_WRITE;
+	}
 	if (may_copy(copying, page))
 		pte_copy(thread, copying->child, copying->to, vpn, page, piece_of(vm, pte_value(*from)),
 			 *from & (PTE_WRITE | PTE_NONLINEAR));
@@ -67,11 +69,13 @@ static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 	if (object->is_file)
 		copying->extent = file_extent(thread, file_of(object));
 	vm_lock_two(&thread->held, &copying->from->lock, &copying->to->lock);
+	tlb_settle(thread, copying->parent, start, end);
 	rmap_read_lock(vm->map);
 	valid = !object->is_file || rmap_object_truncate_seq(object->map) == seq;
 	for (uint64_t vpn = start; valid && vpn < end; vpn++)
 		copy_pte(copying, vpn);
 	rmap_read_unlock(vm->map);
+	tlb_flush(thread);
 	vm_unlock_two(&thread->held, &copying->from->lock, &copying->to->lock);
 	return valid;
 }
@@ -139,7 +143,10 @@ int vm_fork(struct vm_thread *thread, uint32_t id, uint32_t *child_id)
 
 /* --- mremap ----------------------------------------------------------------------------------- */
 
-/* Both pte locks are held, so whoever clears ptes sees each mapping at one of its places. */
+/*
+ * Both pte locks are held, so whoever clears ptes sees each mapping at one of its places; and until the flush, or who clears
+ * it at the new one would not know of translations at the old one.
+ */
 static int move_ptes(struct vm_thread *thread, struct mm *mm, uint64_t from, uint64_t to, uint64_t n)
 {
 	struct vm *vm = thread->vm;
@@ -161,8 +168,10 @@ static int move_ptes(struct vm_thread *thread, struct mm *mm, uint64_t from, uin
 			continue;
 		}
 		vm_lock_two(&thread->held, &old->lock, &new->lock);
+		tlb_settle(thread, mm, from + i, from + stop);
 		for (; i < stop; i++)
 			pte_move(thread, mm, old, from + i, new, to + i);
+		tlb_flush(thread);
 		vm_unlock_two(&thread->held, &old->lock, &new->lock);
 		window(vm, VM_WINDOW_MOVE);
 	}
@@ -240,8 +249,11 @@ int vm_mremap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, u
 
 static void pte_read_only(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn)
 {
-	(void)mm;
-	*leaf_pte(thread->vm, leaf, vpn) &= ~PTE_WRITE;
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+
+	if ((*pte & PTE_PRESENT) && (*pte & PTE_WRITE))
+		tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
+	*pte &= ~PTE_WRITE;
 }
 
 static void pte_munlock(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn)
@@ -268,8 +280,10 @@ static int change_ptes(struct vm_thread *thread, struct mm *mm, uint64_t start, 
 		if (rmap_reserve_fill(thread->reserve, (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		pte_lock(thread, leaf);
+		tlb_settle(thread, mm, vpn, stop);
 		for (; vpn < stop; vpn++)
 			change(thread, mm, leaf, vpn);
+		tlb_flush(thread);
 		pte_unlock(thread, leaf);
 	}
 	return 0;
@@ -444,9 +458,11 @@ static int set_file_pte(struct vm_thread *thread, struct mm *mm, const struct vm
 	if (!leaf)
 		return -ENOMEM;
 	pte_lock(thread, leaf);
+	tlb_settle(thread, mm, vpn, vpn + 1);
 	pte = leaf_pte(thread->vm, leaf, vpn);
 	if (*pte & PTE_PRESENT)
-		pte_unmap(thread, mm, leaf, vpn, 0);
+		pte_clear(thread, mm, leaf, vpn, 0);
+	tlb_flush(thread);
 	*pte = offset == vma_offset(vma, vpn) ? 0 : pte_make(offset, PTE_FILE);
 	pte_unlock(thread, leaf);
 	return 0;

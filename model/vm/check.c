@@ -158,6 +158,7 @@ static void check_mm(struct check *check, struct mm *mm)
 
 	equation(check, atomic_load(&mm->refs) == (mm->dead ? 0 : 1), "mm %u has %u references", mm->id,
 		 atomic_load(&mm->refs));
+	equation(check, atomic_load(&mm->owed) == 0, "mm %u is owed %u flushes", mm->id, atomic_load(&mm->owed));
 	equation(check, !mm->dead || !atomic_load(&mm->top), "mm %u is dead and has tables", mm->id);
 	if (mm->dead)
 		return;
@@ -336,6 +337,33 @@ static void check_family(struct check *check, const struct object *family)
 	check_object(check, family);
 }
 
+/* What a processor would find is what it has kept, or it has kept less. */
+static void check_translation(struct check *check, const struct translation *translation)
+{
+	struct vm *vm = check->vm;
+	struct mm *mm = &vm->mms[translation->mm->id];
+	struct leaf *leaf = mm->dead ? NULL : table_find(vm, mm, translation->vpn);
+	uint64_t pte = leaf ? *leaf_pte(vm, leaf, translation->vpn) : 0;
+
+	equation(check,
+		 (pte & PTE_PRESENT) && pte_value(pte) == pte_value(translation->pte) &&
+			 !(translation->pte & ~pte & (PTE_WRITE | PTE_DIRTY)),
+		 "mm %u vpn %#" PRIx64 ": a translation of pte %#" PRIx64 ", which is %#" PRIx64, mm->id, translation->vpn,
+		 translation->pte, pte);
+}
+
+static void check_threads(struct check *check)
+{
+	const struct vm_thread *thread;
+
+	LIST_FOREACH (thread, &check->vm->threads, link) {
+		equation(check, thread->owed_n == 0, "a thread owes %u flushes", thread->owed_n);
+		for (unsigned i = 0; i < TRANSLATIONS; i++)
+			if (thread->translations[i].pte)
+				check_translation(check, &thread->translations[i]);
+	}
+}
+
 static void check_free(struct check *check)
 {
 	struct vm *vm = check->vm;
@@ -348,6 +376,7 @@ static void check_free(struct check *check)
 	for (uint32_t i = 0; i < vm->options.swap_slots; i++) {
 		equation(check, vm->slots[i].refs == check->slots[i], "slot %u: %u references, %u ptes", i,
 			 vm->slots[i].refs, check->slots[i]);
+		equation(check, vm->slots[i].refs == 0 || !vm->slots[i].source, "slot %u has no contents yet", i);
 		slots += vm->slots[i].refs > 0;
 	}
 	for (uint32_t i = vm->slots_free; i < vm->options.swap_slots; i = vm->slots[i].next_free)
@@ -373,6 +402,7 @@ static void check_all(struct check *check)
 	}
 	for (uint32_t i = 0; i < vm->families_n; i++)
 		check_family(check, &vm->families[i]);
+	check_threads(check);
 	check_free(check);
 }
 

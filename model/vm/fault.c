@@ -2,8 +2,9 @@
 /*
  * fault.c - accesses, and the faults that make them possible
  *
- * An access reads the pte as a CPU does. If that does not allow it, it faults, and is done again. A fault holds the mm
- * lock, which keeps vmas as they are, but no pte lock while it looks for a page; so it rechecks the pte when it has it.
+ * An access goes by a translation that its processor has, without any lock of the page tables (tlb.c); or it reads the pte,
+ * and has one. If that does not allow it, it faults, and is done again. A fault holds the mm lock, which keeps vmas as they
+ * are, but no pte lock while it looks for a page; so it rechecks the pte when it has it.
  *
  * With clusters a fault maps all neighbours that want a piece of the same page, within the vma and the leaf: that is
  * what a page of 2^k pieces is for. Copy-on-write likewise.
@@ -183,20 +184,34 @@ static void map_swapped(const struct attempt *attempt, struct page *page, uint32
 	}
 }
 
+/* Who swaps @source out holds its lock until the slot has the contents. Its reference goes. */
+static void wait_for_contents(struct vm_thread *thread, struct page *source)
+{
+	vm_lock(&thread->held, &source->lock);
+	vm_unlock(&thread->held, &source->lock);
+	page_put(thread, source);
+}
+
 static int fault_swap(const struct attempt *attempt, uint64_t pte)
 {
 	struct vm_thread *thread = attempt->thread;
+	uint32_t slot = (uint32_t)(pte_value(pte) >> thread->vm->options.cluster_bits);
 	struct page *page = anonymous_page(attempt);
+	struct page *source = NULL;
 
 	if (!page)
 		return -ENOMEM;
 	pte_lock(thread, attempt->leaf);
 	if (*leaf_pte(thread->vm, attempt->leaf, attempt->vpn) == pte) {
-		map_swapped(attempt, page, (uint32_t)(pte_value(pte) >> thread->vm->options.cluster_bits));
-		count(thread, FIGURE_SWAP_INS, 1);
+		source = slot_source(thread, slot);
+		if (!source)
+			map_swapped(attempt, page, slot);
+		count(thread, FIGURE_SWAP_INS, !source);
 	}
 	pte_unlock(thread, attempt->leaf);
 	anonymous_done(attempt, page);
+	if (source)
+		wait_for_contents(thread, source);
 	return 0;
 }
 
@@ -226,6 +241,7 @@ static void make_writable(const struct attempt *attempt, const struct page *page
 			*leaf_pte(attempt->thread->vm, attempt->leaf, vpn) |= PTE_WRITE;
 }
 
+/* Nobody writes @old while it is shared; and nobody reads @new before the flush, for who could has to fault. */
 static void copy_window(const struct attempt *attempt, struct page *old, struct page *new)
 {
 	struct vm_thread *thread = attempt->thread;
@@ -237,10 +253,11 @@ static void copy_window(const struct attempt *attempt, struct page *old, struct 
 
 		if (!maps_page(attempt, vpn, old))
 			continue;
-		pte_unmap(thread, attempt->mm, attempt->leaf, vpn, 0);
+		pte_clear(thread, attempt->mm, attempt->leaf, vpn, 0);
 		pte_map(thread, attempt->mm, attempt->leaf, vpn, new, piece_of(vm, pte_value(pte)),
 			vma_bits(attempt->vma));
 	}
+	tlb_flush(thread);
 }
 
 /* Return: whether a page to copy to is needed, and there was none. */
@@ -342,12 +359,10 @@ struct access {
 	uint64_t value;
 };
 
-/* Under the pte lock, as if in one moment. Return: 0; -EIO: what is mapped is not what belongs there */
-static int access_words(struct vm_thread *thread, const struct vma *vma, uint64_t pte, struct access *access)
+/* In one moment: under the pte lock or that of the translations. Return: 0; -EIO: what is there is not what belongs there */
+static int access_words(struct vm_thread *thread, uint64_t pte, uint64_t want, struct access *access)
 {
 	struct vm *vm = thread->vm;
-	uint64_t offset = pte & PTE_NONLINEAR ? pte_offset(vm, pte) : vma_offset(vma, access->vpn);
-	uint64_t want = word_fresh(vma->object, offset);
 	_Atomic uint64_t *word;
 
 	if (access->word == VM_WORDS)
@@ -365,10 +380,23 @@ static int access_words(struct vm_thread *thread, const struct vma *vma, uint64_
 	return 0;
 }
 
-/* Return: 0; -EIO; 1: it has to fault */
+/* Return: whether this processor has a translation for it; then *@result is as access_words() says. */
+static bool access_translated(struct vm_thread *thread, uint32_t id, struct access *access, int *result)
+{
+	struct translation translation;
+
+	if (!tlb_enter(thread, id, access->vpn, access->write, &translation))
+		return false;
+	*result = access_words(thread, translation.pte, translation.want, access);
+	tlb_leave(thread);
+	return true;
+}
+
+/* By the page table. Return: 0; -EIO; 1: it has to fault */
 static int access_once(struct vm_thread *thread, struct mm *mm, struct access *access)
 {
-	struct leaf *leaf = table_find(thread->vm, mm, access->vpn);
+	struct vm *vm = thread->vm;
+	struct leaf *leaf = table_find(vm, mm, access->vpn);
 	const struct vma *vma = vma_any(mm, access->vpn, access->vpn + 1);
 	int result = 1;
 	uint64_t *pte;
@@ -376,10 +404,14 @@ static int access_once(struct vm_thread *thread, struct mm *mm, struct access *a
 	if (!leaf || !vma)
 		return 1;
 	pte_lock(thread, leaf);
-	pte = leaf_pte(thread->vm, leaf, access->vpn);
+	pte = leaf_pte(vm, leaf, access->vpn);
 	if ((*pte & PTE_PRESENT) && (!access->write || (*pte & PTE_WRITE))) {
+		uint64_t offset = *pte & PTE_NONLINEAR ? pte_offset(vm, *pte) : vma_offset(vma, access->vpn);
+		uint64_t want = word_fresh(vma->object, offset);
+
 		*pte |= PTE_ACCESSED | (access->write ? PTE_DIRTY : 0);
-		result = access_words(thread, vma, *pte, access);
+		tlb_fill(thread, mm, access->vpn, *pte, want);
+		result = access_words(thread, *pte, want, access);
 	}
 	pte_unlock(thread, leaf);
 	return result;
@@ -392,6 +424,8 @@ static int access_page(struct vm_thread *thread, uint32_t id, struct access *acc
 
 	if (!vpns_fit(thread->vm, access->vpn, 1))
 		return -EFAULT;
+	if (id < thread->vm->options.mms && access_translated(thread, id, access, &result))
+		return result;
 	mm = mm_enter(thread, id, false);
 	if (!mm)
 		return -ESRCH;

@@ -264,19 +264,21 @@ static void clean_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 	bool *dirty = arg;
 
-	(void)mm;
-	if (*pte & PTE_DIRTY)
-		*dirty = true;
+	if (!(*pte & PTE_DIRTY))
+		return;
+	*dirty = true;
+	tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
 	*pte &= ~PTE_DIRTY;
 }
 
-/* What is mlocked cannot be found, and may be dirty: such pages are written each time. Holds: the page lock. */
+/* After the flush a write marks its pte again; what was written before is copied. What is mlocked cannot be found, and may be dirty: such pages are written each time. Holds: the page lock. */
 static void write_back_page(struct vm_thread *thread, struct file *file, struct page *page)
 {
 	struct vm *vm = thread->vm;
 	bool dirty = page_clear(page, PAGE_DIRTY);
 	uint32_t unnamed = page_ptes(thread, page, clean_pte, &dirty);
 
+	tlb_flush(thread);
 	if (!dirty && !unnamed)
 		return;
 	vm_lock(&thread->held, &file->lock);

@@ -7,7 +7,7 @@
  * goes with its last mapping, wherever that is removed.
  *
  * Contents are atomic words without any order, as memory is to a CPU: what orders them is the lock under which a pte
- * that maps them is set, used or cleared.
+ * that maps them is set, used or cleared. Those of a free frame belong to nobody.
  *
  * The LRU lists hold each page that reclaim may take. The library tells when the first mapping is locked and when the
  * last one no longer is, each to one thread exactly; the pages' count of these two is right in whichever order the
@@ -102,6 +102,8 @@ void page_free(struct vm_thread *thread, struct page *page)
 	vm_unlock(&thread->held, &vm->lru_lock);
 	if (!page->object->is_file)
 		atomic_fetch_sub(&page->object->users, 1);
+	for (uint32_t i = 0; i < page_words(vm); i++)
+		atomic_store_explicit(&page->words[i], UINT64_MAX, memory_order_relaxed);
 	vm_lock(&thread->held, &vm->frame_lock);
 	vm->free_frames[vm->frames_free++] = page;
 	vm_unlock(&thread->held, &vm->frame_lock);

@@ -45,6 +45,7 @@ const struct vm_order vm_order_today = {
 		[VM_CLASS_SWAP] = 7,
 		[VM_CLASS_LRU] = 8,
 		[VM_CLASS_FRAME] = 9,
+		[VM_CLASS_TLB] = 10,
 	},
 };
 
@@ -60,6 +61,7 @@ const struct vm_order vm_order_2003 = {
 		[VM_CLASS_SWAP] = 7,
 		[VM_CLASS_LRU] = 8,
 		[VM_CLASS_FRAME] = 9,
+		[VM_CLASS_TLB] = 10,
 	},
 };
 
@@ -70,6 +72,7 @@ static const char *const class_names[VM_CLASSES] = {
 	[VM_CLASS_MM] = "mm",         [VM_CLASS_FILE] = "file", [VM_CLASS_PAGE] = "page",
 	[VM_CLASS_OBJECT] = "object", [VM_CLASS_PTE] = "pte",   [VM_CLASS_CHAIN] = "chain",
 	[VM_CLASS_SWAP] = "swap",     [VM_CLASS_LRU] = "lru",   [VM_CLASS_FRAME] = "frame",
+	[VM_CLASS_TLB] = "tlb",
 };
 
 static void violation(struct vm_held *held, const struct vm_held_lock *wanted, const char *what)

@@ -16,6 +16,7 @@
  *      SWAP     swap slots                                 spins
  *      LRU      the lists of pages                         spins
  *      FRAME    free frames                                spins
+ *      TLB      translations of one thread                 spins
  *
  * A try is exempt from the order, because it does not wait; but taking a lock that the thread has is wrong either way.
  * Two locks of one class are taken together by vm_lock_two(), in the order of their addresses.
@@ -50,6 +51,7 @@ enum vm_class {
 	VM_CLASS_SWAP,
 	VM_CLASS_LRU,
 	VM_CLASS_FRAME,
+	VM_CLASS_TLB,
 	VM_CLASSES,
 };
 

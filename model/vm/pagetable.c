@@ -197,23 +197,41 @@ void pte_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64
 	count(thread, FIGURE_DUPLICATES, 1);
 }
 
-void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left)
+void mapping_remove(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte)
 {
-	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
-	struct page *page = pte_page(thread->vm, *pte);
+	struct page *page = pte_page(thread->vm, pte);
 	int events;
 
-	if (*pte & PTE_DIRTY)
-		page_set(page, PAGE_DIRTY);
 	chain_lock(thread, page);
 	rmap_read_lock(thread->vm->map);
-	events = rmap_page_remove(thread->reserve, &page->rmap, pte_mapping(mm, vpn, *pte));
+	events = rmap_page_remove(thread->reserve, &page->rmap, pte_mapping(mm, vpn, pte));
 	rmap_read_unlock(thread->vm->map);
 	vm_must(events >= 0);
 	lru_note(thread, page, events);
 	chain_unlock(thread, page);
+}
+
+static uint64_t pte_change(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left,
+			   enum owed_until until)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	uint64_t old = *pte;
+
+	tlb_owe(thread, mm, vpn, old, until);
+	if (old & PTE_DIRTY)
+		page_set(pte_page(thread->vm, old), PAGE_DIRTY);
 	*pte = left;
-	page_put(thread, page);
+	return old;
+}
+
+void pte_clear(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left)
+{
+	pte_change(thread, mm, leaf, vpn, left, OWED_REMOVE);
+}
+
+void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left)
+{
+	mapping_remove(thread, mm, vpn, pte_change(thread, mm, leaf, vpn, left, OWED_PUT));
 }
 
 static void mapping_move(struct vm_thread *thread, struct page *page, struct rmap_mapping from, struct rmap_mapping to)
@@ -249,6 +267,7 @@ void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64
 	if (*old == 0)
 		return;
 	if (*old & PTE_PRESENT) {
+		tlb_owe(thread, mm, from_vpn, 0, OWED_NOTHING);
 		mapping_move(thread, pte_page(thread->vm, *old), pte_mapping(mm, from_vpn, *old),
 			     pte_mapping(mm, to_vpn, *old));
 		count(thread, FIGURE_MOVES, 1);

@@ -2,8 +2,9 @@
 /*
  * reclaim.c - swap, aging, reclaim and migration: who asks the reverse map for all ptes of a page
  *
- * Reclaim isolates the oldest inactive page, sees whether it was accessed, unmaps it, and frees it if nobody else has a
- * reference. It runs in any thread that needs a frame, whatever mm locks are held, since it takes none.
+ * Reclaim isolates the oldest inactive pages, sees whether they were accessed, unmaps them, flushes once for all, and frees
+ * those to which nobody else has a reference. It runs in any thread that needs a frame, whatever mm locks are held, since it
+ * takes none; it tries page locks, as it holds several.
  *
  * A slot of swap is owned by the ptes that name it. Each mm reads it into a page of its own: after a fork they would
  * have to be copied at the first write anyway. Anonymous pages migrate by way of swap, because only ptes know them.
@@ -14,7 +15,7 @@
 
 /* --- swap ------------------------------------------------------------------------------------- */
 
-/* A slot with a copy of @page, and one reference. SLOT_NONE: swap is full */
+/* A slot for @page, whose contents come later, and one reference. SLOT_NONE: swap is full. Holds: the page lock */
 uint32_t slot_alloc(struct vm_thread *thread, struct page *page)
 {
 	struct vm *vm = thread->vm;
@@ -27,12 +28,32 @@ uint32_t slot_alloc(struct vm_thread *thread, struct page *page)
 
 		vm->slots_free = slot->next_free;
 		slot->refs = 1;
+		slot->source = page;
 		slot->object = page->object;
 		slot->index = page->index;
-		words_copy(slot->words, page->words, page_words(vm));
 	}
 	vm_unlock(&thread->held, &vm->swap_lock);
 	return number < vm->options.swap_slots ? number : SLOT_NONE;
+}
+
+void slot_fill(struct vm_thread *thread, uint32_t slot, struct page *page)
+{
+	words_copy(thread->vm->slots[slot].words, page->words, page_words(thread->vm));
+	vm_lock(&thread->held, &thread->vm->swap_lock);
+	thread->vm->slots[slot].source = NULL;
+	vm_unlock(&thread->held, &thread->vm->swap_lock);
+}
+
+struct page *slot_source(struct vm_thread *thread, uint32_t slot)
+{
+	struct page *page;
+
+	vm_lock(&thread->held, &thread->vm->swap_lock);
+	page = thread->vm->slots[slot].source;
+	if (page)
+		page_get(page);
+	vm_unlock(&thread->held, &thread->vm->swap_lock);
+	return page;
 }
 
 void slot_get(struct vm_thread *thread, uint32_t slot)
@@ -58,25 +79,34 @@ void slot_put(struct vm_thread *thread, uint32_t number)
 
 /* --- aging ------------------------------------------------------------------------------------ */
 
+/* @owes: a translation that stays hides accesses, until it goes for another reason */
+struct aging {
+	bool accessed;
+	bool owes;
+};
+
 static void age_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
-	bool *accessed = arg;
+	struct aging *aging = arg;
 
-	(void)mm;
-	if (*pte & PTE_ACCESSED)
-		*accessed = true;
+	if (!(*pte & PTE_ACCESSED))
+		return;
+	aging->accessed = true;
+	if (aging->owes)
+		tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
 	*pte &= ~PTE_ACCESSED;
 }
 
-static bool page_referenced(struct vm_thread *thread, struct page *page)
+/* An accessed bit is a hint: a flush may come at any time, or not at all. */
+static bool page_referenced(struct vm_thread *thread, struct page *page, bool owes)
 {
-	bool accessed = false;
+	struct aging aging = { .owes = owes };
 
-	page_ptes(thread, page, age_pte, &accessed);
+	page_ptes(thread, page, age_pte, &aging);
 	count(thread, FIGURE_AGED, 1);
-	count(thread, FIGURE_REFERENCED, accessed);
-	return accessed;
+	count(thread, FIGURE_REFERENCED, aging.accessed);
+	return aging.accessed;
 }
 
 /* Half of them active ones, which become inactive if nobody used them. */
@@ -91,34 +121,49 @@ uint32_t vm_age(struct vm_thread *thread, uint32_t n)
 			page = lru_isolate(thread, !(aged % 2));
 		if (!page)
 			break;
-		lru_put_back(thread, page, page_referenced(thread, page));
+		lru_put_back(thread, page, page_referenced(thread, page, true));
 		page_put(thread, page);
 		aged++;
 	}
+	tlb_flush(thread);
 	return aged;
 }
 
 /* --- reclaim ---------------------------------------------------------------------------------- */
 
-/* Unmap a page, whose lock this thread has. Return: an rmap_unmap_result; -ENOMEM: swap is full */
-static int unmap_out(struct vm_thread *thread, struct page *page, enum rmap_semantics semantics)
-{
-	uint32_t slot = SLOT_NONE;
+/* A page that is to go, and whose lock this thread has. @result: an rmap_unmap_result; -ENOMEM: swap is full */
+struct victim {
+	struct page *page;
+	uint32_t slot;
 	int result;
+};
 
+static void unmap_begin(struct vm_thread *thread, struct victim *victim, enum rmap_semantics semantics, bool defers)
+{
+	struct page *page = victim->page;
+
+	victim->slot = SLOT_NONE;
+	victim->result = RMAP_UNMAP_SUCCESS;
 	if (page_mapcount(thread, page) == 0)
-		return RMAP_UNMAP_SUCCESS;
+		return;
 	if (!page->object->is_file) {
-		slot = slot_alloc(thread, page);
-		if (slot == SLOT_NONE)
-			return -ENOMEM;
+		victim->slot = slot_alloc(thread, page);
+		if (victim->slot == SLOT_NONE) {
+			victim->result = -ENOMEM;
+			return;
+		}
 	}
-	result = page_unmap(thread, page, slot, semantics);
-	if (slot != SLOT_NONE)
-		slot_put(thread, slot);
-	if (slot != SLOT_NONE && result == RMAP_UNMAP_SUCCESS)
-		count(thread, FIGURE_SWAP_OUTS, 1);
-	return result;
+	victim->result = page_unmap(thread, page, victim->slot, semantics, defers);
+}
+
+/* No processor uses what was unmapped. */
+static void unmap_end(struct vm_thread *thread, const struct victim *victim)
+{
+	if (victim->slot == SLOT_NONE)
+		return;
+	slot_fill(thread, victim->slot, victim->page);
+	slot_put(thread, victim->slot);
+	count(thread, FIGURE_SWAP_OUTS, victim->result == RMAP_UNMAP_SUCCESS);
 }
 
 /* It is not mapped. Return: whether this thread had the last reference, which is gone. Holds: the page lock */
@@ -129,17 +174,30 @@ static bool give_up(struct vm_thread *thread, struct page *page)
 	return page_freeze(page, 1);
 }
 
-/* An isolated page, whose reference goes. Return: whether its frame is free */
-static bool reclaim_page(struct vm_thread *thread, struct page *page)
-{
-	bool unmapped, freed;
+/* How many pages one flush is for. */
+#define VICTIMS 6u
 
-	if (page_referenced(thread, page) || !vm_trylock(&thread->held, &page->lock)) {
+/* An isolated page. Return: whether it is locked and a victim; otherwise it is where it was */
+static bool victim_begin(struct vm_thread *thread, struct victim *victim, struct page *page)
+{
+	if (page_referenced(thread, page, false) || !vm_trylock(&thread->held, &page->lock)) {
 		lru_put_back(thread, page, true);
 		page_put(thread, page);
 		return false;
 	}
-	unmapped = unmap_out(thread, page, RMAP_FAILABLE) == RMAP_UNMAP_SUCCESS;
+	victim->page = page;
+	unmap_begin(thread, victim, RMAP_FAILABLE, true);
+	return true;
+}
+
+/* After the flush. The isolated page's reference goes. Return: whether its frame is free */
+static bool victim_end(struct vm_thread *thread, const struct victim *victim)
+{
+	struct page *page = victim->page;
+	bool unmapped = victim->result == RMAP_UNMAP_SUCCESS;
+	bool freed;
+
+	unmap_end(thread, victim);
 	freed = unmapped && give_up(thread, page);
 	vm_unlock(&thread->held, &page->lock);
 	lru_put_back(thread, page, !unmapped);
@@ -150,19 +208,36 @@ static bool reclaim_page(struct vm_thread *thread, struct page *page)
 	return freed;
 }
 
-uint32_t reclaim(struct vm_thread *thread, uint32_t n)
+/* Up to VICTIMS pages, with one flush. *@looks: how many more pages may be looked at; 0: there is none */
+static uint32_t reclaim_some(struct vm_thread *thread, uint32_t n, uint32_t *looks)
 {
-	uint32_t freed = 0;
+	struct victim victims[VICTIMS];
+	uint32_t begun = 0, freed = 0;
 
-	for (uint32_t looks = 2 * thread->vm->options.frames; looks > 0 && freed < n; looks--) {
+	for (; *looks > 0 && begun < n && begun < VICTIMS; --*looks) {
 		struct page *page = lru_isolate(thread, false);
 
 		if (!page)
 			page = lru_isolate(thread, true);
-		if (!page)
+		if (!page) {
+			*looks = 0;
 			break;
-		freed += reclaim_page(thread, page);
+		}
+		begun += victim_begin(thread, &victims[begun], page);
 	}
+	window(thread->vm, VM_WINDOW_OWED);
+	tlb_flush(thread);
+	for (uint32_t i = 0; i < begun; i++)
+		freed += victim_end(thread, &victims[i]);
+	return freed;
+}
+
+uint32_t reclaim(struct vm_thread *thread, uint32_t n)
+{
+	uint32_t freed = 0;
+
+	for (uint32_t looks = 2 * thread->vm->options.frames; looks > 0 && freed < n;)
+		freed += reclaim_some(thread, n - freed, &looks);
 	count(thread, FIGURE_RECLAIMED, freed);
 	return freed;
 }
@@ -179,11 +254,14 @@ static int migrate_page(struct vm_thread *thread, struct page *page, struct page
 {
 	struct vm *vm = thread->vm;
 	enum rmap_semantics semantics = unmap_flags(vm) & RMAP_UNMAP_TRY ? RMAP_FAILABLE : vm->options.semantics;
+	struct victim victim = { .page = page };
 	bool evicted = false;
 	int result;
 
 	vm_lock(&thread->held, &page->lock);
-	result = unmap_out(thread, page, semantics);
+	unmap_begin(thread, &victim, semantics, false);
+	unmap_end(thread, &victim);
+	result = victim.result;
 	if (result == RMAP_UNMAP_SUCCESS && new)
 		evicted = file_evict(thread, page, new);
 	vm_unlock(&thread->held, &page->lock);

@@ -148,12 +148,14 @@ struct page {
 };
 
 /*
- * A slot of swap. Under the swap lock, but for its words, which are written while who frees a page has a reference.
- * @refs: ptes that name it, and who is swapping out to it. 0: free
+ * A slot of swap. Under the swap lock, but for its words, which are written while @source stands.
+ * @refs:   ptes that name it, and who is swapping out to it. 0: free
+ * @source: whose contents are on their way here: who is swapping out has its lock, and a reference. NULL: they are here
  */
 struct slot {
 	uint32_t refs;
 	uint32_t next_free;
+	struct page *source;
 	struct object *object;
 	uint64_t index;
 	_Atomic uint64_t *words;
@@ -197,6 +199,7 @@ struct vma {
  * @lock:   the mm lock, of all below but @top
  * @vmas:   a tsearch() tree of disjoint ones
  * @ranges: how many were named; makes owners differ
+ * @owed:   mappings of this mm that were removed and may be in use by processors yet (tlb.c)
  */
 #define MM_ENDING (1u << 31)
 
@@ -209,6 +212,7 @@ struct mm {
 	uint64_t ranges;
 	struct object *family;
 	_Atomic(void *) top;
+	_Atomic uint32_t owed;
 };
 
 struct vm {
@@ -229,7 +233,7 @@ struct vm {
 	struct page_list active; /* under lru_lock, as all pages' places on it */
 	struct page_list inactive;
 	struct vm_lock lru_lock;
-	pthread_mutex_t threads_lock;
+	pthread_rwlock_t threads_lock;
 	LIST_HEAD(, vm_thread) threads; /* under threads_lock; so is retired */
 	struct vm_statistics retired;
 };
@@ -270,19 +274,55 @@ enum figure {
 	FIGURE_AGED,
 	FIGURE_REFERENCED,
 	FIGURE_OUT_OF_FRAMES,
+	FIGURE_TRANSLATED,
+	FIGURE_FLUSHES,
+	FIGURE_SETTLED,
 	FIGURE_WRONG,
 	FIGURES,
 };
 
+/* How a thread came to a page last time: what @pte said, and what word it found there. @pte 0: none */
+struct translation {
+	const struct mm *mm;
+	uint64_t vpn;
+	uint64_t pte;
+	uint64_t want;
+};
+
+#define TRANSLATIONS 256u
+
+/* What waits for a flush, beside the page's reference. */
+enum owed_until {
+	OWED_NOTHING,
+	OWED_PUT,    /* nothing: the mapping is removed already, and the page locked */
+	OWED_REMOVE, /* the removal of the mapping; the pte lock is held that long */
+};
+
+/* A translation that processors may have and must forget. @pte: what it was, if it was cleared; 0: it was not, or moved */
+struct owed {
+	struct mm *mm;
+	uint64_t vpn;
+	uint64_t pte;
+	enum owed_until until;
+};
+
+#define OWED_MAX 64u
+
 /*
- * A thread's context.
- * @chained: the page whose chain lock this thread holds over a pass; NULL: none
+ * A thread's context. It is a processor, too.
+ * @chained:      the page whose chain lock this thread holds over a pass; NULL: none
+ * @translations: under @tlb_lock, by which others take theirs out
+ * @owed:         [0, owed_n): what this thread has to flush
  */
 struct vm_thread {
 	struct vm *vm;
 	struct rmap_reserve *reserve;
 	struct vm_held held;
 	struct page *chained;
+	struct vm_lock tlb_lock;
+	struct translation translations[TRANSLATIONS];
+	struct owed owed[OWED_MAX];
+	unsigned owed_n;
 	_Atomic uint64_t figures[FIGURES];
 	LIST_ENTRY(vm_thread) link;
 };
@@ -410,21 +450,42 @@ uint64_t pte_handle(const struct mm *mm, uint64_t vpn);
  * All: Context: pte lock held; map, copy, move: a filled reserve.
  * pte_map   - @vpn maps @piece of @page; @bits: WRITE, ACCESSED, NONLINEAR, LOCKED. Takes a reference
  * pte_copy  - the same in a fork: the page is mapped elsewhere and stays so meanwhile
- * pte_unmap - clear a present pte, to @left; lets its reference go
+ * pte_clear - clear a present pte, to @left. A flush is owed, under the same pte lock, which removes the mapping and lets the
+ *             reference go. So is what follows, but under the page lock:
+ * pte_unmap - clear a present pte, to @left, and remove its mapping at once; the flush lets the reference go
+ * mapping_remove - what they do to the reverse map of the page that @pte maps
  * pte_kind  - a present pte becomes a locked one or no longer is
- * pte_move  - what @from maps is mapped by @to instead; both pte locks held
+ * pte_move  - what @from maps is mapped by @to instead; both pte locks held. A flush is owed
  */
 void pte_map(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
 	     uint32_t piece, uint64_t bits);
 void pte_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
 	      uint32_t piece, uint64_t bits);
+void pte_clear(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left);
 void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left);
+void mapping_remove(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte);
 void pte_set_locked(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, bool locked);
 void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64_t from_vpn, struct leaf *to,
 	      uint64_t to_vpn);
 /* In the order of 2003: around operations on the page's reverse map, unless a pass holds it. */
 void chain_lock(struct vm_thread *thread, struct page *page);
 void chain_unlock(struct vm_thread *thread, struct page *page);
+
+/* --- tlb.c: what processors keep of ptes, and what a change of them owes ------------------------ */
+
+/* This thread's translation of @vpn from now on; @want: the word that belongs there, without a tag. Context: pte lock */
+void tlb_fill(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte, uint64_t want);
+/* If this thread has a translation that allows the access, it stays until tlb_leave(). Context: no lock but MM's */
+bool tlb_enter(struct vm_thread *thread, uint32_t mm, uint64_t vpn, bool write, struct translation *out);
+void tlb_leave(struct vm_thread *thread);
+/* Before the pte changes, under its lock. A mapping removed at once is counted in the mm as owed. */
+void tlb_owe(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte, enum owed_until until);
+/* All that this thread owes. */
+void tlb_flush(struct vm_thread *thread);
+/* Before ptes that are empty or swapped are given away or copied, under their lock: what others owe [first, end). */
+void tlb_settle(struct vm_thread *thread, struct mm *mm, uint64_t first, uint64_t end);
+/* The mistake VM_FLUSH_EARLY, before the pte lock is taken. */
+void tlb_early(struct vm_thread *thread, const struct mm *mm, uint64_t first, uint64_t end);
 
 /* --- vma.c: mms, their vmas and ranges -------------------------------------------------------- */
 
@@ -468,20 +529,25 @@ struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t fi
 void cache_drop(struct vm_thread *thread, struct file *file, struct page *page);
 
 uint32_t slot_alloc(struct vm_thread *thread, struct page *page);
+/* The contents are there, now that nobody writes the page any more. Holds: its lock */
+void slot_fill(struct vm_thread *thread, uint32_t slot, struct page *page);
+/* Whose contents the slot waits for, with a reference; NULL: it has them */
+struct page *slot_source(struct vm_thread *thread, uint32_t slot);
 void slot_get(struct vm_thread *thread, uint32_t slot);
 void slot_put(struct vm_thread *thread, uint32_t slot);
 #define SLOT_NONE UINT32_MAX
 
-/* What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated */
+/* What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller flushes */
 struct pass {
 	struct vm_thread *thread;
 	uint32_t slot;
+	bool defers;
 	struct file *file;
 };
 extern const struct rmap_unmap_callbacks unmap_callbacks;
 unsigned unmap_flags(const struct vm *vm);
-/* Context: the page lock. Return: an rmap_unmap_result */
-int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics);
+/* Context: the page lock. @defers: the caller flushes before it lets that go. Return: an rmap_unmap_result */
+int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics, bool defers);
 
 /* What is done to one pte that maps a page, under its lock. */
 typedef void (*pte_action)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg);

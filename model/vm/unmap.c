@@ -6,8 +6,9 @@
  * number be another's, the window may map something else. What counts is whether a pte maps the page, seen under the
  * pte lock; and since the pte itself tells its mapping's kind, no vma is needed to remove it.
  *
- * Anonymous pages leave a swap entry behind. A piece is copied to the slot when its pte is cleared, after which nobody
- * writes it: if others map the page, too, they all share it read-only, and a write to it waits for the page lock.
+ * Anonymous pages leave a swap entry behind. The slot gets its contents after the flush, when nobody writes what was
+ * unmapped: if others map the page, too, they all share it read-only, and a write to it waits for the page lock. A fault
+ * that finds the entry before that waits for that lock likewise.
  *
  * In the order of 2003 a pass over a page holds its chain lock, which lies below pte locks; so it only tries those.
  */
@@ -51,6 +52,7 @@ static int window_ptes(struct vm_thread *thread, const struct page *page, struct
 		stop = leaf_end(vm, vpn) < end ? leaf_end(vm, vpn) : end;
 		if (!leaf)
 			continue;
+		tlb_early(thread, mm, vpn, stop);
 		if (!try)
 			pte_lock(thread, leaf);
 		else if (!pte_trylock(thread, leaf))
@@ -96,10 +98,14 @@ uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action actio
 
 /* --- clearing --------------------------------------------------------------------------------- */
 
+typedef void (*pte_clearer)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left);
+
+/* @clearer: with the page lock held the mapping need not wait for the flush */
 struct clearing {
 	struct pass *pass;
 	bool force;
 	uint64_t *cleared;
+	pte_clearer clearer;
 };
 
 /* What the pte says afterwards: where its contents are, if the vma does not tell. */
@@ -112,7 +118,6 @@ static uint64_t pte_left(const struct pass *pass, uint64_t pte)
 	if (page->object->is_file)
 		return pte & PTE_NONLINEAR ? pte_make(pte_offset(vm, pte), PTE_FILE) : 0;
 	vm_must(pass->slot != SLOT_NONE);
-	words_copy(&vm->slots[pass->slot].words[piece * VM_WORDS], &page->words[piece * VM_WORDS], VM_WORDS);
 	slot_get(pass->thread, pass->slot);
 	return pte_make((uint64_t)pass->slot << vm->options.cluster_bits | piece, PTE_SWAP);
 }
@@ -124,7 +129,7 @@ static void clear_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf
 
 	if ((pte & PTE_LOCKED) && !clearing->force)
 		return;
-	pte_unmap(thread, mm, leaf, vpn, pte_left(clearing->pass, pte));
+	clearing->clearer(thread, mm, leaf, vpn, pte_left(clearing->pass, pte));
 	++*clearing->cleared;
 }
 
@@ -132,7 +137,7 @@ static int clear(void *arg, const struct rmap_target *target, const struct rmap_
 		 uint64_t *cleared)
 {
 	struct pass *pass = arg;
-	struct clearing clearing = { pass, flags & RMAP_UNMAP_FORCE, cleared };
+	struct clearing clearing = { pass, flags & RMAP_UNMAP_FORCE, cleared, pte_unmap };
 
 	return visit_ptes(pass->thread, page_of(target->page), visit, flags & RMAP_UNMAP_TRY, clear_pte, &clearing);
 }
@@ -141,8 +146,9 @@ static void clear_leaf(struct pass *pass, struct mm *mm, struct leaf *leaf, cons
 		       uint64_t first, uint64_t end, uint64_t *cleared)
 {
 	struct vm_thread *thread = pass->thread;
-	struct clearing clearing = { pass, true, cleared };
+	struct clearing clearing = { pass, true, cleared, pte_clear };
 
+	tlb_early(thread, mm, first, end);
 	pte_lock(thread, leaf);
 	for (uint64_t vpn = first; vpn < end; vpn++) {
 		uint64_t pte = *leaf_pte(thread->vm, leaf, vpn);
@@ -152,6 +158,7 @@ static void clear_leaf(struct pass *pass, struct mm *mm, struct leaf *leaf, cons
 		    page->index <= search->last)
 			clear_pte(thread, mm, leaf, vpn, &clearing);
 	}
+	tlb_flush(thread);
 	pte_unlock(thread, leaf);
 }
 
@@ -249,6 +256,17 @@ static void left(void *arg, const struct rmap_target *target, struct rmap_counts
 	count(pass->thread, FIGURE_LEFT_AGAIN, why == RMAP_UNMAP_AGAIN);
 }
 
+static void flush(void *arg, const struct rmap_target *target)
+{
+	struct pass *pass = arg;
+
+	(void)target;
+	if (pass->defers)
+		return;
+	window(pass->thread->vm, VM_WINDOW_OWED);
+	tlb_flush(pass->thread);
+}
+
 /* Far more rounds than any lock is held for: a tag was forgotten, or a mapping lost. */
 #define FRUITLESS_MAX (1u << 20)
 
@@ -268,12 +286,13 @@ const struct rmap_unmap_callbacks unmap_callbacks = {
 	.unlock = unlock,
 	.drop = drop,
 	.left = left,
+	.flush = flush,
 	.wait = wait_for_others,
 };
 
 /* --- one page --------------------------------------------------------------------------------- */
 
-int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics)
+int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics, bool defers)
 {
 	static const enum figure figures[] = {
 		[RMAP_UNMAP_SUCCESS] = FIGURE_UNMAPS,
@@ -281,7 +300,7 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum 
 		[RMAP_UNMAP_LOCKED] = FIGURE_UNMAPS_LOCKED,
 	};
 	struct vm *vm = thread->vm;
-	struct pass pass = { .thread = thread, .slot = slot };
+	struct pass pass = { .thread = thread, .slot = slot, .defers = defers };
 	struct rmap_target target = { &page->rmap, page->object->map, page->index };
 	struct rmap_unmap_report report;
 	int result;

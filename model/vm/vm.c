@@ -33,7 +33,7 @@ static bool options_set(struct vm_options *options, const struct vm_options *giv
 	option(&options->table_bits, 9);
 	return options->mms <= 2048 && options->files <= 1024 && options->frames <= 1u << 20 &&
 	       options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 16 && options->table_bits >= 4 &&
-	       options->table_bits <= 9 && options->cluster_bits <= 4 && options->locks <= VM_LOCKS_2003_BLOCKING &&
+	       options->table_bits <= 9 && options->cluster_bits <= 4 && options->locks <= VM_LOCKS_2003_BLOCKING && options->flush <= VM_FLUSH_UNSETTLED &&
 	       (unsigned)options->strategy <= RMAP_TOLERATE && (unsigned)options->semantics <= RMAP_RELIABLE;
 }
 
@@ -158,7 +158,7 @@ static void vm_free(struct vm *vm)
 	vm_lock_fini(&vm->frame_lock);
 	vm_lock_fini(&vm->swap_lock);
 	vm_lock_fini(&vm->lru_lock);
-	pthread_mutex_destroy(&vm->threads_lock);
+	pthread_rwlock_destroy(&vm->threads_lock);
 	free(vm);
 }
 
@@ -190,7 +190,7 @@ static int vm_init(struct vm *vm)
 	vm_lock_init(&vm->frame_lock, VM_CLASS_FRAME);
 	vm_lock_init(&vm->swap_lock, VM_CLASS_SWAP);
 	vm_lock_init(&vm->lru_lock, VM_CLASS_LRU);
-	pthread_mutex_init(&vm->threads_lock, NULL);
+	pthread_rwlock_init(&vm->threads_lock, NULL);
 	LIST_INIT(&vm->threads);
 	TAILQ_INIT(&vm->active);
 	TAILQ_INIT(&vm->inactive);
@@ -287,14 +287,16 @@ int vm_thread_create(struct vm *vm, struct vm_thread **out)
 		return -ENOMEM;
 	thread->vm = vm;
 	thread->held.checker = &vm->checker;
+	vm_lock_init(&thread->tlb_lock, VM_CLASS_TLB);
 	if (rmap_reserve_create(vm->map, &thread->reserve)) {
+		vm_lock_fini(&thread->tlb_lock);
 		free(thread);
 		return -ENOMEM;
 	}
 	rmap_thread_register(vm->map);
-	pthread_mutex_lock(&vm->threads_lock);
+	pthread_rwlock_wrlock(&vm->threads_lock);
 	LIST_INSERT_HEAD(&vm->threads, thread, link);
-	pthread_mutex_unlock(&vm->threads_lock);
+	pthread_rwlock_unlock(&vm->threads_lock);
 	*out = thread;
 	return 0;
 }
@@ -314,12 +316,13 @@ void vm_thread_destroy(struct vm_thread *thread)
 	struct vm *vm = thread->vm;
 
 	vm_must(thread->held.n == 0);
-	pthread_mutex_lock(&vm->threads_lock);
+	pthread_rwlock_wrlock(&vm->threads_lock);
 	figures_add(&vm->retired, thread);
 	LIST_REMOVE(thread, link);
-	pthread_mutex_unlock(&vm->threads_lock);
+	pthread_rwlock_unlock(&vm->threads_lock);
 	rmap_reserve_destroy(thread->reserve);
 	rmap_thread_unregister(vm->map);
+	vm_lock_fini(&thread->tlb_lock);
 	free(thread);
 }
 
@@ -327,10 +330,10 @@ void vm_stats(struct vm *vm, struct vm_statistics *out)
 {
 	const struct vm_thread *thread;
 
-	pthread_mutex_lock(&vm->threads_lock);
+	pthread_rwlock_rdlock(&vm->threads_lock);
 	*out = vm->retired;
 	LIST_FOREACH (thread, &vm->threads, link)
 		figures_add(out, thread);
-	pthread_mutex_unlock(&vm->threads_lock);
+	pthread_rwlock_unlock(&vm->threads_lock);
 	out->lock_violations = atomic_load(&vm->checker.violations);
 }

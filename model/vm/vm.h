@@ -5,7 +5,8 @@
  * It shows what an embedder has to do, and it is what the library's promises are tried on: mms with vmas and page
  * tables, files with a page cache, anonymous memory with copy-on-write and swap, LRU lists and a reclaimer. There is no
  * hardware underneath, but all else is real: ptes are words in tables, contents are words in frames, and every access
- * goes through them. Any thread may call any operation at any time, on any mm and file.
+ * goes through them. Each thread is a processor and keeps translations (a TLB), which it uses without a look at the pte.
+ * Any thread may call any operation at any time, on any mm and file.
  *
  *      mm --- vmas --- page tables --- pte ---> frame: struct page { struct rmap_page; refs; lock; object, index }
  *                                                ^ |
@@ -16,8 +17,8 @@
  * be aligned to pages; sizes of files and holes are in pages.
  *
  * Contents check themselves: each of the VM_WORDS words of a piece says which piece of which object it belongs to, and
- * carries a tag, which is 0 in fresh memory and what vm_write() wrote later. An access through a wrong or stale mapping
- * meets a foreign word, says so on standard error and returns -EIO.
+ * carries a tag, which is 0 in fresh memory and what vm_write() wrote later; free memory says that it is nobody's. An access
+ * through a wrong mapping or a stale translation meets a foreign word, says so on standard error and returns -EIO.
  *
  * Errors are negative errno values: -ESRCH (no such mm, or it is exiting), -EFAULT (nothing mapped there), -EACCES (not
  * writable), -ENXIO (past the file's end: SIGBUS), -EEXIST (something is mapped there), -EINVAL, -ENOMEM (no frame to
@@ -53,11 +54,22 @@ enum vm_lock_order {
 	VM_LOCKS_2003_BLOCKING = 2, /* waits for pte locks with a chain lock held: known to be bad */
 };
 
+/** When translations are flushed of a pte that has changed. All but the first are known to be bad. */
+enum vm_flush {
+	VM_FLUSH_RIGHT = 0,
+	VM_FLUSH_NEVER = 1,
+	VM_FLUSH_LATE = 2,      /* many together, after mappings are removed, pages let go, operations at their end */
+	VM_FLUSH_EARLY = 3,     /* before ptes are cleared */
+	VM_FLUSH_UNSETTLED = 4, /* who finds an empty pte gives its address away, though a flush may be owed */
+};
+
 /** Where an operation may be met by another. */
 enum vm_window {
 	VM_WINDOW_FAULT,  /* a fault has found a file's page, and not locked its pte */
 	VM_WINDOW_LOCKED, /* the same fault, with the pte lock held */
 	VM_WINDOW_MOVE,   /* an mremap has moved the ptes of a leaf, perhaps not all */
+	VM_WINDOW_FLUSHED, /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
+	VM_WINDOW_OWED,   /* a page is unmapped, and its flush is owed */
 	VM_WINDOW_PUNCH,  /* a hole is unmapped, and still out of the file's extent; the file's resize lock is held */
 };
 
@@ -75,6 +87,7 @@ enum vm_window {
  * @strategy:     of truncates
  * @semantics:    of truncates, and of migration's unmaps where locks allow it
  * @reclaim:      the map's, see rmap.h
+ * @flush:        of translations
  * @no_recheck:   known to be bad: faults do not recheck the truncate sequence
  * @report_only:  the lock checker counts violations and goes on
  * @window:       NULL, or: called with @window_arg in the middle of operations, so that a test can do there what another
@@ -93,6 +106,7 @@ struct vm_options {
 	enum rmap_strategy strategy;
 	enum rmap_semantics semantics;
 	enum rmap_reclaim reclaim;
+	enum vm_flush flush;
 	bool no_recheck;
 	bool report_only;
 	void (*window)(void *arg, enum vm_window where);
@@ -132,6 +146,9 @@ struct vm_statistics {
 	uint64_t aged;          /* pages */
 	uint64_t referenced;    /* pages that aging found accessed */
 	uint64_t out_of_frames; /* allocations that failed */
+	uint64_t translated;    /* accesses that did not look at their pte */
+	uint64_t flushes;       /* of translations */
+	uint64_t settled;       /* those of them because somebody else owed one */
 	uint64_t wrong;         /* accesses that met a foreign word: each an error of the VM or of the library */
 	uint64_t lock_violations;
 };

@@ -340,16 +340,19 @@ int vm_mmap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, boo
 
 static void zap_leaf(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t start, uint64_t end)
 {
+	tlb_early(thread, mm, start, end);
 	pte_lock(thread, leaf);
+	tlb_settle(thread, mm, start, end);
 	for (uint64_t vpn = start; vpn < end; vpn++) {
 		uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 
 		if (*pte & PTE_PRESENT)
-			pte_unmap(thread, mm, leaf, vpn, 0);
+			pte_clear(thread, mm, leaf, vpn, 0);
 		else if (*pte & PTE_SWAP)
 			slot_put(thread, (uint32_t)(pte_value(*pte) >> thread->vm->options.cluster_bits));
 		*pte = 0;
 	}
+	tlb_flush(thread);
 	pte_unlock(thread, leaf);
 }
 
