@@ -30,10 +30,12 @@
  *      WIDE        a faulter's section begins before it looks for the page; otherwise at its recheck
  *      RETURNS     check instead that the truncate returns
  *      NOTHING_STAYS  assert that nothing is mapped when a failable truncate returns
+ *      TLB         a processor keeps translations and uses them; there are operations that access, and flushes
  *
  * Flaws, by -D, each of which some property must notice:
  *
  *      NO_RECHECK SEQUENCE_LATE NO_GRACE NO_SEARCH MLOCK_BARE FORK_BARE INSERT_BARE ORPHAN_FLAG REGROWN_FORK
+ *      NO_FLUSH FLUSH_EARLY FLUSH_LATE MUNMAP_DEFERS SEARCH_DEFERS MOVE_DEFERS (with TLB)
  *      (the protocol)
  *      DROPS_BLINDLY MISCOUNTS MISREPORTS CLEARS_ALL KEEPS_LOCK FREES_TWICE FREES_ORPHANS STOPS_EARLY
  *      (the model itself)
@@ -95,7 +97,13 @@
 #define MREMAP 11          /* 2048: there and back */
 #define RECLAIM 12         /* 4096 */
 #define INSERT 13          /* 8192: bring the page of index 1 in, if it is not in the file */
+#define ACCESS_LINEAR 14   /* 16384: twice; with TLB */
+#define ACCESS 15          /* 32768 */
+#ifdef TLB
+#define LAST_OPERATION 15
+#else
 #define LAST_OPERATION 13
+#endif
 
 /*
  * Names of properties. All are false for ever: an assertion carries one so that its report names what was broken.
@@ -104,7 +112,7 @@ hidden byte A_TRUNCATED_PAGE_IS_MAPPED_AGAIN, A_TRUNCATE_RETURNED_AND_A_PAGE_IS_
 hidden byte MORE_OR_LESS_IS_LEFT_THAN_REPORTED, A_RELIABLE_TRUNCATE_LEFT_SOMETHING, A_TRUNCATED_PAGE_STAYS_MAPPED;
 hidden byte A_MAPPING_THAT_WAS_TO_STAY_IS_LOST, A_LOCKED_PAGE_IS_HALF_UNMAPPED, A_PAGE_PAST_THE_END_IS_IN_THE_FILE;
 hidden byte A_PAGE_IS_FREED_TWICE, A_FREED_PAGE_IS_MAPPED, A_PAGE_IS_LEAKED, THE_MAPCOUNT_IS_NOT_THE_NUMBER_OF_PTES;
-hidden byte AN_ORPHAN_GAINS_A_MAPPING;
+hidden byte AN_ORPHAN_GAINS_A_MAPPING, A_TRUNCATED_PAGE_IS_ACCESSED, A_FREED_PAGE_IS_ACCESSED;
 
 /* Pages; NONE is no page. */
 #define NONE 0
@@ -125,6 +133,11 @@ byte file[2];
 byte pte[PTES];
 bool pte_locked[PTES];
 bool pte_lock[PTES];
+
+#ifdef TLB
+/* What the processor has of each pte: the page that it mapped. */
+byte tlb[PTES];
+#endif
 
 /* Pages. @refs: one for the file, one for the mapcount while it is not zero; zero is free. */
 bool page_lock[PAGES];
@@ -195,6 +208,45 @@ byte running;
 #define RECHECKED(seen) (sequence == seen)
 #endif
 
+/* --- Translations ------------------------------------------------------------------------------ */
+
+#if defined(TLB) && !defined(NO_FLUSH)
+#define FLUSH(p) tlb[p] = NONE
+#else
+#define FLUSH(p) skip
+#endif
+
+#if defined(TLB) && defined(FLUSH_EARLY)
+#define FLUSH_BEFORE(p) FLUSH(p)
+#else
+#define FLUSH_BEFORE(p) skip
+#endif
+
+/* Where nobody holds the page: before the mapping is removed. */
+#if defined(TLB) && !defined(FLUSH_EARLY)
+#define FLUSH_IF(now, p) if :: now -> FLUSH(p) :: else fi
+#define OWE(p) owed = owed | BIT(p)
+#else
+#define FLUSH_IF(now, p) skip
+#define OWE(p) skip
+#endif
+
+#ifdef SEARCH_DEFERS
+#define SEARCH_NOW false
+#define SEARCH_THEN(p) FLUSH(p)
+#else
+#define SEARCH_NOW true
+#define SEARCH_THEN(p) skip
+#endif
+
+#ifdef MUNMAP_DEFERS
+#define MUNMAP_NOW false
+#define MUNMAP_THEN(p) FLUSH(p)
+#else
+#define MUNMAP_NOW true
+#define MUNMAP_THEN(p) skip
+#endif
+
 /* --- Mappings: rmap_page_add, remove, move, under the pte lock -------------------------------- */
 
 /* The page's last reference gone, its memory goes. */
@@ -239,14 +291,17 @@ inline add(p, page, lock)
 	fi
 }
 
-/* Sets the caller's @lock and @last. */
-inline remove(p, page)
+/* Sets the caller's @lock and @last. @now: a flush comes first; otherwise the page is locked, and flush_owed() follows. */
+inline remove(p, page, now)
 {
 	d_step {
 		lock = pte_locked[p];
 		pte[p] = NONE;
 		pte_locked[p] = false
 	}
+#ifdef TLB
+	FLUSH_IF(now, p);
+#endif
 	if
 	:: !lock && !IS_LINEAR(p, page) -> chain[page] = chain[page] & ~BIT(p)
 	:: else
@@ -272,6 +327,9 @@ inline remove(p, page)
 	if
 #ifdef ORPHAN_FLAG
 	:: last && orphan[page] -> put(page)
+#elif defined(TLB)
+	:: last && now -> put(page)
+	:: last && !now -> puts++
 #else
 	:: last -> put(page)
 #endif
@@ -285,6 +343,57 @@ inline remove(p, page)
 #endif
 	last = false
 }
+
+#ifdef TLB
+/* References of mappings that were removed before the flush. */
+inline put_owed(page)
+{
+	d_step {
+		assert(refs[page] >= puts || A_PAGE_IS_FREED_TWICE);
+		refs[page] = refs[page] - puts;
+		assert(puts == 0 || refs[page] > 0 || PTES_OF(page) == 0 || A_FREED_PAGE_IS_MAPPED);
+		puts = 0
+	}
+}
+
+/* What clear_page() has left: the flush, and then the references of the mappings. */
+inline flush_owed(page)
+{
+	d_step {
+		FLUSH_IF(owed & 1, 0);
+		FLUSH_IF(owed & 2, 1);
+		FLUSH_IF(owed & 4, 2);
+		owed = 0
+	}
+	put_owed(page)
+}
+
+/* By the translation that the processor has of pte @p, or by the pte, of which it then has one. Twice. */
+proctype accessor(byte p)
+{
+	byte times;
+
+	do
+	:: times < 2 ->
+		atomic {
+			if
+			:: tlb[p] != NONE
+			:: tlb[p] == NONE ->
+				!pte_lock[p];
+				tlb[p] = pte[p]
+			fi;
+			assert(tlb[p] == NONE || refs[tlb[p]] > 0 || A_FREED_PAGE_IS_ACCESSED);
+			assert(tlb[p] != DOOMED || !settled || A_TRUNCATED_PAGE_IS_ACCESSED);
+			times++
+		}
+	:: else -> break
+	od;
+	atomic {
+		times = 0;
+		running--
+	}
+}
+#endif
 
 /* --- The embedder's threads -------------------------------------------------------------------- */
 
@@ -491,13 +600,19 @@ proctype munmapper(byte p)
 	byte page;
 	bool lock;
 	bool last;
+#ifdef TLB
+	byte puts;
+#endif
 
+#ifdef TLB
+	FLUSH_BEFORE(p);
+#endif
 	LOCK(pte_lock[p]);
 	page = pte[p];
 	if
 	:: page != NONE ->
 		CHAIN_LOCK(page);
-		remove(p, page);
+		remove(p, page, MUNMAP_NOW);
 		CHAIN_UNLOCK(page)
 	:: else
 	fi;
@@ -505,9 +620,19 @@ proctype munmapper(byte p)
 #ifndef KEEPS_LOCK
 		UNLOCK(pte_lock[p]);
 #endif
+#ifndef TLB
+		page = NONE;
+		running--
+#endif
+	}
+#ifdef TLB
+	MUNMAP_THEN(p);
+	put_owed(page);
+	d_step {
 		page = NONE;
 		running--
 	}
+#endif
 }
 
 /* Copies pte 1 to pte 2. A child's mapping is never locked. */
@@ -574,6 +699,9 @@ inline move_pte(from, to)
 			pte_locked[to] = pte_locked[from];
 			pte[from] = NONE;
 			pte_locked[from] = false;
+#ifndef MOVE_DEFERS
+			FLUSH(from);
+#endif
 			CHAIN_UNLOCK(page)
 		}
 	:: else
@@ -583,6 +711,9 @@ inline move_pte(from, to)
 		UNLOCK(pte_lock[1]);
 		page = NONE
 	}
+#ifdef MOVE_DEFERS
+	FLUSH(from)
+#endif
 }
 
 /* There and back, so that it can pass behind a search. */
@@ -631,14 +762,18 @@ inline clear_page(page, force)
 			od;
 			todo = todo & ~BIT(p)
 		}
+#ifdef TLB
+		FLUSH_BEFORE(p);
+#endif
 		lock_pte(p);
 		if
 		:: got ->
 			if
 			:: pte[p] == page && (force || !pte_locked[p]) ->
-				remove(p, page);
+				remove(p, page, false);
 				d_step {
 					cleared = true;
+					OWE(p);
 					UNLOCK(pte_lock[p])
 				}
 			:: else -> UNLOCK(pte_lock[p])
@@ -651,6 +786,9 @@ inline clear_page(page, force)
 		p = 0;
 		got = false
 	}
+#if defined(TLB) && !defined(FLUSH_LATE)
+	flush_owed(page)
+#endif
 }
 
 /* Reclaim: a failable rmap_unmap() of the page of index 1. */
@@ -663,6 +801,10 @@ proctype unmapper()
 	bool cleared;
 	bool lock;
 	bool last;
+#ifdef TLB
+	byte owed;
+	byte puts;
+#endif
 
 	page = file[1];
 	if
@@ -677,9 +819,15 @@ proctype unmapper()
 		d_step {
 			CHAIN_UNLOCK(page);
 			UNLOCK(page_lock[page]);
+#ifndef FLUSH_LATE
 			page = NONE;
+#endif
 			cleared = false
 		}
+#if defined(TLB) && defined(FLUSH_LATE)
+		flush_owed(page);
+		page = NONE
+#endif
 	:: else
 	fi;
 	running--
@@ -688,6 +836,9 @@ proctype unmapper()
 /* The callback clear_range(), for one pte. */
 inline clear_at(place)
 {
+#ifdef TLB
+	FLUSH_BEFORE(place);
+#endif
 	LOCK(pte_lock[place]);
 	page = pte[place];
 	if
@@ -698,7 +849,7 @@ inline clear_at(place)
 #endif
 		assert(INDEX(page) == 1 || A_MAPPING_THAT_WAS_TO_STAY_IS_LOST);
 		CHAIN_LOCK(page);
-		remove(place, page);
+		remove(place, page, SEARCH_NOW);
 		d_step {
 			cleared = true;
 			CHAIN_UNLOCK(page)
@@ -706,9 +857,16 @@ inline clear_at(place)
 	:: else
 	fi;
 	d_step {
+#ifndef SEARCH_DEFERS
 		page = NONE;
+#endif
 		UNLOCK(pte_lock[place])
 	}
+#ifdef SEARCH_DEFERS
+	SEARCH_THEN(place);
+	flush_owed(page);
+	page = NONE
+#endif
 }
 
 /* Passes, and lists of them: the first is the last octal digit. */
@@ -802,11 +960,20 @@ inline page_pass()
 		:: else ->
 			CHAIN_LOCK(page);
 			finish_page();
+#if defined(TLB) && defined(FLUSH_LATE)
+			d_step {
+				CHAIN_UNLOCK(page);
+				UNLOCK(page_lock[page])
+			}
+			flush_owed(page);
+			break
+#else
 			atomic {
 				CHAIN_UNLOCK(page);
 				UNLOCK(page_lock[page]);
 				break
 			}
+#endif
 		fi
 	od;
 	page = NONE
@@ -825,6 +992,10 @@ proctype truncater(byte me; byte strategy; byte semantics)
 	bool mapped;
 	bool lock;
 	bool last;
+#ifdef TLB
+	byte owed;
+	byte puts;
+#endif
 
 	end = 1;
 	sequence++;
@@ -913,6 +1084,9 @@ inline map_at_first(p, page, lock)
 {
 	pte[p] = page;
 	pte_locked[p] = lock;
+#ifdef TLB
+	tlb[p] = page;
+#endif
 	refs[page] = refs[page] + (MAPCOUNT(page) == 0);
 	if
 	:: lock -> locked[page]++
@@ -940,6 +1114,10 @@ inline start(operation, me)
 	:: operation == MREMAP -> run mremapper()
 	:: operation == RECLAIM -> run unmapper()
 	:: operation == INSERT -> run inserter(me)
+#ifdef TLB
+	:: operation == ACCESS_LINEAR -> run accessor(0)
+	:: operation == ACCESS -> run accessor(1)
+#endif
 	fi
 }
 
