@@ -113,11 +113,11 @@ static inline int promise_end(struct rmap_reserve *reserve, int result)
 /* Counts ------------------------------------------------------------------------------------ */
 
 /*
- * One mapping of a kind in count layout, and the field it is counted in; zeroes for no mapping. Limits are full fields
- * (G10).
+ * Mappings of a kind, one or several, in count layout, and the field they are counted in; zeroes for no mapping. Limits
+ * are full fields (G10). An amount may be more than its field holds.
  */
 struct unit {
-	uint64_t one;
+	uint64_t amount;
 	uint64_t field;
 };
 
@@ -126,9 +126,12 @@ struct unit {
 #define LINEAR_UNIT ((struct unit){ COUNT_LINEAR_ONE, COUNT_LINEAR_ONE * RMAP_LINEAR_MAX })
 #define LOCKED_UNIT ((struct unit){ COUNT_LOCKED_ONE, COUNT_LOCKED_ONE * RMAP_LOCKED_MAX })
 
-static inline struct unit unit_of(enum rmap_kind kind)
+/* Of mappings that are not chained. */
+static inline struct unit unit_of(struct rmap_mapping mapping)
 {
-	return kind == RMAP_CHAINED ? CHAINED_UNIT : kind == RMAP_LINEAR ? LINEAR_UNIT : LOCKED_UNIT;
+	if (mapping.kind == RMAP_LINEAR)
+		return (struct unit){ mapping.count * COUNT_LINEAR_ONE, LINEAR_UNIT.field };
+	return (struct unit){ mapping.count * COUNT_LOCKED_ONE, LOCKED_UNIT.field };
 }
 
 /* What the change from @old to @after counts means to the embedder (G5). */
@@ -145,14 +148,14 @@ static inline int events(uint64_t old, uint64_t after)
 	return event;
 }
 
-/* One of @minus becomes one of @plus. 0, -ENOENT or -EOVERFLOW. */
+/* @minus becomes @plus, all of it or nothing. 0, -ENOENT or -EOVERFLOW. */
 static inline int change_counts(uint64_t old, struct unit minus, struct unit plus, uint64_t *after)
 {
-	if (minus.one && !(old & minus.field))
+	if (minus.amount > (old & minus.field))
 		return -ENOENT;
-	if (plus.one && (old & plus.field) == plus.field && minus.one != plus.one)
+	if (plus.amount > plus.field - (old & plus.field) && minus.field != plus.field)
 		return -EOVERFLOW;
-	*after = old - minus.one + plus.one;
+	*after = old - minus.amount + plus.amount;
 	return 0;
 }
 
@@ -194,8 +197,8 @@ static inline unsigned claim_for(const struct rmap_reserve *reserve, struct bloc
 }
 
 /*
- * One of @minus becomes one of @plus in a block's meta, which that freezes if no chained mapping is left; and in the same
- * step what @claiming says of @entry. AGAIN: it is frozen.
+ * @minus becomes @plus in a block's meta, which that freezes if no chained mapping is left; and in the same step what
+ * @claiming says of @entry. AGAIN: it is frozen.
  */
 static inline __attribute__((always_inline)) int change_meta(struct rmap_reserve *reserve, struct block *block,
 							     struct unit minus, struct unit plus,
@@ -214,7 +217,7 @@ static inline __attribute__((always_inline)) int change_meta(struct rmap_reserve
 		if (error)
 			return error;
 		i = claim_for(reserve, block, meta, claiming, entry);
-		if (i == CLAIMS && (claiming == CLAIM_TAKE || (claiming == CLAIM_PUT && !plus.one)))
+		if (i == CLAIMS && (claiming == CLAIM_TAKE || (claiming == CLAIM_PUT && !plus.amount)))
 			return NO_CLAIM;
 		if (i < CLAIMS)
 			after ^= claiming == CLAIM_PUT ? CLAIM_HELD(i) | CLAIM_PHASE(i) : CLAIM_HELD(i);
@@ -229,7 +232,7 @@ static inline __attribute__((always_inline)) int change_meta(struct rmap_reserve
 	}
 	*change = (struct change){ after, i };
 	/* Between two counts of a living chain nothing but locks is worth telling. */
-	if (!count_frozen(after) && ((minus.one | plus.one) & COUNT_LOCKED_ONE) == 0)
+	if (!count_frozen(after) && ((minus.field | plus.field) & COUNT_LOCKED_ONE) == 0)
 		return 0;
 	return events(meta, after);
 }
@@ -297,7 +300,7 @@ static bool valid(struct rmap_mapping mapping)
 {
 	if (mapping.kind == RMAP_CHAINED)
 		return slot_kind(mapping.handle) == 0;
-	return mapping.kind == RMAP_LINEAR || mapping.kind == RMAP_LOCKED;
+	return (mapping.kind == RMAP_LINEAR || mapping.kind == RMAP_LOCKED) && mapping.count - 1 < RMAP_LINEAR_MAX;
 }
 
 static uint64_t entry_of(const struct rmap *map, struct rmap_mapping mapping)
@@ -314,17 +317,18 @@ static uint64_t direct_minus_one(const struct rmap *map, uint64_t word)
 /* Counted only: add, remove, and change between linear and locked --------------------------- */
 
 /* change_counted() for a word that is a direct element or a chain. AGAIN: it is that no longer. */
-static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, struct unit minus,
-				 struct unit plus)
+static inline int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word,
+					struct unit minus, struct unit plus)
 {
 	struct change change;
+	uint64_t after;
 	int result;
 
 	if (slot_kind(word) == SLOT_ENTRY) {
-		if (minus.one)
-			return -ENOENT;
-		result = promote(reserve, page, word, direct_counts(reserve->map, word) + plus.one, word, SLOT_EMPTY);
-		return result ? result : events(COUNT_CHAINED_ONE, COUNT_CHAINED_ONE + plus.one);
+		result = change_counts(direct_counts(reserve->map, word), minus, plus, &after);
+		if (!result)
+			result = promote(reserve, page, word, after, word, SLOT_EMPTY);
+		return result ? result : events(COUNT_CHAINED_ONE, after);
 	}
 	result = change_meta(reserve, slot_pointer(word), minus, plus, CLAIM_NONE, SLOT_EMPTY, &change);
 	if (result == AGAIN)
@@ -332,7 +336,7 @@ static int change_counted_beside(struct rmap_reserve *reserve, struct rmap_page 
 	return result;
 }
 
-/* One of @minus becomes one of @plus, neither chained. */
+/* @minus becomes @plus, neither chained. */
 static inline int change_counted(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus,
 				 struct unit plus)
 {
@@ -383,8 +387,8 @@ static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *pag
 }
 
 /*
- * Puts @entry into @block; one of @minus becomes one of @plus, or the caller's count covers it. A claim comes with the
- * count; for other slots the count comes first. Events; AGAIN: the chain is frozen; or an error.
+ * Puts @entry into @block; @minus becomes @plus, or the caller's count covers it. A claim comes with the count; for
+ * other slots the count comes first. Events; AGAIN: the chain is frozen; or an error.
  */
 static inline int put(struct rmap_reserve *reserve, struct block *block, struct unit minus, struct unit plus,
 		      uint64_t entry)
@@ -407,7 +411,7 @@ static inline int put(struct rmap_reserve *reserve, struct block *block, struct 
 	return result;
 }
 
-/* One of @minus, which is counted only or nothing, becomes the chained mapping @entry. */
+/* @minus, which is counted only or nothing, becomes the chained mapping @entry. */
 static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struct unit minus, uint64_t entry)
 {
 	for (;;) {
@@ -419,7 +423,7 @@ static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struc
 			result = chain_one_counted(reserve, page, word, minus, entry);
 			break;
 		case SLOT_ENTRY:
-			result = minus.one ? -ENOENT : chain_one_direct(reserve, page, word, entry);
+			result = minus.amount ? -ENOENT : chain_one_direct(reserve, page, word, entry);
 			break;
 		default:
 			result = put(reserve, slot_pointer(word), minus, CHAINED_UNIT, entry);
@@ -534,12 +538,12 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 			after = direct_minus_one(map, word);
 			rmap_moves_note(reserve, page);
 			if (!after)
-				result = swing(reserve, page, word, plus.one) ? 0 : AGAIN;
+				result = swing(reserve, page, word, plus.amount) ? 0 : AGAIN;
 			else
-				result = promote(reserve, page, word, direct_counts(map, after) + plus.one, after,
+				result = promote(reserve, page, word, direct_counts(map, after) + plus.amount, after,
 						 SLOT_EMPTY);
 			if (result == 0)
-				result = events(COUNT_CHAINED_ONE, plus.one);
+				result = events(COUNT_CHAINED_ONE, plus.amount);
 			break;
 		default:
 			result = uncount_chained(reserve, page, word, key, plus);
@@ -626,7 +630,7 @@ OUT_OF_LINE static int add_one(struct rmap_reserve *reserve, struct rmap_page *p
 	begin_pauses(reserve, raced);
 	if (mapping.kind == RMAP_CHAINED)
 		return chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
-	return change_counted(reserve, page, NO_UNIT, unit_of(mapping.kind));
+	return change_counted(reserve, page, NO_UNIT, unit_of(mapping));
 }
 
 OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping,
@@ -635,7 +639,7 @@ OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page
 	begin_pauses(reserve, raced);
 	if (mapping.kind == RMAP_CHAINED)
 		return unchain_one(reserve, page, slot_key(mapping.handle, reserve->map->key_low));
-	return change_counted(reserve, page, unit_of(mapping.kind), NO_UNIT);
+	return change_counted(reserve, page, unit_of(mapping), NO_UNIT);
 }
 
 /* The first try where @word names a chain. */
@@ -660,8 +664,8 @@ OUT_OF_LINE static int remove_from_chain(struct rmap_reserve *reserve, struct rm
 }
 
 /*
- * One compare-and-swap of a word that is no chain, for an element alone and for linear mappings; all else, and what comes
- * after a lost one, is out of line.
+ * One compare-and-swap of a word that is no chain, for an element alone and for linear mappings, which such a word counts in
+ * its uppermost field; all else, and what comes after a lost one, is out of line.
  */
 static inline int add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
@@ -672,8 +676,9 @@ static inline int add(struct rmap_reserve *reserve, struct rmap_page *page, stru
 		after = entry_of(reserve->map, mapping);
 	else if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
 		return add_to_chain(reserve, page, mapping, word);
-	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) < RMAP_LINEAR_MAX)
-		after = word + COUNT_LINEAR_ONE;
+	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY &&
+		 word + mapping.count * COUNT_LINEAR_ONE < COUNT_CHAINED_ONE)
+		after = word + mapping.count * COUNT_LINEAR_ONE;
 	else
 		return add_one(reserve, page, mapping, false);
 	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
@@ -690,8 +695,9 @@ static inline int take(struct rmap_reserve *reserve, struct rmap_page *page, str
 		after = 0;
 	else if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
 		return remove_from_chain(reserve, page, mapping, word);
-	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY && count_linear(word) > 0)
-		after = word - COUNT_LINEAR_ONE;
+	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY &&
+		 word >= mapping.count * COUNT_LINEAR_ONE)
+		after = word - mapping.count * COUNT_LINEAR_ONE;
 	else
 		return remove_one(reserve, page, mapping, false);
 	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
@@ -716,11 +722,12 @@ int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struc
 }
 
 /* A locked mapping had no place, so a walk may have passed its new one (walk.c has the argument for linear ones). */
-static int unit_to_chained(struct rmap_reserve *reserve, struct rmap_page *page, enum rmap_kind from, uint64_t entry)
+static int unit_to_chained(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from,
+			   uint64_t entry)
 {
 	int result = chain_one(reserve, page, unit_of(from), entry);
 
-	if (from == RMAP_LOCKED && result >= 0)
+	if (from.kind == RMAP_LOCKED && result >= 0)
 		rmap_moves_note(reserve, page);
 	return result;
 }
@@ -731,18 +738,18 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 	const struct rmap *map = reserve->map;
 	int result;
 
-	if (!valid(from) || !valid(to))
+	if (!valid(from) || !valid(to) || rmap_mapping_count(from) != rmap_mapping_count(to))
 		return -EINVAL;
 	operation_begin(reserve, page);
 	begin_pauses(reserve, false);
 	if (from.kind == RMAP_LINEAR && to.kind == RMAP_LINEAR)
 		rmap_moves_note(reserve, page); /* to another range: a walk looks at one pte after the other */
 	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
-		result = change_counted(reserve, page, unit_of(from.kind), unit_of(to.kind));
+		result = change_counted(reserve, page, unit_of(from), unit_of(to));
 	else if (from.kind != RMAP_CHAINED)
-		result = unit_to_chained(reserve, page, from.kind, entry_of(map, to));
+		result = unit_to_chained(reserve, page, from, entry_of(map, to));
 	else if (to.kind != RMAP_CHAINED)
-		result = move_to_counted(reserve, page, slot_key(from.handle, map->key_low), unit_of(to.kind));
+		result = move_to_counted(reserve, page, slot_key(from.handle, map->key_low), unit_of(to));
 	else
 		result = move_chained(reserve, page, slot_key(from.handle, map->key_low), entry_of(map, to));
 	return operation_end(reserve, promise_end(reserve, result));

@@ -430,8 +430,8 @@ int reference_add(struct reference *reference, struct rmap_mapping mapping)
 	if (mapping.kind == RMAP_CHAINED)
 		reference_put(reference, reference_key(reference, mapping.handle), 1);
 	else if (mapping.kind == RMAP_LINEAR)
-		reference->linear++;
-	else if (!reference->locked++)
+		reference->linear += mapping.count;
+	else if ((reference->locked += mapping.count) == mapping.count)
 		events |= RMAP_FIRST_LOCK;
 	return events;
 }
@@ -460,13 +460,14 @@ int reference_remove(struct reference *reference, struct rmap_mapping mapping)
 		if (events < 0)
 			return events;
 	} else if (mapping.kind == RMAP_LINEAR) {
-		if (!reference->linear)
+		if (reference->linear < mapping.count)
 			return -ENOENT;
-		reference->linear--;
+		reference->linear -= mapping.count;
 	} else {
-		if (!reference->locked)
+		if (reference->locked < mapping.count)
 			return -ENOENT;
-		if (!--reference->locked)
+		reference->locked -= mapping.count;
+		if (!reference->locked)
 			events |= RMAP_LAST_LOCK;
 	}
 	return events | (reference_mapcount(reference) ? 0 : RMAP_LAST);
@@ -653,7 +654,7 @@ uint64_t handle_of(uint64_t i)
 
 struct rmap_mapping mapping_of(enum rmap_kind kind, uint64_t i)
 {
-	return (struct rmap_mapping){ handle_of(i), kind };
+	return (struct rmap_mapping){ { kind == RMAP_CHAINED ? handle_of(i) : 1 }, kind };
 }
 
 void subject_add(struct subject *subject, struct rmap_mapping mapping)

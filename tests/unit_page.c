@@ -386,14 +386,18 @@ static void g4_moves_never_show_in_the_mapcount(void **state)
 	fixture_fini(&fixture);
 }
 
+#define G5_MANY 6u
+
 /*
- * Each round every worker adds one mapping and locks it, and after a barrier takes both back: each event exactly once.
+ * Each round every worker adds a mapping, or several at once, and locks it, and after a barrier takes both back: each
+ * event exactly once.
  */
 static void *g5_body(void *arg)
 {
 	struct worker *worker = arg;
 	struct rmap *map = worker->fixture->map;
-	struct rmap_mapping mapping = worker->number % 2 ? rmap_chained(handle_of(worker->number)) : rmap_linear();
+	struct rmap_mapping mapping =
+		worker->number % 2 ? rmap_chained(handle_of(worker->number)) : rmap_linear_many(G5_MANY);
 	struct rmap_reserve *reserve;
 	int added, locked, unlocked, removed;
 
@@ -407,7 +411,7 @@ static void *g5_body(void *arg)
 		rmap_read_unlock(map);
 		pthread_barrier_wait(worker->barrier);
 		rmap_read_lock(map);
-		expect(rmap_page_mapcount(map, worker->page) == WORKERS);
+		expect(rmap_page_mapcount(map, worker->page) == WORKERS / 2 * (1 + G5_MANY));
 		rmap_read_unlock(map);
 		pthread_barrier_wait(worker->barrier);
 		rmap_read_lock(map);

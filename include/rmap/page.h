@@ -81,30 +81,51 @@ enum rmap_kind {
 };
 
 /**
- * struct rmap_mapping - one mapping as operations name it
- * @handle: RMAP_CHAINED: the pte handle, its low three bits zero. Otherwise not looked at
+ * struct rmap_mapping - a mapping as operations name it, or several at once
+ * @handle: RMAP_CHAINED: the pte handle, its low three bits zero
+ * @count:  otherwise: how many, 1 .. RMAP_LINEAR_MAX. An operation adds, removes or moves all of them in one step, or is
+ *          refused
  */
 struct rmap_mapping {
-	uint64_t handle;
+	union {
+		uint64_t handle;
+		uint64_t count;
+	};
 	enum rmap_kind kind;
 };
 
+static inline struct rmap_mapping rmap_linear_many(uint64_t n)
+{
+	struct rmap_mapping mapping = { { n }, RMAP_LINEAR };
+	return mapping;
+}
+
 static inline struct rmap_mapping rmap_linear(void)
 {
-	struct rmap_mapping mapping = { 0, RMAP_LINEAR };
-	return mapping;
+	return rmap_linear_many(1);
 }
 
 static inline struct rmap_mapping rmap_chained(uint64_t handle)
 {
-	struct rmap_mapping mapping = { handle, RMAP_CHAINED };
+	struct rmap_mapping mapping = { { handle }, RMAP_CHAINED };
+	return mapping;
+}
+
+static inline struct rmap_mapping rmap_locked_many(uint64_t n)
+{
+	struct rmap_mapping mapping = { { n }, RMAP_LOCKED };
 	return mapping;
 }
 
 static inline struct rmap_mapping rmap_locked(void)
 {
-	struct rmap_mapping mapping = { 0, RMAP_LOCKED };
-	return mapping;
+	return rmap_locked_many(1);
+}
+
+/** rmap_mapping_count - of how many mappings @mapping speaks */
+static inline uint64_t rmap_mapping_count(struct rmap_mapping mapping)
+{
+	return mapping.kind == RMAP_CHAINED ? 1 : mapping.count;
 }
 
 /** The limits of one page's counts (G10). */
@@ -112,7 +133,7 @@ static inline struct rmap_mapping rmap_locked(void)
 #define RMAP_LINEAR_MAX ((1u << 21) - 1)
 #define RMAP_LOCKED_MAX ((1u << 17) - 1)
 
-/** What successful operations report, or-ed together (G5). */
+/** What successful operations report, or-ed together (G5); each of several mappings at once is of one step. */
 enum rmap_event {
 	RMAP_FIRST = 1 << 0,      /* the mapcount left zero */
 	RMAP_LAST = 1 << 1,       /* the mapcount reached zero */
@@ -121,7 +142,7 @@ enum rmap_event {
 };
 
 /**
- * rmap_page_add - a pte now maps @page
+ * rmap_page_add - a pte now maps @page, or @mapping.count of them
  *
  * The first mapping of a page needs no memory, nor does a linear or locked one beside linear and locked ones. Any other
  * may: a linear or locked one beside a single chained element makes a chain. So fill for each add, whatever its kind.
@@ -129,36 +150,37 @@ enum rmap_event {
  * Ordering: acquire and release on success. The mapcount linearizes at the compare-and-swap of the counts
  * Reclaim:  nothing is owed
  * Return:   0, or RMAP_FIRST and RMAP_FIRST_LOCK as they apply; -ENOMEM (the reserve was not filled for this add);
- *           -EOVERFLOW (G10); -EINVAL (bad handle or kind)
+ *           -EOVERFLOW (G10: not one of them was added); -EINVAL (bad handle, kind or count)
  */
 RMAP_API int rmap_page_add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
 
 /**
- * rmap_page_remove - a pte no longer maps @page
+ * rmap_page_remove - a pte no longer maps @page, or @mapping.count of them
  * Progress: lock-free; needs no filled reserve
  * Ordering: acquire and release on success: what every earlier remover did before its remove is visible to the one that
  *           is told RMAP_LAST. Linearizes at the compare-and-swap of the counts
  * Reclaim:  nothing is owed; an emptied chain goes back by itself after a grace period
- * Return:   0, or RMAP_LAST and RMAP_LAST_LOCK as they apply; -ENOENT (no such mapping, G11); -EINVAL (bad handle or
- *           kind)
+ * Return:   0, or RMAP_LAST and RMAP_LAST_LOCK as they apply; -ENOENT (no such mapping, or not so many, G11); -EINVAL
+ *           (bad handle, kind or count)
  */
 RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
 
 /**
- * rmap_page_move - a mapping of @page changes its address or its kind (mremap, mlock, munlock)
+ * rmap_page_move - a mapping of @page changes its address or its kind (mremap, mlock, munlock), or several do
  * @from:      the caller's own: nobody else removes or moves that mapping meanwhile (the pte lock sees to it)
- * @from, @to: any kinds. A chained mapping that becomes linear must find its range attached already, and its pte there
- *             set; a linear one that becomes chained keeps its range attached, and its old pte set, until this returns: a
- *             walk that looks at ranges first and finds that pte clear may be through with the chain. A linear one that
- *             moves to another range has both attached; its new pte is set before this call and the old one cleared after
- *             it. Instead of all this both pte locks may be held. Then no walk misses it (G3)
+ * @from, @to: any kinds, and equal counts. A chained mapping that becomes linear must find its range attached already,
+ *             and its pte there set; a linear one that becomes chained keeps its range attached, and its old pte set,
+ *             until this returns: a walk that looks at ranges first and finds that pte clear may be through with the
+ *             chain. A linear one that moves to another range has both attached; its new pte is set before this call
+ *             and the old one cleared after it. Instead of all this both pte locks may be held. Then no walk misses it
+ *             (G3)
  *
  * Fill the reserve if @to is chained; in a map with multiplicity always, for where an element of several units loses
  * one, a lock may make a chain, too.
  * Progress: lock-free
  * Ordering: acquire and release. The mapcount is the same before, during and after
  * Return:   0, or RMAP_FIRST_LOCK or RMAP_LAST_LOCK; -ENOENT (no @from, G11); -ENOMEM (reserve not filled); -EOVERFLOW
- *           (G10); -EINVAL (bad handle or kind)
+ *           (G10); -EINVAL (bad handle or kind, other counts)
  */
 RMAP_API int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from,
 			    struct rmap_mapping to);
@@ -177,7 +199,7 @@ RMAP_API int rmap_page_duplicate(struct rmap_reserve *reserve, struct rmap_page 
 /**
  * rmap_page_add_batch, rmap_page_remove_batch - the same, over arrays, with the page words fetched ahead (fork, exit)
  * @pages:    @n pages; one page may stand in several places
- * @mappings: @n mappings, mappings[i] of pages[i]
+ * @mappings: @n of them, mappings[i] of pages[i], each of any count that it may have
  * @events:   @n results of the single operation, or NULL
  * @error:    set to 0, or to why operation [result] failed; or NULL
  * Progress:  lock-free each. The batch is no transaction: each operation takes effect by itself, in order
@@ -194,13 +216,13 @@ RMAP_API size_t rmap_page_remove_batch(struct rmap_reserve *reserve, struct rmap
 /** rmap_page_lock - mlock: a mapping that is there becomes a locked one. See rmap_page_move(), also for when to fill */
 static inline int rmap_page_lock(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from)
 {
-	return rmap_page_move(reserve, page, from, rmap_locked());
+	return rmap_page_move(reserve, page, from, rmap_locked_many(rmap_mapping_count(from)));
 }
 
 /** rmap_page_unlock - munlock: a locked mapping becomes @to (if chained, fill the reserve). See rmap_page_move() */
 static inline int rmap_page_unlock(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping to)
 {
-	return rmap_page_move(reserve, page, rmap_locked(), to);
+	return rmap_page_move(reserve, page, rmap_locked_many(rmap_mapping_count(to)), to);
 }
 
 /** struct rmap_counts - a page's mappings by kind, all of one moment */
