@@ -97,7 +97,7 @@ int main(void)
 	rmap_read_lock(map);
 	must(rmap_page_check(map, &page.rmap, &shape), "the page does not check");
 	printf("mapcount %" PRIu32 " in %" PRIu32 " elements\n", rmap_page_mapcount(map, &page.rmap), shape.elements);
-	must(rmap_walk(map, &(struct rmap_target){ &page.rmap, NULL, 0 }, unmap_window, &unmap, NULL), "walk");
+	must(rmap_walk(map, &(struct rmap_target){ .page = &page.rmap }, unmap_window, &unmap, NULL), "walk");
 	rmap_read_unlock(map);
 
 	rmap_reserve_destroy(reserve);

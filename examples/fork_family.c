@@ -42,7 +42,7 @@ static void print_page(struct rmap *map, const struct page *page)
 
 	must(rmap_page_check(map, &page->rmap, &shape), "the page does not check");
 	printf("mapcount %" PRIu32 ", %" PRIu64 " bytes\n", rmap_page_mapcount(map, &page->rmap), shape.bytes);
-	must(rmap_walk(map, &(struct rmap_target){ &page->rmap, NULL, 0 }, print_visit, NULL, NULL), "walk");
+	must(rmap_walk(map, &(struct rmap_target){ .page = &page->rmap }, print_visit, NULL, NULL), "walk");
 }
 
 static void live(struct rmap_reserve *reserve, struct page *page)

@@ -16,7 +16,7 @@ int main(void)
 {
 	struct rmap_range range = { .last = 15, .address = 0x100000, .owner = 1, .page_shift = 12 };
 	struct rmap_page page = { 0 }; /* to be embedded in a struct page; zero: no mapping */
-	struct rmap_target target = { .page = &page, .index = 5 };
+	struct rmap_target target = { .page = &page, .first = 5, .last = 5 };
 	struct rmap_object *file;
 	struct rmap_reserve *reserve;
 	struct rmap *map;

@@ -8,15 +8,17 @@
  * Nothing is mapped any more. A truncate advances the sequence and waits for a grace period. Whoever rechecks the
  * sequence later, in the section in which it would set its pte, sees the new one (R2 and A2 of object.c) and makes no
  * mapping; whoever rechecked it earlier has left its section, and its mapping is counted. From then on the mappings of
- * a page of these indexes only get fewer, and move. So a page whose mapcount is zero, seen under its lock, has no
- * mapping and gets none: it is dropped. Reliable semantics go on until every page is dropped.
+ * these indexes only get fewer, and move. So a page of no other indexes whose mapcount is zero, seen under its lock,
+ * has no mapping and gets none: it is dropped. Reliable semantics go on until every page is dropped. Of a page that has
+ * other indexes, too, the mapcount does not tell, for it is of all of them: so it must be split first.
  *
  * They end. A mapping is missed by a pass only if a lock was refused, if it was moving or on its way in or out, or if
  * nothing names it. The last is so for nonlinear mappings that are locked; bulk pass and search look at every pte at
  * which one can be, and wait for its lock. The others are in the hands of threads that wait for nothing that a truncate
  * holds between two passes. So each round of passes after they are through clears something, or finds nothing. An
  * embedder that breaks a rule (a range that is not tagged) leaves a mapping that no pass finds; then rounds clear nothing
- * for ever, and that has an end, too: @wait sees how many did so, and without it RMAP_UNMAP_FRUITLESS are enough.
+ * for ever, and that has an end, too: @wait sees how many did so, and without it RMAP_UNMAP_FRUITLESS are enough. So
+ * has a page with other indexes that nobody can split.
  */
 #include "map.h"
 #include "object.h"
@@ -35,6 +37,12 @@
 
 /* Ends a walk or a query: the page has no mapping left, the batch is full, or a callback ended the call. */
 #define STOP 1
+
+/* There are smaller pages in the place of one: look again. */
+#define SPLIT 2
+
+/* How often a page pass splits what is in one place: halves of halves come to an end sooner. */
+#define SPLITS_MAX 64u
 
 /* So many rounds that clear nothing only yield the CPU before the next; later ones sleep for a millisecond. */
 #define FRUITLESS_YIELDS 100u
@@ -250,7 +258,7 @@ static void unmap_reliably(struct unmap *unmap, const struct rmap_target *target
 		set_left(&unmap->report.left, left);
 		stop = wait_a_little(unmap, clears);
 		if (!stop && left.locked && !clears)
-			stop = clear_ranges(unmap, target->object, target->index, target->index, true);
+			stop = clear_ranges(unmap, target->object, target->first, target->last, true);
 		if (!stop)
 			stop = clear_page(unmap, target);
 		left = page_counts(unmap, target->page);
@@ -271,8 +279,8 @@ int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, v
 	struct unmap unmap = { .map = map, .callbacks = callbacks, .arg = arg, .flags = flags };
 	struct rmap_counts counts;
 
-	if (!map || !callbacks_fit(callbacks) || !target || !target->page || (flags & ~FLAGS) ||
-	    (semantics != RMAP_FAILABLE && semantics != RMAP_RELIABLE))
+	if (!map || !callbacks_fit(callbacks) || !target || !target->page || target->last < target->first ||
+	    (flags & ~FLAGS) || (semantics != RMAP_FAILABLE && semantics != RMAP_RELIABLE))
 		return -EINVAL;
 	if (semantics == RMAP_RELIABLE &&
 	    ((flags & RMAP_UNMAP_TRY) || ((flags & RMAP_UNMAP_FORCE) && !callbacks->clear_range)))
@@ -348,28 +356,72 @@ static int finish_page(struct unmap *unmap, const struct rmap_target *target, en
 	return 0;
 }
 
+/*
+ * A page of which only a part is to go: SPLIT, or STOP; or, as it could not be split or @may_split is false, it stays,
+ * and the mappings of that part go.
+ */
+static int finish_part(struct unmap *unmap, const struct rmap_target *target, const struct rmap_truncation *truncation,
+		       enum pass pass, bool listed, bool may_split)
+{
+	const struct rmap_unmap_callbacks *callbacks = unmap->callbacks;
+	struct rmap_target part = *target;
+	int error = -EAGAIN;
+
+	if (callbacks->split && may_split)
+		error = callbacks->split(unmap->arg, target, truncation->first, truncation->last);
+	if (error != -EAGAIN)
+		return error ? stop_with(unmap, error) : SPLIT;
+	if (part.first < truncation->first)
+		part.first = truncation->first;
+	if (part.last > truncation->last)
+		part.last = truncation->last;
+	if (pass != PASS_DROP && clear_page(unmap, &part))
+		return STOP;
+	unmap->report.unsplit++;
+	if (unmap->worst < RMAP_UNMAP_AGAIN)
+		unmap->worst = RMAP_UNMAP_AGAIN;
+	if (listed && callbacks->left)
+		callbacks->left(unmap->arg, target, page_counts(unmap, target->page), RMAP_UNMAP_AGAIN);
+	return 0;
+}
+
 static int page_pass(struct unmap *unmap, const struct rmap_truncation *truncation, enum pass pass, bool listed)
 {
 	const struct rmap_unmap_callbacks *callbacks = unmap->callbacks;
-	struct rmap_target target;
 	uint64_t next = truncation->first;
+	struct rmap_target target;
+	unsigned splits = 0;
 	int stop;
 
 	unmap->report.mapped = 0;
+	unmap->report.unsplit = 0;
 	unmap->report.left = (struct rmap_unmap_left){ 0, 0, 0 };
 	unmap->worst = RMAP_UNMAP_SUCCESS;
-	do {
+	for (;;) {
 		int error = callbacks->lock_next(unmap->arg, truncation->object, next, truncation->last, &target);
 
 		if (error)
 			return error == -ENOENT ? 0 : stop_with(unmap, error);
-		stop = finish_page(unmap, &target, pass, listed);
+		if (target.first >= truncation->first && target.last <= truncation->last)
+			stop = finish_page(unmap, &target, pass, listed);
+		else
+			stop = finish_part(unmap, &target, truncation, pass, listed, splits < SPLITS_MAX);
 		callbacks->unlock(unmap->arg, &target);
-		if (stop)
-			return stop;
-		next = target.index + 1;
-	} while (target.index < truncation->last);
-	return 0;
+		if (stop == STOP)
+			return STOP;
+		splits = stop == SPLIT ? splits + 1 : 0;
+		if (stop == SPLIT)
+			continue;
+		if (target.last >= truncation->last)
+			return 0;
+		next = target.last + 1;
+	}
+}
+
+/* Did the last page pass leave a page? */
+static bool stays(const struct unmap *unmap)
+{
+	return unmap->report.mapped || unmap->report.unsplit;
 }
 
 /* Passes up to PASS_END, or until a page pass leaves nothing. */
@@ -386,7 +438,7 @@ static int run_passes(struct unmap *unmap, const struct rmap_truncation *truncat
 			stop = page_pass(unmap, truncation, *passes, listed);
 		if (stop)
 			return stop;
-		if (*passes != PASS_BULK && *passes != PASS_SEARCH && unmap->report.mapped == 0)
+		if (*passes != PASS_BULK && *passes != PASS_SEARCH && !stays(unmap))
 			return 0;
 	}
 	return 0;
@@ -402,7 +454,7 @@ static void run_strategy(struct unmap *unmap, const struct rmap_truncation *trun
 	if (reliable && strategy == RMAP_TOLERATE)
 		strategy = RMAP_CLEANUP;
 	stop = run_passes(unmap, truncation, strategies[strategy]);
-	while (reliable && !stop && unmap->report.mapped) {
+	while (reliable && !stop && stays(unmap)) {
 		bool clears = unmap->report.cleared != cleared;
 
 		cleared = unmap->report.cleared;

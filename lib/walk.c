@@ -166,7 +166,7 @@ static int round_ranges(struct round *round)
 {
 	struct rmap_cursor *cursor = round->cursor;
 	const struct rmap_target *target = &cursor->target;
-	const struct rmap_range like = { .first = target->index, .last = target->index };
+	const struct rmap_range like = { .first = target->first, .last = target->last };
 	int stop;
 
 	cursor->stage = STAGE_CHAIN;
@@ -236,7 +236,7 @@ static int run(struct rmap_cursor *cursor, size_t room, rmap_walk_visits visit, 
 		.cursor = cursor,
 		.visit = visit,
 		.arg = arg,
-		.visits = { .words = words, .index = cursor->target.index },
+		.visits = { .words = words, .first = cursor->target.first, .last = cursor->target.last },
 		.words = words,
 		.room = room < ROOM_MAX ? room : ROOM_MAX,
 	};
@@ -268,24 +268,25 @@ struct one_by_one {
 	struct rmap_cursor *cursor;
 };
 
-static int visit_each(void *arg, const struct rmap_visits *visits)
+static int visit_each(void *arg, const struct rmap_visits *batch)
 {
+	const struct rmap_visits visits = *batch; /* so that a compiler knows that visitors change none of it */
 	struct one_by_one *each = arg;
 	struct rmap_visit visit;
 
-	rmap_visits_get(visits, 0, &visit);
-	for (size_t i = 0; i < visits->n; i++) {
+	rmap_visits_get(&visits, 0, &visit);
+	for (size_t i = 0; i < visits.n; i++) {
 		int stop;
 
-		if (visits->kind == RMAP_CHAINED) {
-			visit.handle = rmap_visits_handle(visits, i);
-			visit.count = rmap_visits_count(visits, i);
+		if (visits.kind == RMAP_CHAINED) {
+			visit.handle = rmap_visits_handle(&visits, i);
+			visit.count = rmap_visits_count(&visits, i);
 		} else if (i > 0) {
-			rmap_visits_get(visits, i, &visit);
+			rmap_visits_get(&visits, i, &visit);
 		}
 		stop = each->visit(each->arg, &visit);
 		if (stop) {
-			*figure(each->cursor, visits) -= count_visits(visits, i + 1);
+			*figure(each->cursor, batch) -= count_visits(batch, i + 1);
 			return stop;
 		}
 	}
@@ -312,6 +313,7 @@ int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visi
 
 void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, const struct rmap_target *target)
 {
+	CHECK(target->last - target->first < UINT32_MAX, "a page of so many indexes");
 	cursor->mover = NULL;
 	cursor->rounds_max = RMAP_WALK_ROUNDS;
 	cursor->summary = (struct rmap_walk_summary){ 0 };

@@ -294,7 +294,7 @@ static void walk(struct stress_thread *thread, struct object *object)
 	static const size_t sizes[] = { 1, 3, 64 };
 	size_t size = sizes[stress_below(thread, 3)], n;
 	struct look look = { .thread = thread, .index = stress_below(thread, INDEXES) };
-	struct rmap_target target = { &object->page, object->object, look.index };
+	struct rmap_target target = { &object->page, object->object, look.index, look.index };
 	struct rmap_visit visits[64];
 	struct rmap_cursor cursor;
 	bool by_cursor = stress_one_in(thread, 2);

@@ -295,7 +295,7 @@ static void look_around(struct stress_thread *thread, struct walk *walk, unsigne
 		void (*look)(struct look *look, const struct rmap_target *target);
 	} ways[] = { { "a cursor", with_cursor }, { "a walk by batches", with_batches }, { "a walk", with_visitor } };
 	struct worker *worker = &walk->workers[thread->id];
-	struct rmap_target target = { &walk->pages[page], walk->object, page };
+	struct rmap_target target = { &walk->pages[page], walk->object, page, page };
 	struct look look = { thread, walk, page };
 	unsigned way = stress_below(thread, 3);
 

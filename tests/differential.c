@@ -21,6 +21,7 @@
 #define ACTORS 4u
 #define BATCH 24u
 #define RANGES 12u
+#define MANY 3u /* linear or locked mappings at once */
 
 struct actor {
 	struct rmap *map;
@@ -60,9 +61,9 @@ static struct rmap_mapping random_mapping(struct actor *actor)
 	uint64_t kind = draw(actor, 20);
 
 	if (kind < 2)
-		return rmap_linear();
+		return rmap_linear_many(1 + (uint32_t)draw(actor, MANY));
 	if (kind < 4)
-		return rmap_locked();
+		return rmap_locked_many(1 + (uint32_t)draw(actor, MANY));
 	return rmap_chained(actor->base + (draw(actor, actor->universe) << actor->shift));
 }
 
@@ -79,9 +80,9 @@ static struct rmap_mapping present_mapping(struct actor *actor, unsigned p)
 		return rmap_chained(reference->entries[i].key);
 	}
 	if (reference->linear && draw(actor, 2))
-		return rmap_linear();
+		return rmap_linear_many(1 + (uint32_t)draw(actor, reference->linear < MANY ? reference->linear : MANY));
 	if (reference->locked)
-		return rmap_locked();
+		return rmap_locked_many(1 + (uint32_t)draw(actor, reference->locked < MANY ? reference->locked : MANY));
 	return reference->linear ? rmap_linear() : rmap_chained(reference->entries[0].key);
 }
 
@@ -104,12 +105,13 @@ static void same_answer(struct actor *actor, unsigned p, int rc, int wanted)
 	actor->locks[p] -= (rc & RMAP_LAST_LOCK) != 0;
 }
 
-/* Linear and locked mappings have no owner: beside others an actor takes back only what it put there itself. */
+/* Linear and locked mappings have no owner: beside others an actor takes back no more than it put there itself. */
 static bool not_mine(const struct actor *actor, unsigned p, struct rmap_mapping mapping)
 {
 	if (actor->alone || mapping.kind == RMAP_CHAINED)
 		return false;
-	return mapping.kind == RMAP_LINEAR ? !actor->references[p].linear : !actor->references[p].locked;
+	return mapping.count >
+	       (mapping.kind == RMAP_LINEAR ? actor->references[p].linear : actor->references[p].locked);
 }
 
 /* In a checked build, a second mapping of one pte. */
@@ -153,6 +155,12 @@ static void step_move(struct actor *actor, unsigned p)
 	struct rmap_mapping from = present_mapping(actor, p), to = random_mapping(actor);
 	int rc;
 
+	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
+		to.count = from.count;
+	else if (from.kind != RMAP_CHAINED)
+		from.count = 1;
+	else if (to.kind != RMAP_CHAINED)
+		to.count = 1;
 	if (not_mine(actor, p, from) || is_refused(actor, p, to))
 		return;
 	rmap_read_lock(actor->map);
@@ -333,7 +341,7 @@ static void step_range(struct actor *actor)
 /* What a walk of page and object together found: which of the actor's ranges, and how many chained mappings. */
 struct both {
 	struct actor *actor;
-	unsigned p;
+	struct rmap_target target;
 	uint64_t chained;
 	bool met[RANGES];
 };
@@ -341,6 +349,7 @@ struct both {
 static int see_both(void *arg, const struct rmap_visit *visit)
 {
 	struct both *both = arg;
+	uint64_t first;
 
 	if (visit->kind == RMAP_CHAINED) {
 		both->chained += visit->count;
@@ -350,7 +359,11 @@ static int see_both(void *arg, const struct rmap_visit *visit)
 		if (memcmp(&both->actor->ranges[i], &visit->range, sizeof(visit->range)))
 			continue;
 		expect(!both->met[i]);
-		expect(visit->address == rmap_range_address(&visit->range, both->p));
+		first = rmap_range_index(&visit->range, visit->address);
+		expect(visit->address == rmap_range_address(&visit->range, first));
+		for (uint64_t index = both->target.first; index <= both->target.last; index++)
+			expect((index >= first && index < first + visit->count) ==
+			       rmap_range_covers(&visit->range, index));
 		both->met[i] = true;
 		return 0;
 	}
@@ -360,8 +373,8 @@ static int see_both(void *arg, const struct rmap_visit *visit)
 
 static void compare_ranges(struct actor *actor, unsigned p)
 {
-	const struct rmap_target target = { &actor->pages[p], actor->object, p };
-	struct both both = { .actor = actor, .p = p };
+	const struct rmap_target target = { &actor->pages[p], actor->object, p, p + draw(actor, 2 * PAGES) };
+	struct both both = { .actor = actor, .target = target };
 	struct rmap_visit visits[5];
 	struct rmap_cursor cursor;
 	size_t n;
@@ -384,7 +397,7 @@ static void compare_ranges(struct actor *actor, unsigned p)
 	}
 	expect(both.chained == actor->references[p].chained);
 	for (unsigned i = 0; i < actor->range_count; i++)
-		expect(both.met[i] == rmap_range_covers(&actor->ranges[i], p));
+		expect(both.met[i] == (actor->ranges[i].first <= target.last && actor->ranges[i].last >= target.first));
 }
 
 static void step(struct actor *actor)

@@ -647,7 +647,7 @@ static void name_linear(struct named *named, const struct rmap_visit *visit, uin
 static void compare_page(uint32_t file, uint32_t index)
 {
 	struct rmap_page *page = &world.pages[file][index];
-	const struct rmap_target target = { page, world.objects[file], index };
+	const struct rmap_target target = { page, world.objects[file], index, index };
 	struct rmap_counts counts = fixture_counts(&world.fixture, page);
 	uint64_t frame = world.frames[file][index], mapped_by_kernel = 0, locked_nonlinear = 0;
 	struct rmap_visit visits[8];

@@ -168,9 +168,9 @@ static void every_shape(void **state)
 			subject_init(&subject, &fixture, lengths[l], l % 3, l % 2);
 			for (unsigned i = 0; bits[b] && i < lengths[l]; i += 2) /* elements that stand for several */
 				subject_add(&subject, mapping_of(RMAP_CHAINED, i));
-			compare_walks(&fixture, &(struct rmap_target){ &subject.page, NULL, 0 }, 1);
-			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX }, 1);
-			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX }, 3);
+			compare_walks(&fixture, &(struct rmap_target){ .page = &subject.page }, 1);
+			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX, INDEX }, 1);
+			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX, INDEX }, 3);
 			rmap_object_destroy(object);
 			subject_fini(&subject);
 		}
@@ -286,7 +286,7 @@ static struct rmap_walk_summary walk_meddled(struct fixture *fixture, const stru
 static void linear_becomes_chained(struct fixture *fixture, struct rmap_object *object, unsigned others, enum form form)
 {
 	struct subject subject;
-	struct rmap_target target = { &subject.page, object, INDEX };
+	struct rmap_target target = { &subject.page, object, INDEX, INDEX };
 	struct meddler meddler = { .reserve = fixture->reserve,
 				   .page = &subject.page,
 				   .from = rmap_linear(),
@@ -529,7 +529,7 @@ static void g3_what_a_visitor_did_not_get_is_not_counted(void **state)
 	(void)state;
 	fixture_init(&fixture, 4, RMAP_RECLAIM_CALLBACK, 0);
 	struct rmap_object *object = object_of(&fixture, RANGES);
-	struct rmap_target target = { &subject.page, object, INDEX };
+	struct rmap_target target = { &subject.page, object, INDEX, INDEX };
 
 	subject_init(&subject, &fixture, ELEMENTS, 0, 2);
 	for (unsigned i = 0; i < 2 * ELEMENTS; i++) /* each stands for three */
@@ -594,7 +594,7 @@ static void tags_are_no_reason_to_visit_again(void **state)
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	struct rmap_object *object = object_of(&fixture, 200);
-	struct rmap_target target = { &page, object, INDEX };
+	struct rmap_target target = { &page, object, INDEX, INDEX };
 
 	assert_true(fixture_add(&fixture, &page, rmap_linear()) >= 0);
 	rmap_cursor_init(&cursor, fixture.map, &target);

@@ -193,7 +193,7 @@ static void readers_take_none(void **state)
 {
 	struct rmap_range range = { .last = 15, .address = 0x100000, .owner = 1, .page_shift = 12 };
 	struct rmap_page page = { 0 };
-	struct rmap_target target = { .page = &page, .index = 5 };
+	struct rmap_target target = { .page = &page, .first = 5, .last = 5 };
 	struct rmap_cursor cursor;
 	struct rmap_object *object;
 	struct fixture fixture;

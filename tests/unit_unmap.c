@@ -204,7 +204,7 @@ static int toy_lock_next(void *arg, struct rmap_object *object, uint64_t first, 
 	for (uint64_t i = first; i <= last && i < INDEXES; i++) {
 		if (!toy->pages[i].cached)
 			continue;
-		*target = (struct rmap_target){ &toy->pages[i].rmap, object, i };
+		*target = (struct rmap_target){ &toy->pages[i].rmap, object, i, i };
 		toy->page_held = true;
 		return 0;
 	}
@@ -223,7 +223,7 @@ static void toy_unlock(void *arg, const struct rmap_target *target)
 static void toy_drop(void *arg, const struct rmap_target *target, int orphan)
 {
 	struct toy *toy = arg;
-	struct page *page = &toy->pages[target->index];
+	struct page *page = &toy->pages[target->first];
 
 	expect(toy->page_held && page->cached && toy->owed == 0);
 	expect((fixture_mapcount(&toy->fixture, target->page) != 0) == (orphan != 0));
@@ -292,7 +292,7 @@ static int full_lock_next(void *arg, struct rmap_object *object, uint64_t first,
 
 	if (first > last || first >= full->n)
 		return -ENOENT;
-	*target = (struct rmap_target){ .page = &full->pages[first], .object = object, .index = first };
+	*target = (struct rmap_target){ .page = &full->pages[first], .object = object, .first = first, .last = first };
 	return 0;
 }
 
@@ -359,7 +359,7 @@ static void populate(struct toy *toy)
 
 static struct rmap_target target_of(struct toy *toy, uint64_t index)
 {
-	return (struct rmap_target){ &toy->pages[index].rmap, toy->file, index };
+	return (struct rmap_target){ &toy->pages[index].rmap, toy->file, index, index };
 }
 
 /* With the page lock held, which the callbacks expect. */

@@ -333,7 +333,7 @@ static void linear_candidates_and_unnamed_ones(void **state)
 						 .tags = (uint32_t)i };
 		assert_int_equal(rmap_object_attach(object, &ranges[i]), 0);
 	}
-	target = (struct rmap_target){ &subject.page, object, 7 };
+	target = (struct rmap_target){ &subject.page, object, 7, 7 };
 	assert_int_equal(walk(&fixture, &target, 0, &summary), 0);
 	assert_int_equal(collected.n, 11);
 	assert_int_equal(summary.candidates, 6);
@@ -639,7 +639,7 @@ static void g3_linear_or_chained_but_never_neither(void **state)
 	crossing.fixture = &fixture;
 	assert_int_equal(rmap_object_create(fixture.map, &crossing.object), 0);
 	assert_int_equal(fixture_add(&fixture, &crossing.page, mapping_of(RMAP_CHAINED, 0)), RMAP_FIRST);
-	target = (struct rmap_target){ &crossing.page, crossing.object, CROSSING_INDEX };
+	target = (struct rmap_target){ &crossing.page, crossing.object, CROSSING_INDEX, CROSSING_INDEX };
 	assert_int_equal(pthread_create(&thread, NULL, cross_often, &crossing), 0);
 	for (unsigned i = 0; i < crossing.rounds * 4; i++) {
 		assert_int_equal(walk(&fixture, &target, 0, NULL), 0);
@@ -712,7 +712,7 @@ static void g3_a_range_moves_behind_a_cursor(void **state)
 	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
 	assert_int_equal(rmap_object_attach(object, &first), 0);
 	assert_int_equal(rmap_object_attach(object, &grows), 0);
-	target = (struct rmap_target){ .page = &page, .object = object, .index = 5 };
+	target = (struct rmap_target){ .page = &page, .object = object, .first = 5, .last = 5 };
 	rmap_cursor_init(&cursor, fixture.map, &target);
 	assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
 	assert_int_equal(visit.range.owner, 1);
@@ -742,7 +742,7 @@ static void g3_a_list_brings_a_range_back(void **state)
 	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
 	assert_int_equal(rmap_object_attach(object, &first), 0);
 	assert_int_equal(rmap_object_attach(object, &back), 0);
-	target = (struct rmap_target){ .page = &page, .object = object, .index = 5 };
+	target = (struct rmap_target){ .page = &page, .object = object, .first = 5, .last = 5 };
 	rmap_cursor_init(&cursor, fixture.map, &target);
 	assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
 	assert_int_equal(rmap_object_update(object, changes, 2), 0);
@@ -796,7 +796,7 @@ static void g3_ranges_jump_between_batches(void **state)
 			};
 			assert_int_equal(rmap_object_attach(object, &ranges[i]), 0);
 		}
-		rmap_cursor_init(&cursor, fixture.map, &(struct rmap_target){ &page, object, JUMP_INDEX });
+		rmap_cursor_init(&cursor, fixture.map, &(struct rmap_target){ &page, object, JUMP_INDEX, JUMP_INDEX });
 		while ((n = rmap_cursor_next(&cursor, visits, size)) > 0) {
 			for (size_t i = 0; i < n; i++)
 				seen |= 1ull << visits[i].range.owner;

@@ -237,7 +237,7 @@ static int lock_next(void *arg, struct rmap_object *object, uint64_t first, uint
 	(void)last;
 	if (party->dropped || first > 0)
 		return -ENOENT;
-	*target = (struct rmap_target){ &party->page, object, 0 };
+	*target = (struct rmap_target){ &party->page, object, 0, 0 };
 	return 0;
 }
 
@@ -267,7 +267,7 @@ static const struct rmap_unmap_callbacks callbacks = {
 
 static void unmap(struct party *party)
 {
-	struct rmap_target target = { &party->page, party->object, 0 };
+	struct rmap_target target = { &party->page, party->object, 0, 0 };
 
 	add_mappings(party, 10);
 	expect(rmap_unmap(party->shared->map, &callbacks, party, &target, 0, RMAP_RELIABLE, NULL) == 0);
@@ -541,7 +541,7 @@ static void call_anywhere(struct shared *shared)
 {
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 	struct rmap_statistics statistics = { .size = sizeof(statistics) };
-	struct rmap_target target = { .index = 0 };
+	struct rmap_target target = { .page = NULL };
 	struct rmap_cursor cursor;
 	struct rmap_reserve *reserve;
 	struct rmap_object *object;
@@ -695,7 +695,7 @@ static void call_replace(struct party *party)
 
 static void call_unmap(struct party *party)
 {
-	struct rmap_target target = { &party->page, party->object, 0 };
+	struct rmap_target target = { &party->page, party->object, 0, 0 };
 
 	rmap_unmap(party->shared->map, &callbacks, party, &target, 0, RMAP_FAILABLE, NULL);
 }
@@ -731,7 +731,7 @@ static int visit_nothing(void *arg, const struct rmap_visit *visit)
 
 static void call_walk(struct party *party)
 {
-	struct rmap_target target = { &party->page, party->object, 0 };
+	struct rmap_target target = { &party->page, party->object, 0, 0 };
 
 	rmap_walk(party->shared->map, &target, visit_nothing, NULL, NULL);
 }

@@ -553,10 +553,12 @@ static int compare_mappers(const void *left, const void *right)
 size_t system_mappers(const struct system *system, const struct frame *frame, struct mapper **out)
 {
 	uint64_t identity = frame_identity(system, frame);
+	uint64_t index = identity & ((UINT64_C(1) << IDENTITY_INDEX_BITS) - 1);
 	struct rmap_target target = {
 		.page = frame_page(system, frame),
 		.object = identity ? system->names.files[identity >> IDENTITY_INDEX_BITS].object : NULL,
-		.index = identity & ((UINT64_C(1) << IDENTITY_INDEX_BITS) - 1),
+		.first = index,
+		.last = index,
 	};
 	struct rmap_visit visits[BATCH];
 	struct rmap_cursor cursor;

@@ -113,7 +113,7 @@ static int sum_handles(void *arg, const struct rmap_visit *visit)
 
 static inline uint64_t head_walk(struct thread *thread, struct head *head)
 {
-	const struct rmap_target target = { .page = &head->page, .object = NULL, .index = 0 };
+	const struct rmap_target target = { .page = &head->page };
 	uint64_t sum = 0;
 
 	rmap_walk(thread->map, &target, sum_handles, &sum, NULL);
@@ -132,7 +132,7 @@ static int sum_batch(void *arg, const struct rmap_visits *visits)
 
 static uint64_t head_batches(struct thread *thread, struct head *head)
 {
-	const struct rmap_target target = { .page = &head->page, .object = NULL, .index = 0 };
+	const struct rmap_target target = { .page = &head->page };
 	struct rmap_cursor cursor;
 	uint64_t sum = 0;
 

@@ -50,6 +50,22 @@
  * of them is held up while the other has taken the mapping, and then two more came to its place; or if somebody removes a
  * mapping while its owner moves it. The counts stay those of what was added and removed.
  *
+ * Pages of several indexes (walk.h). What a mapping of a part of the page counts as is the embedder's choice; the
+ * counts are of the page, in the word that it has anyway:
+ *
+ *   one a pte      rmap_page_add(reserve, page, rmap_linear_many(n));     // n ptes set, or one that stands for n
+ *                  rmap_page_remove(reserve, page, rmap_linear_many(m));  // any m of them are cleared
+ *                  Splitting a range, or an entry of an upper table into ptes, changes no count, and what is left tells
+ *                  whether all is mapped. RMAP_LINEAR_MAX is then 4,095 mappings of 512 ptes each, RMAP_LOCKED_MAX 255:
+ *                  what is refused (G10) is mapped in parts, or not
+ *
+ *   one a range    rmap_page_add(reserve, page, rmap_linear());           // the first pte of a range's part
+ *                  rmap_page_remove(reserve, page, rmap_linear());        // its last pte
+ *                  The embedder finds out which these are, under the lock that its ptes have in common, and adds one
+ *                  more before it splits a range inside a mapped part
+ *
+ * Chained mappings are of a pte each, or of a window (clusters), wherever in the page they lead.
+ *
  * A page's memory must not become anything else but another page's, with a zero word, before a grace period has passed
  * since the last operation on it: a thread that was told nothing may still be about to help, by a compare-and-swap of
  * the word that fails.

@@ -33,7 +33,9 @@
  *   G3  A walk visits every mapping that is present from its beginning to its end at least once, and none that was gone
  *       before it began. A mapping that is being moved is seen at its old address, its new one, or both. A walk that
  *       mappings of its page moved before in each of its rounds says that it is not complete (walk.h). One that is
- *       locked and not linear meanwhile has no address then, and is counted only.
+ *       locked and not linear meanwhile has no address then, and is counted only. Of a page of several indexes all this
+ *       is said of each index by itself: where a linear mapping has several, each of them is in the part of the page
+ *       that one of the visits names.
  *   G4  The mapcount is exact and linearizable: the mappings that were added, one or several at once, less those that
  *       were removed. (Of each page: who compares counts of several pages that change meanwhile, and wants one order
  *       for all observers, must provide it.) G5  The remove, of one or several, that takes the mapcount to zero is told

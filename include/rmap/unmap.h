@@ -36,6 +36,12 @@
  * to tolerate, and it is RMAP_CLEANUP. Orphans are of the object no more: a reliable truncate after or
  * beside one that tolerates does not answer for those that the other made.
  *
+ * Pages of several indexes. A page pass may meet one that has indexes on both sides of @first or @last. @split makes
+ * smaller pages of it, and those that are to go are dropped like any other. If that fails, which whoever holds a page
+ * may bring about, nothing is lost: the page stays in the object, its ptes of indexes that are to go are cleared as in
+ * any other, and the call tells of it, as of a page that is still mapped. A page has one count, so it cannot tell
+ * whether all of those were found.
+ *
  * Order of locks. A page is locked before the ptes that map it, and a bulk pass or a search holds no page. An embedder
  * in which pte locks are ahead of page locks (as in 2003) says RMAP_UNMAP_TRY: page passes then only try them.
  *
@@ -49,11 +55,13 @@
  *   - a pte is cleared and its mapping removed under the pte lock; a moving pte (mremap) holds both.
  *   - where processors keep translations of their own (TLBs), a pte that is cleared, moved or made read-only owes a flush,
  *     as below.
+ *   - a locked page keeps its indexes: who splits one, or makes one of several, holds all of them locked, and finds
+ *     them unmapped. Who would map one meanwhile finds others there then, or is kept from it as from a truncated page.
  *   - what makes a locked mapping holds the page lock, which unmaps hold: mlock, and in a locked vma a fault, a fork
  *     and an mremap. A munlock need not.
  *   - a range is tagged RMAP_RANGE_NONLINEAR before its first nonlinear mapping is made.
  *   - the object does not grow again over pages that a failable truncate left: they have their old contents.
- *   - an orphan keeps its object and index as long as it is mapped, for clear_range() to know it by. The object holds
+ *   - an orphan keeps its object and indexes as long as it is mapped, for clear_range() to know it by. The object holds
  *     one reference to a page, and its mappings together one, from RMAP_FIRST to RMAP_LAST: then it does not matter
  *     whether the last mapping goes before, while or after the page is dropped.
  *   - with qsbr, a callback that waits for a lock is offline meanwhile, if who holds it may wait for a grace period.
@@ -99,7 +107,7 @@ enum rmap_unmap_flag {
 /** What became of a page, or of all pages of a truncate: the worst of them. */
 enum rmap_unmap_result {
 	RMAP_UNMAP_SUCCESS = 0, /* nothing is mapped */
-	RMAP_UNMAP_AGAIN = 1,   /* a pte lock was not to be had, or a mapping was on its way in or out: try later */
+	RMAP_UNMAP_AGAIN = 1,   /* a pte lock was not to be had, a mapping was on its way, a split failed: try later */
 	RMAP_UNMAP_LOCKED = 2,  /* mlocked: needs RMAP_UNMAP_FORCE, or where it is nonlinear a search */
 	RMAP_UNMAP_STOPPED = 3, /* of the call: a callback ended it by a positive value, which report->stopped holds */
 };
@@ -146,23 +154,28 @@ struct rmap_unmap_report;
  * operate on pages, in sections of their own. What they find may be out of date: they check under the pte lock that
  * a pte still maps the page.
  *
- * @clear:       clear each pte that @visit stands for and that maps @target->page. Holds: the page lock. Takes: the pte
- *               lock, or with RMAP_UNMAP_TRY tries it. Under it: checks the pte, clears it, removes the mapping by
- *               rmap_page_remove(). Flushes, or leaves that to @flush. Leaves locked mappings alone without
- *               RMAP_UNMAP_FORCE. Adds to *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other value ends the unmap: a negative
- *               one is what that returns, for a positive one it returns RMAP_UNMAP_STOPPED; report->stopped is either
- * @clear_range: the same for each pte of @search that maps a page of its indexes, locked ones included. Holds:
+ * @clear:       clear each pte that @visit stands for and that maps one of @target's indexes of its page: of a page
+ *               that could not be split these are only a part, also where @visit is chained. Holds: the page lock.
+ *               Takes: the pte lock, or with RMAP_UNMAP_TRY tries it. Under it: checks the pte, clears it, removes the
+ *               mapping by rmap_page_remove(). Flushes, or leaves that to @flush. Leaves locked mappings alone without
+ *               RMAP_UNMAP_FORCE. Adds to *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other value
+ *               ends the unmap: a negative one is what that returns, for a positive one it returns RMAP_UNMAP_STOPPED;
+ *               report->stopped is either
+ * @clear_range: the same for each pte of @search that maps one of its indexes, locked ones included. Holds:
  *               nothing (called by rmap_unmap(): the page lock). Takes: pte locks, waiting. Flushes what it cleared
  *               before it removes the mappings, under the same pte lock. If the range has changed meanwhile: what is
  *               left of it. Return: 0, or what ends the call, as above
- * @lock_next:   fill in @target with @object's first page whose index lies in @first .. @last, lock it, and keep it
- *               from being freed. Holds: nothing. Takes: the page lock, waiting. Return: 0; -ENOENT: there is none;
- *               any other value ends the truncate, as above
+ * @lock_next:   fill in @target with @object's first page that has an index in @first .. @last, and all indexes of that
+ *               page, lock it, and keep it from being freed. Holds: nothing. Takes: the page lock, waiting. Return: 0;
+ *               -ENOENT: there is none; any other value ends the truncate, as above
+ * @split:       NULL, or: that page has indexes on both sides of @first or @last; put smaller ones in its place, of
+ *               which fewer have. Holds: the page lock, and @unlock follows. Return: 0; -EAGAIN: it stays as it is; any
+ *               other value ends the truncate, as above
  * @unlock:      unlock that page and let it go. Holds: the page lock
  * @drop:        take that page out of the object. Holds: the page lock. @orphan: mappings were left (RMAP_TOLERATE);
  *               who removes the last one frees the page, and that may happen before this call or during it
- * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why. Holds: the
- *               page lock
+ * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why; or that
+ *               could not be split, with the counts of all of it. Holds: the page lock
  * @flush:       NULL, or: what @clear has cleared since the last call, at least one mapping of this page, is to leave the
  *               processors: once for each batch of visits (16 at most), before anything is concluded from it. Holds:
  *               the page lock, no read-side section
@@ -179,6 +192,7 @@ struct rmap_unmap_callbacks {
 	int (*clear_range)(void *arg, const struct rmap_search *search, uint64_t *cleared);
 	int (*lock_next)(void *arg, struct rmap_object *object, uint64_t first, uint64_t last,
 			 struct rmap_target *target);
+	int (*split)(void *arg, const struct rmap_target *target, uint64_t first, uint64_t last);
 	void (*unlock)(void *arg, const struct rmap_target *target);
 	void (*drop)(void *arg, const struct rmap_target *target, int orphan);
 	void (*left)(void *arg, const struct rmap_target *target, struct rmap_counts counts,
@@ -197,11 +211,12 @@ struct rmap_unmap_left {
 /**
  * struct rmap_unmap_report - what an unmap or a truncate did
  * @cleared:  mappings removed by callbacks
- * @left:     mappings that were left. unmap: the page's; truncate: of all pages together
+ * @left:     mappings that were left. unmap: the page's; truncate: of all pages together but those of @unsplit
  * @refused:  pte locks that were not to be had
  * @pages:    truncate: pages dropped
  * @orphans:  truncate: those of them that were mapped (RMAP_TOLERATE)
  * @mapped:   truncate: pages that stayed, for they are mapped
+ * @unsplit:  truncate: pages that stayed, for they have other indexes, too, and could not be split
  * @passes:   passes over the page's mappings; truncate: bulk, page and search passes
  * @searches: those of them that searched tagged ranges
  * @fruitless: reliable semantics: how many rounds in a row, up to the last, have cleared nothing
@@ -214,6 +229,7 @@ struct rmap_unmap_report {
 	uint64_t pages;
 	uint64_t orphans;
 	uint64_t mapped;
+	uint64_t unsplit;
 	uint64_t passes;
 	uint64_t searches;
 	uint64_t fruitless;
@@ -222,7 +238,7 @@ struct rmap_unmap_report {
 
 /**
  * rmap_unmap - clear every pte of one page
- * @target:    the page, which the caller holds and has locked
+ * @target:    the page, with all its indexes; the caller holds it and has locked it
  * @flags:     of enum rmap_unmap_flag
  * @semantics: RMAP_FAILABLE: one pass. RMAP_RELIABLE: passes until nothing is mapped, waiting for pte locks; if only
  *             locked mappings are left, a search (RMAP_UNMAP_FORCE, and @target has an object). Not with
@@ -269,7 +285,7 @@ struct rmap_truncation {
  * object may run at once.
  * Context:  registered reader, outside any read-side section; no page or pte lock held. May sleep
  * Ordering: as rmap_unmap(), for each page it dropped
- * Return:   RMAP_UNMAP_SUCCESS: no page of the object with such an index is mapped, nor is an orphan of this call.
+ * Return:   RMAP_UNMAP_SUCCESS: the object has no page with such an index, nor is an orphan of this call mapped.
  *           RMAP_FAILABLE: also RMAP_UNMAP_AGAIN, or RMAP_UNMAP_LOCKED if pages that are left, or orphans, have locked
  *           mappings; RMAP_RELIABLE: these only if it gave up. RMAP_UNMAP_STOPPED. -EINVAL (last < first, unknown values,
  *           NULL or callbacks missing); what a callback returned, if negative. The same call again takes up the rest

@@ -2,9 +2,12 @@
 /**
  * walk.h - visiting every mapping of a page
  *
- * A walk covers the page's linear mappings (by stabbing the object's index: each range that covers the index is a
- * candidate; whether its pte is set the caller sees in the page table) and its chained ones. Locked mappings are only
- * counted: the walk says how many mappings it could not name.
+ * A walk covers the page's linear mappings (by asking the object's index: each range that covers an index of the page
+ * is a candidate; whether ptes are set there the caller sees in the page table) and its chained ones. Locked mappings
+ * are only counted: the walk says how many mappings it could not name.
+ *
+ * A page may have several indexes (a folio, a huge page), first .. last, and a range may cover only some of them: a
+ * visit says which part of the page its range covers, and where that part lies. A page of one index has first = last.
  *
  * Three forms of one walk:
  *
@@ -22,10 +25,11 @@
  * (page.h) is found at its old pte or in the chain. Otherwise no order is promised.
  *
  * Guarantee G3, also across the batches of a cursor: every mapping that is present from beginning to end is visited at
- * least once. A mapping that moves may come to be behind the walk when its old place, still ahead, is empty; so if one
- * of this page did, the walk goes over the page again, a *round* more, and visits repeat. Moves of other pages and
- * updates of ranges are no reason for a round (but for a collision of hashes, one in 2^20, and for a walk that is held
- * up while so many others move that the map's log of moves loses them).
+ * least once; a linear one of several indexes at each of these, in one visit, or in several if its range was split. A
+ * mapping that moves may come to be behind the walk when its old place, still ahead, is empty; so if one of this page
+ * did, the walk goes over the page again, a *round* more, and visits repeat. Moves of other pages and updates of ranges
+ * are no reason for a round (but for a collision of hashes, one in 2^20, and for a walk that is held up while so many
+ * others move that the map's log of moves loses them).
  *
  * Rounds have a limit, cursor->rounds_max: a page whose mappings others move all the time cannot keep a walk for ever. A
  * walk that meets it ends and says so; then what stayed in its place has been visited, and what moved perhaps not.
@@ -51,21 +55,25 @@ extern "C" {
 
 /**
  * struct rmap_target - what to walk
- * @object: whose ranges may map the page linearly; NULL if none can
- * @index:  the page's index in @object
+ * @object:       whose ranges may map the page linearly; NULL if none can
+ * @first, @last: the page's indexes in @object, both included, fewer than 2^32. A part of them asks for the linear
+ *                mappings of that part; chained ones are of the page, and all visited
  */
 struct rmap_target {
 	const struct rmap_page *page;
 	const struct rmap_object *object;
-	uint64_t index;
+	uint64_t first;
+	uint64_t last;
 };
 
 /**
  * struct rmap_visit - one thing a walk found
  * @kind:    RMAP_CHAINED or RMAP_LINEAR
- * @count:   chained: how many mappings the element stands for (1 unless the map has multiplicity bits). linear: 1
+ * @count:   chained: how many mappings the element stands for (1 unless the map has multiplicity bits). linear: how
+ *           many of the target's indexes @range covers
  * @handle:  chained: the element's key. linear: 0
- * @address: linear: the address in @range that maps the page, if its pte is set. chained: 0
+ * @address: linear: where @range maps the first of these indexes, rmap_range_index(range, address); the others follow.
+ *           Their ptes map the page, if they are set. chained: 0
  * @range:   linear: a copy of the range. chained: zeroes
  */
 struct rmap_visit {
@@ -80,7 +88,8 @@ struct rmap_visit {
  * struct rmap_walk_summary - what a walk can say at its end
  * @chained:    chained mappings visited (sum of counts)
  * @candidates: ranges visited
- * @linear:     linear mappings counted: at most that many of the candidates have their pte set
+ * @linear:     linear mappings counted: at most that many of the candidates are mapped there, or where each pte counts
+ *              as one (page.h), at most that many ptes of all of them together
  * @unnamed:    mappings counted in the end that were not visited: the locked ones, those on their way in or out, and, less
  *              exactly, what came behind the walk; what it visited and was removed since makes up for others
  * @rounds:     1, or more if moves of the page's mappings, or of ranges that cover it, made it look again; the first two
@@ -106,14 +115,15 @@ struct rmap_walk_summary {
  * @n:     1 .. RMAP_VISITS_MAX
  * @words: @n of them, for the functions below
  * @low:   chained: the bits of a word that hold its count, less 1, from bit 3 on. linear: 0
- * @index: the page's
+ * @first, @last: the target's
  */
 struct rmap_visits {
 	enum rmap_kind kind;
 	size_t n;
 	const uint64_t *words;
 	uint64_t low;
-	uint64_t index;
+	uint64_t first;
+	uint64_t last;
 };
 
 /**
@@ -121,6 +131,7 @@ struct rmap_visits {
  *
  * rmap_visits_handle - chained ones only
  * rmap_visits_range  - linear ones only; valid as long as the batch
+ * rmap_visits_index  - linear ones only: the first of the target's indexes that the range covers
  * rmap_visits_count  - of either kind
  * rmap_visits_get    - all of it, into *@visit
  */
@@ -134,9 +145,21 @@ static inline const struct rmap_range *rmap_visits_range(const struct rmap_visit
 	return (const struct rmap_range *)(uintptr_t)visits->words[i];
 }
 
+static inline uint64_t rmap_visits_index(const struct rmap_visits *visits, size_t i)
+{
+	const struct rmap_range *range = rmap_visits_range(visits, i);
+
+	return range->first > visits->first ? range->first : visits->first;
+}
+
 static inline uint32_t rmap_visits_count(const struct rmap_visits *visits, size_t i)
 {
-	return (uint32_t)((visits->words[i] & visits->low) >> 3) + 1;
+	const struct rmap_range *range;
+
+	if (visits->kind == RMAP_CHAINED)
+		return (uint32_t)((visits->words[i] & visits->low) >> 3) + 1;
+	range = rmap_visits_range(visits, i);
+	return (uint32_t)((range->last < visits->last ? range->last : visits->last) - rmap_visits_index(visits, i)) + 1;
 }
 
 static inline void rmap_visits_get(const struct rmap_visits *visits, size_t i, struct rmap_visit *visit)
@@ -148,7 +171,7 @@ static inline void rmap_visits_get(const struct rmap_visits *visits, size_t i, s
 		visit->handle = rmap_visits_handle(visits, i);
 	} else {
 		visit->range = *rmap_visits_range(visits, i);
-		visit->address = rmap_range_address(&visit->range, visits->index);
+		visit->address = rmap_range_address(&visit->range, rmap_visits_index(visits, i));
 	}
 }
 
@@ -211,7 +234,7 @@ struct rmap_cursor {
 
 /**
  * rmap_cursor_init - begin a walk
- * @target:  copied. The page and the object must stay until the cursor is no longer used
+ * @target:  copied; last >= first. The page and the object must stay until the cursor is no longer used
  * Context:  any
  */
 RMAP_API void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, const struct rmap_target *target);

@@ -4,7 +4,7 @@
  *
  * A program is a row of words:
  *
- *      +A  -A      add, remove the chained mapping A        +l -l +k -k    the same, linear and locked
+ *      +A  -A      add, remove the chained mapping A        +l -l +k -k    the same, linear and locked; l3, k3: three
  *      A>B         move; any two of a letter, l and k       =A             duplicate: fork
  *      #           mapcount                                 ?  c           walk; cursor, a batch of one at a time
  *      f           fill the reserve                         s m t         split, move, tag the range of its object
@@ -12,7 +12,8 @@
  *      a           attach the range                         d           drain the reserve
  *
  * Programs of s, m, t, e and q have an object with one range that covers the page, so that walks visit it; those of a
- * have the object, and attach the range.
+ * have the object, and attach the range. The page has one index; an initial program may begin with words for others
+ * (cases.c).
  */
 #ifndef RMAP_EXPLORE_CASES_H
 #define RMAP_EXPLORE_CASES_H

@@ -50,19 +50,19 @@ int spec_apply(struct spec *spec, const struct op *op)
 	switch (op->kind) {
 	case OP_REMOVE:
 	case OP_MOVE:
-		if (*spec_field(spec, op->from) == 0)
+		if (*spec_field(spec, op->from) < rmap_mapping_count(op->from))
 			return -ENOENT;
-		--*spec_field(spec, op->from);
+		*spec_field(spec, op->from) -= rmap_mapping_count(op->from);
 		if (op->kind == OP_MOVE)
-			++*spec_field(spec, op->to);
+			*spec_field(spec, op->to) += rmap_mapping_count(op->to);
 		break;
 	case OP_DUPLICATE:
 		if (count == 0)
 			return -ENOENT;
-		++*spec_field(spec, op->to);
+		*spec_field(spec, op->to) += rmap_mapping_count(op->to);
 		return spec_events(count, locked, spec) & ~RMAP_FIRST;
 	case OP_ADD:
-		++*spec_field(spec, op->to);
+		*spec_field(spec, op->to) += rmap_mapping_count(op->to);
 		break;
 	case OP_COUNT:
 		return (int)count;
@@ -175,11 +175,12 @@ static void count_units(const struct moment *moment, unsigned letters, long *sur
 			const struct record *record = &moment->history->records[i][j];
 			bool in = adds(&record->op) && (letters & place_bit(moment->history, record->op.to));
 			bool out = removes(&record->op) && (letters & place_bit(moment->history, record->op.from));
+			long units = (long)rmap_mapping_count(in ? record->op.to : record->op.from);
 
 			if (record->result < 0 || in == out)
 				continue;
-			*surely += in ? is_before(moment, i, j) : -(long)!is_behind(moment, record);
-			*possibly += in ? !is_behind(moment, record) : -(long)is_before(moment, i, j);
+			*surely += in ? is_before(moment, i, j) * units : -!is_behind(moment, record) * units;
+			*possibly += in ? !is_behind(moment, record) * units : -is_before(moment, i, j) * units;
 		}
 	}
 }
@@ -212,8 +213,10 @@ static const char *check_walk(const struct history *history, unsigned thread, un
 
 	if (walk->blind)
 		return "a walk visited a mapping and cannot see what its adder did before (walk.h, Ordering)";
-	if (history->has_range && !walk->ranges)
-		return "a walk saw no range, though one covered the page all the time (G3)";
+	if (history->indexes & ~walk->indexes)
+		return "a walk saw no range of an index, though one covered it all the time (G3)";
+	if (history->indexes && (walk->indexes & ~history->indexes))
+		return "a walk says that a range covers an index of the page, and none does";
 	for (unsigned letter = 0; letter < LETTERS; letter++) {
 		const char *wrong = check_letter(&moment, letter);
 

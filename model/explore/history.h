@@ -43,7 +43,8 @@ struct op {
 /*
  * struct record - an operation
  * @before: how many operations of each thread had ended when it began
- * @seen:   a walk: how often it visited each letter; @ranges: how many ranges
+ * @seen:   a walk: how often it visited each letter; @ranges: how many ranges; @indexes: of the page's, a bit for each
+ *          that these cover
  * @blind:  a walk: it visited a mapping whose adder's work it could not see
  * @saw:    of each thread, how many operations whoever was told RMAP_LAST saw begun
  */
@@ -53,6 +54,7 @@ struct record {
 	int result;
 	uint8_t seen[LETTERS];
 	uint8_t ranges;
+	unsigned indexes;
 	bool blind;
 	unsigned saw[THREADS_MAX];
 };
@@ -67,7 +69,7 @@ struct spec {
 struct history {
 	struct spec initial;
 	bool has_object; /* which names the page's linear mappings */
-	bool has_range;  /* and a range of it covers the page all the time */
+	unsigned indexes; /* and ranges of it cover these of the page all the time, and no others */
 	struct record records[THREADS_MAX][OPS_MAX];
 	unsigned counts[THREADS_MAX];
 	unsigned threads;

@@ -361,7 +361,7 @@ static int vm_lock_next(void *arg, struct rmap_object *object, uint64_t first, u
 		unlock_page();
 		return -ENOENT;
 	}
-	*target = (struct rmap_target){ vm.page, object, PAGE_INDEX };
+	*target = (struct rmap_target){ vm.page, object, PAGE_INDEX, PAGE_INDEX };
 	return 0;
 }
 
@@ -449,7 +449,7 @@ static const struct rmap_unmap_callbacks deferring = {
 
 static void reclaim(struct rmap_reserve *reserve)
 {
-	const struct rmap_target target = { vm.page, vm.object, PAGE_INDEX };
+	const struct rmap_target target = { vm.page, vm.object, PAGE_INDEX, PAGE_INDEX };
 	struct rmap_unmap_report report;
 	int result;
 

@@ -196,7 +196,7 @@ static int check_visit(void *arg, const struct rmap_visit *visit)
 
 static void check_walk(struct check *check, struct page *page)
 {
-	struct rmap_target target = { &page->rmap, page->object->map, page->index };
+	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
 	struct rmap_walk_summary summary;
 	void *arg[] = { check, page };
 	const struct found *found = &check->pages[page_number(check, page)];

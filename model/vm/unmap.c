@@ -83,7 +83,7 @@ int visit_ptes(struct vm_thread *thread, const struct page *page, const struct r
 
 uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg)
 {
-	struct rmap_target target = { &page->rmap, page->object->map, page->index };
+	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
 	struct rmap_visit visits[16];
 	struct rmap_cursor cursor;
 	size_t n;
@@ -220,7 +220,7 @@ static int lock_next(void *arg, struct rmap_object *object, uint64_t first, uint
 	if (!page)
 		return -ENOENT;
 	pass_begin(thread, page);
-	*target = (struct rmap_target){ &page->rmap, object, page->index };
+	*target = (struct rmap_target){ &page->rmap, object, page->index, page->index };
 	return 0;
 }
 
@@ -301,7 +301,7 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum 
 	};
 	struct vm *vm = thread->vm;
 	struct pass pass = { .thread = thread, .slot = slot, .defers = defers };
-	struct rmap_target target = { &page->rmap, page->object->map, page->index };
+	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
 	struct rmap_unmap_report report;
 	int result;
 
