@@ -202,7 +202,7 @@ static int clear(void *reserve, const struct rmap_target *target, const struct r
 	uint64_t name = visit->kind == RMAP_CHAINED ? visit->handle : visit->range.owner;
 
 	(void)flags;
-	clear_pte(reserve, pointer(name), &pages[target->index], cleared);
+	clear_pte(reserve, pointer(name), &pages[target->first], cleared);
 	return 0;
 }
 
@@ -221,14 +221,14 @@ static int lock_next(void *arg, struct rmap_object *object, uint64_t first, uint
 	if (first >= PAGES || first > last)
 		return -ENOENT;
 	pthread_mutex_lock(&pages[first].lock);
-	*target = (struct rmap_target){ &pages[first].rmap, object, first };
+	*target = (struct rmap_target){ &pages[first].rmap, object, first, first };
 	return 0;
 }
 
 static void unlock(void *arg, const struct rmap_target *target)
 {
 	(void)arg;
-	pthread_mutex_unlock(&pages[target->index].lock);
+	pthread_mutex_unlock(&pages[target->first].lock);
 }
 
 /* Takes a page, which nothing maps any more, out of the cache. Holds: the page lock. */
@@ -245,7 +245,7 @@ static void put_away(struct page *page)
 
 static void drop(void *arg, const struct rmap_target *target, int orphan)
 {
-	struct page *page = &pages[target->index];
+	struct page *page = &pages[target->first];
 
 	(void)arg, (void)orphan;
 	put_away(page);
@@ -254,7 +254,8 @@ static void drop(void *arg, const struct rmap_target *target, int orphan)
 }
 
 static const struct rmap_unmap_callbacks callbacks = {
-	sizeof(callbacks), clear, clear_range, lock_next, unlock, drop, NULL, NULL
+	.size = sizeof(callbacks), .clear = clear, .clear_range = clear_range,
+	.lock_next = lock_next, .unlock = unlock, .drop = drop,
 };
 
 /* The ptes go with a window; the watch does not. */
@@ -299,7 +300,7 @@ static void *use(void *arg)
 /* One pass: what cannot be unmapped now is another time. */
 static void evict(struct rmap_reserve *reserve, struct page *page)
 {
-	struct rmap_target target = { &page->rmap, file, page->index };
+	struct rmap_target target = { &page->rmap, file, page->index, page->index };
 
 	pthread_mutex_lock(&page->lock);
 	judge(page);
@@ -378,7 +379,6 @@ int main(void)
 		open_window(&windows[i], i * 5, 1, rmap_chained((uintptr_t)&windows[i]));
 	for (unsigned i = 0; i < 3; i++)
 		must(pthread_create(&threads[i], NULL, work[i], pagers) == 0, "start a thread");
-
 	for (unsigned i = 1; evictions < EVICTIONS; i++) {
 		evict(reserve, &pages[random() % PAGES]);
 		if (i % 50 == 0)
