@@ -9,6 +9,8 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include <urcu/urcu-memb.h>
+
 /* Nodes that updates replaced serve the next ones; a drain gives them back, but for what detaches may need. */
 static void updates_use_their_nodes_again(void **state)
 {
@@ -302,6 +304,27 @@ static void g8_updates_wait_for_what_they_leave(void **state)
 	fixture_fini(&fixture);
 }
 
+/* In a map with a helper thread: of what updates leave, half of the cap at most is on no way through RCU. */
+static void g8_updates_hand_over_what_they_leave(void **state)
+{
+	const size_t waiting_max = 16384, one_update = 4096;
+	struct rmap_range range = { .last = 9, .page_shift = 12 };
+	struct rmap_object *object;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, waiting_max);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		range.address = i << 16;
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+		urcu_memb_barrier();
+		assert_in_range(fixture_stats(&fixture).waiting_bytes, 0, waiting_max / 2 + one_update);
+	}
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 /* Queries beside a list -------------------------------------------------------------------- */
 
 #if RMAP_INJECT
@@ -396,6 +419,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_there_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
+		cmocka_unit_test(g8_updates_hand_over_what_they_leave),
 		cmocka_unit_test(a_query_of_a_higher_tree),
 	};
 
