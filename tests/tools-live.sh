@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools-live.sh - `rmap snapshot` and `rmap who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
+# tools-live.sh - `rmap snapshot`, `shares` and `who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
 #
-#      tools-live.sh RMAP TOOL_JSON TOOL_WHO TOOL_REASON [TOOL_REFUSE]
+#      tools-live.sh RMAP TOOL_JSON TOOL_WHO TOOL_REASON TOOL_SHARES [TOOL_REFUSE]
 set -u
-rmap=$1 tool_json=$2 tool_who=$3 tool_reason=$4 tool_refuse=${5-}
+rmap=$1 tool_json=$2 tool_who=$3 tool_reason=$4 tool_shares=$5 tool_refuse=${6-}
 capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
 lacking=kernel
 [ "$(id -u)" = 0 ] || lacking=root
@@ -244,6 +244,8 @@ fi
 "$tool_who" "$rmap" || fail "rmap who is wrong"
 # And what there is to say where there is no page.
 "$tool_reason" "$rmap" || fail "rmap who gives wrong reasons"
+# Processes of which every page is known.
+"$tool_shares" "$rmap" || fail "rmap shares is wrong"
 
 [ $failures -eq 0 ] && echo "tools-live.sh: passed"
 [ $failures -eq 0 ]

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools.sh - the command line of `rmap snapshot` and `rmap who`, with recorded and forged systems; needs no privilege.
+# tools.sh - the command line of `rmap snapshot`, `shares` and `who`, with recorded and forged systems; needs no privilege.
 #
-#      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1
+#      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1 RECORDING-OF-VERSION-2
 #
 # What needs the running system is in tools-live.sh. All failures are told, then the exit status is 1.
 set -u
-rmap=$1 tool_json=$2 tool_forge=$3 recording=$4 first=$5
+rmap=$1 tool_json=$2 tool_forge=$3 recording=$4 older=("$5" "$6")
+check_shares=$(dirname "$0")/check_shares.py
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -37,7 +38,7 @@ for words in "--help" "help"; do
 	"$rmap" $words | grep -q snapshot || fail "rmap $words does not name snapshot"
 done
 "$rmap" --version | grep -qE '^rmap [0-9]+\.[0-9]+' || fail "rmap --version tells none"
-for command in snapshot who; do
+for command in snapshot shares who; do
 	"$rmap" $command --help | grep -q -- --json || fail "rmap $command --help does not name --json"
 done
 expect 2 "Usage" "$rmap"
@@ -52,6 +53,15 @@ for bad in 0 -1 abc 4294967296; do
 done
 expect 2 "--top wants" "$rmap" snapshot --top many
 expect 2 "give one of them" "$rmap" snapshot --pid 1 --load "$recording"
+for bad in "" pid processes; do
+	expect 2 "--by wants" "$rmap" shares --by "$bad"
+done
+expect 2 "--sort wants" "$rmap" shares --sort size
+expect 2 "--limit wants" "$rmap" shares --limit -1
+expect 2 "--threads wants" "$rmap" shares --threads 0
+expect 2 "no option" "$rmap" shares 1
+expect 2 "give one of them" "$rmap" shares --kernel --load "$recording"
+expect 2 "--kernel goes with" "$rmap" shares --kernel --by cgroup
 expect 2 "name the page" "$rmap" who
 expect 2 "name the page" "$rmap" who --pid 1
 expect 2 "name the page" "$rmap" who --addr 0x1000
@@ -102,9 +112,40 @@ addr=$(tr -d '\n' <"$work/who" | sed -n 's/.*"addr": "\(0x[0-9a-f]*\)"[^}]*"shar
 "$rmap" who --load "$recording" --pid "$sharing" --addr "$addr" --json | cmp -s - "$work/who" ||
 	fail "who --pid $sharing --addr $addr, which shares memory, answers otherwise than --pfn $pfn"
 
-# A recording of version 1 has the same figures when it is saved anew; it does not say who shares memory.
-"$rmap" snapshot --load "$first" --json --save "$work/again" | "$tool_json" >"$work/figures" || fail "the first version is not read"
-"$rmap" snapshot --load "$work/again" --json | "$tool_json" | cmp -s - "$work/figures" || fail "the first version, saved anew, is another"
+# Recordings of older versions have the same figures when they are saved anew; that of version 1 does not say who shares memory, and
+# neither says who owns processes.
+for old in "${older[@]}"; do
+	"$rmap" snapshot --load "$old" --json --save "$work/again" | "$tool_json" >"$work/figures" || fail "$old is not read"
+	"$rmap" snapshot --load "$work/again" --json | "$tool_json" | cmp -s - "$work/figures" || fail "$old, saved anew, is another"
+	"$rmap" shares --load "$work/again" --by cgroup --by user | grep -c '  ?$' | grep -qx 2 ||
+		fail "$old: it is not said that owners are not known"
+done
+
+# Shares: parts sum up to the whole, whatever the threads; owners and swap slots are those that were recorded; text keeps within its
+# columns, the largest first, and as many as are asked for.
+shares() {
+	"$rmap" shares --load "$recording" "$@"
+}
+bys=(--by process --by cgroup --by user --by file --by kind)
+shares --json "${bys[@]}" | "$check_shares" --print >"$work/shares" || fail "the shares do not fit each other"
+for threads in 2 7; do
+	shares --json "${bys[@]}" --threads $threads | "$check_shares" --print | cmp -s - "$work/shares" ||
+		fail "with $threads threads the shares are others"
+done
+shares --json --by cgroup | tr -d ' \n' | grep -q '"name":"/service/worker","rss":[0-9]*,"pss":[0-9]*,"uss":[0-9]*,"swap":32768,' ||
+	fail "the cgroup that has memory swapped out is not told"
+shares --json | tr -d ' \n' | grep -q '"name":"swapped","pid":4,"uid":65534,"cgroup":"/service/worker","rss":[0-9]*,"pss":[0-9]*,"uss":[0-9]*,"swap":32768,' ||
+	fail "the process that has memory swapped out is not told"
+shares --by user | grep -q '  65534$' || fail "a recorded user has a name of this machine"
+[ "$(shares "${bys[@]}" --limit 0 | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "the shares are wider than 80 columns"
+shares --limit 3 | grep -q 'and 9 more' || fail "it is not said how many processes are left out"
+[ "$(shares --sort name --limit 0 | sed -n '/command$/,$s/.*  //p' | tail -n +2)" = \
+	"$(shares --sort name --limit 0 | sed -n '/command$/,$s/.*  //p' | tail -n +2 | LC_ALL=C sort)" ] || fail "names are not in order"
+for sort in pss uss rss swap; do
+	shares --json --sort $sort | sed -n '/"whole"/,$s/^ \{10\}"'$sort'": \([0-9]*\),/\1/p' >"$work/sorted"
+	[ "$(wc -l <"$work/sorted")" = 12 ] || fail "not all processes have $sort"
+	sort -c -n -r "$work/sorted" || fail "processes are not in the order of $sort"
+done
 
 # Files that are none. The format is described in tools/file.c.
 size=$(stat -c %s "$recording")
@@ -113,8 +154,8 @@ expect 2 "cannot be read" "$rmap" snapshot --load "$work"
 expect 2 "no recorded system" "$rmap" snapshot --load "$0"
 : >"$work/empty"
 expect 2 "no recorded system" "$rmap" snapshot --load "$work/empty"
-forge 8 '\003'
-expect 2 "format version 3" "$rmap" snapshot --load "$work/forged"
+forge 8 '\004'
+expect 2 "format version 4" "$rmap" snapshot --load "$work/forged"
 for cut in 8 12 19 27 100 $((size / 2)) $((size - 1)); do
 	head -c "$cut" "$recording" >"$work/forged"
 	expect 2 "cut short" "$rmap" snapshot --load "$work/forged"
@@ -168,7 +209,7 @@ lost() {
 lost --help
 lost --version
 lost help
-for command in snapshot who bench; do
+for command in snapshot shares who bench; do
 	lost $command --help
 	lost $command --usage
 done
@@ -176,6 +217,8 @@ lost bench --list
 lost snapshot --load "$recording"
 lost snapshot --load "$recording" --json
 lost snapshot --load "$recording" --json --top 100000
+lost shares --load "$recording"
+lost shares --load "$recording" --json
 lost who --load "$recording" --pfn "$pfn"
 lost who --load "$recording" --pfn "$pfn" --json
 # A file that is opened meanwhile does not become standard output or standard error.
@@ -183,7 +226,10 @@ lost who --load "$recording" --pfn "$pfn" --json
 cmp -s "$recording" "$work/again" || fail "with descriptors closed, the recording is another"
 
 # Files with a right checksum and a wrong content. The last frame's count is made 0: a mismatch, which is named.
-"$tool_forge" "$recording" "$work/forged" -2 0 || fail "tool_forge fails"
+"$tool_forge" "$recording" "$work/forged" -4 0x80 -3 0 || fail "tool_forge fails"
+"$rmap" shares --load "$work/forged" >"$work/out"
+[ $? -eq 1 ] || fail "of shares, a mismatch does not give exit status 1"
+grep -q "its parts are not certain" "$work/out" || fail "it is not said that shares of a mismatched page are not certain"
 "$rmap" snapshot --load "$work/forged" >"$work/out"
 [ $? -eq 1 ] || fail "a mismatch does not give exit status 1"
 grep -q " 1 mismatched" "$work/out" || fail "a mismatch is not reported"
@@ -202,6 +248,8 @@ for locale in C.UTF-8 C; do
 	cmp -s "$work/forged" "$work/again" || fail "saved again, forged names are others"
 	LC_ALL=C grep -qaP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80\xae' "$work/out" &&
 		fail "in the locale $locale, a name controls the terminal"
+	LC_ALL=$locale "$rmap" shares --by file --limit 0 --load "$work/forged" | LC_ALL=C grep -qaP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80\xae' &&
+		fail "in the locale $locale, a name among shares controls the terminal"
 done
 grep -q '/???????' "$work/out" || fail "a forged name is not shown"
 LC_ALL=C.UTF-8 "$rmap" snapshot --load "$work/forged" | grep -q '/????ä' || fail "a letter of a forged name is not shown"
@@ -212,16 +260,19 @@ grep -qF '/\u009B\u001B'$'\x7f''\u202E\u00E4"' "$work/out" || fail "in JSON, a f
 "$tool_forge" "$recording" "$work/forged" 21 6 || fail "tool_forge fails"
 "$rmap" snapshot --load "$work/forged" | grep -q "tells the average only" || fail "it is not said that averages are compared"
 # A verdict that there is not, and a page shift of 63.
-for bytes in "-2 15" "20 63"; do
+for bytes in "-4 0xa7" "20 63"; do
 	"$tool_forge" "$recording" "$work/forged" $bytes || fail "tool_forge fails"
 	expect 2 "makes no sense" "$rmap" snapshot --load "$work/forged"
 done
 # Anything at all: no crash, and an exit status that is one of ours.
 for ((seed = 1; seed <= 300; seed++)); do
 	"$tool_forge" "$recording" "$work/forged" --seed $seed || fail "tool_forge fails"
-	timeout 60 "$rmap" snapshot --load "$work/forged" --json >"$work/out" 2>"$work/err"
+	command="snapshot"
+	[ $((seed % 3)) -ne 0 ] || command="shares ${bys[*]}"
+	# shellcheck disable=SC2086
+	timeout 60 "$rmap" $command --load "$work/forged" --json >"$work/out" 2>"$work/err"
 	status=$?
-	[ $status -le 2 ] || fail "forged with seed $seed: exit status $status: $(cat "$work/err")"
+	[ $status -le 2 ] || fail "forged with seed $seed, $command: exit status $status: $(cat "$work/err")"
 done
 
 [ $failures -eq 0 ] && echo "tools.sh: passed"

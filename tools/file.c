@@ -2,7 +2,7 @@
 /**
  * file.c - a recorded system in a file: `rmap snapshot --save FILE` and `--load FILE`
  *
- * The format, version 2. Little endian:
+ * The format, version 3. Little endian:
  *
  *      8 bytes    "RMAPSNAP"
  *      4 bytes    version
@@ -23,18 +23,20 @@
  *      list: string, numbered from 1 (0 is "")
  *      list: file, numbered from 1 (0 is none): device (major << 32 | minor), inode, number of its name
  *      list: process, of
- *            pid; string: comm
+ *            pid; string: comm; effective user + 1, or 0 if that is not known; number of its cgroup's path, or 0
  *            list: vma: gap to the end of the one before, pages - 1, name's number, file's number << 1 | shared,
  *                  the file's first page
  *            list: run of present ptes: gap to the end of the one before, then list: pte:
  *                  (signed: frame number - frame number of the pte before - 1) << 1 | PTE_FILE is set
+ *            list: pte of a swap slot: gap to the page after the one before,
+ *                  signed: slot - slot of the pte before - 1 (area << 35 | offset)
  *      list: process that shares the address space of one of these: its pid, that one's pid; string: comm
  *      list: frame, in ascending order of numbers:
  *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
  *
  * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
- * those they do not know. Version 1, which is read too, lacks the processes that share address spaces; it tells only how
- * many there are.
+ * those they do not know. Two older ones are read too: version 2 lacks users, cgroups, swap slots and the frames' flags
+ * from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells only how many there are.
  */
 #include "file.h"
 
@@ -47,7 +49,8 @@
 
 #define MAGIC "RMAPSNAP"
 #define MAGIC_SIZE 8
-#define VERSION 2u
+#define VERSION 3u
+#define VERSION_WITHOUT_OWNERS 2u
 #define VERSION_WITHOUT_ALIASES 1u
 #define HEAD_SIZE (MAGIC_SIZE + 4 + 8)
 #define HASH_SIZE 8
@@ -60,9 +63,12 @@
 #define FLAG_AVERAGING 4u
 #define FLAG_KSM_UNKNOWN 8u
 
-static const uint32_t flag_bits[] = { KPF_ANON,   KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_HUGE,
-				      KPF_NOPAGE, KPF_KSM,           KPF_THP,           KPF_ZERO_PAGE };
+static const uint32_t flag_bits[] = {
+	KPF_ANON,      KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL, KPF_HUGE,  KPF_NOPAGE,     KPF_KSM,         KPF_THP,
+	KPF_ZERO_PAGE, KPF_REFERENCED,    KPF_UPTODATE,      KPF_DIRTY, KPF_SWAPBACKED, KPF_UNEVICTABLE,
+};
 #define FLAG_BITS (sizeof(flag_bits) / sizeof(flag_bits[0]))
+#define FLAG_BITS_WITHOUT_OWNERS 8
 
 static uint64_t hash_bytes(const uint8_t *bytes, size_t n)
 {
@@ -114,6 +120,14 @@ static void put_string(struct writer *writer, const char *string)
 	put_bytes(writer, string, strlen(string));
 }
 
+/* The difference between @value and what was expected, signed, and below it @flag in @bits bits. */
+static void put_signed(struct writer *writer, uint64_t value, uint64_t expected, unsigned bits, unsigned flag)
+{
+	uint64_t delta = value >= expected ? (value - expected) << 1 : ((expected - value) << 1) - 1;
+
+	put(writer, delta << bits | flag);
+}
+
 static void put_vmas(struct writer *writer, const struct process *process)
 {
 	uint64_t end = 0;
@@ -143,12 +157,26 @@ static void put_ptes(struct writer *writer, const struct process *process)
 		put(writer, extent->n);
 		for (uint64_t k = extent->first; k < extent->first + extent->n; k++) {
 			uint64_t pfn = process->ptes[k] & PTE_PFN;
-			uint64_t delta = pfn >= expected ? (pfn - expected) << 1 : ((expected - pfn) << 1) - 1;
 
-			put(writer, delta << 1 | !!(process->ptes[k] & PTE_FILE));
+			put_signed(writer, pfn, expected, 1, !!(process->ptes[k] & PTE_FILE));
 			expected = pfn + 1;
 		}
 		end = extent->vpn + extent->n;
+	}
+}
+
+static void put_swapped(struct writer *writer, const struct process *process)
+{
+	uint64_t end = 0, expected = 0;
+
+	put(writer, process->swapped_n);
+	for (size_t i = 0; i < process->swapped_n; i++) {
+		const struct swapped *swapped = &process->swapped[i];
+
+		put(writer, swapped->vpn - end);
+		put_signed(writer, swapped->slot, expected, 0, 0);
+		end = swapped->vpn + 1;
+		expected = swapped->slot + 1;
 	}
 }
 
@@ -206,8 +234,11 @@ static void put_body(struct writer *writer, const struct system *system)
 	for (size_t i = 0; i < system->processes_n; i++) {
 		put(writer, (uint64_t)system->processes[i].task.pid);
 		put_string(writer, system->processes[i].task.comm);
+		put(writer, (uint64_t)(uint32_t)(system->processes[i].uid + 1));
+		put(writer, system->processes[i].cgroup);
 		put_vmas(writer, &system->processes[i]);
 		put_ptes(writer, &system->processes[i]);
+		put_swapped(writer, &system->processes[i]);
 	}
 	put_aliases(writer, system);
 	put_frames(writer, system);
@@ -404,6 +435,28 @@ static void get_vmas(struct loader *loader, const struct names *names, struct pr
 	}
 }
 
+/* What put_signed() wrote, without its flag; at most @max. */
+static uint64_t signed_of(struct loader *loader, uint64_t delta, uint64_t expected, uint64_t max)
+{
+	uint64_t value = delta & 1 ? expected - (delta >> 1) - 1 : expected + (delta >> 1);
+
+	loader->bad |= value > max;
+	return value;
+}
+
+static void get_swapped(struct loader *loader, struct process *process)
+{
+	size_t n = get_length(loader), vma = 0;
+	uint64_t vpn = 0, slot = 0;
+
+	for (; n-- && !loader->bad; vpn++, slot++) {
+		vpn += get(loader, VPN_MAX - 1 - vpn);
+		slot = signed_of(loader, get(loader, SLOT_MAX << 1), slot, SLOT_MAX);
+		if (!loader->bad)
+			process_add_swapped(process, &vma, vpn, slot);
+	}
+}
+
 static void get_ptes(struct loader *loader, struct process *process)
 {
 	size_t runs = get_length(loader), vma = 0;
@@ -416,10 +469,9 @@ static void get_ptes(struct loader *loader, struct process *process)
 		n = get_length(loader);
 		loader->bad |= n > VPN_MAX - vpn;
 		for (; n-- && !loader->bad; vpn++) {
-			uint64_t value = get(loader, PFN_MAX << 2), delta = value >> 1;
-			uint64_t pfn = delta & 1 ? expected - (delta >> 1) - 1 : expected + (delta >> 1);
+			uint64_t value = get(loader, PFN_MAX << 2);
+			uint64_t pfn = signed_of(loader, value >> 1, expected, PFN_MAX);
 
-			loader->bad |= pfn > PFN_MAX;
 			if (loader->bad)
 				break;
 			process_add_pte(process, &vma, vpn, pfn | (value & 1 ? PTE_FILE : 0));
@@ -447,19 +499,35 @@ static void get_aliases(struct loader *loader, struct system *system)
 
 static void get_frames(struct loader *loader, struct system *system)
 {
+	size_t flag_bits_n = loader->version > VERSION_WITHOUT_OWNERS ? FLAG_BITS : FLAG_BITS_WITHOUT_OWNERS;
+
 	system->recorded_n = get_length(loader);
 	system->recorded = zeroed(system->recorded_n, sizeof(*system->recorded));
 	for (size_t i = 0; i < system->recorded_n && !loader->bad; i++) {
 		struct recorded *recorded = &system->recorded[i];
 		uint64_t value = get(loader, (uint64_t)UINT32_MAX << 3 | VERDICT_MISMATCHED);
-		uint64_t flags = get(loader, (1u << FLAG_BITS) - 1);
+		uint64_t flags = get(loader, (1u << flag_bits_n) - 1);
 
 		recorded->kernel = (uint32_t)(value >> 3);
 		recorded->verdict = value & 7;
 		loader->bad |= recorded->verdict > VERDICT_MISMATCHED;
-		for (size_t bit = 0; bit < FLAG_BITS; bit++)
+		for (size_t bit = 0; bit < flag_bits_n; bit++)
 			recorded->flags |= flags >> bit & 1 ? flag_bits[bit] : 0;
 	}
+}
+
+static void get_process(struct loader *loader, const struct names *names, struct process *process)
+{
+	bool has_owner = loader->version > VERSION_WITHOUT_OWNERS;
+
+	process->task.pid = (pid_t)get(loader, INT32_MAX);
+	get_string(loader, process->task.comm, sizeof(process->task.comm));
+	process->uid = (has_owner ? (uint32_t)get(loader, UINT32_MAX) : 0) - 1;
+	process->cgroup = has_owner ? (uint32_t)get(loader, names->strings_n - 1) : 0;
+	get_vmas(loader, names, process);
+	get_ptes(loader, process);
+	if (has_owner)
+		get_swapped(loader, process);
 }
 
 static void get_body(struct loader *loader, struct system *system)
@@ -485,14 +553,8 @@ static void get_body(struct loader *loader, struct system *system)
 	get_names(loader, &system->names);
 	n = get_length(loader);
 	system->processes = zeroed(n, sizeof(*system->processes));
-	for (size_t i = 0; i < n && !loader->bad; i++) {
-		struct process *process = &system->processes[system->processes_n++];
-
-		process->task.pid = (pid_t)get(loader, INT32_MAX);
-		get_string(loader, process->task.comm, sizeof(process->task.comm));
-		get_vmas(loader, &system->names, process);
-		get_ptes(loader, process);
-	}
+	for (size_t i = 0; i < n && !loader->bad; i++)
+		get_process(loader, &system->names, &system->processes[system->processes_n++]);
 	if (loader->version != VERSION_WITHOUT_ALIASES)
 		get_aliases(loader, system);
 	get_frames(loader, system);

@@ -23,6 +23,8 @@ static const struct {
 } commands[] = {
 	{ "snapshot", "rmap snapshot", snapshot_main,
 	  "the reverse map of the running system, checked against the kernel's counts" },
+	{ "shares", "rmap shares", shares_main,
+	  "who takes how much memory: exact Rss, Pss, Uss and Swap by process, cgroup, user, file, kind" },
 	{ "who", "rmap who", who_main, "everyone who maps one page of memory" },
 	{ "bench", "rmap bench", bench_main, "measure the library beside its peers" },
 };

@@ -62,6 +62,7 @@ struct scan_arg {
 
 #define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
 #define SCAN_IS_PRESENT (UINT64_C(1) << 3)
+#define SCAN_IS_SWAPPED (UINT64_C(1) << 4)
 #define SCAN_REGIONS 512
 
 static bool can_ask(int fd, uint64_t vpn, unsigned page_shift)
@@ -97,8 +98,8 @@ static bool ask(const struct procfs *procfs, int fd, struct reader *reader)
 	struct scan_arg scan = { .size = sizeof(scan),
 				 .vec = (uint64_t)(uintptr_t)regions,
 				 .vec_len = SCAN_REGIONS,
-				 .category_anyof_mask = SCAN_IS_PRESENT,
-				 .return_mask = SCAN_IS_PRESENT };
+				 .category_anyof_mask = SCAN_IS_PRESENT | SCAN_IS_SWAPPED,
+				 .return_mask = SCAN_IS_PRESENT | SCAN_IS_SWAPPED };
 	unsigned shift = procfs->page_shift;
 
 	scan.start = reader->lines[0].first << shift;
@@ -123,7 +124,8 @@ static bool ask(const struct procfs *procfs, int fd, struct reader *reader)
 struct usage {
 	uint64_t first;
 	uint64_t last;
-	uint64_t pages; /* present ones, of hugetlb memory too; UINT64_MAX if that cannot be told */
+	uint64_t pages;   /* present ones, of hugetlb memory too, and swapped ones; UINT64_MAX if that cannot be told */
+	uint64_t swapped; /* of a file in memory too, whose slots no page table names: then SwapPss is 0 */
 };
 
 struct usages {
@@ -151,6 +153,10 @@ static void parse_usage(struct usages *usages, char *line, unsigned page_shift)
 	/* Mappings of devices: what is present there need not be in Rss. */
 	if (!strncmp(line, "VmFlags:", 8) && (strstr(line, " pf") || strstr(line, " mm") || strstr(line, " io")))
 		usage->pages = UINT64_MAX;
+	if (!strncmp(line, "Swap:", 5))
+		usage->swapped = strtoull(line + 5, NULL, 10) << 10 >> page_shift;
+	if (!strncmp(line, "SwapPss:", 8) && strtoull(line + 8, NULL, 10) && usage->pages != UINT64_MAX)
+		usage->pages += usage->swapped;
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
 		if (!strncmp(line, figures[i], strlen(figures[i])))
 			usage->pages += strtoull(line + strlen(figures[i]), NULL, 10) << 10 >> page_shift;
@@ -193,6 +199,11 @@ static void note_found(struct search *search, uint64_t first, uint64_t last)
 	pthread_mutex_unlock(&search->lock);
 }
 
+static bool is_there(uint64_t pte)
+{
+	return pte & PTE_PRESENT || pte_is_swapped(pte);
+}
+
 /* Is @pte, the first of a huge page's, one of the huge zero page, which smaps does not count? */
 static bool is_huge_zero(const struct procfs *procfs, uint64_t pte)
 {
@@ -209,21 +220,25 @@ static bool is_hole(const uint64_t *entries, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		all |= entries[i];
-	return !(all & PTE_PRESENT);
+	return !(all & (PTE_PRESENT | PTE_SWAPPED));
 }
 
-/* Note the present ones among @n entries, which are of neighbouring pages from @vpn on; returns how many smaps counts. */
+/* Note the present and the swapped ones among @n entries, which are of neighbouring pages from @vpn on; returns how many smaps counts. */
 static uint64_t look_at(struct search *search, uint64_t vpn, const uint64_t *entries, size_t n)
 {
 	uint64_t huge = UINT64_C(1) << (search->procfs->page_shift - 3), pages = 0;
 	size_t zero_until = 0;
 
 	for (size_t i = 0, end; i < n; i = end + 1) {
-		for (; i < n && !(entries[i] & PTE_PRESENT); i++)
+		for (; i < n && !is_there(entries[i]); i++)
 			;
-		for (end = i; end < n && entries[end] & PTE_PRESENT; end++) {
+		for (end = i; end < n && is_there(entries[end]); end++) {
 			uint64_t pfn = entries[end] & PTE_PFN;
 
+			if (pte_is_swapped(entries[end])) {
+				pages++;
+				continue;
+			}
 			if (!((vpn + end) % huge) && !(pfn % huge) && is_huge_zero(search->procfs, entries[end]))
 				zero_until = end + huge;
 			pages += end >= zero_until && pfn != search->procfs->zero_pfn;
@@ -380,7 +395,7 @@ static void search_task(const struct procfs *procfs, const struct task *task, in
 	read_usages(procfs, task, reader, &usages);
 	for (size_t i = 0; i < reader->lines_n; i++) {
 		const struct map_line *line = &reader->lines[i];
-		struct usage usage = { line->first, line->last, UINT64_MAX };
+		struct usage usage = { .first = line->first, .last = line->last, .pages = UINT64_MAX };
 		uint64_t size = line->last - line->first + 1;
 
 		while (at < usages.n && usages.items[at].first < line->first)

@@ -22,14 +22,29 @@
 /** A pagemap entry, as far as it is used here. */
 #define PTE_PFN ((UINT64_C(1) << 55) - 1)
 #define PTE_FILE (UINT64_C(1) << 61) /* not anonymous: of a file or shared memory; pte_is_counted() tells its gaps */
+#define PTE_SWAPPED (UINT64_C(1) << 62)
 #define PTE_PRESENT (UINT64_C(1) << 63)
 
+/*
+ * What a swapped entry has in the place of a frame's number: what kind of entry it is, and where in its area the slot
+ * lies. Types of swap areas are small ones; those from SWAP_TYPES on say what else the entry stands for.
+ */
+#define SWAP_TYPE(entry) ((unsigned)(entry)&31)
+#define SWAP_OFFSET(entry) (((entry)&PTE_PFN) >> 5)
+#define SWAP_TYPES 23
+
 /** Bits of /proc/kpageflags used here; all of them are among the lower 32. */
+#define KPF_REFERENCED (UINT32_C(1) << 2)
+#define KPF_UPTODATE (UINT32_C(1) << 3)
+#define KPF_DIRTY (UINT32_C(1) << 4)
+#define KPF_LRU (UINT32_C(1) << 5)
 #define KPF_BUDDY (UINT32_C(1) << 10)
 #define KPF_ANON (UINT32_C(1) << 12)
+#define KPF_SWAPBACKED (UINT32_C(1) << 14)
 #define KPF_COMPOUND_HEAD (UINT32_C(1) << 15)
 #define KPF_COMPOUND_TAIL (UINT32_C(1) << 16)
 #define KPF_HUGE (UINT32_C(1) << 17)
+#define KPF_UNEVICTABLE (UINT32_C(1) << 18)
 #define KPF_NOPAGE (UINT32_C(1) << 20)
 #define KPF_KSM (UINT32_C(1) << 21)
 #define KPF_THP (UINT32_C(1) << 22)
@@ -68,6 +83,12 @@ struct task {
 	uint64_t resident;   /* pages */
 	uint64_t layout[3];  /* equal for all tasks of one address space */
 };
+
+/** pte_is_swapped - does the pagemap entry @pte name a slot of a swap area? */
+static inline bool pte_is_swapped(uint64_t pte)
+{
+	return pte & PTE_SWAPPED && !(pte & PTE_PRESENT) && SWAP_TYPE(pte) < SWAP_TYPES;
+}
 
 /** struct alias - @pid has the address space of @owner */
 struct alias {
@@ -170,8 +191,8 @@ enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *ta
 typedef void (*pte_visit)(void *arg, uint64_t vpn, const uint64_t *entries, size_t n);
 
 /**
- * procfs_read_ptes - read the pagemap entries of @reader->lines, in ascending order, without large unpopulated
- * stretches, which populated.h finds
+ * procfs_read_ptes - read the pagemap entries of @reader->lines, in ascending order, without large stretches where
+ * nothing is present or swapped, which populated.h finds
  */
 enum outcome procfs_read_ptes(const struct procfs *procfs, const struct task *task, struct reader *reader,
 			      pte_visit visit, void *arg);

@@ -15,11 +15,7 @@
 
 #define PTE_WRITE_PROTECTED (UINT64_C(1) << 57) /* by userfaultfd */
 #define PTE_GUARD (UINT64_C(1) << 58)
-#define PTE_SWAPPED (UINT64_C(1) << 62)
-/* What a swapped entry has in the place of a frame's number. */
-#define SWAP_TYPE(entry) ((unsigned)(entry)&31)
-#define SWAP_TYPES 23 /* types of swap areas are below; those above say what else the entry stands for */
-#define SWAP_MARK 31
+#define SWAP_MARK 31 /* as SWAP_TYPE */
 
 static FILE *open_text(const struct procfs *procfs, const char *directory, const char *name)
 {

@@ -8,9 +8,9 @@
 
 #include "figures.h"
 #include "recheck.h"
+#include "text.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -47,46 +47,6 @@ static const struct {
 /* ---- text ---- */
 
 #define BAR_WIDTH 34
-
-/* Buffers in turn, so that one call of printf may have as many numbers. */
-static char *next_buffer(void)
-{
-	static char buffers[8][32];
-	static unsigned at;
-
-	return buffers[at++ % 8];
-}
-
-static const char *grouped(uint64_t value)
-{
-	char digits[24], *out = next_buffer(), *at = out;
-	int n = snprintf(digits, sizeof(digits), "%" PRIu64, value);
-
-	for (int i = 0; i < n; i++) {
-		if (i && (n - i) % 3 == 0)
-			*at++ = ',';
-		*at++ = digits[i];
-	}
-	*at = '\0';
-	return out;
-}
-
-static const char *sized(double bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	char *out = next_buffer();
-	size_t unit = 0;
-
-	for (; bytes >= 1024 && unit < 4; unit++)
-		bytes /= 1024;
-	snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
-	return out;
-}
-
-static const char *plural(uint64_t n, const char *one, const char *many)
-{
-	return n == 1 ? one : many;
-}
 
 static void print_head(const struct system *system, const struct timing *timing, const struct figures *figures)
 {
@@ -134,7 +94,7 @@ static void print_line(const char *name, const char *figure, const char *second,
 
 static const char *percent(uint64_t part, uint64_t whole)
 {
-	char *out = next_buffer();
+	char *out = text_buffer();
 
 	snprintf(out, 32, "%.1f %%", whole ? 100.0 * (double)part / (double)whole : 0);
 	return out;
@@ -257,25 +217,6 @@ static void print_sharers(const struct system *system, const struct mapper *mapp
 	} while (best > 0);
 }
 
-/* Print @object in @width columns, without its first directories if it is longer. */
-static void print_object(const char *object, size_t width)
-{
-	const char *name = printable(object);
-	size_t length = strlen(name);
-	const char *tail = name;
-
-	if (length > width) {
-		tail = strchr(name + length - (width - 3), '/');
-		tail = tail ? tail : name + length - (width - 3);
-		/* No character is cut. */
-		while ((*tail & 0xc0) == 0x80)
-			tail++;
-		printf("...");
-		width -= 3;
-	}
-	printf("%-*s", (int)width, tail);
-}
-
 static void print_top(const struct system *system, unsigned max)
 {
 	struct stretch *stretches;
@@ -292,7 +233,10 @@ static void print_top(const struct system *system, unsigned max)
 
 		snprintf(frame, sizeof(frame), "0x%" PRIx64, stretches[i].frame->pfn);
 		printf("  %8s %6s %14s  ", grouped(stretches[i].mapcount), grouped(stretches[i].pages), frame);
-		print_object(zero ? "the zero page" : mappers_n ? system_mapper_name(system, &mappers[0]) : "?", 32);
+		print_name(zero        ? "the zero page"
+			   : mappers_n ? system_mapper_name(system, &mappers[0])
+				       : "?",
+			   32, true);
 		printf("  ");
 		print_sharers(system, mappers, mappers_n < 4096 ? mappers_n : 4096, 25);
 		printf("\n");
@@ -377,36 +321,16 @@ static void print_verdict(const struct system *system, const struct timing *timi
 
 /* ---- JSON ---- */
 
-/* Names may hold any bytes, and JSON holds Unicode: what is none becomes question marks. */
-static json_t *text(const char *name)
-{
-	json_t *json = json_string(name);
-	char *copy;
-
-	if (json)
-		return json;
-	copy = strcpy(zeroed(strlen(name) + 1, 1), name);
-	for (char *at = copy; *at; at++)
-		*at = (unsigned char)*at < 128 ? *at : '?';
-	json = json_string(copy);
-	free(copy);
-	return json;
-}
-
-static json_t *number(uint64_t value)
-{
-	return json_integer((json_int_t)value);
-}
-
 static json_t *json_histogram(const struct figures *figures)
 {
 	json_t *histogram = json_array();
 
 	for (unsigned i = 0; i < BUCKETS; i++)
 		if (figures->histogram[i])
-			json_array_append_new(histogram, json_pack("{s:o, s:o, s:o}", "min", number(UINT64_C(1) << i),
-								   "max", number((UINT64_C(2) << i) - 1), "pages",
-								   number(figures->histogram[i])));
+			json_array_append_new(histogram,
+					      json_pack("{s:o, s:o, s:o}", "min", json_of_number(UINT64_C(1) << i),
+							"max", json_of_number((UINT64_C(2) << i) - 1), "pages",
+							json_of_number(figures->histogram[i])));
 	return histogram;
 }
 
@@ -426,10 +350,11 @@ static json_t *json_top(const struct system *system, unsigned max)
 			if (!k || mappers[k].process != mappers[k - 1].process)
 				json_array_append_new(pids,
 						      json_integer(system->processes[mappers[k].process].task.pid));
-		json_array_append_new(top, json_pack("{s:o, s:o, s:o, s:o}", "pfn", number(frame->pfn), "mapcount",
-						     number(stretches[i].mapcount), "object",
-						     text(mappers_n ? system_mapper_name(system, &mappers[0]) : ""),
-						     "pids", pids));
+		json_array_append_new(top,
+				      json_pack("{s:o, s:o, s:o, s:o}", "pfn", json_of_number(frame->pfn), "mapcount",
+						json_of_number(stretches[i].mapcount), "object",
+						json_of_name(mappers_n ? system_mapper_name(system, &mappers[0]) : ""),
+						"pids", pids));
 		free(mappers);
 	}
 	free(stretches);
@@ -453,30 +378,23 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 	json_t *bytes = json_object(), *apart = json_object();
 
 	for (int i = 0; i < DESIGNS; i++)
-		json_object_set_new(bytes, designs[i].key, number((uint64_t)(figures->bytes[i] + 0.5)));
+		json_object_set_new(bytes, designs[i].key, json_of_number((uint64_t)(figures->bytes[i] + 0.5)));
 	for (int i = 0; i < CLASSES; i++)
 		if (figures->classes[i])
-			json_object_set_new(apart, classes[i].key, number(figures->classes[i]));
+			json_object_set_new(apart, classes[i].key, json_of_number(figures->classes[i]));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
 			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b, s:b, s:b, s:o}",
-			 "processes", number(system->processes_n), "pages", number(figures->pages), "mappings",
-			 number(figures->mappings), "linear", number(figures->linear), "direct",
-			 number(figures->direct), "chained", number(figures->chained), "histogram",
-			 json_histogram(figures), "bytes", bytes, "classes", apart, "top", json_top(system, top),
-			 "verified", "pages", number(verified->pages), "matched", number(verified->matched), "changed",
-			 number(verified->changed), "mismatched", number(verified->mismatched), "bounded",
-			 number(verified->bounded), "moving", number(verified->moving), "seconds", "scan", timing->scan,
-			 "build", timing->build, "verify", timing->verify, "threads", (int)timing->threads, "partial",
-			 system->partial, "averaging", system->averaging, "ksm_unknown", system->ksm_unknown, "sharing",
+			 "processes", json_of_number(system->processes_n), "pages", json_of_number(figures->pages),
+			 "mappings", json_of_number(figures->mappings), "linear", json_of_number(figures->linear),
+			 "direct", json_of_number(figures->direct), "chained", json_of_number(figures->chained),
+			 "histogram", json_histogram(figures), "bytes", bytes, "classes", apart, "top",
+			 json_top(system, top), "verified", "pages", json_of_number(verified->pages), "matched",
+			 json_of_number(verified->matched), "changed", json_of_number(verified->changed), "mismatched",
+			 json_of_number(verified->mismatched), "bounded", json_of_number(verified->bounded), "moving",
+			 json_of_number(verified->moving), "seconds", "scan", timing->scan, "build", timing->build,
+			 "verify", timing->verify, "threads", (int)timing->threads, "partial", system->partial,
+			 "averaging", system->averaging, "ksm_unknown", system->ksm_unknown, "sharing",
 			 json_sharing(system));
-}
-
-static void print_json(json_t *json)
-{
-	/* In ASCII, for it may go to a terminal. main() looks whether it was written. */
-	json_dumpf(json, stdout, JSON_ENSURE_ASCII | JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-	putchar('\n');
-	json_decref(json);
 }
 
 int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json)
@@ -518,7 +436,7 @@ static json_t *json_mapper(const struct system *system, const struct mapper *map
 			json_array_append_new(sharing, json_integer(system->aliases[i].pid));
 	snprintf(address, sizeof(address), "0x%" PRIx64, mapper->vpn << system->page_shift);
 	return json_pack("{s:i, s:s, s:s, s:o, s:o}", "pid", (int)pid, "addr", address, "kind", kind_name(mapper->kind),
-			 "object", text(system_mapper_name(system, mapper)), "sharing", sharing);
+			 "object", json_of_name(system_mapper_name(system, mapper)), "sharing", sharing);
 }
 
 /* What is to be said of the page itself. */
@@ -584,6 +502,6 @@ void report_who(const struct system *system, uint64_t pfn, const struct mapper *
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list, json_mapper(system, &mappers[i]));
-	print_json(json_pack("{s:o, s:o, s:b, s:o}", "pfn", number(pfn), "mapcount", number(n), "zero",
+	print_json(json_pack("{s:o, s:o, s:b, s:o}", "pfn", json_of_number(pfn), "mapcount", json_of_number(n), "zero",
 			     frame && frame->flags & KPF_ZERO_PAGE, "mappings", list));
 }

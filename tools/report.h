@@ -5,16 +5,7 @@
 #ifndef REPORT_H
 #define REPORT_H
 
-#include "system.h"
-
-/** struct timing - how long the parts of a snapshot took, in seconds, and with how many threads */
-struct timing {
-	unsigned threads;
-	double scan;
-	double build;
-	double verify;
-	bool loaded; /* read from a recording, not scanned */
-};
+#include "source.h"
 
 /**
  * report_snapshot - print a verified system

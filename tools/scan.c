@@ -50,6 +50,10 @@ static void take_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n
 	uint64_t taken = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		if (scan->system && pte_is_swapped(entries[i]) && !(SWAP_OFFSET(entries[i]) >> SLOT_AREA_SHIFT))
+			process_add_swapped(task->process, &task->vma, vpn + i,
+					    (uint64_t)SWAP_TYPE(entries[i]) << SLOT_AREA_SHIFT |
+						    SWAP_OFFSET(entries[i]));
 		if (!(entries[i] & PTE_PRESENT) || (entries[i] & PTE_PFN) > PFN_MAX)
 			continue;
 		taken++;
@@ -197,9 +201,7 @@ static void drop_unread(struct system *system)
 		} else {
 			system->gone++;
 		}
-		free(process->vmas);
-		free(process->extents);
-		free(process->ptes);
+		process_fini(process);
 	}
 	system->processes_n = kept;
 }

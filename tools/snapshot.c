@@ -5,27 +5,24 @@
 #include "command.h"
 #include "file.h"
 #include "report.h"
-#include "scan.h"
+#include "source.h"
 #include "verify.h"
 
 #include <argp.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#define THREADS_MAX 1024
 #define TOP_MAX 1000000
 
 enum { KEY_LOAD = 256, KEY_SAVE, KEY_TOP, KEY_JSON };
 
 struct options {
+	struct source source;
 	pid_t *pids;
 	size_t pids_n;
 	size_t pids_capacity;
-	unsigned threads;
 	unsigned top;
 	bool json;
 	const char *save;
-	const char *load;
 };
 
 static const struct argp_option option_list[] = {
@@ -55,7 +52,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 't':
 		if (!parse_number(arg, 1, THREADS_MAX, &value))
 			argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, arg);
-		options->threads = (unsigned)value;
+		options->source.threads = (unsigned)value;
 		return 0;
 	case KEY_TOP:
 		if (!parse_number(arg, 0, TOP_MAX, &value))
@@ -69,13 +66,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->save = arg;
 		return 0;
 	case KEY_LOAD:
-		options->load = arg;
+		options->source.load = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if (options->load && options->pids_n)
+		if (options->source.load && options->pids_n)
 			argp_error(
 				state,
 				"--pid chooses among running processes and --load reads a recording: give one of them");
@@ -96,74 +93,18 @@ static const struct argp parser = {
 	       "2 usage, privilege or kernel support lacking.",
 };
 
-/* Make the reverse map of what was read. Returns a status. */
-static int build(const struct options *options, struct system *system, struct timing *timing)
-{
-	double began = seconds_now();
-	int status = system_build(system, options->threads);
-
-	timing->build = seconds_now() - began;
-	return status;
-}
-
-/* Read the running system. Returns a status. */
-static int take(const struct options *options, struct system *system, struct timing *timing)
-{
-	const pid_t *pids = options->pids_n ? options->pids : NULL;
-	struct procfs procfs;
-	double began;
-	int status = procfs_open(&procfs);
-
-	if (status)
-		return status;
-	procfs.threads = options->threads;
-	began = seconds_now();
-	status = scan_system(system, &procfs, pids, options->pids_n, options->threads);
-	timing->scan = seconds_now() - began;
-	if (!status)
-		status = build(options, system, timing);
-	if (!status) {
-		began = seconds_now();
-		status = verify_system(system, &procfs, pids, options->pids_n, options->threads);
-		timing->verify = seconds_now() - began;
-	}
-	procfs_close(&procfs);
-	return status;
-}
-
-/* Read a recorded one. Returns a status. */
-static int load(const struct options *options, struct system *system, struct timing *timing)
-{
-	double began = seconds_now();
-	int status = file_load(options->load, system);
-
-	timing->loaded = true;
-	timing->scan = seconds_now() - began;
-	if (!status)
-		status = build(options, system, timing);
-	if (!status) {
-		began = seconds_now();
-		status = verify_recorded(system, options->threads);
-		timing->verify = seconds_now() - began;
-	}
-	return status;
-}
-
 int snapshot_main(int argc, char **argv)
 {
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	struct options options = { .threads = online < 1             ? 1
-					      : online < THREADS_MAX ? (unsigned)online
-								     : THREADS_MAX,
-				   .top = 8 };
-	struct timing timing = { 0 };
+	struct options options = { .source.threads = source_threads(), .top = 8 };
+	struct timing timing;
 	struct system system;
 	int status;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &options);
-	timing.threads = options.threads;
+	options.source.pids = options.pids;
+	options.source.pids_n = options.pids_n;
 	system_init(&system);
-	status = options.load ? load(&options, &system, &timing) : take(&options, &system, &timing);
+	status = source_take(&options.source, &system, &timing);
 	if (!status && options.save)
 		status = file_save(options.save, &system);
 	if (!status)

@@ -30,15 +30,35 @@ void process_add_vma(struct process *process, const struct vma *vma)
 	process->vmas[process->vmas_n++] = *vma;
 }
 
-void process_add_pte(struct process *process, size_t *at, uint64_t vpn, uint64_t pte)
+/* The vma that page @vpn lies in. */
+static uint32_t vma_at(const struct process *process, size_t *at, uint64_t vpn)
 {
-	uint32_t vma = NO_VMA;
-	struct extent *extent = process->extents_n ? &process->extents[process->extents_n - 1] : NULL;
-
 	while (*at < process->vmas_n && process->vmas[*at].last < vpn)
 		++*at;
-	if (*at < process->vmas_n && process->vmas[*at].first <= vpn)
-		vma = (uint32_t)*at;
+	return *at < process->vmas_n && process->vmas[*at].first <= vpn ? (uint32_t)*at : NO_VMA;
+}
+
+void process_add_swapped(struct process *process, size_t *at, uint64_t vpn, uint64_t slot)
+{
+	process->swapped =
+		grow(process->swapped, &process->swapped_capacity, process->swapped_n + 1, sizeof(*process->swapped));
+	process->swapped[process->swapped_n++] =
+		(struct swapped){ .vpn = vpn, .slot = slot, .vma = vma_at(process, at, vpn) };
+}
+
+void process_fini(struct process *process)
+{
+	free(process->vmas);
+	free(process->extents);
+	free(process->ptes);
+	free(process->swapped);
+}
+
+void process_add_pte(struct process *process, size_t *at, uint64_t vpn, uint64_t pte)
+{
+	uint32_t vma = vma_at(process, at, vpn);
+	struct extent *extent = process->extents_n ? &process->extents[process->extents_n - 1] : NULL;
+
 	if (!extent || extent->vma != vma || extent->vpn + extent->n != vpn || extent->n == UINT32_MAX) {
 		process->extents = grow(process->extents, &process->extents_capacity, process->extents_n + 1,
 					sizeof(*process->extents));
@@ -124,11 +144,8 @@ static void destroy_map(struct system *system)
 void system_fini(struct system *system)
 {
 	destroy_map(system);
-	for (size_t i = 0; i < system->processes_n; i++) {
-		free(system->processes[i].vmas);
-		free(system->processes[i].extents);
-		free(system->processes[i].ptes);
-	}
+	for (size_t i = 0; i < system->processes_n; i++)
+		process_fini(&system->processes[i]);
 	free(system->processes);
 	for (size_t i = 0; i < system->names.strings_n; i++)
 		free(system->names.strings[i]);

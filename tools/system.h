@@ -49,8 +49,24 @@ struct extent {
 	uint32_t vma; /* index into process.vmas, or NO_VMA */
 };
 
+/** struct swapped - a pte that names a slot of a swap area */
+struct swapped {
+	uint64_t vpn;
+	uint64_t slot; /* area << SLOT_AREA_SHIFT | offset: the area's name may be another after the next boot */
+	uint32_t vma;  /* index into process.vmas, or NO_VMA */
+};
+
+/** An area of 128 TiB has offsets of so many bits. */
+#define SLOT_AREA_SHIFT 35
+#define SLOT_MAX (((uint64_t)SWAP_TYPES << SLOT_AREA_SHIFT) - 1)
+
+/** No user has this number. */
+#define UID_UNKNOWN UINT32_MAX
+
 struct process {
 	struct task task;
+	uint32_t uid;    /* the effective user, or UID_UNKNOWN */
+	uint32_t cgroup; /* index into system.names; 0 if that is not known */
 	struct vma *vmas;
 	size_t vmas_n;
 	size_t vmas_capacity;
@@ -60,6 +76,9 @@ struct process {
 	uint64_t *ptes; /* frame number and PTE_FILE */
 	size_t ptes_n;
 	size_t ptes_capacity;
+	struct swapped *swapped;
+	size_t swapped_n;
+	size_t swapped_capacity;
 	uint64_t before; /* mappings of all processes before this one */
 	enum outcome outcome;
 };
@@ -176,6 +195,12 @@ void process_add_vma(struct process *process, const struct vma *vma);
  * process_add_pte - append a present pte; in ascending order. @at is where the search for its vma goes on: 0 at first
  */
 void process_add_pte(struct process *process, size_t *at, uint64_t vpn, uint64_t pte);
+
+/** process_add_swapped - append a pte that names a swap slot, as process_add_pte() does */
+void process_add_swapped(struct process *process, size_t *at, uint64_t vpn, uint64_t slot);
+
+/** process_fini - free what a process has */
+void process_fini(struct process *process);
 
 /** process_find_pte - the pte of page @vpn and its extent; NULL if none was present */
 const uint64_t *process_find_pte(const struct process *process, uint64_t vpn, const struct extent **extent);

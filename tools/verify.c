@@ -25,6 +25,7 @@
  */
 #include "verify.h"
 
+#include "folio.h"
 #include "recheck.h"
 
 #define PIECE 4096
@@ -224,6 +225,26 @@ static void ask_kernel(void *arg, unsigned thread)
 	}
 }
 
+/* What kernels before 6.12 tell of the first page of a large folio alone. */
+#define HEAD_FLAGS (KPF_REFERENCED | KPF_UPTODATE | KPF_DIRTY | KPF_LRU | KPF_SWAPBACKED | KPF_UNEVICTABLE)
+
+/* Give the pages of large folios those flags of the first one, which the frame before often has already. */
+static void share_head_flags(struct system *system, const struct procfs *procfs)
+{
+	for (size_t i = 0; i < system->frames_n; i++) {
+		struct frame *frame = &system->frames[i], *before = i ? frame - 1 : frame;
+		uint64_t head, flags = before->flags;
+
+		if ((frame->flags & (KPF_COMPOUND_TAIL | KPF_LRU | KPF_HUGE)) != KPF_COMPOUND_TAIL)
+			continue;
+		if (!(flags & (KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL)) || before->pfn + 1 != frame->pfn) {
+			head = folio_of(procfs, frame->pfn).head;
+			procfs_flags(procfs, &head, 1, &flags);
+		}
+		frame->flags |= (uint32_t)flags & HEAD_FLAGS;
+	}
+}
+
 /*
  * What has to be looked at again: frames that differ, and such as only special ptes map. An anonymous page that was
  * freed after its pte was read looks like those, and would else pass as one of them.
@@ -247,6 +268,7 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
 	struct ask ask = { .system = system, .procfs = procfs };
 
 	team_run(threads, ask_kernel, &ask);
+	share_head_flags(system, procfs);
 	count_ptes(system, NULL, threads);
 	find_suspects(system);
 	recheck_system(system, procfs, pids, pids_n, threads);

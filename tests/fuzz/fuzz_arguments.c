@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_arguments.c - command lines of `rmap snapshot` and `rmap who` out of the fuzzer's bytes
+ * fuzz_arguments.c - command lines of `rmap snapshot`, `shares` and `who` out of the fuzzer's bytes
  *
  * The first byte picks the word, the rest are arguments with a zero byte between them; behind them stands --load and
  * the recording that RMAP_RECORDING names, so that nothing of the running system is read. Whatever is asked for, the
@@ -24,6 +24,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static const struct {
+	char *name;
+	int (*main)(int argc, char **argv);
+} words[] = {
+	{ "rmap snapshot", snapshot_main },
+	{ "rmap who", who_main },
+	{ "rmap shares", shares_main },
+};
+
+#define WORDS (sizeof(words) / sizeof(words[0]))
 #define ARGUMENTS_MAX 16
 #define TEXT_MAX 256
 #define CHILD_SECONDS 15
@@ -69,7 +79,7 @@ static void leave(int status, void *arg)
 }
 
 /* In a child. @silent: what it says goes nowhere. */
-static int run(bool who, int argc, char **argv, bool silent)
+static int run(int (*command)(int argc, char **argv), int argc, char **argv, bool silent)
 {
 	pid_t child = fork();
 	int status;
@@ -92,14 +102,15 @@ static int run(bool who, int argc, char **argv, bool silent)
 	on_exit(leave, NULL);
 	alarm(CHILD_SECONDS);
 	argp_err_exit_status = STATUS_LACKING;
-	exit(who ? who_main(argc, argv) : snapshot_main(argc, argv));
+	exit(command(argc, argv));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	static char load[] = "--load";
 	char text[TEXT_MAX + 1] = "";
-	char *argv[ARGUMENTS_MAX + 4] = { size && bytes[0] % 2 ? "rmap who" : "rmap snapshot" };
+	size_t word = size ? bytes[0] % WORDS : 0;
+	char *argv[ARGUMENTS_MAX + 4] = { words[word].name };
 	int argc = 1;
 	int status;
 
@@ -107,19 +118,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	memcpy(text, bytes + 1, size - 1);
 	for (size_t at = 0; at < size - 1 && argc <= ARGUMENTS_MAX; at += strlen(text + at) + 1) {
-		if (!strncmp(text + at, "--s", 3))
+		if (!strncmp(text + at, "--s", 3) && strcmp(text + at, "--sort"))
 			return 0;
 		argv[argc++] = text + at;
 	}
 	argv[argc++] = load;
 	argv[argc++] = getenv("RMAP_RECORDING");
-	status = run(bytes[0] % 2, argc, argv, true);
+	status = run(words[word].main, argc, argv, true);
 	memcpy(counters_start, counted, counters());
 	if (WIFEXITED(status) && WEXITSTATUS(status) <= STATUS_LACKING)
 		return 0;
 	fprintf(stderr, "fuzz_arguments: the command ended with wait status %#x; once more, for all to hear:\n",
 		(unsigned)status);
-	status = run(bytes[0] % 2, argc, argv, false);
+	status = run(words[word].main, argc, argv, false);
 	fprintf(stderr, "fuzz_arguments: now it ended with wait status %#x\n", (unsigned)status);
 	abort();
 }

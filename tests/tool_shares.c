@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * tool_shares.c - `rmap shares` against processes whose memory is known to the page
+ *
+ *      tool_shares PATH-TO-RMAP
+ *
+ * This program is static. It copies itself to a memfd and runs from there three times over, once as a fork of another,
+ * and each of these members gives back the pages that all processes have (vdso): so everything a member maps is
+ * mapped by members alone, however busy the system is. Then they lay out memory that is shared in known ways, say so
+ * through a pipe and stay until another pipe is closed, so nothing here waits on a clock. Their page tables, read here
+ * by themselves, tell what their sums have to be, to the byte; and so does the layout, of each file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PRESENT (UINT64_C(1) << 63)
+#define PFN(entry) ((entry) & ((UINT64_C(1) << 55) - 1))
+#define SWAPPED (UINT64_C(1) << 62)
+#define MEMBERS 3
+/* Descriptors that members are given. */
+enum { FD_READY = 10, FD_HOLD, FD_KEPT };
+
+static size_t page_size;
+static int failures, checks;
+static const char *rmap;
+static pid_t members[MEMBERS]; /* the first, its fork, another one */
+static int kept;               /* a memfd that this process has open and does not map */
+
+static void die(const char *what)
+{
+	fprintf(stderr, "tool_shares: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void check(bool right, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void check(bool right, const char *format, ...)
+{
+	va_list args;
+
+	checks++;
+	if (right)
+		return;
+	failures++;
+	fputs("tool_shares: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+/* ---- members ---- */
+
+static char *map(size_t pages, int flags, int fd)
+{
+	char *at = mmap(NULL, pages * page_size, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (at == MAP_FAILED)
+		die("mmap");
+	return at;
+}
+
+static char *anonymous(size_t pages)
+{
+	return map(pages, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+static void fill(char *at, size_t pages)
+{
+	for (size_t i = 0; i < pages; i++)
+		*(volatile char *)(at + i * page_size) = 'y';
+}
+
+static int make_file(const char *name, size_t pages)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)(pages * page_size)))
+		die("memfd_create");
+	return fd;
+}
+
+/* Unmap what every process has. */
+static void leave_everyones(void)
+{
+	char line[256];
+	struct {
+		uintptr_t from, to;
+	} ranges[8];
+	size_t n = 0;
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if ((strstr(line, "[vdso]") || strstr(line, "[vvar")) && n < 8 &&
+		    sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &ranges[n].from, &ranges[n].to) == 2)
+			n++;
+	if (!maps)
+		die("/proc/self/maps");
+	fclose(maps);
+	for (size_t i = 0; i < n; i++)
+		if (munmap((void *)ranges[i].from, ranges[i].to - ranges[i].from))
+			die("munmap");
+}
+
+static void stay(void)
+{
+	pid_t self = getpid();
+	char byte;
+
+	if (write(FD_READY, &self, sizeof(self)) != sizeof(self))
+		_exit(1);
+	while (read(FD_HOLD, &byte, 1) > 0)
+		;
+	_exit(0);
+}
+
+/* 4 pages at two places. */
+static void map_twice(void)
+{
+	int fd = make_file("rmap-test-twice", 4);
+
+	fill(map(4, MAP_SHARED, fd), 4);
+	fill(map(4, MAP_SHARED, fd), 4);
+}
+
+/* Every page that both forks will have is touched before; then the second writes to 4 of 16. */
+static void first_main(void)
+{
+	char *common = anonymous(16), *locked = anonymous(3);
+
+	fill(common, 16);
+	map_twice();
+	if (mlock(locked, 3 * page_size))
+		die("mlock");
+	fill(locked, 3);
+	fill(map(8, MAP_SHARED, FD_KEPT), 8);
+	if (!fork()) {
+		fill(common, 4);
+		stay();
+	}
+	stay();
+}
+
+static int member_main(const char *which)
+{
+	leave_everyones();
+	if (*which == '1')
+		first_main();
+	/* The other one maps more of the file, and has its own pages. */
+	fill(map(12, MAP_SHARED, FD_KEPT), 12);
+	fill(anonymous(5), 5);
+	stay();
+	return 1;
+}
+
+static void start(int copy, char *which, int ready, int hold)
+{
+	char *argv[] = { "member", "--member", which, NULL }, *environment[] = { NULL };
+	pid_t child = fork();
+
+	if (child < 0)
+		die("fork");
+	if (child)
+		return;
+	if (dup2(ready, FD_READY) < 0 || dup2(hold, FD_HOLD) < 0 || dup2(kept, FD_KEPT) < 0)
+		_exit(1);
+	fexecve(copy, argv, environment);
+	_exit(1);
+}
+
+static int copy_of_self(void)
+{
+	int fd = memfd_create("rmap-test-member", MFD_CLOEXEC), self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	char bytes[65536];
+	ssize_t got;
+
+	if (fd < 0 || self < 0)
+		die("a copy of this program");
+	while ((got = read(self, bytes, sizeof(bytes))) > 0)
+		if (write(fd, bytes, (size_t)got) != got)
+			die("a copy of this program");
+	close(self);
+	return fd;
+}
+
+static pid_t await(int ready)
+{
+	pid_t pid;
+
+	if (read(ready, &pid, sizeof(pid)) != sizeof(pid))
+		die("a process that was started ended at once");
+	return pid;
+}
+
+/* The first and its fork tell in any order. */
+static void start_all(int copy, int ready[2], int hold[2])
+{
+	char text[64], parent[64];
+	FILE *stat;
+	int of = 0;
+
+	start(copy, "1", ready[1], hold[0]);
+	members[0] = await(ready[0]);
+	members[1] = await(ready[0]);
+	start(copy, "2", ready[1], hold[0]);
+	members[2] = await(ready[0]);
+	snprintf(text, sizeof(text), "/proc/%d/stat", (int)members[0]);
+	stat = fopen(text, "r");
+	if (!stat || fscanf(stat, "%*d (%*[^)]) %63s %d", parent, &of) != 2)
+		die(text);
+	fclose(stat);
+	if (of != getpid()) {
+		pid_t fork_of = members[0];
+
+		members[0] = members[1];
+		members[1] = fork_of;
+	}
+}
+
+/* ---- what they have, read by other means ---- */
+
+struct sums {
+	uint64_t rss, uss, twice;
+	long double pss;
+};
+
+static uint64_t word_at(const char *path, uint64_t number)
+{
+	uint64_t word = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, &word, sizeof(word), (off_t)(number * sizeof(word))) < 0)
+		die(path);
+	close(fd);
+	return word;
+}
+
+/* How many ptes of @pids map frame @pfn, of all those that were listed. */
+struct pte {
+	uint64_t pfn;
+	int member;
+};
+
+static struct pte ptes[65536];
+static size_t ptes_n;
+
+static void list_ptes(int member)
+{
+	char path[64], line[512];
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)members[member]);
+	maps = fopen(path, "r");
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)members[member]);
+	while (maps && fgets(line, sizeof(line), maps)) {
+		uintptr_t from, to;
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &to) != 2 || from >> 63)
+			continue;
+		for (; from < to; from += page_size) {
+			uint64_t entry = word_at(path, from / page_size);
+
+			if (entry & PRESENT && ptes_n < sizeof(ptes) / sizeof(ptes[0]))
+				ptes[ptes_n++] = (struct pte){ PFN(entry), member };
+		}
+	}
+	if (!maps)
+		die(path);
+	fclose(maps);
+}
+
+/* The zero page is no memory: everyone has it. */
+static bool is_zero_page(uint64_t pfn)
+{
+	return word_at("/proc/kpageflags", pfn) >> 24 & 1;
+}
+
+static struct sums sum_up(int member)
+{
+	struct sums sums = { 0 };
+
+	for (size_t i = 0; i < ptes_n; i++) {
+		size_t own = 0, all = 0, before = 0;
+
+		if (ptes[i].member != member || is_zero_page(ptes[i].pfn))
+			continue;
+		for (size_t k = 0; k < ptes_n; k++) {
+			bool same = ptes[k].pfn == ptes[i].pfn;
+
+			all += same;
+			own += same && ptes[k].member == member;
+			before += same && ptes[k].member == member && k < i;
+		}
+		sums.pss += (long double)page_size / (long double)all;
+		check(word_at("/proc/kpagecount", ptes[i].pfn) == all,
+		      "frame %" PRIx64 " is not mapped by members alone", ptes[i].pfn);
+		if (before) {
+			sums.twice += page_size;
+			continue;
+		}
+		sums.rss += page_size;
+		sums.uss += own == all ? page_size : 0;
+	}
+	return sums;
+}
+
+/* ---- asking ---- */
+
+static json_t *ask(const char *words)
+{
+	char command[512];
+	json_error_t error;
+	json_t *answer;
+	FILE *pipe;
+	int status;
+
+	snprintf(command, sizeof(command), "'%s' %s --json", rmap, words);
+	pipe = popen(command, "r");
+	if (!pipe)
+		die("popen");
+	answer = json_loadf(pipe, 0, &error);
+	status = pclose(pipe);
+	check(status == 0 && answer, "rmap %s: status %d, %s", words, status, answer ? "JSON" : error.text);
+	return answer;
+}
+
+static json_int_t integer(const json_t *object, const char *name)
+{
+	const json_t *field = json_object_get(object, name);
+
+	check(json_is_integer(field), "\"%s\" is no number", name);
+	return json_integer_value(field);
+}
+
+static const json_t *group_of(const json_t *report, size_t tally, const char *name, pid_t pid)
+{
+	const json_t *groups = json_object_get(json_array_get(json_object_get(report, "tallies"), tally), "groups"),
+		     *group;
+	size_t i;
+
+	json_array_foreach(groups, i, group)
+	{
+		const char *its = json_string_value(json_object_get(group, "name"));
+
+		if (pid ? json_integer_value(json_object_get(group, "pid")) == pid : its && strstr(its, name))
+			return group;
+	}
+	check(false, "no group %s %d", name, (int)pid);
+	return NULL;
+}
+
+/* No difference but those that are known, and these as large as they should be. */
+static void check_beside(const json_t *group, const struct sums *sums)
+{
+	static const char *const figures[] = { "rss", "pss", "uss", "swap" };
+	const json_t *differences = json_object_get(json_object_get(group, "kernel"), "differences");
+	const int64_t twice[] = { -(int64_t)sums->twice, 0, (int64_t)sums->twice, 0 };
+
+	for (int i = 0; i < 4; i++) {
+		const json_t *parts = json_object_get(differences, figures[i]);
+
+		check(json_is_object(parts) && !json_object_get(parts, "changed"), "a difference of %s has no reason",
+		      figures[i]);
+		check(json_integer_value(json_object_get(parts, "twice")) == twice[i],
+		      "%s: pages mapped twice make a difference of %" PRId64 ", not %" PRId64, figures[i],
+		      (int64_t)json_integer_value(json_object_get(parts, "twice")), twice[i]);
+	}
+}
+
+static void check_processes(const json_t *report)
+{
+	for (int i = 0; i < MEMBERS; i++)
+		list_ptes(i);
+	for (int i = 0; i < MEMBERS; i++) {
+		struct sums sums = sum_up(i);
+		const json_t *group = group_of(report, 0, "", members[i]);
+		uint64_t pss = (uint64_t)(sums.pss + 0.5L);
+
+		check((uint64_t)integer(group, "rss") == sums.rss, "member %d: Rss is %" PRIu64, i, sums.rss);
+		check((uint64_t)integer(group, "pss") == pss, "member %d: Pss is %" PRIu64, i, pss);
+		check((uint64_t)integer(group, "uss") == sums.uss, "member %d: Uss is %" PRIu64, i, sums.uss);
+		check(integer(group, "swap") == 0, "member %d: nothing is swapped", i);
+		check_beside(group, &sums);
+	}
+}
+
+static void check_file(const json_t *report, const char *name, uint64_t rss, uint64_t uss)
+{
+	const json_t *group = group_of(report, 1, name, 0);
+
+	check((uint64_t)integer(group, "rss") == rss * page_size && (uint64_t)integer(group, "pss") == rss * page_size,
+	      "%s has %" PRIu64 " pages", name, rss);
+	check((uint64_t)integer(group, "uss") == uss * page_size, "%s has %" PRIu64 " pages of one process", name, uss);
+}
+
+int main(int argc, char **argv)
+{
+	int ready[2], hold[2], copy;
+	json_t *report;
+
+	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	if (argc == 3 && !strcmp(argv[1], "--member"))
+		return member_main(argv[2]);
+	if (argc != 2) {
+		fputs("usage: tool_shares PATH-TO-RMAP\n", stderr);
+		return 2;
+	}
+	rmap = argv[1];
+	if (pipe2(ready, O_CLOEXEC) || pipe2(hold, O_CLOEXEC))
+		die("pipe");
+	kept = make_file("rmap-test-kept", 12);
+	copy = copy_of_self();
+	start_all(copy, ready, hold);
+	report = ask("shares --kernel --by process --by file");
+	check_processes(report);
+	/* The fork does not inherit what is in page tables of shared memory, and touched none of it. */
+	check_file(report, "/memfd:rmap-test-twice", 4, 4);
+	check_file(report, "/memfd:rmap-test-kept", 12, 4);
+	check(integer(group_of(report, 0, "", members[0]), "locked") == (json_int_t)(3 * page_size),
+	      "3 pages of the first member are locked");
+	json_decref(report);
+	close(hold[1]);
+	while (wait(NULL) > 0 || errno == EINTR)
+		;
+	printf("tool_shares: %d of %d checks hold\n", checks - failures, checks);
+	return failures ? 1 : 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * owners.h - to whom processes belong, and what the kernel itself sums up of their memory
+ */
+#ifndef OWNERS_H
+#define OWNERS_H
+
+#include "system.h"
+
+/**
+ * owners_read - find the user and the cgroup of every process of a scanned system; returns a status
+ *
+ * Of a process that has ended meanwhile neither is known.
+ */
+int owners_read(struct system *system, const struct procfs *procfs);
+
+/** process_is_in - is @process in the cgroup @path, or in one below it? */
+bool process_is_in(const struct system *system, const struct process *process, const char *path);
+
+/** struct rollup - /proc/PID/smaps_rollup, in bytes */
+struct rollup {
+	uint64_t rss;
+	uint64_t pss;
+	uint64_t uss; /* Private_Clean + Private_Dirty */
+	uint64_t swap;
+};
+
+/** rollup_read - read that of @process. False if it is not to be had: the process has ended, or may not be read */
+bool rollup_read(struct system *system, const struct procfs *procfs, const struct process *process,
+		 struct rollup *rollup);
+
+#endif

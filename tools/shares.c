@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * shares.c - `rmap shares`: who takes how much memory, and who shares it with whom
+ *
+ * The whole system is read, built and verified as `rmap snapshot` does it; tally.h says what is summed up. Text keeps
+ * within 80 columns. JSON has the fields that README names; fields may be added, none is taken away.
+ */
+#include "beside.h"
+#include "command.h"
+#include "source.h"
+#include "tally.h"
+#include "text.h"
+#include "verify.h"
+
+#include <argp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT 20
+#define LIMIT_MAX 1000000
+
+enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_KERNEL, KEY_JSON, KEY_LOAD };
+
+enum sort { SORT_PSS, SORT_USS, SORT_RSS, SORT_SWAP, SORT_NAME, SORTS };
+
+static const char *const by_words[BYS] = { "process", "cgroup", "user", "file", "kind" };
+static const char *const sort_words[SORTS] = { "pss", "uss", "rss", "swap", "name" };
+static const char *const figure_names[FIGURES] = { "Rss", "Pss", "Uss", "Swap" };
+static const char *const figure_keys[FIGURES] = { "rss", "pss", "uss", "swap" };
+
+static const struct {
+	const char *key;
+	const char *text;
+} reasons[REASONS] = {
+	[REASON_HUGETLB] = { "hugetlb", "hugetlb pages, which it leaves out" },
+	[REASON_TWICE] = { "twice", "pages mapped more than once by the process itself" },
+	[REASON_AVERAGE] = { "average", "its mapcounts, averages of large folios" },
+	[REASON_SHARED_SWAP] = { "shared_swap", "swapped pages of shared memory" },
+	[REASON_ROUNDING] = { "rounding", "it rounds down" },
+	[REASON_CHANGED] = { "changed", "changed meanwhile, or of a device" },
+};
+
+struct options {
+	struct source source;
+	enum by by[BYS];
+	size_t by_n;
+	enum sort sort;
+	size_t limit;
+	bool has_limit;
+	bool kernel;
+	bool json;
+};
+
+static const struct argp_option option_list[] = {
+	{ "by", KEY_BY, "WHAT", 0,
+	  "Sum up by process (the default), cgroup, user, file or kind of memory; may be given several times", 0 },
+	{ "sort", KEY_SORT, "FIGURE", 0, "The largest first by pss (the default), uss, rss or swap; or by name", 0 },
+	{ "limit", KEY_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
+	{ "kernel", KEY_KERNEL, NULL, 0,
+	  "Beside each process the kernel's own sums (smaps_rollup), and why they differ", 0 },
+	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
+	{ "json", KEY_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
+	{ "load", KEY_LOAD, "FILE", 0, "Study a system that rmap snapshot --save has recorded", 0 },
+	{ 0 },
+};
+
+/* The number of @word among @n @words; @n if it is none of them. */
+static unsigned word_number(const char *word, const char *const *words, unsigned n)
+{
+	unsigned at = 0;
+
+	while (at < n && strcmp(word, words[at]))
+		at++;
+	return at;
+}
+
+static bool has_by(const struct options *options, enum by by)
+{
+	for (size_t i = 0; i < options->by_n; i++)
+		if (options->by[i] == by)
+			return true;
+	return false;
+}
+
+static void add_by(struct options *options, const char *word, struct argp_state *state)
+{
+	enum by by = (enum by)word_number(word, by_words, BYS);
+
+	if (by == BYS)
+		argp_error(state, "--by wants process, cgroup, user, file or kind, not \"%s\"", word);
+	if (!has_by(options, by))
+		options->by[options->by_n++] = by;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+	uint64_t value;
+
+	switch (key) {
+	case KEY_BY:
+		add_by(options, arg, state);
+		return 0;
+	case KEY_SORT:
+		options->sort = (enum sort)word_number(arg, sort_words, SORTS);
+		if (options->sort == SORTS)
+			argp_error(state, "--sort wants pss, uss, rss, swap or name, not \"%s\"", arg);
+		return 0;
+	case KEY_LIMIT:
+		if (!parse_number(arg, 0, LIMIT_MAX, &value))
+			argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, arg);
+		options->limit = value ? (size_t)value : SIZE_MAX;
+		options->has_limit = true;
+		return 0;
+	case KEY_KERNEL:
+		options->kernel = true;
+		return 0;
+	case 't':
+		if (!parse_number(arg, 1, THREADS_MAX, &value))
+			argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, arg);
+		options->source.threads = (unsigned)value;
+		return 0;
+	case KEY_JSON:
+		options->json = true;
+		return 0;
+	case KEY_LOAD:
+		options->source.load = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
+		return EINVAL;
+	case ARGP_KEY_END:
+		if (options->kernel && options->source.load)
+			argp_error(state,
+				   "--kernel asks the running kernel, and --load reads a recording: give one of them");
+		if (!options->by_n)
+			options->by[options->by_n++] = BY_PROCESS;
+		if (options->kernel && !has_by(options, BY_PROCESS))
+			argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
+		if (!options->has_limit)
+			options->limit = options->json ? SIZE_MAX : LIMIT;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp parser = {
+	.options = option_list,
+	.parser = parse_option,
+	.doc = "Who takes how much memory: exact sums over every page of the system and everyone who maps it."
+	       "\vRss is all that is mapped, each page once; Pss parts each page among its mappings, so that it sums "
+	       "up "
+	       "to all memory; Uss is what nobody else maps (by file or kind: what a single process maps); Swap is "
+	       "what "
+	       "is swapped out. What ending a process gives back, rmap freed tells.\n\n"
+	       "Needs root, unless with --load. Exit status: 0 done, and the kernel counts the same mappings; 1 of "
+	       "some "
+	       "pages it counts others though nothing changed; 2 usage, privilege or kernel support lacking.",
+};
+
+/* ---- order ---- */
+
+static uint64_t figure_of(const struct group *group, enum sort sort)
+{
+	const struct sums *sums = &group->sums;
+
+	return sort == SORT_USS ? sums->uss : sort == SORT_RSS ? sums->rss : sort == SORT_SWAP ? sums->swap : sums->pss;
+}
+
+static int compare_groups(const void *left, const void *right, void *arg)
+{
+	const struct group *a = left, *b = right;
+	enum sort sort = *(enum sort *)arg;
+	uint64_t of_a = figure_of(a, sort), of_b = figure_of(b, sort);
+	int order = strcmp(a->name, b->name);
+
+	if (sort != SORT_NAME && of_a != of_b)
+		return of_a < of_b ? 1 : -1;
+	return order ? order : (a->key > b->key) - (a->key < b->key);
+}
+
+/* The user's name here; of a recorded system, which may be another one, the number. */
+static const char *user_name(const struct options *options, uint64_t uid)
+{
+	const struct passwd *user = options->source.load || uid == UID_UNKNOWN ? NULL : getpwuid((uid_t)uid);
+	char *out = text_buffer();
+
+	if (user)
+		return user->pw_name;
+	snprintf(out, 32, uid == UID_UNKNOWN ? "?" : "%" PRIu64, uid);
+	return out;
+}
+
+/* ---- text ---- */
+
+static void print_sums(const struct sums *sums)
+{
+	printf("  %10s  %10s  %10s  %10s", sized((double)sums->pss), sized((double)sums->uss), sized((double)sums->rss),
+	       sized((double)sums->swap));
+}
+
+static void print_group(const struct options *options, enum by by, const struct group *group)
+{
+	print_sums(&group->sums);
+	if (by == BY_PROCESS)
+		printf("  %7" PRIu64, group->key);
+	printf("  ");
+	print_name(by == BY_USER ? user_name(options, group->key) : group->name, by == BY_PROCESS ? 20 : 29, false);
+	printf("\n");
+}
+
+static void print_beside(const struct group *group, const struct beside *beside)
+{
+	bool any = false;
+
+	if (!beside->known) {
+		printf("%13s the kernel's sums cannot be read: the process has ended, or may not be read\n", "");
+		return;
+	}
+	for (int figure = 0; figure < FIGURES; figure++) {
+		const uint64_t theirs[] = { beside->kernel.rss, beside->kernel.pss, beside->kernel.uss,
+					    beside->kernel.swap };
+
+		for (int i = 0; i < REASONS; i++) {
+			int64_t part = beside->parts[figure][i];
+
+			if (!part || i == REASON_ROUNDING)
+				continue;
+			if (!any)
+				printf("%13s the kernel says otherwise of %" PRIu64 ":\n", "", group->key);
+			any = true;
+			printf("%13s %-4s %10s, %s%s: %s\n", "", figure_names[figure], sized((double)theirs[figure]),
+			       part < 0 ? "-" : "+", sized(part < 0 ? -(double)part : (double)part), reasons[i].text);
+		}
+	}
+}
+
+static void print_tally(const struct options *options, enum by by, const struct tally *tally,
+			const struct beside *besides)
+{
+	size_t shown = tally->n < options->limit ? tally->n : options->limit;
+	struct share rest = { 0 };
+
+	printf("\n  %10s  %10s  %10s  %10s  %s\n", "Pss", "Uss", "Rss", "Swap",
+	       by == BY_PROCESS ? "    pid  command" : by_words[by]);
+	for (size_t i = 0; i < tally->n; i++) {
+		rest.bytes += i < shown ? 0 : tally->groups[i].sums.pss;
+		if (i < shown)
+			print_group(options, by, &tally->groups[i]);
+		if (i < shown && besides)
+			print_beside(&tally->groups[i], &besides[i]);
+	}
+	if (shown < tally->n)
+		printf("  %10s  %34s  and %s more: --limit 0\n", sized((double)rest.bytes), "",
+		       grouped(tally->n - shown));
+}
+
+static void print_note(const char *figure, const char *text)
+{
+	printf("  %10s  %s\n", figure, text);
+}
+
+/* What is not in the sums, or not certain. */
+static void print_notes(const struct system *system, const struct sums *whole)
+{
+	if (whole->locked)
+		print_note(sized((double)whole->locked), "of it cannot be reclaimed: locked, or of a ramfs");
+	if (whole->unsettled)
+		print_note(sized((double)whole->unsettled),
+			   "of it changed while it was read: its parts are not certain");
+	if (system->refused)
+		print_note(grouped(system->refused), "processes may not be read; they are in nobody's sums");
+	if (system->gone)
+		print_note(grouped(system->gone), "processes ended while they were read");
+	if (system->sharing)
+		print_note(grouped(system->sharing), "processes have the memory of another one, and are not listed");
+	if (system->pid_namespace)
+		printf("  Processes outside this container are not read; what they map is shared.\n");
+	if (system->averaging)
+		printf("  Of large folios this kernel tells averages: what others map there is not known.\n");
+}
+
+static void print_head(const struct system *system, const struct sums *whole)
+{
+	printf("Memory of %s, each page once: %s mapped", system->pid_namespace ? "this container" : "the whole system",
+	       sized((double)whole->rss));
+	if (whole->swap)
+		printf(", %s swapped out", sized((double)whole->swap));
+	printf("\n");
+	print_notes(system, whole);
+}
+
+/* ---- JSON ---- */
+
+static void set_sums(json_t *json, const struct sums *sums)
+{
+	json_object_set_new(json, "rss", json_of_number(sums->rss));
+	json_object_set_new(json, "pss", json_of_number(sums->pss));
+	json_object_set_new(json, "uss", json_of_number(sums->uss));
+	json_object_set_new(json, "swap", json_of_number(sums->swap));
+	json_object_set_new(json, "locked", json_of_number(sums->locked));
+	json_object_set_new(json, "unsettled", json_of_number(sums->unsettled));
+}
+
+static json_t *json_beside(const struct beside *beside)
+{
+	json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "rss", json_of_number(beside->kernel.rss), "pss",
+				 json_of_number(beside->kernel.pss), "uss", json_of_number(beside->kernel.uss), "swap",
+				 json_of_number(beside->kernel.swap));
+	json_t *differences = json_object();
+
+	for (int figure = 0; figure < FIGURES; figure++) {
+		json_t *parts = json_object();
+
+		for (int i = 0; i < REASONS; i++)
+			if (beside->parts[figure][i])
+				json_object_set_new(parts, reasons[i].key, json_integer(beside->parts[figure][i]));
+		json_object_set_new(differences, figure_keys[figure], parts);
+	}
+	json_object_set_new(json, "differences", differences);
+	return json;
+}
+
+static json_t *json_group(const struct system *system, const struct options *options, enum by by,
+			  const struct group *group, const struct beside *beside)
+{
+	json_t *json = json_object();
+	const struct process *process = group->process;
+
+	json_object_set_new(json, "name", json_of_name(by == BY_USER ? user_name(options, group->key) : group->name));
+	if (by == BY_USER && group->key != UID_UNKNOWN)
+		json_object_set_new(json, "uid", json_of_number(group->key));
+	if (process) {
+		json_object_set_new(json, "pid", json_of_number(group->key));
+		json_object_set_new(json, "uid",
+				    process->uid == UID_UNKNOWN ? json_null() : json_of_number(process->uid));
+		json_object_set_new(json, "cgroup", json_of_name(system->names.strings[process->cgroup]));
+	}
+	set_sums(json, &group->sums);
+	if (beside)
+		json_object_set_new(json, "kernel", beside->known ? json_beside(beside) : json_null());
+	return json;
+}
+
+static json_t *json_tally(const struct system *system, const struct options *options, enum by by,
+			  const struct tally *tally, const struct beside *besides)
+{
+	size_t shown = tally->n < options->limit ? tally->n : options->limit;
+	json_t *groups = json_array();
+
+	for (size_t i = 0; i < shown; i++)
+		json_array_append_new(groups,
+				      json_group(system, options, by, &tally->groups[i], besides ? &besides[i] : NULL));
+	return json_pack("{s:s, s:o, s:o}", "by", by_words[by], "groups", groups, "left_out",
+			 json_of_number(tally->n - shown));
+}
+
+static json_t *json_head(const struct system *system, const struct sums *whole)
+{
+	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "page_size",
+				 json_of_number(UINT64_C(1) << system->page_shift), "processes",
+				 json_of_number(system->processes_n), "refused", json_of_number(system->refused),
+				 "gone", json_of_number(system->gone), "sharing", json_of_number(system->sharing),
+				 "pid_namespace", system->pid_namespace, "averaging", system->averaging, "mismatched",
+				 json_of_number(verify_sum(system).mismatched));
+	json_t *sums = json_object();
+
+	set_sums(sums, whole);
+	json_object_set_new(json, "whole", sums);
+	return json;
+}
+
+/* ---- asking ---- */
+
+struct asking {
+	const struct options *options;
+	struct weights weights;
+	json_t *json;
+	json_t *tallies;
+};
+
+/* The kernel's sums of the processes that will be shown. @procfs: NULL if it was recorded */
+static struct beside *look_beside(const struct asking *asking, enum by by, struct system *system,
+				  const struct procfs *procfs, const struct tally *tally)
+{
+	struct beside *besides;
+
+	if (!asking->options->kernel || by != BY_PROCESS || !procfs)
+		return NULL;
+	besides = zeroed(tally->n, sizeof(*besides));
+	for (size_t i = 0; i < tally->n && i < asking->options->limit; i++)
+		beside_kernel(system, procfs, &asking->weights, &tally->groups[i], &besides[i]);
+	return besides;
+}
+
+static void show(struct asking *asking, size_t number, const struct system *system, const struct tally *tally,
+		 const struct beside *besides)
+{
+	enum by by = asking->options->by[number];
+
+	if (!asking->options->json) {
+		if (!number)
+			print_head(system, &tally->whole);
+		print_tally(asking->options, by, tally, besides);
+		return;
+	}
+	if (!number) {
+		asking->json = json_head(system, &tally->whole);
+		asking->tallies = json_array();
+		json_object_set_new(asking->json, "tallies", asking->tallies);
+	}
+	json_array_append_new(asking->tallies, json_tally(system, asking->options, by, tally, besides));
+}
+
+static int ask(void *arg, struct system *system, const struct procfs *procfs)
+{
+	struct asking *asking = arg;
+	enum sort sort = asking->options->sort;
+	int status = weights_init(&asking->weights, system);
+
+	for (size_t i = 0; i < asking->options->by_n && !status; i++) {
+		enum by by = asking->options->by[i];
+		struct beside *besides;
+		struct tally tally;
+
+		tally_system(system, &asking->weights, by, &tally);
+		if (tally.n)
+			qsort_r(tally.groups, tally.n, sizeof(*tally.groups), compare_groups, &sort);
+		besides = look_beside(asking, by, system, procfs, &tally);
+		status = procfs ? procfs_status(procfs) : STATUS_OK;
+		if (!status)
+			show(asking, i, system, &tally, besides);
+		free(besides);
+		tally_fini(&tally);
+	}
+	if (asking->json)
+		print_json(asking->json);
+	weights_fini(&asking->weights);
+	return status;
+}
+
+int shares_main(int argc, char **argv)
+{
+	struct options options = { .source.threads = source_threads() };
+	struct asking asking = { .options = &options };
+	struct timing timing;
+	struct system system;
+	int status;
+
+	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	options.source.ask = ask;
+	options.source.arg = &asking;
+	system_init(&system);
+	status = source_take(&options.source, &system, &timing);
+	if (!status && verify_sum(&system).mismatched)
+		status = STATUS_DIFFERS;
+	system_fini(&system);
+	return status;
+}

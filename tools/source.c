@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * source.c - reading the running system or a recording, building and verifying it; see source.h
+ */
+#include "source.h"
+
+#include "file.h"
+#include "owners.h"
+#include "scan.h"
+#include "verify.h"
+
+#include <unistd.h>
+
+unsigned source_threads(void)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return online < 1 ? 1 : online < THREADS_MAX ? (unsigned)online : THREADS_MAX;
+}
+
+/* Make the reverse map of what was read. */
+static int build(const struct source *source, struct system *system, struct timing *timing)
+{
+	double began = seconds_now();
+	int status = system_build(system, source->threads);
+
+	timing->build = seconds_now() - began;
+	return status;
+}
+
+/* Read the running system. */
+static int take(const struct source *source, struct system *system, struct timing *timing)
+{
+	const pid_t *pids = source->pids_n ? source->pids : NULL;
+	struct procfs procfs;
+	double began;
+	int status = procfs_open(&procfs);
+
+	if (status)
+		return status;
+	procfs.threads = source->threads;
+	began = seconds_now();
+	status = scan_system(system, &procfs, pids, source->pids_n, source->threads);
+	if (!status)
+		status = owners_read(system, &procfs);
+	timing->scan = seconds_now() - began;
+	if (!status)
+		status = build(source, system, timing);
+	if (!status) {
+		began = seconds_now();
+		status = verify_system(system, &procfs, pids, source->pids_n, source->threads);
+		timing->verify = seconds_now() - began;
+	}
+	if (!status && source->ask)
+		status = source->ask(source->arg, system, &procfs);
+	procfs_close(&procfs);
+	return status;
+}
+
+/* Read a recorded one. */
+static int load(const struct source *source, struct system *system, struct timing *timing)
+{
+	double began = seconds_now();
+	int status = file_load(source->load, system);
+
+	timing->loaded = true;
+	timing->scan = seconds_now() - began;
+	if (!status)
+		status = build(source, system, timing);
+	if (!status) {
+		began = seconds_now();
+		status = verify_recorded(system, source->threads);
+		timing->verify = seconds_now() - began;
+	}
+	if (!status && source->ask)
+		status = source->ask(source->arg, system, NULL);
+	return status;
+}
+
+int source_take(const struct source *source, struct system *system, struct timing *timing)
+{
+	*timing = (struct timing){ .threads = source->threads };
+	return source->load ? load(source, system, timing) : take(source, system, timing);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * source.h - where a command's system comes from: the running one, or a recording
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include "system.h"
+
+#define THREADS_MAX 1024
+
+struct source {
+	unsigned threads;
+	const pid_t *pids; /* to be read alone; NULL for all */
+	size_t pids_n;
+	const char *load; /* a recording; NULL for the running system */
+	/*
+	 * Called once the system is built and verified, with the running system's files, which are closed afterwards,
+	 * or NULL; returns a status. May be NULL itself.
+	 */
+	int (*ask)(void *arg, struct system *system, const struct procfs *procfs);
+	void *arg;
+};
+
+/** struct timing - how long the parts took, in seconds, and with how many threads */
+struct timing {
+	unsigned threads;
+	double scan;
+	double build;
+	double verify;
+	bool loaded; /* read from a recording, not scanned */
+};
+
+/** source_threads - one for each online CPU */
+unsigned source_threads(void);
+
+/** source_take - read or load a system into @system, which is empty; build and verify it. Returns a status */
+int source_take(const struct source *source, struct system *system, struct timing *timing);
+
+#endif

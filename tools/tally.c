@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * tally.c - sums over the reverse map; see tally.h
+ *
+ * Two passes over all mappings. The first weighs the frames: how many mappings each has. The second goes through the
+ * mappings group by group and counts, in an array over all frames, those of the group; what it has touched is summed up
+ * and put back to zero at the group's end. So both take time in proportion to mappings, whatever the groups are.
+ */
+#include "tally.h"
+
+#include "verify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum page_kind page_kind(const struct frame *frame)
+{
+	if (frame->flags & KPF_HUGE)
+		return PAGE_HUGETLB;
+	if (frame->flags & KPF_ANON)
+		return frame->flags & KPF_KSM ? PAGE_KSM : PAGE_ANONYMOUS;
+	if (frame->flags & KPF_SWAPBACKED)
+		return PAGE_SHARED;
+	/* Files' pages hold what they should, once they can be mapped; nobody says so of a driver's. */
+	return frame->flags & KPF_UPTODATE ? PAGE_FILE : PAGE_KERNEL;
+}
+
+const char *vma_label(const struct system *system, const struct process *process, uint32_t vma)
+{
+	const char *name = vma == NO_VMA ? "" : system->names.strings[process->vmas[vma].name];
+
+	return *name ? name : "[anon]";
+}
+
+static void visit_extent(const struct system *system, const struct process *process, const struct extent *extent,
+			 counted_visit visit, void *arg)
+{
+	for (uint64_t i = 0; i < extent->n; i++) {
+		uint64_t pte = process->ptes[extent->first + i];
+		const struct frame *frame = system_frame(system, pte & PTE_PFN);
+
+		if (pte_is_counted(frame->flags, pte & PTE_FILE))
+			visit(arg, (size_t)(frame - system->frames), extent, extent->vpn + i);
+	}
+}
+
+void process_visit(const struct system *system, const struct process *process, counted_visit visit, void *arg)
+{
+	for (size_t i = 0; i < process->extents_n; i++)
+		visit_extent(system, process, &process->extents[i], visit, arg);
+}
+
+/* ---- weighing ---- */
+
+struct weighing {
+	struct weights *weights;
+	uint32_t process;
+};
+
+static void weigh(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+{
+	struct weighing *weighing = arg;
+	struct weights *weights = weighing->weights;
+
+	(void)extent;
+	(void)vpn;
+	if (!weights->counted[number]++)
+		weights->single[number] = weighing->process;
+	else if (weights->single[number] != weighing->process)
+		weights->single[number] = NOT_SINGLE;
+}
+
+/* Mappings of others than those that were read: known where the kernel counts each page's. */
+static uint32_t mappings_of(const struct system *system, const struct frame *frame, uint32_t counted)
+{
+	bool may = system->partial || system->pid_namespace || frame->verdict == VERDICT_BOUNDED;
+
+	return counted && may && !system->averaging && frame->kernel > counted ? frame->kernel : counted;
+}
+
+static int weigh_slots(struct weights *weights, const struct system *system)
+{
+	for (size_t i = 0; i < system->processes_n; i++)
+		for (size_t k = 0; k < system->processes[i].swapped_n; k++)
+			pfnset_add(&weights->slots, system->processes[i].swapped[k].slot);
+	weights->slots_n = pfnset_number(&weights->slots);
+	if (weights->slots_n == PFNSET_NONE)
+		return complain("more than 2^32 swap slots are in use: name some processes with --pid");
+	weights->slot_refs = zeroed(weights->slots_n, sizeof(*weights->slot_refs));
+	for (size_t i = 0; i < system->processes_n; i++)
+		for (size_t k = 0; k < system->processes[i].swapped_n; k++)
+			weights->slot_refs[pfnset_find(&weights->slots, system->processes[i].swapped[k].slot)]++;
+	return STATUS_OK;
+}
+
+int weights_init(struct weights *weights, struct system *system)
+{
+	*weights = (struct weights){ .mappings = zeroed(system->frames_n, sizeof(uint32_t)),
+				     .counted = zeroed(system->frames_n, sizeof(uint32_t)),
+				     .single = zeroed(system->frames_n, sizeof(uint32_t)) };
+	for (size_t i = 0; i < system->processes_n; i++) {
+		struct weighing weighing = { .weights = weights, .process = (uint32_t)i };
+
+		process_visit(system, &system->processes[i], weigh, &weighing);
+	}
+	for (size_t i = 0; i < system->frames_n; i++) {
+		weights->mappings[i] = mappings_of(system, &system->frames[i], weights->counted[i]);
+		if (weights->mappings[i] != weights->counted[i])
+			weights->single[i] = NOT_SINGLE;
+	}
+	return weigh_slots(weights, system);
+}
+
+void weights_fini(struct weights *weights)
+{
+	free(weights->mappings);
+	free(weights->counted);
+	free(weights->single);
+	free(weights->slot_refs);
+	pfnset_fini(&weights->slots);
+	*weights = (struct weights){ 0 };
+}
+
+/* ---- summing up ---- */
+
+/* A part of a process that belongs to one group: all of it, an extent, or a swapped pte. */
+struct item {
+	uint64_t key;
+	uint32_t process;
+	enum { ITEM_ALL, ITEM_EXTENT, ITEM_SWAPPED } what;
+	uint32_t number; /* of the extent or of the swapped pte */
+};
+
+struct items {
+	struct item *items;
+	size_t n;
+	size_t capacity;
+};
+
+/* The group that is being summed up. */
+struct summing {
+	const struct system *system;
+	const struct weights *weights;
+	uint64_t page;
+	bool single; /* Uss is what a single process maps */
+	struct share pss;
+	struct sums sums;
+	uint32_t *frames; /* how many mappings of each frame are the group's */
+	size_t *touched;
+	size_t touched_n;
+	size_t touched_capacity;
+	uint8_t *slots; /* does the group name it? */
+};
+
+static void add_sums(struct sums *sums, const struct frame *frame, uint64_t page)
+{
+	sums->rss += page;
+	if (frame->flags & KPF_UNEVICTABLE)
+		sums->locked += page;
+	if (frame->verdict == VERDICT_MOVING || frame->verdict == VERDICT_MISMATCHED)
+		sums->unsettled += page;
+}
+
+static void touch_frame(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+{
+	struct summing *summing = arg;
+
+	(void)extent;
+	(void)vpn;
+	if (summing->frames[number]++)
+		return;
+	summing->touched =
+		grow(summing->touched, &summing->touched_capacity, summing->touched_n + 1, sizeof(*summing->touched));
+	summing->touched[summing->touched_n++] = number;
+}
+
+static void touch_slot(struct summing *summing, const struct swapped *swapped)
+{
+	size_t number = pfnset_find(&summing->weights->slots, swapped->slot);
+
+	summing->sums.swap += summing->slots[number] ? 0 : summing->page;
+	summing->slots[number] = 1;
+}
+
+static void touch_item(struct summing *summing, const struct item *item, bool forget)
+{
+	const struct system *system = summing->system;
+	const struct process *process = &system->processes[item->process];
+	size_t from = item->what == ITEM_SWAPPED ? item->number : 0;
+	size_t to = item->what == ITEM_SWAPPED ? from + 1 : item->what == ITEM_ALL ? process->swapped_n : 0;
+
+	if (!forget && item->what == ITEM_ALL)
+		process_visit(system, process, touch_frame, summing);
+	else if (!forget && item->what == ITEM_EXTENT)
+		visit_extent(system, process, &process->extents[item->number], touch_frame, summing);
+	for (size_t i = from; i < to; i++)
+		if (forget)
+			summing->slots[pfnset_find(&summing->weights->slots, process->swapped[i].slot)] = 0;
+		else
+			touch_slot(summing, &process->swapped[i]);
+}
+
+/* Sum up what the items of one group have touched, and forget it. */
+static void end_group(struct summing *summing, const struct item *items, size_t n)
+{
+	const struct weights *weights = summing->weights;
+
+	for (size_t i = 0; i < summing->touched_n; i++) {
+		size_t at = summing->touched[i];
+		bool alone = summing->single ? weights->single[at] != NOT_SINGLE
+					     : summing->frames[at] == weights->mappings[at];
+
+		add_sums(&summing->sums, &summing->system->frames[at], summing->page);
+		share_add(&summing->pss, summing->page, summing->frames[at], weights->mappings[at]);
+		summing->sums.uss += alone ? summing->page : 0;
+		summing->frames[at] = 0;
+	}
+	summing->sums.pss = share_bytes(&summing->pss);
+	summing->touched_n = 0;
+	for (size_t i = 0; i < n; i++)
+		touch_item(summing, &items[i], true);
+}
+
+static void add_group(struct tally *tally, size_t *capacity, const struct group *group)
+{
+	tally->groups = grow(tally->groups, capacity, tally->n + 1, sizeof(*tally->groups));
+	tally->groups[tally->n++] = *group;
+}
+
+static uint64_t file_key(const struct process *process, uint32_t number)
+{
+	const struct vma *vma = number == NO_VMA ? NULL : &process->vmas[number];
+
+	return !vma ? 0 : vma->file ? (uint64_t)vma->file << 32 : vma->name;
+}
+
+static void list_items(const struct system *system, enum by by, struct items *items)
+{
+	for (uint32_t i = 0; i < system->processes_n; i++) {
+		const struct process *process = &system->processes[i];
+		size_t n = by == BY_FILE ? process->extents_n + process->swapped_n : 1;
+
+		items->items = grow(items->items, &items->capacity, items->n + n, sizeof(*items->items));
+		for (uint32_t k = 0; k < n; k++) {
+			struct item item = { .process = i, .what = ITEM_ALL, .key = i };
+
+			if (by == BY_CGROUP)
+				item.key = process->cgroup;
+			if (by == BY_USER)
+				item.key = process->uid;
+			if (by == BY_FILE && k < process->extents_n) {
+				item.what = ITEM_EXTENT;
+				item.number = k;
+				item.key = file_key(process, process->extents[k].vma);
+			} else if (by == BY_FILE) {
+				item.what = ITEM_SWAPPED;
+				item.number = k - (uint32_t)process->extents_n;
+				item.key = file_key(process, process->swapped[item.number].vma);
+			}
+			items->items[items->n++] = item;
+		}
+	}
+}
+
+static int compare_items(const void *left, const void *right)
+{
+	const struct item *a = left, *b = right;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	if (a->process != b->process)
+		return a->process < b->process ? -1 : 1;
+	return (a->number > b->number) - (a->number < b->number);
+}
+
+static const char *name_of(const struct system *system, enum by by, const struct item *item)
+{
+	const struct process *process = &system->processes[item->process];
+	const char *cgroup = system->names.strings[process->cgroup];
+
+	switch (by) {
+	case BY_PROCESS:
+		return process->task.comm;
+	case BY_CGROUP:
+		return *cgroup ? cgroup : "?";
+	case BY_FILE:
+		return vma_label(system, process,
+				 item->what == ITEM_EXTENT ? process->extents[item->number].vma
+							   : process->swapped[item->number].vma);
+	default:
+		return "";
+	}
+}
+
+static void tally_groups(struct summing *summing, enum by by, struct tally *tally)
+{
+	const struct system *system = summing->system;
+	struct items items = { 0 };
+	size_t capacity = 0;
+
+	list_items(system, by, &items);
+	if (items.n)
+		qsort(items.items, items.n, sizeof(*items.items), compare_items);
+	for (size_t i = 0, next; i < items.n; i = next) {
+		const struct item *item = &items.items[i];
+		struct group group = { .key = item->key, .name = name_of(system, by, item) };
+
+		summing->sums = (struct sums){ 0 };
+		summing->pss = (struct share){ 0 };
+		for (next = i; next < items.n && items.items[next].key == item->key; next++)
+			touch_item(summing, &items.items[next], false);
+		end_group(summing, item, next - i);
+		group.sums = summing->sums;
+		if (by == BY_PROCESS) {
+			group.process = &system->processes[item->process];
+			group.key = (uint64_t)group.process->task.pid;
+		}
+		add_group(tally, &capacity, &group);
+	}
+	free(items.items);
+}
+
+static void tally_kinds(const struct system *system, const struct weights *weights, struct tally *tally)
+{
+	static const char *const names[PAGE_KINDS] = {
+		[PAGE_ANONYMOUS] = "anonymous", [PAGE_KSM] = "merged by KSM", [PAGE_SHARED] = "tmpfs, memfd, shared",
+		[PAGE_FILE] = "files",          [PAGE_HUGETLB] = "hugetlb",   [PAGE_KERNEL] = "the kernel's, drivers'",
+	};
+	uint64_t page = UINT64_C(1) << system->page_shift;
+	struct share pss[PAGE_KINDS] = { 0 };
+	size_t capacity = 0;
+
+	for (uint64_t kind = 0; kind < PAGE_KINDS; kind++)
+		add_group(tally, &capacity, &(struct group){ .key = kind, .name = names[kind] });
+	for (size_t i = 0; i < system->frames_n; i++) {
+		enum page_kind kind = page_kind(&system->frames[i]);
+		struct sums *sums = &tally->groups[kind].sums;
+
+		if (!weights->mappings[i])
+			continue;
+		add_sums(sums, &system->frames[i], page);
+		share_add(&pss[kind], page, weights->counted[i], weights->mappings[i]);
+		sums->uss += weights->single[i] != NOT_SINGLE ? page : 0;
+	}
+	for (int kind = 0; kind < PAGE_KINDS; kind++)
+		tally->groups[kind].sums.pss = share_bytes(&pss[kind]);
+	tally->groups[PAGE_ANONYMOUS].sums.swap = weights->slots_n * page;
+}
+
+static void tally_whole(const struct system *system, const struct weights *weights, struct sums *sums)
+{
+	uint64_t page = UINT64_C(1) << system->page_shift;
+	struct share pss = { 0 };
+
+	for (size_t i = 0; i < system->frames_n; i++) {
+		if (!weights->mappings[i])
+			continue;
+		add_sums(sums, &system->frames[i], page);
+		share_add(&pss, page, weights->counted[i], weights->mappings[i]);
+		sums->uss += weights->counted[i] == weights->mappings[i] ? page : 0;
+	}
+	sums->pss = share_bytes(&pss);
+	sums->swap = weights->slots_n * page;
+}
+
+void tally_system(const struct system *system, const struct weights *weights, enum by by, struct tally *tally)
+{
+	struct summing summing = {
+		.system = system, .weights = weights, .page = UINT64_C(1) << system->page_shift, .single = by == BY_FILE
+	};
+
+	*tally = (struct tally){ 0 };
+	tally_whole(system, weights, &tally->whole);
+	if (by == BY_KIND) {
+		tally_kinds(system, weights, tally);
+		return;
+	}
+	summing.frames = zeroed(system->frames_n, sizeof(*summing.frames));
+	summing.slots = zeroed(weights->slots_n, 1);
+	tally_groups(&summing, by, tally);
+	free(summing.frames);
+	free(summing.slots);
+	free(summing.touched);
+}
+
+void tally_fini(struct tally *tally)
+{
+	free(tally->groups);
+	*tally = (struct tally){ 0 };
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * text.c - figures and names as people and as JSON are told them; see text.h
+ */
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *text_buffer(void)
+{
+	static char buffers[8][32];
+	static unsigned at;
+
+	return buffers[at++ % 8];
+}
+
+const char *grouped(uint64_t value)
+{
+	char digits[24], *out = text_buffer(), *at = out;
+	int n = snprintf(digits, sizeof(digits), "%" PRIu64, value);
+
+	for (int i = 0; i < n; i++) {
+		if (i && (n - i) % 3 == 0)
+			*at++ = ',';
+		*at++ = digits[i];
+	}
+	*at = '\0';
+	return out;
+}
+
+const char *sized(double bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	char *out = text_buffer();
+	size_t unit = 0;
+
+	for (; bytes >= 1024 && unit < 4; unit++)
+		bytes /= 1024;
+	snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+	return out;
+}
+
+void print_name(const char *name, size_t width, bool pad)
+{
+	const char *shown = printable(name);
+	size_t length = strlen(shown);
+	const char *tail = shown;
+
+	if (length > width) {
+		tail = strchr(shown + length - (width - 3), '/');
+		tail = tail ? tail : shown + length - (width - 3);
+		/* No character is cut. */
+		while ((*tail & 0xc0) == 0x80)
+			tail++;
+		printf("...");
+		width -= 3;
+	}
+	printf("%-*s", pad ? (int)width : 0, tail);
+}
+
+json_t *json_of_name(const char *name)
+{
+	json_t *json = json_string(name);
+	char *copy;
+
+	if (json)
+		return json;
+	copy = strcpy(zeroed(strlen(name) + 1, 1), name);
+	for (char *at = copy; *at; at++)
+		*at = (unsigned char)*at < 128 ? *at : '?';
+	json = json_string(copy);
+	free(copy);
+	return json;
+}
+
+void print_json(json_t *json)
+{
+	json_dumpf(json, stdout, JSON_ENSURE_ASCII | JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	putchar('\n');
+	json_decref(json);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * text.h - figures and names as people and as JSON are told them
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include "tool.h"
+
+#include <jansson.h>
+
+/** grouped, sized - a number such as 12,345, and bytes such as 1.2 MiB; each stays until the eighth next call */
+const char *grouped(uint64_t value);
+const char *sized(double bytes);
+
+static inline const char *plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
+/** text_buffer - 32 bytes that stay until the eighth next call of any of these */
+char *text_buffer(void);
+
+/** print_name - print @name in @width columns, without its first directories if it is longer; @pad: fill them up */
+void print_name(const char *name, size_t width, bool pad);
+
+/** json_of_name - names may hold any bytes, and JSON holds Unicode: what is none becomes question marks */
+json_t *json_of_name(const char *name);
+
+static inline json_t *json_of_number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+/** print_json - print @json, in ASCII, for it may go to a terminal; and free it. main() looks whether it was written */
+void print_json(json_t *json);
+
+#endif
