@@ -70,6 +70,7 @@ static const struct named calls[] = {
 	{ "rt_sigaction", SYS_rt_sigaction },
 	{ "sched_getaffinity", SYS_sched_getaffinity },
 	{ "set_robust_list", SYS_set_robust_list },
+	{ "statx", SYS_statx },
 	{ "sysinfo", SYS_sysinfo },
 	{ "umask", SYS_umask },
 	{ "uname", SYS_uname },

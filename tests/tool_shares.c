@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * tool_shares.c - `rmap shares` against processes whose memory is known to the page
+ * tool_shares.c - `rmap shares` and `rmap freed` against processes whose memory is known to the page
  *
  *      tool_shares PATH-TO-RMAP
  *
@@ -8,12 +8,17 @@
  * and each of these members gives back the pages that all processes have (vdso): so everything a member maps is
  * mapped by members alone, however busy the system is. Then they lay out memory that is shared in known ways, say so
  * through a pipe and stay until another pipe is closed, so nothing here waits on a clock. Their page tables, read here
- * by themselves, tell what their sums have to be, to the byte; and so does the layout, of each file.
+ * by themselves, tell what their sums have to be, to the byte; and so does the layout, of each file. At last two of them
+ * are ended, and every frame that was said to be free then is free, or somebody else's.
+ *
+ * Huge pages of both kinds and swap are laid out where the system has them.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +26,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PRESENT (UINT64_C(1) << 63)
@@ -28,13 +34,16 @@
 #define SWAPPED (UINT64_C(1) << 62)
 #define MEMBERS 3
 /* Descriptors that members are given. */
-enum { FD_READY = 10, FD_HOLD, FD_KEPT };
+enum { FD_READY = 200, FD_HOLD, FD_KEPT, FD_HELD, FD_MAPPED };
+
+#define HUGE_SIZE ((size_t)2 << 20)
+#define HUGE_AT ((char *)0x100000000000)
 
 static size_t page_size;
 static int failures, checks;
 static const char *rmap;
 static pid_t members[MEMBERS]; /* the first, its fork, another one */
-static int kept;               /* a memfd that this process has open and does not map */
+static int kept, held, mapped; /* memfds: that all have; that this process has open; that another member maps */
 
 static void die(const char *what)
 {
@@ -133,6 +142,40 @@ static void map_twice(void)
 	fill(map(4, MAP_SHARED, fd), 4);
 }
 
+/* A file of 12 pages of which 8 are mapped, and 6 pages without a file. */
+static void map_files(void)
+{
+	int fd = make_file("rmap-test-last", 12);
+	char *at = map(12, MAP_SHARED, fd);
+
+	fill(at, 12);
+	if (munmap(at + 8 * page_size, 4 * page_size))
+		die("munmap");
+	fill(map(6, MAP_SHARED | MAP_ANONYMOUS, -1), 6);
+	fill(map(5, MAP_SHARED, FD_HELD), 5);
+	fill(map(3, MAP_SHARED, FD_MAPPED), 3);
+}
+
+/* Two pages of a huge one, the rest of which is given back; a hugetlb page; pages in swap. */
+static void map_special(void)
+{
+	char *swapped = anonymous(7), *hugetlb;
+
+	if (mmap(HUGE_AT, HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		 0) != HUGE_AT)
+		die("mmap of a huge page");
+	madvise(HUGE_AT, HUGE_SIZE, MADV_HUGEPAGE);
+	fill(HUGE_AT, 2);
+	if (madvise(HUGE_AT + 2 * page_size, HUGE_SIZE - 2 * page_size, MADV_DONTNEED))
+		die("madvise");
+	madvise(HUGE_AT, HUGE_SIZE, MADV_NOHUGEPAGE); /* nor shall the kernel make one anew */
+	hugetlb = mmap(NULL, HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (hugetlb != MAP_FAILED)
+		fill(hugetlb, 1);
+	fill(swapped, 7);
+	madvise(swapped, 7 * page_size, MADV_PAGEOUT);
+}
+
 /* Every page that both forks will have is touched before; then the second writes to 4 of 16. */
 static void first_main(void)
 {
@@ -140,12 +183,16 @@ static void first_main(void)
 
 	fill(common, 16);
 	map_twice();
+	map_files();
+	map_special();
 	if (mlock(locked, 3 * page_size))
 		die("mlock");
 	fill(locked, 3);
 	fill(map(8, MAP_SHARED, FD_KEPT), 8);
 	if (!fork()) {
 		fill(common, 4);
+		if (madvise(HUGE_AT + page_size, page_size, MADV_DONTNEED))
+			die("madvise");
 		stay();
 	}
 	stay();
@@ -156,23 +203,34 @@ static int member_main(const char *which)
 	leave_everyones();
 	if (*which == '1')
 		first_main();
-	/* The other one maps more of the file, and has its own pages. */
+	/* The other one maps more of the file, another one without touching it, and has its own pages. */
+	map(3, MAP_SHARED, FD_MAPPED);
+	close(FD_HELD);
+	close(FD_MAPPED);
 	fill(map(12, MAP_SHARED, FD_KEPT), 12);
 	fill(anonymous(5), 5);
 	stay();
 	return 1;
 }
 
-static void start(int copy, char *which, int ready, int hold)
+/* Run @copy; returns the end of a pipe from which to read who is ready. */
+static int start(int copy, char *which, int hold)
 {
 	char *argv[] = { "member", "--member", which, NULL }, *environment[] = { NULL };
-	pid_t child = fork();
+	int ready[2];
+	pid_t child;
 
+	if (pipe2(ready, O_CLOEXEC))
+		die("pipe");
+	child = fork();
 	if (child < 0)
 		die("fork");
-	if (child)
-		return;
-	if (dup2(ready, FD_READY) < 0 || dup2(hold, FD_HOLD) < 0 || dup2(kept, FD_KEPT) < 0)
+	if (child) {
+		close(ready[1]);
+		return ready[0];
+	}
+	if (dup2(ready[1], FD_READY) < 0 || dup2(hold, FD_HOLD) < 0 || dup2(kept, FD_KEPT) < 0 ||
+	    dup2(held, FD_HELD) < 0 || dup2(mapped, FD_MAPPED) < 0)
 		_exit(1);
 	fexecve(copy, argv, environment);
 	_exit(1);
@@ -203,17 +261,18 @@ static pid_t await(int ready)
 }
 
 /* The first and its fork tell in any order. */
-static void start_all(int copy, int ready[2], int hold[2])
+static void start_all(int copy, int hold)
 {
 	char text[64], parent[64];
 	FILE *stat;
-	int of = 0;
+	int of = 0, ready = start(copy, "1", hold);
 
-	start(copy, "1", ready[1], hold[0]);
-	members[0] = await(ready[0]);
-	members[1] = await(ready[0]);
-	start(copy, "2", ready[1], hold[0]);
-	members[2] = await(ready[0]);
+	members[0] = await(ready);
+	members[1] = await(ready);
+	close(ready);
+	ready = start(copy, "2", hold);
+	members[2] = await(ready);
+	close(ready);
 	snprintf(text, sizeof(text), "/proc/%d/stat", (int)members[0]);
 	stat = fopen(text, "r");
 	if (!stat || fscanf(stat, "%*d (%*[^)]) %63s %d", parent, &of) != 2)
@@ -245,14 +304,29 @@ static uint64_t word_at(const char *path, uint64_t number)
 	return word;
 }
 
-/* How many ptes of @pids map frame @pfn, of all those that were listed. */
+/* A page-table entry: a frame, or what it has in the place of one if it is swapped. */
 struct pte {
 	uint64_t pfn;
 	int member;
 };
 
-static struct pte ptes[65536];
-static size_t ptes_n;
+static struct pte ptes[65536], slots[64];
+static size_t ptes_n, slots_n;
+
+/* How many slots members @from to @to have, each once. */
+static uint64_t count_slots(int from, int to)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < slots_n; i++) {
+		bool first = slots[i].member >= from && slots[i].member <= to;
+
+		for (size_t k = 0; k < i; k++)
+			first &= slots[k].pfn != slots[i].pfn || slots[k].member < from || slots[k].member > to;
+		n += first;
+	}
+	return n;
+}
 
 static void list_ptes(int member)
 {
@@ -272,6 +346,8 @@ static void list_ptes(int member)
 
 			if (entry & PRESENT && ptes_n < sizeof(ptes) / sizeof(ptes[0]))
 				ptes[ptes_n++] = (struct pte){ PFN(entry), member };
+			else if (entry & SWAPPED && slots_n < sizeof(slots) / sizeof(slots[0]))
+				slots[slots_n++] = (struct pte){ PFN(entry), member };
 		}
 	}
 	if (!maps)
@@ -389,7 +465,7 @@ static void check_processes(const json_t *report)
 		check((uint64_t)integer(group, "rss") == sums.rss, "member %d: Rss is %" PRIu64, i, sums.rss);
 		check((uint64_t)integer(group, "pss") == pss, "member %d: Pss is %" PRIu64, i, pss);
 		check((uint64_t)integer(group, "uss") == sums.uss, "member %d: Uss is %" PRIu64, i, sums.uss);
-		check(integer(group, "swap") == 0, "member %d: nothing is swapped", i);
+		check((uint64_t)integer(group, "swap") == count_slots(i, i) * page_size, "member %d: Swap", i);
 		check_beside(group, &sums);
 	}
 }
@@ -403,9 +479,202 @@ static void check_file(const json_t *report, const char *name, uint64_t rss, uin
 	check((uint64_t)integer(group, "uss") == uss * page_size, "%s has %" PRIu64 " pages of one process", name, uss);
 }
 
+/* ---- what ending them gives back ---- */
+
+#define FLAG(flags, number) ((flags) >> (number)&1)
+
+static uint64_t flags_of(uint64_t pfn)
+{
+	return word_at("/proc/kpageflags", pfn);
+}
+
+/* How many frames only members @from to @to map, and of which kind: bit @is is set and bit @is_not is not. */
+static uint64_t count_exclusive(int from, int to, int is, int is_not)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ptes_n; i++) {
+		bool right = FLAG(flags_of(ptes[i].pfn), is) && !FLAG(flags_of(ptes[i].pfn), is_not);
+
+		for (size_t k = 0; k < ptes_n && right; k++)
+			right = ptes[k].pfn != ptes[i].pfn ||
+				(k >= i && ptes[k].member >= from && ptes[k].member <= to);
+		n += right;
+	}
+	return n;
+}
+
+/* Is the huge page, of which two parts are used, one? */
+static bool is_huge(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)members[0]);
+	return FLAG(flags_of(PFN(word_at(path, (uintptr_t)HUGE_AT / page_size))), 22);
+}
+
+static void check_bytes(const json_t *answer, const char *fate, uint64_t pages)
+{
+	uint64_t bytes = (uint64_t)integer(json_object_get(answer, "bytes"), fate);
+
+	check(bytes == pages * page_size, "freed: %s: %" PRIu64 " bytes are %" PRIu64 " pages", fate, bytes, pages);
+}
+
+static void check_end(const json_t *answer, const char *name, uint64_t pages, const char *end, pid_t holder)
+{
+	const json_t *files = json_object_get(answer, "files"), *file;
+	bool found = false, blind = integer(answer, "unreadable") > 0;
+	size_t i;
+
+	json_array_foreach(files, i, file)
+	{
+		const char *its = json_string_value(json_object_get(file, "name"));
+		const char *says = json_string_value(json_object_get(file, "end"));
+
+		if (!its || !strstr(its, name))
+			continue;
+		found = true;
+		check((uint64_t)integer(file, "mapped") == pages * page_size,
+		      "freed: %" PRIu64 " pages of %s are mapped", pages, name);
+		check(says && !strcmp(says, blind && !holder ? "unknown" : end), "freed: %s %s, not %s", name, end,
+		      says);
+		check(json_integer_value(json_object_get(file, "holder")) == holder, "freed: %s is held by %d", name,
+		      (int)holder);
+	}
+	check(found, "freed: no file %s", name);
+}
+
+/* The fork has another part of the first one's huge page: none of it comes back without both. */
+static void check_freed_alone(void)
+{
+	char words[64];
+	json_t *answer;
+
+	snprintf(words, sizeof(words), "freed %d", (int)members[0]);
+	answer = ask(words);
+	check_bytes(answer, "parts", 0);
+	check_bytes(answer, "huge", is_huge() ? 1 : 0);
+	check_bytes(answer, "free", count_exclusive(0, 0, 12, 17) - is_huge());
+	json_decref(answer);
+}
+
+/* Does @pfn hold what it held, though nobody maps it? Once it is free it may be anybody's. */
+static bool is_left(uint64_t pfn)
+{
+	uint64_t flags = flags_of(pfn);
+
+	return !word_at("/proc/kpagecount", pfn) && !FLAG(flags, 10) && (FLAG(flags, 12) || FLAG(flags, 14));
+}
+
+static size_t count_left(const json_t *frames, const char *fate)
+{
+	const json_t *list = json_object_get(frames, fate), *run;
+	size_t left = 0, i;
+
+	json_array_foreach(list, i, run)
+	{
+		uint64_t first = (uint64_t)json_integer_value(json_array_get(run, 0));
+
+		for (json_int_t k = 0; k < json_integer_value(json_array_get(run, 1)); k++)
+			left += is_left(first + (uint64_t)k);
+	}
+	return left;
+}
+
+static bool is_among(const json_t *frames, const char *fate, uint64_t pfn)
+{
+	const json_t *list = json_object_get(frames, fate), *run;
+	bool found = false;
+	size_t i;
+
+	json_array_foreach(list, i, run)
+	{
+		uint64_t first = (uint64_t)json_integer_value(json_array_get(run, 0));
+
+		found |= first <= pfn && pfn < first + (uint64_t)json_integer_value(json_array_get(run, 1));
+	}
+	return found;
+}
+
+/* What has just been touched may wait on the CPU that touched it, until an address space ends there. */
+static void settle_each_cpu(void)
+{
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		cpu_set_t set;
+		pid_t child;
+
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+		child = fork();
+		if (!child)
+			_exit(sched_setaffinity(0, sizeof(set), &set) != 0);
+		if (child < 0 || waitpid(child, NULL, 0) != child)
+			die("fork");
+		if (cpu >= sysconf(_SC_NPROCESSORS_CONF))
+			break;
+	}
+}
+
+/* Kernels free a page some time after its last mapping has gone, but they do. */
+static void check_ended(const json_t *frames, const char *file_fate)
+{
+	const struct timespec moment = { .tv_nsec = 10000000 };
+	size_t left = 0;
+
+	for (int i = 0; i < 2; i++)
+		if (kill(members[i], SIGKILL))
+			die("kill");
+	for (int i = 0; i < 1000; i++) {
+		settle_each_cpu();
+		left = count_left(frames, "free") + count_left(frames, "parts") + count_left(frames, file_fate);
+		if (!left)
+			break;
+		nanosleep(&moment, NULL);
+	}
+	check(!left, "freed: %zu frames that were said to come back have not, 10 seconds after the end", left);
+}
+
+static void check_stays(const json_t *frames)
+{
+	char *at = map(5, MAP_SHARED, held);
+
+	for (size_t i = 0; i < 5; i++) {
+		(void)*(volatile char *)(at + i * page_size);
+		check(is_among(frames, "stays", PFN(word_at("/proc/self/pagemap", (uintptr_t)at / page_size + i))),
+		      "freed: page %zu of a file that stays is where it was said to stay", i);
+	}
+}
+
+static void check_freed(void)
+{
+	bool blind;
+	char words[64];
+	json_t *answer;
+
+	snprintf(words, sizeof(words), "freed --frames %d %d", (int)members[0], (int)members[1]);
+	answer = ask(words);
+	blind = integer(answer, "unreadable") > 0;
+	check(integer(answer, "processes") == 2, "freed: two processes");
+	check_bytes(answer, "free", count_exclusive(0, 1, 12, 17));
+	check_bytes(answer, "hugetlb", count_exclusive(0, 1, 17, 63));
+	check_bytes(answer, "parts", is_huge() ? HUGE_SIZE / page_size - 2 : 0);
+	check_bytes(answer, blind ? "unknown" : "files", 18);
+	check((uint64_t)integer(answer, "swap") == count_slots(0, 1) * page_size, "freed: swap");
+	check((uint64_t)integer(answer, "unmapped") == 4 * page_size, "freed: 4 pages of a file are not mapped");
+	check((uint64_t)integer(answer, "locked") == 3 * page_size, "freed: 3 locked pages");
+	check_end(answer, "rmap-test-twice", 4, "freed", 0);
+	check_end(answer, "rmap-test-last", 8, "freed", 0);
+	check_end(answer, "/dev/zero", 6, "freed", 0);
+	check_end(answer, "rmap-test-held", 5, "stays", getpid());
+	check_end(answer, "rmap-test-mapped", 3, "stays", members[2]);
+	check_ended(json_object_get(answer, "frames"), blind ? "unknown" : "files");
+	check_stays(json_object_get(answer, "frames"));
+	json_decref(answer);
+}
+
 int main(int argc, char **argv)
 {
-	int ready[2], hold[2], copy;
+	int hold[2], copy;
 	json_t *report;
 
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
@@ -416,11 +685,15 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	rmap = argv[1];
-	if (pipe2(ready, O_CLOEXEC) || pipe2(hold, O_CLOEXEC))
+	if (pipe2(hold, O_CLOEXEC))
 		die("pipe");
 	kept = make_file("rmap-test-kept", 12);
+	held = make_file("rmap-test-held", 5);
+	mapped = make_file("rmap-test-mapped", 3);
 	copy = copy_of_self();
-	start_all(copy, ready, hold);
+	start_all(copy, hold[0]);
+	close(copy);
+	close(mapped);
 	report = ask("shares --kernel --by process --by file");
 	check_processes(report);
 	/* The fork does not inherit what is in page tables of shared memory, and touched none of it. */
@@ -429,6 +702,8 @@ int main(int argc, char **argv)
 	check(integer(group_of(report, 0, "", members[0]), "locked") == (json_int_t)(3 * page_size),
 	      "3 pages of the first member are locked");
 	json_decref(report);
+	check_freed_alone();
+	check_freed();
 	close(hold[1]);
 	while (wait(NULL) > 0 || errno == EINTR)
 		;

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools-live.sh - `rmap snapshot`, `shares` and `who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
+# tools-live.sh - `rmap snapshot`, `shares`, `freed` and `who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
 #
 #      tools-live.sh RMAP TOOL_JSON TOOL_WHO TOOL_REASON TOOL_SHARES [TOOL_REFUSE]
 set -u
@@ -192,6 +192,10 @@ else
 		refused $call EINTR $((start + 60))
 		refused $call ENOMEM $((start + 600))
 	done
+	# What cannot be told of descriptors is not guessed, and shortages are told.
+	"$tool_refuse" statx EACCES 0 "$rmap" freed --json $$ >"$work/out" 2>"$work/err" || fail "refused stats: $(cat "$work/err")"
+	grep -q '"unreadable": 0' "$work/out" && fail "it is not said that descriptors cannot be looked at"
+	incomplete "Cannot allocate memory" "$tool_refuse" statx ENOMEM 0 "$rmap" freed $$
 	# And a refusal is told as one, not as a shortage.
 	# shellcheck disable=SC2086
 	incomplete "filter seems to refuse" "$tool_refuse" clone3 EPERM 0 "$rmap" snapshot --threads 2 $named
@@ -244,6 +248,14 @@ fi
 "$tool_who" "$rmap" || fail "rmap who is wrong"
 # And what there is to say where there is no page.
 "$tool_reason" "$rmap" || fail "rmap who gives wrong reasons"
+# What nobody is asked about cannot be told; one's own shell and everything can, in text of 80 columns.
+incomplete "cannot be read" "$rmap" freed $(($(cat /proc/sys/kernel/pid_max) + 1))
+incomplete "no process that was read is in a cgroup" "$rmap" freed /no/such/group
+for whom in $$ /; do
+	"$rmap" freed "$whom" >"$work/out" || fail "rmap freed $whom: exit status $?"
+	grep -q "free at once: anonymous memory" "$work/out" || fail "rmap freed $whom tells nothing: $(cat "$work/out")"
+	[ "$(LC_ALL=C.UTF-8 wc -L <"$work/out")" -le 80 ] || fail "rmap freed $whom is wider than 80 columns"
+done
 # Processes of which every page is known.
 "$tool_shares" "$rmap" || fail "rmap shares is wrong"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools.sh - the command line of `rmap snapshot`, `shares` and `who`, with recorded and forged systems; needs no privilege.
+# tools.sh - the command line of `rmap snapshot`, `shares`, `freed` and `who`, with recorded and forged systems; needs no privilege.
 #
 #      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1 RECORDING-OF-VERSION-2
 #
@@ -38,7 +38,7 @@ for words in "--help" "help"; do
 	"$rmap" $words | grep -q snapshot || fail "rmap $words does not name snapshot"
 done
 "$rmap" --version | grep -qE '^rmap [0-9]+\.[0-9]+' || fail "rmap --version tells none"
-for command in snapshot shares who; do
+for command in snapshot shares freed who; do
 	"$rmap" $command --help | grep -q -- --json || fail "rmap $command --help does not name --json"
 done
 expect 2 "Usage" "$rmap"
@@ -62,6 +62,11 @@ expect 2 "--threads wants" "$rmap" shares --threads 0
 expect 2 "no option" "$rmap" shares 1
 expect 2 "give one of them" "$rmap" shares --kernel --load "$recording"
 expect 2 "--kernel goes with" "$rmap" shares --kernel --by cgroup
+expect 2 "name the processes" "$rmap" freed
+for bad in 0 1x "" service; do
+	expect 2 "neither a process's number nor" "$rmap" freed "$bad"
+done
+expect 2 "--frames goes with" "$rmap" freed --frames 1
 expect 2 "name the page" "$rmap" who
 expect 2 "name the page" "$rmap" who --pid 1
 expect 2 "name the page" "$rmap" who --addr 0x1000
@@ -209,7 +214,7 @@ lost() {
 lost --help
 lost --version
 lost help
-for command in snapshot shares who bench; do
+for command in snapshot shares freed who bench; do
 	lost $command --help
 	lost $command --usage
 done

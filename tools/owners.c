@@ -111,3 +111,12 @@ bool rollup_read(struct system *system, const struct procfs *procfs, const struc
 				   .swap = bytes_of(reader->text, "Swap:") };
 	return line_of(reader->text, "Rss:");
 }
+
+uint64_t tables_read(struct system *system, const struct procfs *procfs, const struct process *process)
+{
+	struct reader *reader = &system->readers[0];
+
+	if (procfs_read_text(procfs, &process->task, "status", reader) != OUTCOME_READ)
+		return 0;
+	return bytes_of(reader->text, "VmPTE:");
+}

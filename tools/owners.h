@@ -29,4 +29,7 @@ struct rollup {
 bool rollup_read(struct system *system, const struct procfs *procfs, const struct process *process,
 		 struct rollup *rollup);
 
+/** tables_read - the bytes of @process's page tables; 0 if that cannot be read */
+uint64_t tables_read(struct system *system, const struct procfs *procfs, const struct process *process);
+
 #endif

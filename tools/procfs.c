@@ -12,10 +12,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -651,6 +653,61 @@ enum outcome procfs_read_text(const struct procfs *procfs, const struct task *ta
 		return read_failed(procfs, task, name, error);
 	reader->text[length] = '\0';
 	return length ? OUTCOME_READ : OUTCOME_GONE;
+}
+
+enum outcome procfs_list(const struct procfs *procfs, const struct task *task, const char *name,
+			 void (*visit)(void *arg, const char *entry), void *arg)
+{
+	char path[64];
+	struct dirent *entry;
+	int fd, error;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/%s", task->path, name);
+	fd = openat(procfs->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return open_failed(procfs, task, name, errno);
+	dir = fdopendir(fd);
+	if (!dir) {
+		error = errno;
+		close(fd);
+		return fail(procfs, error, "/proc/%s", path);
+	}
+	while ((entry = next_entry(procfs, dir)))
+		if (entry->d_name[0] != '.')
+			visit(arg, entry->d_name);
+	closedir(dir);
+	return OUTCOME_READ;
+}
+
+enum outcome procfs_stat(const struct procfs *procfs, const struct task *task, const char *name, struct statx *out)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/%s", task->path, name);
+	if (!statx(procfs->root, path, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, out))
+		return OUTCOME_READ;
+	if (is_gone(errno))
+		return OUTCOME_GONE;
+	if (errno == ENOMEM || errno == ENOSYS || errno == EINTR)
+		return fail(procfs, errno, "/proc/%s", path);
+	return OUTCOME_REFUSED;
+}
+
+bool procfs_is_in_memory(const struct procfs *procfs, const struct task *task, const char *name)
+{
+	struct statfs of = { 0 };
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", task->path, name);
+	fd = openat(procfs->root, path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (fstatfs(fd, &of))
+		of.f_type = 0;
+	close(fd);
+	return of.f_type == TMPFS_MAGIC || of.f_type == HUGETLBFS_MAGIC;
 }
 
 enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *task, struct reader *reader)

@@ -17,6 +17,7 @@
 
 #include "tool.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /** A pagemap entry, as far as it is used here. */
@@ -183,6 +184,20 @@ void readers_free(struct reader *readers, size_t n);
 /** procfs_read_text - read a file of a task into @reader->text, whole and ended by a 0 */
 enum outcome procfs_read_text(const struct procfs *procfs, const struct task *task, const char *name,
 			      struct reader *reader);
+
+/** procfs_list - call @visit for each entry of a directory of a task, such as its descriptors in "fd" */
+enum outcome procfs_list(const struct procfs *procfs, const struct task *task, const char *name,
+			 void (*visit)(void *arg, const char *entry), void *arg);
+
+/**
+ * procfs_stat - what a link below a task's directory leads to; a file system that does not answer is not waited for
+ *
+ * OUTCOME_REFUSED says, too, that the file system could not tell.
+ */
+enum outcome procfs_stat(const struct procfs *procfs, const struct task *task, const char *name, struct statx *out);
+
+/** procfs_is_in_memory - is what it leads to a file of tmpfs or of hugetlbfs, or a memfd or the like? */
+bool procfs_is_in_memory(const struct procfs *procfs, const struct task *task, const char *name);
 
 /** procfs_read_maps - read a task's maps into @reader->lines */
 enum outcome procfs_read_maps(const struct procfs *procfs, const struct task *task, struct reader *reader);
