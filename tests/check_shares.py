@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """check_shares.py - does what `rmap shares --json` says fit itself?
 
-     rmap shares --json --by process --by cgroup --by user | check_shares.py [--print]
+     rmap shares --json --by process --by cgroup --by user | check_shares.py [--print | --with]
 
 Parts sum up to the whole where each process is in one group, no figure is larger than it can be, and groups are in order.
---print: print what is the same in every run of one recording.
+--with: groups were left out that share nothing. --print: print what is the same in every run of one recording.
 """
 import json
 import sys
@@ -36,7 +36,18 @@ for tally in report["tallies"]:
         expect(group["rss"] <= whole["rss"] and group["swap"] <= whole["swap"], what + "no group is larger than the whole")
         if by == "process":
             expect(group["pid"] > 0 and "cgroup" in group and "uid" in group, what + "processes have pid, cgroup, uid")
-    expect([-group["pss"] for group in groups] == sorted(-group["pss"] for group in groups), f"by {by}, the largest Pss is first")
+    order = [-group["shared" if "--with" in sys.argv else "pss"] for group in groups]
+    expect(order == sorted(order), f"by {by}, the largest is first")
+    matrix = tally.get("matrix", [])
+    for i, group in enumerate(groups[: len(matrix)]):
+        expect(group["rss"] == matrix[i][i], f"by {by}, the matrix's diagonal is Rss")
+    for i, row in enumerate(matrix):
+        for k, common in enumerate(row):
+            expect(common == matrix[k][i] <= min(row[i], matrix[k][k]), f"by {by}, the matrix is symmetric, and no pair has more than each")
+    expect(all(group.get("shared", 0) <= group["rss"] for group in groups), f"by {by}, what is shared is a part of Rss")
+    if "--with" in sys.argv:
+        expect(all(group["shared"] > 0 for group in groups), f"by {by}, all that are listed share something")
+        continue
     if not tally["left_out"]:
         # Each is rounded to a byte.
         expect(abs(sum(group["pss"] for group in groups) - whole["pss"]) <= len(groups), f"by {by}, Pss sums up to the whole")

@@ -554,6 +554,8 @@ static void check_freed_alone(void)
 	answer = ask(words);
 	check_bytes(answer, "parts", 0);
 	check_bytes(answer, "huge", is_huge() ? 1 : 0);
+	check((uint64_t)integer(answer, "swap") == (count_slots(0, 2) - count_slots(1, 2)) * page_size,
+	      "freed: swap slots that another one has stay");
 	check_bytes(answer, "free", count_exclusive(0, 0, 12, 17) - is_huge());
 	json_decref(answer);
 }

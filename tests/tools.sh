@@ -57,6 +57,9 @@ for bad in "" pid processes; do
 	expect 2 "--by wants" "$rmap" shares --by "$bad"
 done
 expect 2 "--sort wants" "$rmap" shares --sort size
+expect 2 "--sort shared goes with" "$rmap" shares --sort shared
+expect 2 "--with wants" "$rmap" shares --with service
+expect 2 "--matrix does not go with" "$rmap" shares --matrix --by kind
 expect 2 "--limit wants" "$rmap" shares --limit -1
 expect 2 "--threads wants" "$rmap" shares --threads 0
 expect 2 "no option" "$rmap" shares 1
@@ -137,11 +140,20 @@ for threads in 2 7; do
 	shares --json "${bys[@]}" --threads $threads | "$check_shares" --print | cmp -s - "$work/shares" ||
 		fail "with $threads threads the shares are others"
 done
+shares --json "${bys[@]:0:8}" --matrix | "$check_shares" || fail "the matrix of shares does not fit the shares"
+for whom in 2 /service/worker; do
+	shares --json "${bys[@]}" --with $whom | "$check_shares" --with || fail "what is shared with $whom is wrong"
+done
+shares --with 2 | grep -q '         2  swapped$' && fail "a process is said to share with itself"
+[ "$(shares --matrix --by process --by cgroup --by file --limit 0 | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "the matrix is wider than 80 columns"
+expect 2 "cannot be read" "$rmap" shares --load "$recording" --with 2147483647
+expect 2 "in a cgroup" "$rmap" shares --load "$recording" --with /serv
 shares --json --by cgroup | tr -d ' \n' | grep -q '"name":"/service/worker","rss":[0-9]*,"pss":[0-9]*,"uss":[0-9]*,"swap":32768,' ||
 	fail "the cgroup that has memory swapped out is not told"
 shares --json | tr -d ' \n' | grep -q '"name":"swapped","pid":4,"uid":65534,"cgroup":"/service/worker","rss":[0-9]*,"pss":[0-9]*,"uss":[0-9]*,"swap":32768,' ||
 	fail "the process that has memory swapped out is not told"
 shares --by user | grep -q '  65534$' || fail "a recorded user has a name of this machine"
+[ "$(shares "${bys[@]}" --limit 0 --with 2 | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "what is shared with one is wider than 80 columns"
 [ "$(shares "${bys[@]}" --limit 0 | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "the shares are wider than 80 columns"
 shares --limit 3 | grep -q 'and 9 more' || fail "it is not said how many processes are left out"
 [ "$(shares --sort name --limit 0 | sed -n '/command$/,$s/.*  //p' | tail -n +2)" = \

@@ -178,6 +178,48 @@ static void groups_have_each_page_once(void **state)
 	expect_sums(sums_of(BY_KIND, PAGE_ANONYMOUS, NULL), 13 * PAGE, 13 * PAGE, 6 * PAGE, 0);
 }
 
+static void what_groups_share_is_told_in_pairs(void **state)
+{
+	static const bool is_in[] = { false, true, false };
+	static const uint64_t theirs[] = { 37, 39, 30 };
+	const struct sums *sums;
+	uint64_t common[9];
+
+	(void)state;
+	share_three_ways();
+	sums_of(BY_PROCESS, 10, NULL);
+	tally_common(&tested, &weights, BY_PROCESS, &tally, 3, common);
+	for (int i = 0; i < 3; i++) {
+		int a = (int)tally.groups[i].key;
+
+		for (int k = 0; k < 3; k++) {
+			int b = (int)tally.groups[k].key;
+
+			assert_int_equal(common[i * 3 + k],
+					 a == b ? tally.groups[i].sums.rss : (a < 12 && b < 12 ? 37 : 30) * PAGE);
+		}
+	}
+	sums_of(BY_FILE, 0, "[heap]");
+	tally_common(&tested, &weights, BY_FILE, &tally, 3, common);
+	for (int i = 0; i < 9; i++)
+		assert_int_equal(common[i], i % 4 ? 0 : tally.groups[i / 4].sums.rss);
+	weights_mark(&weights, &tested, is_in);
+	for (enum by by = BY_PROCESS; by < BYS; by++) {
+		uint64_t all = 0;
+
+		tally_fini(&tally);
+		tally_system(&tested, &weights, by, &tally);
+		for (size_t i = 0; i < tally.n; i++) {
+			sums = &tally.groups[i].sums;
+			all += sums->common;
+			if (by == BY_PROCESS)
+				assert_int_equal(sums->common, theirs[tally.groups[i].key - 10] * PAGE);
+		}
+		if (by == BY_FILE || by == BY_KIND)
+			assert_int_equal(all, 39 * PAGE);
+	}
+}
+
 static void pages_mapped_twice_are_its_own(void **state)
 {
 	struct process *process;
@@ -436,6 +478,7 @@ int main(void)
 		TEST(parts_are_exact),
 		TEST(a_part_is_rounded_to_the_nearest_byte),
 		TEST(groups_have_each_page_once),
+		TEST(what_groups_share_is_told_in_pairs),
 		TEST(pages_mapped_twice_are_its_own),
 		TEST(swap_slots_count_once),
 		TEST(outsiders_take_their_part),

@@ -6,6 +6,7 @@
  * within 80 columns. JSON has the fields that README names; fields may be added, none is taken away.
  */
 #include "beside.h"
+#include "chosen.h"
 #include "command.h"
 #include "source.h"
 #include "tally.h"
@@ -21,12 +22,15 @@
 #define LIMIT 20
 #define LIMIT_MAX 1000000
 
-enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_KERNEL, KEY_JSON, KEY_LOAD };
+enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_WITH, KEY_MATRIX, KEY_KERNEL, KEY_JSON, KEY_LOAD };
 
-enum sort { SORT_PSS, SORT_USS, SORT_RSS, SORT_SWAP, SORT_NAME, SORTS };
+/* Rows and columns of a matrix that fit into 80 columns. */
+#define MATRIX 6
+
+enum sort { SORT_PSS, SORT_USS, SORT_RSS, SORT_SWAP, SORT_NAME, SORT_SHARED, SORTS };
 
 static const char *const by_words[BYS] = { "process", "cgroup", "user", "file", "kind" };
-static const char *const sort_words[SORTS] = { "pss", "uss", "rss", "swap", "name" };
+static const char *const sort_words[SORTS] = { "pss", "uss", "rss", "swap", "name", "shared" };
 static const char *const figure_names[FIGURES] = { "Rss", "Pss", "Uss", "Swap" };
 static const char *const figure_keys[FIGURES] = { "rss", "pss", "uss", "swap" };
 
@@ -44,6 +48,8 @@ static const struct {
 
 struct options {
 	struct source source;
+	struct chosen with;
+	bool matrix;
 	enum by by[BYS];
 	size_t by_n;
 	enum sort sort;
@@ -56,8 +62,17 @@ struct options {
 static const struct argp_option option_list[] = {
 	{ "by", KEY_BY, "WHAT", 0,
 	  "Sum up by process (the default), cgroup, user, file or kind of memory; may be given several times", 0 },
-	{ "sort", KEY_SORT, "FIGURE", 0, "The largest first by pss (the default), uss, rss or swap; or by name", 0 },
+	{ "sort", KEY_SORT, "FIGURE", 0,
+	  "The largest first by pss (the default), uss, rss or swap; or by name; or, beside --with, shared (the "
+	  "default "
+	  "there)",
+	  0 },
 	{ "limit", KEY_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
+	{ "with", KEY_WITH, "PID|CGROUP", 0,
+	  "Only who shares memory with this process, or with all of this cgroup, and how much; may be given several "
+	  "times",
+	  0 },
+	{ "matrix", KEY_MATRIX, NULL, 0, "How much the largest share with each other; with --json of up to 64", 0 },
 	{ "kernel", KEY_KERNEL, NULL, 0,
 	  "Beside each process the kernel's own sums (smaps_rollup), and why they differ", 0 },
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
@@ -94,6 +109,25 @@ static void add_by(struct options *options, const char *word, struct argp_state 
 		options->by[options->by_n++] = by;
 }
 
+/* What goes with what, and what is meant where nothing is said. */
+static void complete(struct options *options, struct argp_state *state)
+{
+	if (options->kernel && options->source.load)
+		argp_error(state, "--kernel asks the running kernel, and --load reads a recording: give one of them");
+	if (!options->by_n)
+		options->by[options->by_n++] = BY_PROCESS;
+	if (options->kernel && !has_by(options, BY_PROCESS))
+		argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
+	if (options->matrix && has_by(options, BY_KIND))
+		argp_error(state, "--matrix does not go with --by kind: no page is of two kinds");
+	if (options->sort == SORTS)
+		options->sort = options->with.words_n ? SORT_SHARED : SORT_PSS;
+	if (options->sort == SORT_SHARED && !options->with.words_n)
+		argp_error(state, "--sort shared goes with --with");
+	if (!options->has_limit)
+		options->limit = options->json ? SIZE_MAX : LIMIT;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
@@ -106,13 +140,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SORT:
 		options->sort = (enum sort)word_number(arg, sort_words, SORTS);
 		if (options->sort == SORTS)
-			argp_error(state, "--sort wants pss, uss, rss, swap or name, not \"%s\"", arg);
+			argp_error(state, "--sort wants pss, uss, rss, swap, name or shared, not \"%s\"", arg);
 		return 0;
 	case KEY_LIMIT:
 		if (!parse_number(arg, 0, LIMIT_MAX, &value))
 			argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, arg);
 		options->limit = value ? (size_t)value : SIZE_MAX;
 		options->has_limit = true;
+		return 0;
+	case KEY_WITH:
+		if (!chosen_add(&options->with, arg))
+			argp_error(state, "--with wants a process's number or the path of a cgroup, not \"%s\"", arg);
+		return 0;
+	case KEY_MATRIX:
+		options->matrix = true;
 		return 0;
 	case KEY_KERNEL:
 		options->kernel = true;
@@ -132,15 +173,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if (options->kernel && options->source.load)
-			argp_error(state,
-				   "--kernel asks the running kernel, and --load reads a recording: give one of them");
-		if (!options->by_n)
-			options->by[options->by_n++] = BY_PROCESS;
-		if (options->kernel && !has_by(options, BY_PROCESS))
-			argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
-		if (!options->has_limit)
-			options->limit = options->json ? SIZE_MAX : LIMIT;
+		complete(options, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -167,7 +200,18 @@ static uint64_t figure_of(const struct group *group, enum sort sort)
 {
 	const struct sums *sums = &group->sums;
 
-	return sort == SORT_USS ? sums->uss : sort == SORT_RSS ? sums->rss : sort == SORT_SWAP ? sums->swap : sums->pss;
+	switch (sort) {
+	case SORT_USS:
+		return sums->uss;
+	case SORT_RSS:
+		return sums->rss;
+	case SORT_SWAP:
+		return sums->swap;
+	case SORT_SHARED:
+		return sums->common;
+	default:
+		return sums->pss;
+	}
 }
 
 static int compare_groups(const void *left, const void *right, void *arg)
@@ -196,15 +240,18 @@ static const char *user_name(const struct options *options, uint64_t uid)
 
 /* ---- text ---- */
 
-static void print_sums(const struct sums *sums)
+static void print_sums(const struct options *options, const struct sums *sums)
 {
-	printf("  %10s  %10s  %10s  %10s", sized((double)sums->pss), sized((double)sums->uss), sized((double)sums->rss),
-	       sized((double)sums->swap));
+	if (options->with.words_n)
+		printf("  %10s", sized((double)sums->common));
+	printf("  %10s  %10s  %10s", sized((double)sums->pss), sized((double)sums->uss), sized((double)sums->rss));
+	if (!options->with.words_n)
+		printf("  %10s", sized((double)sums->swap));
 }
 
 static void print_group(const struct options *options, enum by by, const struct group *group)
 {
-	print_sums(&group->sums);
+	print_sums(options, &group->sums);
 	if (by == BY_PROCESS)
 		printf("  %7" PRIu64, group->key);
 	printf("  ");
@@ -242,20 +289,46 @@ static void print_tally(const struct options *options, enum by by, const struct 
 			const struct beside *besides)
 {
 	size_t shown = tally->n < options->limit ? tally->n : options->limit;
-	struct share rest = { 0 };
+	bool with = options->with.words_n;
+	uint64_t rest = 0;
 
-	printf("\n  %10s  %10s  %10s  %10s  %s\n", "Pss", "Uss", "Rss", "Swap",
-	       by == BY_PROCESS ? "    pid  command" : by_words[by]);
+	printf("\n  %10s  %10s  %10s  %10s  %s\n", with ? "Shared" : "Pss", with ? "Pss" : "Uss", with ? "Uss" : "Rss",
+	       with ? "Rss" : "Swap", by == BY_PROCESS ? "    pid  command" : by_words[by]);
 	for (size_t i = 0; i < tally->n; i++) {
-		rest.bytes += i < shown ? 0 : tally->groups[i].sums.pss;
+		const struct sums *sums = &tally->groups[i].sums;
+
+		rest += i < shown ? 0 : with ? sums->common : sums->pss;
 		if (i < shown)
 			print_group(options, by, &tally->groups[i]);
 		if (i < shown && besides)
 			print_beside(&tally->groups[i], &besides[i]);
 	}
 	if (shown < tally->n)
-		printf("  %10s  %34s  and %s more: --limit 0\n", sized((double)rest.bytes), "",
-		       grouped(tally->n - shown));
+		printf("  %10s  %34s  and %s more: --limit 0\n", sized((double)rest), "", grouped(tally->n - shown));
+	if (!tally->n)
+		printf("  %10s  %34s  none\n", "", "");
+}
+
+static void print_matrix(const struct options *options, enum by by, const struct tally *tally, size_t n,
+			 const uint64_t *common)
+{
+	printf("\nThe largest, and what they share\n%14s", "");
+	for (size_t i = 0; i < n; i++)
+		printf("  %9zu", i + 1);
+	printf("\n");
+	for (size_t i = 0; i < n; i++) {
+		const struct group *group = &tally->groups[i];
+		const char *name = by == BY_USER ? user_name(options, group->key) : group->name;
+
+		printf("%2zu ", i + 1);
+		if (by == BY_PROCESS)
+			printf("%-11" PRIu64, group->key);
+		else
+			print_name(name, 11, true);
+		for (size_t k = 0; k < n; k++)
+			printf(" %10s", common[i * n + k] ? sized((double)common[i * n + k]) : "-");
+		printf("\n");
+	}
 }
 
 static void print_note(const char *figure, const char *text)
@@ -305,6 +378,20 @@ static void set_sums(json_t *json, const struct sums *sums)
 	json_object_set_new(json, "unsettled", json_of_number(sums->unsettled));
 }
 
+static json_t *json_matrix(const uint64_t *common, size_t n)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *row = json_array();
+
+		for (size_t k = 0; k < n; k++)
+			json_array_append_new(row, json_of_number(common[i * n + k]));
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
 static json_t *json_beside(const struct beside *beside)
 {
 	json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "rss", json_of_number(beside->kernel.rss), "pss",
@@ -340,6 +427,8 @@ static json_t *json_group(const struct system *system, const struct options *opt
 		json_object_set_new(json, "cgroup", json_of_name(system->names.strings[process->cgroup]));
 	}
 	set_sums(json, &group->sums);
+	if (options->with.words_n)
+		json_object_set_new(json, "shared", json_of_number(group->sums.common));
 	if (beside)
 		json_object_set_new(json, "kernel", beside->known ? json_beside(beside) : json_null());
 	return json;
@@ -376,11 +465,25 @@ static json_t *json_head(const struct system *system, const struct sums *whole)
 /* ---- asking ---- */
 
 struct asking {
-	const struct options *options;
+	struct options *options;
 	struct weights weights;
 	json_t *json;
 	json_t *tallies;
 };
+
+/* Leave those out that share nothing with the chosen ones, and these themselves. */
+static void keep_sharers(const struct system *system, const struct options *options, struct tally *tally)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < tally->n; i++) {
+		const struct group *group = &tally->groups[i];
+
+		if (group->sums.common && !(group->process && options->with.is_in[group->process - system->processes]))
+			tally->groups[kept++] = *group;
+	}
+	tally->n = kept;
+}
 
 /* The kernel's sums of the processes that will be shown. @procfs: NULL if it was recorded */
 static struct beside *look_beside(const struct asking *asking, enum by by, struct system *system,
@@ -400,11 +503,19 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 		 const struct beside *besides)
 {
 	enum by by = asking->options->by[number];
+	size_t most = asking->options->json ? COMMON_MAX : MATRIX, n = tally->n < most ? tally->n : most;
+	uint64_t common[COMMON_MAX * COMMON_MAX];
+	json_t *json;
+
+	if (asking->options->matrix)
+		tally_common(system, &asking->weights, by, tally, n, common);
 
 	if (!asking->options->json) {
 		if (!number)
 			print_head(system, &tally->whole);
 		print_tally(asking->options, by, tally, besides);
+		if (asking->options->matrix)
+			print_matrix(asking->options, by, tally, n, common);
 		return;
 	}
 	if (!number) {
@@ -412,7 +523,10 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 		asking->tallies = json_array();
 		json_object_set_new(asking->json, "tallies", asking->tallies);
 	}
-	json_array_append_new(asking->tallies, json_tally(system, asking->options, by, tally, besides));
+	json = json_tally(system, asking->options, by, tally, besides);
+	if (asking->options->matrix)
+		json_object_set_new(json, "matrix", json_matrix(common, n));
+	json_array_append_new(asking->tallies, json);
 }
 
 static int ask(void *arg, struct system *system, const struct procfs *procfs)
@@ -421,12 +535,18 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 	enum sort sort = asking->options->sort;
 	int status = weights_init(&asking->weights, system);
 
+	if (!status && asking->options->with.words_n)
+		status = chosen_find(&asking->options->with, system);
+	if (!status && asking->options->with.words_n)
+		weights_mark(&asking->weights, system, asking->options->with.is_in);
 	for (size_t i = 0; i < asking->options->by_n && !status; i++) {
 		enum by by = asking->options->by[i];
 		struct beside *besides;
 		struct tally tally;
 
 		tally_system(system, &asking->weights, by, &tally);
+		if (asking->options->with.words_n)
+			keep_sharers(system, asking->options, &tally);
 		if (tally.n)
 			qsort_r(tally.groups, tally.n, sizeof(*tally.groups), compare_groups, &sort);
 		besides = look_beside(asking, by, system, procfs, &tally);
@@ -444,7 +564,7 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 
 int shares_main(int argc, char **argv)
 {
-	struct options options = { .source.threads = source_threads() };
+	struct options options = { .source.threads = source_threads(), .sort = SORTS };
 	struct asking asking = { .options = &options };
 	struct timing timing;
 	struct system system;
@@ -458,5 +578,6 @@ int shares_main(int argc, char **argv)
 	if (!status && verify_sum(&system).mismatched)
 		status = STATUS_DIFFERS;
 	system_fini(&system);
+	chosen_fini(&options.with);
 	return status;
 }

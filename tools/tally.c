@@ -111,8 +111,24 @@ int weights_init(struct weights *weights, struct system *system)
 	return weigh_slots(weights, system);
 }
 
+static void mark(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+{
+	(void)extent;
+	(void)vpn;
+	((struct weights *)arg)->marks[number] = true;
+}
+
+void weights_mark(struct weights *weights, const struct system *system, const bool *is_in)
+{
+	weights->marks = zeroed(system->frames_n, sizeof(*weights->marks));
+	for (size_t i = 0; i < system->processes_n; i++)
+		if (is_in[i])
+			process_visit(system, &system->processes[i], mark, weights);
+}
+
 void weights_fini(struct weights *weights)
 {
+	free(weights->marks);
 	free(weights->mappings);
 	free(weights->counted);
 	free(weights->single);
@@ -211,6 +227,7 @@ static void end_group(struct summing *summing, const struct item *items, size_t 
 					     : summing->frames[at] == weights->mappings[at];
 
 		add_sums(&summing->sums, &summing->system->frames[at], summing->page);
+		summing->sums.common += weights->marks && weights->marks[at] ? summing->page : 0;
 		share_add(&summing->pss, summing->page, summing->frames[at], weights->mappings[at]);
 		summing->sums.uss += alone ? summing->page : 0;
 		summing->frames[at] = 0;
@@ -303,7 +320,7 @@ static void tally_groups(struct summing *summing, enum by by, struct tally *tall
 		qsort(items.items, items.n, sizeof(*items.items), compare_items);
 	for (size_t i = 0, next; i < items.n; i = next) {
 		const struct item *item = &items.items[i];
-		struct group group = { .key = item->key, .name = name_of(system, by, item) };
+		struct group group = { .key = item->key, .number = item->key, .name = name_of(system, by, item) };
 
 		summing->sums = (struct sums){ 0 };
 		summing->pss = (struct share){ 0 };
@@ -339,6 +356,7 @@ static void tally_kinds(const struct system *system, const struct weights *weigh
 		if (!weights->mappings[i])
 			continue;
 		add_sums(sums, &system->frames[i], page);
+		sums->common += weights->marks && weights->marks[i] ? page : 0;
 		share_add(&pss[kind], page, weights->counted[i], weights->mappings[i]);
 		sums->uss += weights->single[i] != NOT_SINGLE ? page : 0;
 	}
@@ -381,6 +399,55 @@ void tally_system(const struct system *system, const struct weights *weights, en
 	free(summing.frames);
 	free(summing.slots);
 	free(summing.touched);
+}
+
+/* ---- what groups have in common ---- */
+
+struct marking {
+	uint64_t *masks; /* of each frame: which groups map it */
+	uint64_t bit;
+};
+
+static void mark_bit(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+{
+	struct marking *marking = arg;
+
+	(void)extent;
+	(void)vpn;
+	marking->masks[number] |= marking->bit;
+}
+
+static void mark_item(const struct system *system, const struct item *item, struct marking *marking)
+{
+	const struct process *process = &system->processes[item->process];
+
+	if (item->what == ITEM_ALL)
+		process_visit(system, process, mark_bit, marking);
+	else if (item->what == ITEM_EXTENT)
+		visit_extent(system, process, &process->extents[item->number], mark_bit, marking);
+}
+
+void tally_common(const struct system *system, const struct weights *weights, enum by by, const struct tally *tally,
+		  size_t n, uint64_t *out)
+{
+	struct marking marking = { .masks = zeroed(system->frames_n, sizeof(uint64_t)) };
+	uint64_t page = UINT64_C(1) << system->page_shift;
+	struct items items = { 0 };
+
+	list_items(system, by, &items);
+	for (size_t i = 0; i < items.n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (tally->groups[k].number == items.items[i].key) {
+				marking.bit = UINT64_C(1) << k;
+				mark_item(system, &items.items[i], &marking);
+			}
+	memset(out, 0, n * n * sizeof(*out));
+	for (size_t at = 0; at < system->frames_n; at++)
+		for (uint64_t left = weights->mappings[at] ? marking.masks[at] : 0; left; left &= left - 1)
+			for (uint64_t other = marking.masks[at]; other; other &= other - 1)
+				out[(size_t)__builtin_ctzll(left) * n + (size_t)__builtin_ctzll(other)] += page;
+	free(marking.masks);
+	free(items.items);
 }
 
 void tally_fini(struct tally *tally)

@@ -39,11 +39,13 @@ struct sums {
 	uint64_t swap;
 	uint64_t locked;    /* of Rss: pages that are kept from being reclaimed */
 	uint64_t unsettled; /* of Rss: pages whose mappings changed while they were read */
+	uint64_t common;    /* of Rss: pages that marked processes map, too; see weights_mark() */
 };
 
 struct group {
 	uint64_t key; /* the process's number, the uid, or another number of its own */
 	const char *name;
+	uint64_t number;               /* that it has among the groups of its kind, for tally_common() */
 	const struct process *process; /* of BY_PROCESS */
 	struct sums sums;
 };
@@ -65,6 +67,7 @@ struct weights {
 	uint32_t *mappings;
 	uint32_t *counted;
 	uint32_t *single;
+	bool *marks; /* does a marked process map it? NULL if none was marked */
 	struct pfnset slots;
 	uint32_t *slot_refs;
 	size_t slots_n;
@@ -74,6 +77,8 @@ struct weights {
 
 /** weights_init - weigh the frames of a verified system; returns a status. Context: as a registered reader */
 int weights_init(struct weights *weights, struct system *system);
+/** weights_mark - mark those processes for which @is_in says so */
+void weights_mark(struct weights *weights, const struct system *system, const bool *is_in);
 void weights_fini(struct weights *weights);
 
 /** struct share - a part of memory as sums of fractions: whole bytes and 2^-32ths */
@@ -103,6 +108,15 @@ void process_visit(const struct system *system, const struct process *process, c
 /** tally_system - sum up; the groups come in no order. tally_fini() frees them */
 void tally_system(const struct system *system, const struct weights *weights, enum by by, struct tally *tally);
 void tally_fini(struct tally *tally);
+
+/**
+ * tally_common - how many bytes the first @n groups, 64 at most, map in pairs
+ * @by:  not BY_KIND, for a page is of one kind
+ * @out: @n rows of @n; in the diagonal, Rss
+ */
+#define COMMON_MAX 64
+void tally_common(const struct system *system, const struct weights *weights, enum by by, const struct tally *tally,
+		  size_t n, uint64_t *out);
 
 /** vma_label - what a vma maps: a path, "[heap]" and its like, or "[anon]" */
 const char *vma_label(const struct system *system, const struct process *process, uint32_t vma);
