@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools-live.sh - `rmap snapshot`, `shares`, `freed` and `who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
+# tools-live.sh - `rmap snapshot`, `shares`, `diff`, `freed` and `who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
 #
 #      tools-live.sh RMAP TOOL_JSON TOOL_WHO TOOL_REASON TOOL_SHARES [TOOL_REFUSE]
 set -u
@@ -248,6 +248,30 @@ fi
 "$tool_who" "$rmap" || fail "rmap who is wrong"
 # And what there is to say where there is no page.
 "$tool_reason" "$rmap" || fail "rmap who gives wrong reasons"
+# A process grows by 16 MiB between two recordings, and is the same process.
+coproc python3 -c 'import mmap, sys
+print("ready", flush=True)
+sys.stdin.readline()
+memory = mmap.mmap(-1, 1 << 24, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for at in range(0, 1 << 24, 4096):
+    memory[at] = 1
+print("grown", flush=True)
+sys.stdin.readline()'
+background=$COPROC_PID
+read -r word <&"${COPROC[0]}"
+"$rmap" snapshot --save "$work/recording" >"$work/out" || fail "no recording to be compared"
+echo >&"${COPROC[1]}"
+read -r word <&"${COPROC[0]}"
+[ "$word" = grown ] || fail "the process did not grow"
+"$rmap" snapshot --save "$work/recording.new" >"$work/out" || fail "no recording to compare with"
+"$rmap" diff "$work/recording" "$work/recording.new" --sort uss --json | python3 -c 'import json, sys
+[group] = [group for group in json.load(sys.stdin)["tallies"][0]["groups"] if group["pid"] == int(sys.argv[1])]
+grown = group["new"]["uss"] - group["old"]["uss"]
+sys.exit(not 1 << 24 <= grown < 17 << 20)' "$background" || fail "rmap diff does not tell that a process has grown by 16 MiB"
+kill $background
+wait $background 2>/dev/null
+background=
+
 # What nobody is asked about cannot be told; one's own shell and everything can, in text of 80 columns.
 incomplete "cannot be read" "$rmap" freed $(($(cat /proc/sys/kernel/pid_max) + 1))
 incomplete "no process that was read is in a cgroup" "$rmap" freed /no/such/group

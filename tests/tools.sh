@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools.sh - the command line of `rmap snapshot`, `shares`, `freed` and `who`, with recorded and forged systems; needs no privilege.
+# tools.sh - the command line of `rmap snapshot`, `shares`, `diff`, `freed` and `who`, with recorded and forged systems; needs no privilege.
 #
 #      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1 RECORDING-OF-VERSION-2
 #
@@ -38,7 +38,7 @@ for words in "--help" "help"; do
 	"$rmap" $words | grep -q snapshot || fail "rmap $words does not name snapshot"
 done
 "$rmap" --version | grep -qE '^rmap [0-9]+\.[0-9]+' || fail "rmap --version tells none"
-for command in snapshot shares freed who; do
+for command in snapshot shares diff freed who; do
 	"$rmap" $command --help | grep -q -- --json || fail "rmap $command --help does not name --json"
 done
 expect 2 "Usage" "$rmap"
@@ -65,6 +65,10 @@ expect 2 "--threads wants" "$rmap" shares --threads 0
 expect 2 "no option" "$rmap" shares 1
 expect 2 "give one of them" "$rmap" shares --kernel --load "$recording"
 expect 2 "--kernel goes with" "$rmap" shares --kernel --by cgroup
+expect 2 "name two recordings" "$rmap" diff "$recording"
+expect 2 "is a third one" "$rmap" diff "$recording" "$recording" "$recording"
+expect 2 "--sort wants" "$rmap" diff --sort shared "$recording" "$recording"
+expect 2 "--by wants" "$rmap" diff --by all "$recording" "$recording"
 expect 2 "name the processes" "$rmap" freed
 for bad in 0 1x "" service; do
 	expect 2 "neither a process's number nor" "$rmap" freed "$bad"
@@ -164,6 +168,29 @@ for sort in pss uss rss swap; do
 	sort -c -n -r "$work/sorted" || fail "processes are not in the order of $sort"
 done
 
+# Differences: of a recording with itself there are none; those of two sum up to that of the whole, and turned round they change sign.
+"$rmap" diff "$recording" "$recording" | grep -q '^  12 did not change$' || fail "a recording differs from itself"
+[ "$("$rmap" diff "${bys[@]}" --limit 0 "${older[1]}" "$recording" | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "differences are wider than 80 columns"
+"$rmap" diff "${bys[@]}" --json "${older[1]}" "$recording" >"$work/forth" && "$rmap" diff "${bys[@]}" --json "$recording" "${older[1]}" >"$work/back" ||
+	fail "no differences of two recordings"
+python3 - "$work/forth" "$work/back" <<-'END' || fail "differences do not fit each other"
+	import json, sys
+	forth, back = (json.load(open(name)) for name in sys.argv[1:])
+	none = dict.fromkeys(forth["old"], 0)
+	assert forth["old"] == back["new"] and forth["new"] == back["old"]
+	for there, here in zip(forth["tallies"], back["tallies"]):
+	    groups = there["groups"]
+	    assert [(group["old"], group["new"]) for group in groups] == [(group["new"], group["old"]) for group in here["groups"]]
+	    changes = [(group["new"] or none)["pss"] - (group["old"] or none)["pss"] for group in groups]
+	    assert abs(sum(changes) - forth["new"]["pss"] + forth["old"]["pss"]) <= 2 * len(groups) + 2 * there["unchanged"]
+	    assert [-abs(change) for change in changes] == sorted(-abs(change) for change in changes)
+	    assert there["left_out"] == 0 and any(group["old"] != group["new"] for group in groups)
+END
+"$rmap" diff "$recording" "$recording" --by cgroup --json | grep -q '"unchanged": 2' || fail "cgroups that did not change are not counted"
+"$rmap" diff "${older[1]}" "$recording" --by cgroup | grep -q ' new  /service$' || fail "a cgroup that came is not told"
+"$rmap" diff "${older[1]}" "$recording" --by cgroup | grep -q ' gone ?$' || fail "a cgroup that went is not told"
+expect 2 "cannot be read" "$rmap" diff "$recording" "$work/none"
+
 # Files that are none. The format is described in tools/file.c.
 size=$(stat -c %s "$recording")
 expect 2 "cannot be read" "$rmap" snapshot --load "$work/none"
@@ -226,7 +253,7 @@ lost() {
 lost --help
 lost --version
 lost help
-for command in snapshot shares freed who bench; do
+for command in snapshot shares diff freed who bench; do
 	lost $command --help
 	lost $command --usage
 done
@@ -234,6 +261,8 @@ lost bench --list
 lost snapshot --load "$recording"
 lost snapshot --load "$recording" --json
 lost snapshot --load "$recording" --json --top 100000
+lost diff "$recording" "$recording"
+lost diff "$recording" "$recording" --json
 lost shares --load "$recording"
 lost shares --load "$recording" --json
 lost who --load "$recording" --pfn "$pfn"

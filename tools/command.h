@@ -7,6 +7,7 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
+int diff_main(int argc, char **argv);
 int freed_main(int argc, char **argv);
 int shares_main(int argc, char **argv);
 int snapshot_main(int argc, char **argv);

@@ -23,7 +23,8 @@
  *      list: string, numbered from 1 (0 is "")
  *      list: file, numbered from 1 (0 is none): device (major << 32 | minor), inode, number of its name
  *      list: process, of
- *            pid; string: comm; effective user + 1, or 0 if that is not known; number of its cgroup's path, or 0
+ *            pid; string: comm; when it began, in ticks since the boot, or 0; effective user + 1, or 0 if that is not
+ *            known; number of its cgroup's path, or 0
  *            list: vma: gap to the end of the one before, pages - 1, name's number, file's number << 1 | shared,
  *                  the file's first page
  *            list: run of present ptes: gap to the end of the one before, then list: pte:
@@ -35,7 +36,7 @@
  *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
  *
  * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
- * those they do not know. Two older ones are read too: version 2 lacks users, cgroups, swap slots and the frames' flags
+ * those they do not know. Two older ones are read too: version 2 lacks begins, users, cgroups, swap slots and the frames' flags
  * from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells only how many there are.
  */
 #include "file.h"
@@ -234,6 +235,7 @@ static void put_body(struct writer *writer, const struct system *system)
 	for (size_t i = 0; i < system->processes_n; i++) {
 		put(writer, (uint64_t)system->processes[i].task.pid);
 		put_string(writer, system->processes[i].task.comm);
+		put(writer, system->processes[i].task.start_time);
 		put(writer, (uint64_t)(uint32_t)(system->processes[i].uid + 1));
 		put(writer, system->processes[i].cgroup);
 		put_vmas(writer, &system->processes[i]);
@@ -522,6 +524,7 @@ static void get_process(struct loader *loader, const struct names *names, struct
 
 	process->task.pid = (pid_t)get(loader, INT32_MAX);
 	get_string(loader, process->task.comm, sizeof(process->task.comm));
+	process->task.start_time = has_owner ? get(loader, UINT64_MAX) : 0;
 	process->uid = (has_owner ? (uint32_t)get(loader, UINT32_MAX) : 0) - 1;
 	process->cgroup = has_owner ? (uint32_t)get(loader, names->strings_n - 1) : 0;
 	get_vmas(loader, names, process);

@@ -25,6 +25,7 @@ static const struct {
 	  "the reverse map of the running system, checked against the kernel's counts" },
 	{ "shares", "rmap shares", shares_main,
 	  "who takes how much memory: exact Rss, Pss, Uss and Swap by process, cgroup, user, file, kind" },
+	{ "diff", "rmap diff", diff_main, "who grew between two recordings of rmap snapshot --save, and by how much" },
 	{ "freed", "rmap freed", freed_main,
 	  "what ending processes or a cgroup would give back, and what becomes of each page" },
 	{ "who", "rmap who", who_main, "everyone who maps one page of memory" },

@@ -12,6 +12,7 @@
 #include "tally.h"
 #include "text.h"
 #include "verify.h"
+#include "views.h"
 
 #include <argp.h>
 #include <inttypes.h>
@@ -27,10 +28,6 @@ enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_WITH, KEY_MATRIX, KEY_KERNEL, KEY_
 /* Rows and columns of a matrix that fit into 80 columns. */
 #define MATRIX 6
 
-enum sort { SORT_PSS, SORT_USS, SORT_RSS, SORT_SWAP, SORT_NAME, SORT_SHARED, SORTS };
-
-static const char *const by_words[BYS] = { "process", "cgroup", "user", "file", "kind" };
-static const char *const sort_words[SORTS] = { "pss", "uss", "rss", "swap", "name", "shared" };
 static const char *const figure_names[FIGURES] = { "Rss", "Pss", "Uss", "Swap" };
 static const char *const figure_keys[FIGURES] = { "rss", "pss", "uss", "swap" };
 
@@ -50,8 +47,7 @@ struct options {
 	struct source source;
 	struct chosen with;
 	bool matrix;
-	enum by by[BYS];
-	size_t by_n;
+	struct bys bys;
 	enum sort sort;
 	size_t limit;
 	bool has_limit;
@@ -81,44 +77,16 @@ static const struct argp_option option_list[] = {
 	{ 0 },
 };
 
-/* The number of @word among @n @words; @n if it is none of them. */
-static unsigned word_number(const char *word, const char *const *words, unsigned n)
-{
-	unsigned at = 0;
-
-	while (at < n && strcmp(word, words[at]))
-		at++;
-	return at;
-}
-
-static bool has_by(const struct options *options, enum by by)
-{
-	for (size_t i = 0; i < options->by_n; i++)
-		if (options->by[i] == by)
-			return true;
-	return false;
-}
-
-static void add_by(struct options *options, const char *word, struct argp_state *state)
-{
-	enum by by = (enum by)word_number(word, by_words, BYS);
-
-	if (by == BYS)
-		argp_error(state, "--by wants process, cgroup, user, file or kind, not \"%s\"", word);
-	if (!has_by(options, by))
-		options->by[options->by_n++] = by;
-}
-
 /* What goes with what, and what is meant where nothing is said. */
 static void complete(struct options *options, struct argp_state *state)
 {
 	if (options->kernel && options->source.load)
 		argp_error(state, "--kernel asks the running kernel, and --load reads a recording: give one of them");
-	if (!options->by_n)
-		options->by[options->by_n++] = BY_PROCESS;
-	if (options->kernel && !has_by(options, BY_PROCESS))
+	if (!options->bys.n)
+		bys_add(&options->bys, by_words[BY_PROCESS], state);
+	if (options->kernel && !bys_have(&options->bys, BY_PROCESS))
 		argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
-	if (options->matrix && has_by(options, BY_KIND))
+	if (options->matrix && bys_have(&options->bys, BY_KIND))
 		argp_error(state, "--matrix does not go with --by kind: no page is of two kinds");
 	if (options->sort == SORTS)
 		options->sort = options->with.words_n ? SORT_SHARED : SORT_PSS;
@@ -135,12 +103,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case KEY_BY:
-		add_by(options, arg, state);
+		bys_add(&options->bys, arg, state);
 		return 0;
 	case KEY_SORT:
-		options->sort = (enum sort)word_number(arg, sort_words, SORTS);
-		if (options->sort == SORTS)
-			argp_error(state, "--sort wants pss, uss, rss, swap, name or shared, not \"%s\"", arg);
+		options->sort = sort_parse(arg, SORTS, state);
 		return 0;
 	case KEY_LIMIT:
 		if (!parse_number(arg, 0, LIMIT_MAX, &value))
@@ -196,29 +162,11 @@ static const struct argp parser = {
 
 /* ---- order ---- */
 
-static uint64_t figure_of(const struct group *group, enum sort sort)
-{
-	const struct sums *sums = &group->sums;
-
-	switch (sort) {
-	case SORT_USS:
-		return sums->uss;
-	case SORT_RSS:
-		return sums->rss;
-	case SORT_SWAP:
-		return sums->swap;
-	case SORT_SHARED:
-		return sums->common;
-	default:
-		return sums->pss;
-	}
-}
-
 static int compare_groups(const void *left, const void *right, void *arg)
 {
 	const struct group *a = left, *b = right;
 	enum sort sort = *(enum sort *)arg;
-	uint64_t of_a = figure_of(a, sort), of_b = figure_of(b, sort);
+	uint64_t of_a = sums_figure(&a->sums, sort), of_b = sums_figure(&b->sums, sort);
 	int order = strcmp(a->name, b->name);
 
 	if (sort != SORT_NAME && of_a != of_b)
@@ -368,16 +316,6 @@ static void print_head(const struct system *system, const struct sums *whole)
 
 /* ---- JSON ---- */
 
-static void set_sums(json_t *json, const struct sums *sums)
-{
-	json_object_set_new(json, "rss", json_of_number(sums->rss));
-	json_object_set_new(json, "pss", json_of_number(sums->pss));
-	json_object_set_new(json, "uss", json_of_number(sums->uss));
-	json_object_set_new(json, "swap", json_of_number(sums->swap));
-	json_object_set_new(json, "locked", json_of_number(sums->locked));
-	json_object_set_new(json, "unsettled", json_of_number(sums->unsettled));
-}
-
 static json_t *json_matrix(const uint64_t *common, size_t n)
 {
 	json_t *rows = json_array();
@@ -426,7 +364,7 @@ static json_t *json_group(const struct system *system, const struct options *opt
 				    process->uid == UID_UNKNOWN ? json_null() : json_of_number(process->uid));
 		json_object_set_new(json, "cgroup", json_of_name(system->names.strings[process->cgroup]));
 	}
-	set_sums(json, &group->sums);
+	sums_to_json(json, &group->sums);
 	if (options->with.words_n)
 		json_object_set_new(json, "shared", json_of_number(group->sums.common));
 	if (beside)
@@ -457,7 +395,7 @@ static json_t *json_head(const struct system *system, const struct sums *whole)
 				 json_of_number(verify_sum(system).mismatched));
 	json_t *sums = json_object();
 
-	set_sums(sums, whole);
+	sums_to_json(sums, whole);
 	json_object_set_new(json, "whole", sums);
 	return json;
 }
@@ -502,7 +440,7 @@ static struct beside *look_beside(const struct asking *asking, enum by by, struc
 static void show(struct asking *asking, size_t number, const struct system *system, const struct tally *tally,
 		 const struct beside *besides)
 {
-	enum by by = asking->options->by[number];
+	enum by by = asking->options->bys.items[number];
 	size_t most = asking->options->json ? COMMON_MAX : MATRIX, n = tally->n < most ? tally->n : most;
 	uint64_t common[COMMON_MAX * COMMON_MAX];
 	json_t *json;
@@ -539,8 +477,8 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 		status = chosen_find(&asking->options->with, system);
 	if (!status && asking->options->with.words_n)
 		weights_mark(&asking->weights, system, asking->options->with.is_in);
-	for (size_t i = 0; i < asking->options->by_n && !status; i++) {
-		enum by by = asking->options->by[i];
+	for (size_t i = 0; i < asking->options->bys.n && !status; i++) {
+		enum by by = asking->options->bys.items[i];
 		struct beside *besides;
 		struct tally tally;
 

@@ -117,8 +117,8 @@ void system_init(struct system *system)
 	names_file(&system->names, 0, 0, 0);
 }
 
-/* Take the map down: chains and objects first, for a map is not destroyed while it holds any. */
-static void destroy_map(struct system *system)
+/* Chains and objects first, for a map is not destroyed while it holds any. */
+void system_drop_map(struct system *system)
 {
 	struct rmap_reserve *reserve;
 
@@ -143,7 +143,7 @@ static void destroy_map(struct system *system)
 
 void system_fini(struct system *system)
 {
-	destroy_map(system);
+	system_drop_map(system);
 	for (size_t i = 0; i < system->processes_n; i++)
 		process_fini(&system->processes[i]);
 	free(system->processes);

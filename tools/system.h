@@ -184,6 +184,8 @@ struct system {
 
 void system_init(struct system *system);
 void system_fini(struct system *system);
+/** system_drop_map - take the reverse map down; what was read, and the frames, stay. A thread has one map at a time */
+void system_drop_map(struct system *system);
 
 /** names_string, names_file - the number of a string or of a file, which is added if it is new; 2^32 - 1 at most */
 uint32_t names_string(struct names *names, const char *string);

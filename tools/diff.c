@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * diff.c - `rmap diff`: who grew between two recordings
+ *
+ * A process is the same in both if its number is and it began at the same time; where a recording does not say when, if
+ * its name is the same. All other groups are told by their names, files by device and inode, too.
+ */
+#include "command.h"
+#include "source.h"
+#include "text.h"
+#include "verify.h"
+#include "views.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LIMIT 20
+#define LIMIT_MAX 1000000
+
+enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_JSON };
+
+struct options {
+	const char *recordings[2];
+	unsigned recordings_n;
+	unsigned threads;
+	struct bys bys;
+	enum sort sort;
+	size_t limit;
+	bool has_limit;
+	bool json;
+};
+
+static const struct argp_option option_list[] = {
+	{ "by", KEY_BY, "WHAT", 0,
+	  "Compare by process (the default), cgroup, user, file or kind of memory; may be given several times", 0 },
+	{ "sort", KEY_SORT, "FIGURE", 0, "The largest change first of pss (the default), uss, rss or swap; or by name",
+	  0 },
+	{ "limit", KEY_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
+	{ "json", KEY_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+	uint64_t value;
+
+	switch (key) {
+	case KEY_BY:
+		bys_add(&options->bys, arg, state);
+		return 0;
+	case KEY_SORT:
+		options->sort = sort_parse(arg, SORT_SHARED, state);
+		return 0;
+	case KEY_LIMIT:
+		if (!parse_number(arg, 0, LIMIT_MAX, &value))
+			argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, arg);
+		options->limit = value ? (size_t)value : SIZE_MAX;
+		options->has_limit = true;
+		return 0;
+	case KEY_JSON:
+		options->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (options->recordings_n == 2)
+			argp_error(state, "two recordings are compared, and \"%s\" is a third one", arg);
+		options->recordings[options->recordings_n++] = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (options->recordings_n < 2)
+			argp_error(state, "name two recordings that rmap snapshot --save has written");
+		if (!options->bys.n)
+			bys_add(&options->bys, by_words[BY_PROCESS], state);
+		if (!options->has_limit)
+			options->limit = options->json ? SIZE_MAX : LIMIT;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp parser = {
+	.options = option_list,
+	.parser = parse_option,
+	.args_doc = "OLD NEW",
+	.doc = "Who grew between two recordings of rmap snapshot --save, and by how much; rmap shares --help tells the "
+	       "figures."
+	       "\vExit status: 0 done; 1 in a recording the kernel counts other mappings of some pages; 2 a recording "
+	       "cannot be read.",
+};
+
+/* ---- comparing ---- */
+
+static const struct sums none;
+
+/* A group of one recording, or of both. */
+struct change {
+	char *key; /* the same in both */
+	enum by by;
+	const struct group *groups[2]; /* in the old and in the new one; NULL if it is not there */
+};
+
+struct side {
+	struct system system;
+	struct weights weights;
+	struct tally tally;
+};
+
+struct comparison {
+	const struct options *options;
+	struct side sides[2];
+	bool begins; /* both say when processes began */
+	struct change *changes;
+	size_t n;
+	size_t unchanged;
+	json_t *tallies;
+};
+
+static const struct sums *sums_in(const struct change *change, int side)
+{
+	return change->groups[side] ? &change->groups[side]->sums : &none;
+}
+
+static int64_t grown(const struct change *change, enum sort sort)
+{
+	return (int64_t)(sums_figure(sums_in(change, 1), sort) - sums_figure(sums_in(change, 0), sort));
+}
+
+static bool is_changed(const struct change *change)
+{
+	return !change->groups[0] || !change->groups[1] || grown(change, SORT_PSS) || grown(change, SORT_USS) ||
+	       grown(change, SORT_RSS) || grown(change, SORT_SWAP);
+}
+
+static char *key_of(const struct comparison *comparison, const struct system *system, enum by by,
+		    const struct group *group)
+{
+	const struct file *file = &system->names.files[by == BY_FILE ? group->number >> 32 : 0];
+	char *key;
+	int length;
+
+	if (by == BY_PROCESS && comparison->begins)
+		length = asprintf(&key, "%" PRIu64 " %" PRIu64, group->key, group->process->task.start_time);
+	else if (by == BY_PROCESS || by == BY_USER)
+		length = asprintf(&key, "%" PRIu64 " %s", group->key, group->name);
+	else
+		length = asprintf(&key, "%s %" PRIx64 " %" PRIu64, group->name, file->device, file->inode);
+	if (length < 0)
+		exit(complain("memory ran out; end other programs"));
+	return key;
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+	const struct change *a = left, *b = right;
+	int order = strcmp(a->key, b->key);
+
+	return order ? order : (a->groups[1] != NULL) - (b->groups[1] != NULL);
+}
+
+static const char *name_of(const struct change *change)
+{
+	return change->groups[change->groups[1] ? 1 : 0]->name;
+}
+
+static uint64_t number_of(const struct change *change)
+{
+	return change->groups[change->groups[1] ? 1 : 0]->key;
+}
+
+static int compare_changes(const void *left, const void *right, void *arg)
+{
+	const struct change *a = left, *b = right;
+	enum sort sort = *(enum sort *)arg;
+	uint64_t of_a = (uint64_t)llabs(grown(a, sort)), of_b = (uint64_t)llabs(grown(b, sort));
+	int order = strcmp(name_of(a), name_of(b));
+
+	if (sort != SORT_NAME && of_a != of_b)
+		return of_a < of_b ? 1 : -1;
+	return order ? order : strcmp(a->key, b->key);
+}
+
+/* List the groups of both, put those together that are the same, and leave out those that did not change. */
+static void compare(struct comparison *comparison, enum by by)
+{
+	enum sort sort = comparison->options->sort;
+	struct change *changes;
+	size_t n = 0, kept = 0;
+
+	for (int side = 0; side < 2; side++)
+		tally_system(&comparison->sides[side].system, &comparison->sides[side].weights, by,
+			     &comparison->sides[side].tally);
+	changes = zeroed(comparison->sides[0].tally.n + comparison->sides[1].tally.n, sizeof(*changes));
+	for (int side = 0; side < 2; side++)
+		for (size_t i = 0; i < comparison->sides[side].tally.n; i++) {
+			struct change *change = &changes[n++];
+
+			change->by = by;
+			change->groups[side] = &comparison->sides[side].tally.groups[i];
+			change->key = key_of(comparison, &comparison->sides[side].system, by, change->groups[side]);
+		}
+	qsort(changes, n, sizeof(*changes), compare_keys);
+	comparison->unchanged = 0;
+	for (size_t i = 0, next; i < n; i = next) {
+		struct change change = changes[i];
+
+		next = i + 1;
+		if (next < n && !change.groups[1] && changes[next].groups[1] &&
+		    !strcmp(change.key, changes[next].key)) {
+			change.groups[1] = changes[next].groups[1];
+			free(changes[next++].key);
+		}
+		if (is_changed(&change)) {
+			changes[kept++] = change;
+		} else {
+			comparison->unchanged++;
+			free(change.key);
+		}
+	}
+	qsort_r(changes, kept, sizeof(*changes), compare_changes, &sort);
+	comparison->changes = changes;
+	comparison->n = kept;
+}
+
+static void forget(struct comparison *comparison)
+{
+	for (size_t i = 0; i < comparison->n; i++)
+		free(comparison->changes[i].key);
+	free(comparison->changes);
+	comparison->changes = NULL;
+	for (int side = 0; side < 2; side++)
+		tally_fini(&comparison->sides[side].tally);
+}
+
+/* ---- text ---- */
+
+static const char *signed_size(int64_t bytes)
+{
+	char *out = text_buffer();
+
+	snprintf(out, 32, "%s%s", bytes < 0 ? "-" : bytes ? "+" : "", sized((double)llabs(bytes)));
+	return out;
+}
+
+static const char *what_happened(const struct change *change)
+{
+	return !change->groups[0] ? "new" : !change->groups[1] ? "gone" : "";
+}
+
+static void print_change(const struct change *change)
+{
+	printf(" %11s %11s %11s %11s  %-4s ", signed_size(grown(change, SORT_PSS)),
+	       signed_size(grown(change, SORT_USS)), signed_size(grown(change, SORT_RSS)),
+	       signed_size(grown(change, SORT_SWAP)), what_happened(change));
+	if (change->by == BY_PROCESS)
+		printf("%7" PRIu64 " ", number_of(change));
+	if (change->by != BY_USER)
+		print_name(name_of(change), change->by == BY_PROCESS ? 17 : 25, false);
+	else if (number_of(change) == UID_UNKNOWN)
+		printf("?");
+	else
+		printf("%" PRIu64, number_of(change));
+	printf("\n");
+}
+
+static void print_head(const struct comparison *comparison)
+{
+	struct sums whole[2];
+
+	for (int side = 0; side < 2; side++) {
+		const struct system *system = &comparison->sides[side].system;
+		time_t seconds = (time_t)system->time;
+		char when[64] = "?";
+		struct tm tm;
+
+		if (localtime_r(&seconds, &tm))
+			strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+		whole[side] = comparison->sides[side].tally.whole;
+		printf("%s of %s: %s mapped, %s swapped out\n", side ? "New," : "Old,", when,
+		       sized((double)whole[side].rss), sized((double)whole[side].swap));
+	}
+	printf("Change: %s mapped, %s swapped out\n", signed_size((int64_t)(whole[1].rss - whole[0].rss)),
+	       signed_size((int64_t)(whole[1].swap - whole[0].swap)));
+}
+
+static void print_text(const struct comparison *comparison, enum by by)
+{
+	size_t shown = comparison->n < comparison->options->limit ? comparison->n : comparison->options->limit;
+
+	printf("\n %11s %11s %11s %11s       %s\n", "Pss", "Uss", "Rss", "Swap",
+	       by == BY_PROCESS ? "    pid command" : by_words[by]);
+	for (size_t i = 0; i < shown; i++)
+		print_change(&comparison->changes[i]);
+	if (shown < comparison->n)
+		printf("  and %s more that changed: --limit 0\n", grouped(comparison->n - shown));
+	printf("  %s did not change\n", grouped(comparison->unchanged));
+}
+
+/* ---- JSON ---- */
+
+static json_t *json_sums(const struct sums *sums)
+{
+	json_t *json = json_object();
+
+	sums_to_json(json, sums);
+	return json;
+}
+
+static json_t *json_change(const struct change *change)
+{
+	json_t *json = json_pack("{s:o, s:o}", "old", change->groups[0] ? json_sums(sums_in(change, 0)) : json_null(),
+				 "new", change->groups[1] ? json_sums(sums_in(change, 1)) : json_null());
+
+	if (change->by != BY_USER)
+		json_object_set_new(json, "name", json_of_name(name_of(change)));
+	else
+		json_object_set_new(json, "uid",
+				    number_of(change) == UID_UNKNOWN ? json_null() : json_of_number(number_of(change)));
+	if (change->by == BY_PROCESS)
+		json_object_set_new(json, "pid", json_of_number(number_of(change)));
+	return json;
+}
+
+static void add_json(struct comparison *comparison, enum by by)
+{
+	size_t shown = comparison->n < comparison->options->limit ? comparison->n : comparison->options->limit;
+	json_t *groups = json_array();
+
+	for (size_t i = 0; i < shown; i++)
+		json_array_append_new(groups, json_change(&comparison->changes[i]));
+	json_array_append_new(comparison->tallies, json_pack("{s:s, s:o, s:o, s:o}", "by", by_words[by], "groups",
+							     groups, "left_out", json_of_number(comparison->n - shown),
+							     "unchanged", json_of_number(comparison->unchanged)));
+}
+
+/* ---- asking ---- */
+
+static int load(const struct options *options, struct side *side, const char *path)
+{
+	struct source source = { .threads = options->threads, .load = path };
+	struct timing timing;
+	int status = source_take(&source, &side->system, &timing);
+
+	if (!status)
+		status = weights_init(&side->weights, &side->system);
+	system_drop_map(&side->system);
+	return status;
+}
+
+static bool says_begins(const struct system *system)
+{
+	for (size_t i = 0; i < system->processes_n; i++)
+		if (!system->processes[i].task.start_time)
+			return false;
+	return true;
+}
+
+static void show_all(struct comparison *comparison)
+{
+	const struct options *options = comparison->options;
+	json_t *json = NULL;
+
+	comparison->begins = says_begins(&comparison->sides[0].system) && says_begins(&comparison->sides[1].system);
+	comparison->tallies = json_array();
+	for (size_t i = 0; i < options->bys.n; i++) {
+		compare(comparison, options->bys.items[i]);
+		if (!i && options->json)
+			json = json_pack("{s:o, s:o, s:o}", "old", json_sums(&comparison->sides[0].tally.whole), "new",
+					 json_sums(&comparison->sides[1].tally.whole), "tallies", comparison->tallies);
+		if (!i && !options->json)
+			print_head(comparison);
+		if (options->json)
+			add_json(comparison, options->bys.items[i]);
+		else
+			print_text(comparison, options->bys.items[i]);
+		forget(comparison);
+	}
+	if (json)
+		print_json(json);
+	else
+		json_decref(comparison->tallies);
+}
+
+int diff_main(int argc, char **argv)
+{
+	struct options options = { .threads = source_threads() };
+	struct comparison comparison = { .options = &options };
+	int status = STATUS_OK;
+
+	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	for (int side = 0; side < 2; side++)
+		system_init(&comparison.sides[side].system);
+	for (int side = 0; side < 2 && !status; side++)
+		status = load(&options, &comparison.sides[side], options.recordings[side]);
+	if (!status)
+		show_all(&comparison);
+	for (int side = 0; side < 2; side++) {
+		if (!status && verify_sum(&comparison.sides[side].system).mismatched)
+			status = STATUS_DIFFERS;
+		weights_fini(&comparison.sides[side].weights);
+		system_fini(&comparison.sides[side].system);
+	}
+	return status;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * views.c - names of groups and figures; see views.h
+ */
+#include "views.h"
+
+#include "text.h"
+
+#include <string.h>
+
+const char *const by_words[BYS] = { "process", "cgroup", "user", "file", "kind" };
+static const char *const sort_words[SORTS] = { "pss", "uss", "rss", "swap", "name", "shared" };
+
+/* The number of @word among @n @words; @n if it is none of them. */
+static unsigned word_number(const char *word, const char *const *words, unsigned n)
+{
+	unsigned at = 0;
+
+	while (at < n && strcmp(word, words[at]))
+		at++;
+	return at;
+}
+
+bool bys_have(const struct bys *bys, enum by by)
+{
+	for (size_t i = 0; i < bys->n; i++)
+		if (bys->items[i] == by)
+			return true;
+	return false;
+}
+
+void bys_add(struct bys *bys, const char *word, struct argp_state *state)
+{
+	enum by by = (enum by)word_number(word, by_words, BYS);
+
+	if (by == BYS)
+		argp_error(state, "--by wants process, cgroup, user, file or kind, not \"%s\"", word);
+	if (!bys_have(bys, by))
+		bys->items[bys->n++] = by;
+}
+
+enum sort sort_parse(const char *word, enum sort end, struct argp_state *state)
+{
+	enum sort sort = (enum sort)word_number(word, sort_words, end);
+
+	if (sort == end)
+		argp_error(state, "--sort wants pss, uss, rss, swap or name%s, not \"%s\"",
+			   end == SORTS ? ", or shared beside --with" : "", word);
+	return sort;
+}
+
+uint64_t sums_figure(const struct sums *sums, enum sort sort)
+{
+	switch (sort) {
+	case SORT_USS:
+		return sums->uss;
+	case SORT_RSS:
+		return sums->rss;
+	case SORT_SWAP:
+		return sums->swap;
+	case SORT_SHARED:
+		return sums->common;
+	default:
+		return sums->pss;
+	}
+}
+
+void sums_to_json(json_t *json, const struct sums *sums)
+{
+	json_object_set_new(json, "rss", json_of_number(sums->rss));
+	json_object_set_new(json, "pss", json_of_number(sums->pss));
+	json_object_set_new(json, "uss", json_of_number(sums->uss));
+	json_object_set_new(json, "swap", json_of_number(sums->swap));
+	json_object_set_new(json, "locked", json_of_number(sums->locked));
+	json_object_set_new(json, "unsettled", json_of_number(sums->unsettled));
+}
