@@ -47,7 +47,7 @@ static bool remapped;
 
 /* The layout: made before the forks, so that every process knows all addresses. */
 static int shared_fd;
-static char *shared, *second, *anonymous, *copied, *moved, *moved_file, *places, *rearranged, *huge, *zero;
+static char *shared, *second, *anonymous, *copied, *moved, *moved_file, *places, *rearranged, *huge, *zero, *locked;
 
 static void die(const char *what)
 {
@@ -247,20 +247,31 @@ static void start_all(void)
 
 /* ---- asking ---- */
 
-static json_t *ask(pid_t pid, const char *at, int *status)
+static json_t *ask_words(int *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static json_t *ask_words(int *status, const char *format, ...)
 {
-	char command[512];
+	char words[256], command[512];
 	json_error_t error;
 	json_t *answer;
 	FILE *pipe;
+	va_list args;
 
-	snprintf(command, sizeof(command), "'%s' who --pid %d --addr %p --json", rmap, (int)pid, (const void *)at);
+	va_start(args, format);
+	vsnprintf(words, sizeof(words), format, args);
+	va_end(args);
+	snprintf(command, sizeof(command), "'%s' who --json %s", rmap, words);
 	pipe = popen(command, "r");
 	if (!pipe)
 		die("popen");
 	answer = json_loadf(pipe, 0, &error);
 	*status = pclose(pipe);
 	return answer;
+}
+
+static json_t *ask(pid_t pid, const char *at, int *status)
+{
+	return ask_words(status, "--pid %d --addr %p", (int)pid, (const void *)at);
 }
 
 static bool is_expected(const json_t *mapping, const struct expected *expected, size_t n, const char *kind,
@@ -368,6 +379,78 @@ static void check_sharing(void)
 	json_decref(answers[1]);
 }
 
+static bool has_flag(const json_t *answer, const char *name)
+{
+	const json_t *flags = json_object_get(answer, "flags"), *flag;
+	size_t i;
+
+	json_array_foreach(flags, i, flag)
+	{
+		if (!strcmp(json_string_value(flag), name))
+			return true;
+	}
+	return false;
+}
+
+static void expect(bool right, const char *what)
+{
+	checks++;
+	failures += !right;
+	if (!right)
+		fprintf(stderr, "tool_who: %s\n", what);
+}
+
+/* What a mapping of page 1 of the shared file at @at says of itself. */
+static void check_mapping(const json_t *mapping, const char *at, const char *permissions)
+{
+	const char *its = json_string_value(json_object_get(mapping, "permissions"));
+
+	if ((uintptr_t)at != strtoull(json_string_value(json_object_get(mapping, "addr")), NULL, 16))
+		return;
+	expect(its && !strcmp(its, permissions), "a mapping has other permissions");
+	expect(json_integer_value(json_object_get(mapping, "offset")) == (json_int_t)page_size,
+	       "a page is elsewhere in its file");
+}
+
+/* Permissions, offsets and flags; a range of addresses, whose second half has no page, and the file by its path. */
+static void check_properties(void)
+{
+	json_t *answer, *mapping, *page_of;
+	char *range, path[64];
+	int status;
+	size_t i, k;
+
+	answer = ask(parent, page(shared, 1), &status);
+	json_array_foreach(json_object_get(answer, "mappings"), i, mapping)
+	{
+		check_mapping(mapping, page(shared, 1), "rw-s");
+		check_mapping(mapping, second, "r--s");
+	}
+	expect(!status && has_flag(answer, "dirty") && has_flag(answer, "swapbacked") && !has_flag(answer, "anonymous"),
+	       "a written page of a memfd is dirty and no anonymous one");
+	json_decref(answer);
+	answer = ask(parent, anonymous, &status);
+	expect(!status && has_flag(answer, "anonymous") && !has_flag(answer, "locked"),
+	       "an anonymous page is one, and not locked");
+	json_decref(answer);
+	if (mlock(locked, page_size) || asprintf(&range, "%p+%zu", (void *)locked, 2 * page_size) < 0)
+		die("mlock");
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)parent, shared_fd);
+	answer = ask_words(&status, "--pid %d --addr %s --file %s --offset %zu", (int)parent, range, path, page_size);
+	expect(!status && json_array_size(json_object_get(answer, "pages")) == 2 &&
+		       json_integer_value(json_object_get(answer, "absent")) == 1,
+	       "a range of two pages has one, and a file's page is there");
+	json_array_foreach(json_object_get(answer, "pages"), k, page_of)
+	{
+		bool of_file = json_array_size(json_object_get(page_of, "mappings")) > 1;
+
+		expect(has_flag(page_of, of_file ? "dirty" : "locked"), "pages of one answer have their own flags");
+	}
+	expect(k == 2, "both pages are looked at");
+	json_decref(answer);
+	free(range);
+}
+
 /* Everyone maps the zero page, so only look for one who surely does. */
 static void check_zero(void)
 {
@@ -400,17 +483,19 @@ int main(int argc, char **argv)
 	if (pipe(ready) || pipe(hold))
 		die("pipe");
 	lay_out();
+	locked = map_anonymous(2 * page_size, PROT_READ | PROT_WRITE);
 	partner = (pid_t *)map(page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
 	start_all();
 	check_files();
 	check_anonymous();
 	check_sharing();
 	check_zero();
+	check_properties();
 	close(hold[1]);
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
 	if (!remapped)
 		printf("tool_who: this kernel has no remap_file_pages; its case was left out\n");
-	printf("tool_who: %d of %d pages have the mappings they should\n", checks - failures, checks);
+	printf("tool_who: %d of %d answers are right\n", checks - failures, checks);
 	return failures ? 1 : 0;
 }

@@ -264,9 +264,9 @@ echo >&"${COPROC[1]}"
 read -r word <&"${COPROC[0]}"
 [ "$word" = grown ] || fail "the process did not grow"
 "$rmap" snapshot --save "$work/recording.new" >"$work/out" || fail "no recording to compare with"
-"$rmap" diff "$work/recording" "$work/recording.new" --sort uss --json | python3 -c 'import json, sys
+"$rmap" diff "$work/recording" "$work/recording.new" --sort rss --json | python3 -c 'import json, sys
 [group] = [group for group in json.load(sys.stdin)["tallies"][0]["groups"] if group["pid"] == int(sys.argv[1])]
-grown = group["new"]["uss"] - group["old"]["uss"]
+grown = group["new"]["rss"] - group["old"]["rss"]
 sys.exit(not 1 << 24 <= grown < 17 << 20)' "$background" || fail "rmap diff does not tell that a process has grown by 16 MiB"
 kill $background
 wait $background 2>/dev/null

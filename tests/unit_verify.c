@@ -233,8 +233,10 @@ static enum verdict who_says(struct forged *forged, uint64_t pfn)
 	struct mapper *mappers = NULL;
 	size_t n = frame ? system_mappers(&forged->system, frame, &mappers) : 0;
 	uint64_t surplus;
-	enum verdict verdict = verify_frame(&forged->system, &forged->procfs, pfn, mappers, &n, &surplus);
+	enum verdict verdict;
 
+	verify_prepare(&forged->system, &forged->procfs, &pfn, 1);
+	verdict = verify_frame(&forged->system, &forged->procfs, pfn, mappers, &n, &surplus);
 	free(mappers);
 	if (frame)
 		*frame = (struct frame){ .pfn = pfn };

@@ -25,7 +25,7 @@
  *      list: process, of
  *            pid; string: comm; when it began, in ticks since the boot, or 0; effective user + 1, or 0 if that is not
  *            known; number of its cgroup's path, or 0
- *            list: vma: gap to the end of the one before, pages - 1, name's number, file's number << 1 | shared,
+ *            list: vma: gap to the end of the one before, pages - 1, name's number, (file's number << 3 | access) << 1 | shared,
  *                  the file's first page
  *            list: run of present ptes: gap to the end of the one before, then list: pte:
  *                  (signed: frame number - frame number of the pte before - 1) << 1 | PTE_FILE is set
@@ -36,7 +36,7 @@
  *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
  *
  * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
- * those they do not know. Two older ones are read too: version 2 lacks begins, users, cgroups, swap slots and the frames' flags
+ * those they do not know. Two older ones are read too: version 2 lacks access, begins, users, cgroups, swap slots and the frames' flags
  * from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells only how many there are.
  */
 #include "file.h"
@@ -58,6 +58,8 @@
 /* Addresses have at most 57 bits. */
 #define VPN_MAX ((UINT64_C(1) << 45) - 1)
 #define INDEX_MAX ((UINT64_C(1) << 52) - 1)
+
+#define ACCESS_BITS 3
 
 #define FLAG_PARTIAL 1u
 #define FLAG_NAMESPACE 2u
@@ -140,7 +142,7 @@ static void put_vmas(struct writer *writer, const struct process *process)
 		put(writer, vma->first - end);
 		put(writer, vma->last - vma->first);
 		put(writer, vma->name);
-		put(writer, (uint64_t)vma->file << 1 | vma->shared);
+		put(writer, ((uint64_t)vma->file << ACCESS_BITS | vma->access) << 1 | vma->shared);
 		put(writer, vma->index);
 		end = vma->last + 1;
 	}
@@ -417,6 +419,7 @@ static void get_names(struct loader *loader, struct names *names)
 
 static void get_vmas(struct loader *loader, const struct names *names, struct process *process)
 {
+	unsigned bits = loader->version > VERSION_WITHOUT_OWNERS ? ACCESS_BITS : 0;
 	size_t n = get_length(loader);
 	uint64_t end = 0;
 
@@ -427,8 +430,9 @@ static void get_vmas(struct loader *loader, const struct names *names, struct pr
 		vma.first = end + get(loader, VPN_MAX - end);
 		vma.last = vma.first + get(loader, VPN_MAX - 1 - vma.first);
 		vma.name = (uint32_t)get(loader, names->strings_n - 1);
-		file = get(loader, names->files_n * 2 - 1);
-		vma.file = (uint32_t)(file >> 1);
+		file = get(loader, (names->files_n << (bits + 1)) - 1);
+		vma.file = (uint32_t)(file >> 1 >> bits);
+		vma.access = file >> 1 & ((1u << bits) - 1);
 		vma.shared = file & 1;
 		vma.index = get(loader, INDEX_MAX);
 		end = vma.last + 1;
@@ -544,6 +548,7 @@ static void get_body(struct loader *loader, struct system *system)
 	system->partial = flags & FLAG_PARTIAL;
 	system->pid_namespace = flags & FLAG_NAMESPACE;
 	system->averaging = flags & FLAG_AVERAGING;
+	system->has_access = loader->version > VERSION_WITHOUT_OWNERS;
 	system->ksm_unknown = flags & FLAG_KSM_UNKNOWN;
 	system->time = get(loader, UINT64_MAX);
 	system->kernel_threads = get(loader, UINT32_MAX);

@@ -28,7 +28,7 @@ static const struct {
 	{ "diff", "rmap diff", diff_main, "who grew between two recordings of rmap snapshot --save, and by how much" },
 	{ "freed", "rmap freed", freed_main,
 	  "what ending processes or a cgroup would give back, and what becomes of each page" },
-	{ "who", "rmap who", who_main, "everyone who maps one page of memory" },
+	{ "who", "rmap who", who_main, "everyone who maps a page of memory, or each of several" },
 	{ "bench", "rmap bench", bench_main, "measure the library beside its peers" },
 };
 

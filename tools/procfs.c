@@ -618,6 +618,8 @@ static bool parse_map_line(char *text, unsigned page_shift, struct map_line *lin
 	if (*at++ != ' ' || strnlen(at, 5) < 5 || start >> 63 || start >= end)
 		return false;
 	line->shared = at[3] == 's';
+	line->access = (at[0] == 'r' ? ACCESS_READ : 0) | (at[1] == 'w' ? ACCESS_WRITE : 0) |
+		       (at[2] == 'x' ? ACCESS_EXECUTE : 0);
 	line->index = strtoull(at + 5, &at, 16) >> page_shift;
 	major = strtoull(at, &at, 16);
 	if (*at++ != ':')

@@ -118,7 +118,12 @@ struct map_line {
 	uint64_t inode;
 	const char *name; /* lives as long as the reader is not used again; "" if there is none */
 	bool shared;
+	uint8_t access; /* ACCESS_READ and so on */
 };
+
+#define ACCESS_READ 1u
+#define ACCESS_WRITE 2u
+#define ACCESS_EXECUTE 4u
 
 struct page_range {
 	uint64_t first;

@@ -425,18 +425,82 @@ static const char *kind_name(enum rmap_kind kind)
 	return kind == RMAP_LINEAR ? "linear" : "chained";
 }
 
+static const struct vma *vma_of(const struct system *system, const struct mapper *mapper)
+{
+	return mapper->vma == NO_VMA ? NULL : &system->processes[mapper->process].vmas[mapper->vma];
+}
+
+/* As maps shows them; "?" where that was not recorded. */
+static const char *permissions_of(const struct system *system, const struct mapper *mapper)
+{
+	const struct vma *vma = vma_of(system, mapper);
+	char *out = text_buffer();
+
+	if (!vma || !system->has_access)
+		return strcpy(out, "?");
+	out[0] = vma->access & ACCESS_READ ? 'r' : '-';
+	out[1] = vma->access & ACCESS_WRITE ? 'w' : '-';
+	out[2] = vma->access & ACCESS_EXECUTE ? 'x' : '-';
+	out[3] = vma->shared ? 's' : 'p';
+	out[4] = '\0';
+	return out;
+}
+
 static json_t *json_mapper(const struct system *system, const struct mapper *mapper)
 {
 	pid_t pid = system->processes[mapper->process].task.pid;
-	json_t *sharing = json_array();
+	const struct vma *vma = vma_of(system, mapper);
+	json_t *sharing = json_array(), *json;
 	char address[32];
 
 	for (size_t i = 0; system->aliases && i < system->sharing; i++)
 		if (system->aliases[i].owner == pid)
 			json_array_append_new(sharing, json_integer(system->aliases[i].pid));
 	snprintf(address, sizeof(address), "0x%" PRIx64, mapper->vpn << system->page_shift);
-	return json_pack("{s:i, s:s, s:s, s:o, s:o}", "pid", (int)pid, "addr", address, "kind", kind_name(mapper->kind),
-			 "object", json_of_name(system_mapper_name(system, mapper)), "sharing", sharing);
+	json = json_pack("{s:i, s:s, s:s, s:o, s:o, s:s}", "pid", (int)pid, "addr", address, "kind",
+			 kind_name(mapper->kind), "object", json_of_name(system_mapper_name(system, mapper)), "sharing",
+			 sharing, "permissions", permissions_of(system, mapper));
+	if (vma && vma->file)
+		json_object_set_new(json, "offset",
+				    json_of_number((vma->index + (mapper->vpn - vma->first)) << system->page_shift));
+	return json;
+}
+
+/* A write through a mapping makes a page dirty, and an access referenced, once the kernel has looked at the entry. */
+static const struct {
+	uint32_t flag;
+	const char *name;
+} page_flags[] = {
+	{ KPF_DIRTY, "dirty" },    { KPF_REFERENCED, "referenced" }, { KPF_UNEVICTABLE, "locked" },
+	{ KPF_ANON, "anonymous" }, { KPF_SWAPBACKED, "swapbacked" }, { KPF_KSM, "ksm" },
+	{ KPF_THP, "huge" },       { KPF_HUGE, "hugetlb" },          { KPF_ZERO_PAGE, "zero" },
+	{ KPF_NOPAGE, "no-page" },
+};
+
+#define PAGE_FLAGS (sizeof(page_flags) / sizeof(page_flags[0]))
+
+static void print_flags(const struct frame *frame)
+{
+	const char *before = "  ";
+
+	for (size_t i = 0; i < PAGE_FLAGS; i++) {
+		if (!(frame->flags & page_flags[i].flag))
+			continue;
+		printf("%s%s", before, page_flags[i].name);
+		before = ", ";
+	}
+	if (before[0] == ',')
+		printf("\n");
+}
+
+static json_t *json_flags(const struct frame *frame)
+{
+	json_t *flags = json_array();
+
+	for (size_t i = 0; i < PAGE_FLAGS && frame; i++)
+		if (frame->flags & page_flags[i].flag)
+			json_array_append_new(flags, json_string(page_flags[i].name));
+	return flags;
 }
 
 /* What is to be said of the page itself. */
@@ -471,37 +535,65 @@ static void print_sharing(const struct system *system, uint32_t number)
 			       printable(system->aliases[i].comm), (int)owner);
 }
 
-static void print_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n)
+static void print_who(const struct system *system, const struct answer *answer)
 {
-	const struct frame *frame = system_frame(system, pfn);
+	const struct frame *frame = system_frame(system, answer->pfn);
+	const struct mapper *mappers = answer->mappers;
 
-	printf("Page frame 0x%" PRIx64 ": %s %s\n", pfn, grouped(n), plural(n, "mapping", "mappings"));
+	printf("Page frame 0x%" PRIx64 ": %s %s\n", answer->pfn, grouped(answer->n),
+	       plural(answer->n, "mapping", "mappings"));
+	if (frame)
+		print_flags(frame);
 	if (frame)
 		print_page(frame);
-	if (n)
-		printf("\n      pid  command                   address  kind     of\n");
-	for (size_t i = 0; i < n; i++) {
-		printf("  %7d  %-16s  0x%014" PRIx64 "  %-7s  %s\n",
+	if (answer->n)
+		printf("\n      pid  command                   address  kind     perm  of\n");
+	for (size_t i = 0; i < answer->n; i++) {
+		printf("  %7d  %-16s  0x%014" PRIx64 "  %-7s  %-4s  %s\n",
 		       (int)system->processes[mappers[i].process].task.pid,
 		       printable(system->processes[mappers[i].process].task.comm), mappers[i].vpn << system->page_shift,
-		       kind_name(mappers[i].kind), printable(system_mapper_name(system, &mappers[i])));
-		if (i + 1 == n || mappers[i + 1].process != mappers[i].process)
+		       kind_name(mappers[i].kind), permissions_of(system, &mappers[i]),
+		       printable(system_mapper_name(system, &mappers[i])));
+		if (i + 1 == answer->n || mappers[i + 1].process != mappers[i].process)
 			print_sharing(system, mappers[i].process);
 	}
 }
 
-void report_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n, bool json)
+static json_t *json_who(const struct system *system, const struct answer *answer)
 {
-	const struct frame *frame = system_frame(system, pfn);
-	json_t *list;
+	const struct frame *frame = system_frame(system, answer->pfn);
+	json_t *list = json_array();
 
-	if (!json) {
-		print_who(system, pfn, mappers, n);
-		return;
+	for (size_t i = 0; i < answer->n; i++)
+		json_array_append_new(list, json_mapper(system, &answer->mappers[i]));
+	return json_pack("{s:o, s:o, s:b, s:o, s:o}", "pfn", json_of_number(answer->pfn), "mapcount",
+			 json_of_number(answer->n), "zero", frame && frame->flags & KPF_ZERO_PAGE, "flags",
+			 json_flags(frame), "mappings", list);
+}
+
+void report_who(const struct system *system, const struct answer *answer, bool json)
+{
+	if (json)
+		print_json(json_who(system, answer));
+	else
+		print_who(system, answer);
+}
+
+void report_who_all(const struct system *system, const struct answer *answers, size_t n, uint64_t absent, bool json)
+{
+	json_t *list = json ? json_array() : NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (json) {
+			json_array_append_new(list, json_who(system, &answers[i]));
+			continue;
+		}
+		print_who(system, &answers[i]);
+		printf("\n");
 	}
-	list = json_array();
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_mapper(system, &mappers[i]));
-	print_json(json_pack("{s:o, s:o, s:b, s:o}", "pfn", json_of_number(pfn), "mapcount", json_of_number(n), "zero",
-			     frame && frame->flags & KPF_ZERO_PAGE, "mappings", list));
+	if (json)
+		print_json(json_pack("{s:o, s:o}", "pages", list, "absent", json_of_number(absent)));
+	else
+		printf("%s %s, and %s more that %s not in memory or that nobody maps\n", grouped(n),
+		       plural(n, "page", "pages"), grouped(absent), plural(absent, "is", "are"));
 }

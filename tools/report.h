@@ -16,7 +16,16 @@
  */
 int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json);
 
-/** report_who - print the @n @mappers of frame @pfn; context as report_snapshot()'s */
-void report_who(const struct system *system, uint64_t pfn, const struct mapper *mappers, size_t n, bool json);
+/** struct answer - everyone who maps a frame */
+struct answer {
+	uint64_t pfn;
+	struct mapper *mappers;
+	size_t n;
+};
+
+/** report_who - print one answer; context as report_snapshot()'s */
+void report_who(const struct system *system, const struct answer *answer, bool json);
+/** report_who_all - print several; of @absent pages that were asked for there are none, for they are not in memory */
+void report_who_all(const struct system *system, const struct answer *answers, size_t n, uint64_t absent, bool json);
 
 #endif

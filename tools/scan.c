@@ -74,9 +74,11 @@ static void keep_vmas(struct scan *scan, struct process *process, const struct r
 	pthread_mutex_lock(&scan->names_lock);
 	for (size_t i = 0; i < reader->lines_n; i++) {
 		const struct map_line *line = &reader->lines[i];
-		struct vma vma = {
-			.first = line->first, .last = line->last, .index = line->index, .shared = line->shared
-		};
+		struct vma vma = { .first = line->first,
+				   .last = line->last,
+				   .index = line->index,
+				   .shared = line->shared,
+				   .access = line->access };
 		const struct vma *before = process->vmas_n ? &process->vmas[process->vmas_n - 1] : NULL;
 
 		/* The kernel hands out maps a page at a time: what changed between two pages may seem to overlap. */
@@ -221,6 +223,7 @@ int scan_system(struct system *system, const struct procfs *procfs, const pid_t 
 	system->partial = pids;
 	system->pid_namespace = procfs->pid_namespace;
 	system->ksm_unknown = procfs->ksm_unknown;
+	system->has_access = true;
 	procfs_tasks(procfs, pids, pids_n, &tasks);
 	system->kernel_threads = tasks.kernel_threads;
 	system->sharing = tasks.aliases_n;

@@ -39,6 +39,7 @@ struct vma {
 	uint32_t file;  /* index into system.files, 0 for none */
 	uint32_t name;  /* index into system.names */
 	bool shared;
+	uint8_t access; /* as struct map_line's; 0 in a recording that does not say it */
 };
 
 /** struct extent - present ptes of neighbouring pages in one vma */
@@ -154,6 +155,7 @@ struct system {
 	bool pid_namespace; /* processes outside this PID namespace were not seen */
 	bool averaging;     /* the kernel tells averages for the pages of large folios */
 	bool ksm_unknown;   /* the kernel does not tell which pages KSM has merged */
+	bool has_access;    /* vmas have their access: it was read, or a recording says it */
 	size_t kernel_threads;
 	size_t sharing;         /* processes that share the address space of another one ... */
 	struct alias *aliases;  /* ... and of which; NULL if a recording does not say it */

@@ -228,21 +228,18 @@ static void ask_kernel(void *arg, unsigned thread)
 /* What kernels before 6.12 tell of the first page of a large folio alone. */
 #define HEAD_FLAGS (KPF_REFERENCED | KPF_UPTODATE | KPF_DIRTY | KPF_LRU | KPF_SWAPBACKED | KPF_UNEVICTABLE)
 
-/* Give the pages of large folios those flags of the first one, which the frame before often has already. */
-static void share_head_flags(struct system *system, const struct procfs *procfs)
+/* Give a page of a large folio those flags of the first one; the frame before may have them. @before: NULL if not */
+static void share_head_flags(struct frame *frame, const struct procfs *procfs, const struct frame *before)
 {
-	for (size_t i = 0; i < system->frames_n; i++) {
-		struct frame *frame = &system->frames[i], *before = i ? frame - 1 : frame;
-		uint64_t head, flags = before->flags;
+	uint64_t head, flags = before ? before->flags : 0;
 
-		if ((frame->flags & (KPF_COMPOUND_TAIL | KPF_LRU | KPF_HUGE)) != KPF_COMPOUND_TAIL)
-			continue;
-		if (!(flags & (KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL)) || before->pfn + 1 != frame->pfn) {
-			head = folio_of(procfs, frame->pfn).head;
-			procfs_flags(procfs, &head, 1, &flags);
-		}
-		frame->flags |= (uint32_t)flags & HEAD_FLAGS;
+	if ((frame->flags & (KPF_COMPOUND_TAIL | KPF_LRU | KPF_HUGE)) != KPF_COMPOUND_TAIL)
+		return;
+	if (!(flags & KPF_COMPOUND) || before->pfn + 1 != frame->pfn) {
+		head = folio_of(procfs, frame->pfn).head;
+		procfs_flags(procfs, &head, 1, &flags);
 	}
+	frame->flags |= (uint32_t)flags & HEAD_FLAGS;
 }
 
 /*
@@ -268,23 +265,34 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
 	struct ask ask = { .system = system, .procfs = procfs };
 
 	team_run(threads, ask_kernel, &ask);
-	share_head_flags(system, procfs);
+	for (size_t i = 0; i < system->frames_n; i++)
+		share_head_flags(&system->frames[i], procfs, i ? &system->frames[i - 1] : NULL);
 	count_ptes(system, NULL, threads);
 	find_suspects(system);
 	recheck_system(system, procfs, pids, pids_n, threads);
 	return procfs_status(procfs);
 }
 
+void verify_prepare(struct system *system, const struct procfs *procfs, const uint64_t *pfns, size_t n)
+{
+	struct frame *frame = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t flags;
+
+		if (!system_frame(system, pfns[i]))
+			continue;
+		frame = system_frame(system, pfns[i]);
+		procfs_flags(procfs, &pfns[i], 1, &flags);
+		*frame = (struct frame){ .pfn = pfns[i], .flags = (uint32_t)flags };
+		share_head_flags(frame, procfs, NULL);
+	}
+	if (frame)
+		count_ptes(system, n == 1 ? frame : NULL, n == 1 ? 1 : procfs->threads);
+}
+
 enum verdict verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers,
 			  size_t *n, uint64_t *surplus)
 {
-	struct frame *frame = system_frame(system, pfn);
-	uint64_t flags;
-
-	if (frame) {
-		procfs_flags(procfs, &pfn, 1, &flags);
-		*frame = (struct frame){ .pfn = pfn, .flags = (uint32_t)flags };
-		count_ptes(system, frame, 1);
-	}
-	return recheck_frame(system, procfs, pfn, frame, mappers, n, surplus);
+	return recheck_frame(system, procfs, pfn, system_frame(system, pfn), mappers, n, surplus);
 }

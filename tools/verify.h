@@ -26,6 +26,12 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
 int verify_recorded(struct system *system, unsigned threads);
 
 /**
+ * verify_prepare - read what the kernel says of some frames, and count their ptes, before verify_frame()
+ * @pfns: @n of them, in a built system that was not verified; nobody may map them
+ */
+void verify_prepare(struct system *system, const struct procfs *procfs, const uint64_t *pfns, size_t n);
+
+/**
  * verify_frame - does the kernel count as many mappings of frame @pfn as there are?
  * @mappers: *@n of them, as system_mappers() tells them; those that are no longer there are taken out
  * @surplus: set to how many more the kernel has counted at least

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * who.c - `rmap who`: everyone who maps one page
+ * who.c - `rmap who`: everyone who maps some pages
  *
- * The whole system is read and built, for anyone may map the page; then the reverse map is walked. Because the system
+ * The whole system is read and built, for anyone may map a page; then the reverse map is walked. Because the system
  * lives, the ptes that it names are looked at again, and the answer is those that are there if the kernel counts as
  * many. If it does not, look after look, somebody else has mapped the page meanwhile, and all is read again: up to
  * READINGS times, and not later than READING_SECONDS after the first.
  */
+#include "asked.h"
 #include "command.h"
 #include "file.h"
-#include "reason.h"
 #include "report.h"
 #include "scan.h"
 #include "verify.h"
@@ -22,45 +22,96 @@
 #define READINGS 3
 #define READING_SECONDS 10
 
-enum { KEY_PFN = 256, KEY_LOAD, KEY_JSON };
+enum { KEY_PFN = 256, KEY_FILE, KEY_OFFSET, KEY_LOAD, KEY_JSON };
 
 struct options {
-	uint64_t pid;
-	uint64_t address;
-	uint64_t pfn;
-	bool has_address;
-	bool has_pfn;
+	struct questions questions;
+	uint64_t pid; /* the last one that was named */
 	bool json;
 	const char *load;
 };
 
 static const struct argp_option option_list[] = {
 	{ "pid", 'p', "PID", 0, "With --addr: the page that this process has there", 0 },
-	{ "addr", 'a', "ADDR", 0, "An address, such as 0x7f0123456000", 0 },
-	{ "pfn", KEY_PFN, "PFN", 0, "The page in this page frame, decimal or 0x", 0 },
+	{ "addr", 'a', "ADDR", 0,
+	  "An address, such as 0x7f0123456000; or some: ADDR-END, END not included, or ADDR+SIZE", 0 },
+	{ "file", KEY_FILE, "PATH", 0, "All mapped pages of this file", 0 },
+	{ "offset", KEY_OFFSET, "OFFSET", 0, "With --file: the page there; or some: OFFSET-END or OFFSET+SIZE", 0 },
+	{ "pfn", KEY_PFN, "PFN", 0,
+	  "The page in this page frame, decimal or 0x; or those in some: PFN-END or PFN+NUMBER", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Report in JSON", 0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Ask a recorded system, which needs no privileges", 0 },
 	{ 0 },
 };
 
+static struct question *add_question(struct options *options, enum asked_by by)
+{
+	struct questions *questions = &options->questions;
+
+	questions->items = grow(questions->items, &questions->capacity, questions->n + 1, sizeof(*questions->items));
+	questions->items[questions->n] =
+		(struct question){ .by = by, .pid = options->pid, .last = INT64_MAX, .range = true };
+	return &questions->items[questions->n++];
+}
+
+/* An address may stand before its process. */
+static void name_process(struct options *options, uint64_t pid)
+{
+	options->pid = pid;
+	for (size_t i = 0; i < options->questions.n; i++)
+		if (!options->questions.items[i].pid)
+			options->questions.items[i].pid = pid;
+}
+
+static bool is_complete(const struct options *options)
+{
+	bool any_address = false;
+
+	for (size_t i = 0; i < options->questions.n; i++) {
+		const struct question *question = &options->questions.items[i];
+
+		any_address |= question->by == ASKED_ADDRESS;
+		if (question->by == ASKED_ADDRESS && !question->pid)
+			return false;
+	}
+	return options->questions.n && any_address == !!options->pid;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
+	struct questions *questions = &options->questions;
+	uint64_t pid;
 
 	switch (key) {
 	case 'p':
-		if (!parse_number(arg, 1, INT32_MAX, &options->pid))
+		if (!parse_number(arg, 1, INT32_MAX, &pid))
 			argp_error(state, "--pid wants a process's number, not \"%s\"", arg);
+		name_process(options, pid);
 		return 0;
 	case 'a':
-		if (!parse_number(arg, 0, INT64_MAX, &options->address))
-			argp_error(state, "--addr wants an address such as 0x7f0123456000, not \"%s\"", arg);
-		options->has_address = true;
+		if (!question_parse(arg, INT64_MAX, add_question(options, ASKED_ADDRESS)))
+			argp_error(
+				state,
+				"--addr wants an address such as 0x7f0123456000, or ADDR-END or ADDR+SIZE, not \"%s\"",
+				arg);
 		return 0;
 	case KEY_PFN:
-		if (!parse_number(arg, 0, PFN_MAX, &options->pfn))
-			argp_error(state, "--pfn wants a page frame's number, decimal or 0x, not \"%s\"", arg);
-		options->has_pfn = true;
+		if (!question_parse(arg, PFN_MAX, add_question(options, ASKED_PFN)))
+			argp_error(state,
+				   "--pfn wants a page frame's number, decimal or 0x, or PFN-END or PFN+NUMBER, not "
+				   "\"%s\"",
+				   arg);
+		return 0;
+	case KEY_FILE:
+		add_question(options, ASKED_FILE)->path = arg;
+		return 0;
+	case KEY_OFFSET:
+		if (!questions->n || questions->items[questions->n - 1].by != ASKED_FILE)
+			argp_error(state, "--offset belongs to the --file before it");
+		if (!question_parse(arg, INT64_MAX, &questions->items[questions->n - 1]))
+			argp_error(state, "--offset wants a number of bytes, or OFFSET-END or OFFSET+SIZE, not \"%s\"",
+				   arg);
 		return 0;
 	case KEY_JSON:
 		options->json = true;
@@ -72,8 +123,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if (options->has_pfn ? options->pid || options->has_address : !options->pid || !options->has_address)
-			argp_error(state, "name the page: either --pid and --addr, or --pfn");
+		if (!is_complete(options))
+			argp_error(state, "name the page: --pid and --addr, --file, or --pfn");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -83,66 +134,55 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp parser = {
 	.options = option_list,
 	.parser = parse_option,
-	.args_doc = "--pid PID --addr ADDR\n--pfn PFN",
-	.doc = "Name everyone who maps one page of memory."
+	.args_doc = "--pid PID --addr ADDR\n--file PATH --offset OFFSET\n--pfn PFN",
+	.doc = "Name everyone who maps one page of memory, or each of several: all may be given several times."
 	       "\vNeeds root, unless with --load. Exit status: 0 done, and the kernel counts as many; 1 it counts "
-	       "otherwise, reading after reading; 2 usage, privilege or kernel support lacking, or there is no page there.",
+	       "otherwise, reading after reading; 2 usage, privilege or kernel support lacking, or there is no page "
+	       "there.",
 };
 
-/*
- * The number of the process that is named, or of the one whose address space it shares; processes_n if it was not
- * read.
- */
-static size_t find_process(const struct options *options, const struct system *system)
+/* One question about one page, whose answer is no list. */
+static bool is_single(const struct questions *questions)
 {
-	uint64_t pid = options->pid;
-	size_t at = 0;
-
-	for (size_t i = 0; system->aliases && i < system->sharing; i++)
-		if ((uint64_t)system->aliases[i].pid == pid)
-			pid = (uint64_t)system->aliases[i].owner;
-	while (at < system->processes_n && (uint64_t)system->processes[at].task.pid != pid)
-		at++;
-	return at;
+	return questions->n == 1 && !questions->items[0].range && questions->items[0].by != ASKED_FILE;
 }
 
-/* Which frame is asked for? Looks at what was read. @procfs: NULL if it was recorded. */
-static int find_frame(const struct options *options, const struct system *system, const struct procfs *procfs,
-		      uint64_t *pfn)
+/* The mappers of each page; nobody may map it. */
+static struct answer *answers_of(const struct system *system, const struct pages *pages)
 {
-	size_t number = find_process(options, system);
-	const struct extent *extent;
-	const uint64_t *pte;
+	struct answer *answers = zeroed(pages->n, sizeof(*answers));
 
-	*pfn = options->pfn;
-	if (options->has_pfn)
-		return STATUS_OK;
-	if (number == system->processes_n)
-		return complain("the memory of process %" PRIu64
-				" cannot be read: it is not there, or this user may not read it",
-				options->pid);
-	pte = process_find_pte(&system->processes[number], options->address >> system->page_shift, &extent);
-	if (!pte)
-		return reason_no_page(procfs, &system->processes[number], options->address, system->page_shift);
-	*pfn = *pte & PTE_PFN;
-	return STATUS_OK;
+	for (size_t i = 0; i < pages->n; i++) {
+		const struct frame *frame = system_frame(system, pages->items[i].pfn);
+
+		answers[i].pfn = pages->items[i].pfn;
+		if (frame)
+			answers[i].n = system_mappers(system, frame, &answers[i].mappers);
+	}
+	return answers;
 }
 
-/* The mappers of frame @pfn, and how many; nobody may map it. */
-static size_t mappers_of(const struct system *system, uint64_t pfn, struct mapper **out)
+static void report(const struct options *options, const struct system *system, const struct pages *pages,
+		   const struct answer *answers)
 {
-	const struct frame *frame = system_frame(system, pfn);
+	if (is_single(&options->questions))
+		report_who(system, &answers[0], options->json);
+	else
+		report_who_all(system, answers, pages->n, pages->absent, options->json);
+}
 
-	*out = NULL;
-	return frame ? system_mappers(system, frame, out) : 0;
+static void answers_free(struct answer *answers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(answers[i].mappers);
+	free(answers);
 }
 
 static int ask_recorded(const struct options *options)
 {
-	struct mapper *mappers;
+	struct pages pages = { 0 };
+	struct answer *answers;
 	struct system system;
-	size_t n;
-	uint64_t pfn;
 	int status;
 
 	system_init(&system);
@@ -152,30 +192,24 @@ static int ask_recorded(const struct options *options)
 	if (!status)
 		status = verify_recorded(&system, 1);
 	if (!status)
-		status = find_frame(options, &system, NULL, &pfn);
-	if (!status && (!system.frames_n || pfn > system.frames[system.frames_n - 1].pfn))
-		status = complain("the recording says nothing of page frame 0x%" PRIx64
-				  ": it lies beyond the last one that was mapped, 0x%" PRIx64,
-				  pfn, system.frames_n ? system.frames[system.frames_n - 1].pfn : 0);
+		status = pages_find(&system, NULL, &options->questions, &pages);
 	if (!status) {
-		n = mappers_of(&system, pfn, &mappers);
-		report_who(&system, pfn, mappers, n, options->json);
-		free(mappers);
+		answers = answers_of(&system, &pages);
+		report(options, &system, &pages, answers);
+		answers_free(answers, pages.n);
 	}
+	free(pages.items);
 	system_fini(&system);
 	return status;
 }
 
 /* Is the page that was asked for still where it was asked for? */
-static bool is_still_there(const struct options *options, const struct system *system, const struct mapper *mappers,
-			   size_t n)
+static bool is_still_there(const struct asked *asked, const struct answer *answer)
 {
-	size_t number = find_process(options, system);
-
-	for (size_t i = 0; i < n; i++)
-		if (mappers[i].process == number && mappers[i].vpn == options->address >> system->page_shift)
+	for (size_t i = 0; i < answer->n; i++)
+		if (answer->mappers[i].process == asked->process && answer->mappers[i].vpn == asked->vpn)
 			return true;
-	return options->has_pfn;
+	return asked->process == NOBODY;
 }
 
 /* Asking the running system. */
@@ -184,54 +218,72 @@ struct asking {
 	struct procfs procfs;
 	double began;
 	int readings;
-	uint64_t surplus; /* how many mappings more the kernel counted in the last reading */
-	bool agrees;      /* the answer was verified, and reported */
-	bool over;        /* no more readings: it was reported anyhow */
+	uint64_t *surplus; /* of each page: how many mappings more the kernel counted in the last reading */
+	size_t surplus_n;
+	bool agrees; /* the answer was verified, and reported */
+	bool over;   /* no more readings: it was reported anyhow */
 };
 
 /*
  * Compare with the kernel's count. More mappings are those of processes that may not be read if there are as many in
  * two readings: others come and go.
  */
-static bool verify_answer(struct asking *asking, struct system *system, uint64_t pfn, struct mapper *mappers, size_t *n)
+static bool verify_answer(struct asking *asking, struct system *system, const struct asked *asked,
+			  struct answer *answer, uint64_t *surplus)
 {
-	uint64_t before = asking->surplus;
-	enum verdict verdict = verify_frame(system, &asking->procfs, pfn, mappers, n, &asking->surplus);
+	uint64_t before = *surplus;
+	enum verdict verdict = verify_frame(system, &asking->procfs, answer->pfn, answer->mappers, &answer->n, surplus);
 
-	asking->over = ++asking->readings == READINGS || seconds_now() - asking->began > READING_SECONDS;
-	if (!is_still_there(asking->options, system, mappers, *n))
+	if (!is_still_there(asked, answer))
 		return false;
 	return verdict == VERDICT_MATCHED || verdict == VERDICT_AVERAGED ||
-	       (verdict == VERDICT_BOUNDED && (asking->over || asking->surplus == before));
+	       (verdict == VERDICT_BOUNDED && (asking->over || *surplus == before));
+}
+
+static bool verify_answers(struct asking *asking, struct system *system, const struct pages *pages,
+			   struct answer *answers)
+{
+	uint64_t *pfns = zeroed(pages->n, sizeof(*pfns));
+	bool agrees = true;
+
+	if (asking->surplus_n != pages->n) {
+		free(asking->surplus);
+		asking->surplus = zeroed(pages->n, sizeof(*asking->surplus));
+		asking->surplus_n = pages->n;
+	}
+	for (size_t i = 0; i < pages->n; i++)
+		pfns[i] = pages->items[i].pfn;
+	verify_prepare(system, &asking->procfs, pfns, pages->n);
+	free(pfns);
+	asking->over = ++asking->readings == READINGS || seconds_now() - asking->began > READING_SECONDS;
+	for (size_t i = 0; i < pages->n; i++)
+		agrees &= verify_answer(asking, system, &pages->items[i], &answers[i], &asking->surplus[i]);
+	return agrees;
 }
 
 static int ask_once(struct asking *asking)
 {
 	const struct options *options = asking->options;
-	struct mapper *mappers;
+	struct pages pages = { 0 };
+	struct answer *answers;
 	struct system system;
-	size_t n;
-	uint64_t pfn;
 	int status;
 
 	system_init(&system);
 	status = scan_system(&system, &asking->procfs, NULL, 0, asking->procfs.threads);
 	if (!status)
-		status = find_frame(options, &system, &asking->procfs, &pfn);
-	if (!status)
 		status = system_build(&system, asking->procfs.threads);
-	if (!status && !system_frame(&system, pfn) && !procfs_has_frame(&asking->procfs, pfn))
-		status = complain("the kernel knows no memory in page frame 0x%" PRIx64
-				  ": it lies beyond the last one or in a hole, and nobody maps it",
-				  pfn);
+	if (!status)
+		status = pages_find(&system, &asking->procfs, &options->questions, &pages);
 	if (!status) {
-		n = mappers_of(&system, pfn, &mappers);
-		asking->agrees = verify_answer(asking, &system, pfn, mappers, &n);
+		answers = answers_of(&system, &pages);
+		asking->agrees = verify_answers(asking, &system, &pages, answers);
 		status = procfs_status(&asking->procfs);
 		if (!status && (asking->agrees || asking->over))
-			report_who(&system, pfn, mappers, n, options->json);
-		free(mappers);
+			report(options, &system, &pages, answers);
+		answers_free(answers, pages.n);
 	}
+	free(pages.items);
 	system_fini(&system);
 	return status;
 }
@@ -245,11 +297,13 @@ static int ask_running(const struct options *options)
 	if (status)
 		return status;
 	asking.procfs.threads = online > 0 ? (unsigned)online : 1;
-	if (options->pid)
-		status = procfs_check_pid(&asking.procfs, (pid_t)options->pid);
+	for (size_t i = 0; i < options->questions.n && !status; i++)
+		if (options->questions.items[i].by == ASKED_ADDRESS)
+			status = procfs_check_pid(&asking.procfs, (pid_t)options->questions.items[i].pid);
 	while (!status && !asking.agrees && !asking.over)
 		status = ask_once(&asking);
 	procfs_close(&asking.procfs);
+	free(asking.surplus);
 	if (status || asking.agrees)
 		return status;
 	complain("the kernel counts otherwise, reading after reading (%d of at most %d, none begun after "
@@ -261,7 +315,10 @@ static int ask_running(const struct options *options)
 int who_main(int argc, char **argv)
 {
 	struct options options = { 0 };
+	int status;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &options);
-	return options.load ? ask_recorded(&options) : ask_running(&options);
+	status = options.load ? ask_recorded(&options) : ask_running(&options);
+	free(options.questions.items);
+	return status;
 }

@@ -75,11 +75,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		status = report_snapshot(&system, &timing, 3, size % 2);
 	if (!status && system.processes_n && system.processes[0].ptes_n) {
 		uint64_t pfn = system.processes[0].ptes[0] & PTE_PFN;
-		struct mapper *mappers;
-		size_t n = system_mappers(&system, system_frame(&system, pfn), &mappers);
+		struct answer answer = { .pfn = pfn };
 
-		report_who(&system, pfn, mappers, n, size % 2);
-		free(mappers);
+		answer.n = system_mappers(&system, system_frame(&system, pfn), &answer.mappers);
+		report_who(&system, &answer, size % 2);
+		free(answer.mappers);
 	}
 	system_fini(&system);
 	close(fd);
