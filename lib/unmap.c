@@ -213,7 +213,7 @@ static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, u
 		.last = tagged ? UINT64_MAX : last,
 		.tags = tagged ? RMAP_RANGE_NONLINEAR : 0,
 	};
-	struct rmap_search search = { .object = object, .first = first, .last = last };
+	struct rmap_search search = { .object = object, .first = first, .last = last, .flags = unmap->flags };
 	struct range_batch batch = { .n = 0 };
 	int stop;
 
@@ -270,7 +270,8 @@ static bool callbacks_fit(const struct rmap_unmap_callbacks *callbacks)
 	return callbacks && callbacks->size == sizeof(*callbacks) && callbacks->clear;
 }
 
-#define FLAGS ((unsigned)(RMAP_UNMAP_TRY | RMAP_UNMAP_FORCE | RMAP_UNMAP_SECTION))
+#define PAGE_FLAGS ((unsigned)(RMAP_UNMAP_TRY | RMAP_UNMAP_FORCE | RMAP_UNMAP_SECTION))
+#define TRUNCATE_FLAGS (PAGE_FLAGS | (unsigned)RMAP_UNMAP_COPIES)
 
 int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
 	       const struct rmap_target *target, unsigned flags, enum rmap_semantics semantics,
@@ -280,7 +281,7 @@ int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, v
 	struct rmap_counts counts;
 
 	if (!map || !callbacks_fit(callbacks) || !target || !target->page || target->last < target->first ||
-	    (flags & ~FLAGS) || (semantics != RMAP_FAILABLE && semantics != RMAP_RELIABLE))
+	    (flags & ~PAGE_FLAGS) || (semantics != RMAP_FAILABLE && semantics != RMAP_RELIABLE))
 		return -EINVAL;
 	if (semantics == RMAP_RELIABLE &&
 	    ((flags & RMAP_UNMAP_TRY) || ((flags & RMAP_UNMAP_FORCE) && !callbacks->clear_range)))
@@ -320,6 +321,8 @@ static const enum pass strategies[][6] = {
 	[RMAP_TOLERATE] = { PASS_BULK, PASS_ORPHANS },
 };
 
+/* Only ranges tell where copies are: what is missing where a strategy has no bulk pass. */
+static const enum pass for_copies[] = { PASS_BULK, PASS_END };
 static const enum pass while_it_clears[] = { PASS_PAGES, PASS_END };
 static const enum pass when_it_does_not[] = { PASS_BULK, PASS_SEARCH, PASS_DROP, PASS_END };
 
@@ -449,11 +452,14 @@ static void run_strategy(struct unmap *unmap, const struct rmap_truncation *trun
 	bool reliable = truncation->semantics == RMAP_RELIABLE;
 	enum rmap_strategy strategy = truncation->strategy;
 	uint64_t cleared = 0;
-	int stop;
+	int stop = 0;
 
 	if (reliable && strategy == RMAP_TOLERATE)
 		strategy = RMAP_CLEANUP;
-	stop = run_passes(unmap, truncation, strategies[strategy]);
+	if (strategy == RMAP_UNMAP && (unmap->flags & RMAP_UNMAP_COPIES))
+		stop = run_passes(unmap, truncation, for_copies);
+	if (!stop)
+		stop = run_passes(unmap, truncation, strategies[strategy]);
 	while (reliable && !stop && stays(unmap)) {
 		bool clears = unmap->report.cleared != cleared;
 
@@ -472,7 +478,7 @@ int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks
 	if (!map || !callbacks_fit(callbacks) || !callbacks->clear_range || !callbacks->lock_next ||
 	    !callbacks->unlock || !callbacks->drop || !truncation || truncation->size != sizeof(*truncation))
 		return -EINVAL;
-	if (!truncation->object || truncation->last < truncation->first || (truncation->flags & ~FLAGS) ||
+	if (!truncation->object || truncation->last < truncation->first || (truncation->flags & ~TRUNCATE_FLAGS) ||
 	    (unsigned)truncation->strategy > RMAP_TOLERATE || (unsigned)truncation->semantics > RMAP_RELIABLE)
 		return -EINVAL;
 	CHECK_OUTSIDE(&map->rcu);

@@ -43,6 +43,7 @@ struct pte {
  * @split:      the next clear_range() splits range 0
  * @restless:   each clear_range() moves @elsewhere, a range of indexes far away
  * @breeding:   each clear_range() attaches another range behind all that are there
+ * @copies:     ranges that clear_range() was to look at for copies
  * @owed:       mappings that clear() has cleared and flush() was not yet called for
  */
 struct toy {
@@ -68,6 +69,7 @@ struct toy {
 	unsigned searched;
 	unsigned calls;
 	bool page_held;
+	unsigned copies;
 	unsigned owed;
 };
 
@@ -179,6 +181,7 @@ static int toy_clear_range(void *arg, const struct rmap_search *search, uint64_t
 		expect(rmap_object_attach(toy->file, &another) == 0);
 	}
 	toy->calls++;
+	toy->copies += (search->flags & RMAP_UNMAP_COPIES) != 0;
 	expect(toy->calls < 100 * RANGES);
 	for (uint64_t i = search->from; i <= search->to; i++) {
 		uint64_t address = rmap_range_address(&search->range, i);
@@ -803,6 +806,26 @@ static void a_forgotten_tag_is_told(void **state)
 	toy_fini(&toy);
 }
 
+/* Copies are where ranges say. So a strategy that looks at no range does, and only if copies are to go. */
+static void a_truncate_says_what_becomes_of_copies(void **state)
+{
+	struct rmap_unmap_report report;
+
+	(void)state;
+	for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++)
+		for (unsigned flags = 0; flags <= RMAP_UNMAP_COPIES; flags += RMAP_UNMAP_COPIES) {
+			struct toy toy;
+
+			toy_init(&toy);
+			attach(&toy, 4, 0);
+			set_pte(&toy, 0, 2, 6, false);
+			assert_int_equal(truncate_from(&toy, 6, 6, strategy, RMAP_RELIABLE, flags, &report), 0);
+			assert_int_equal(toy.copies, flags ? 1 : 0);
+			assert_int_equal(toy.searched, strategy == RMAP_UNMAP && !flags ? 0 : 1);
+			toy_fini(&toy);
+		}
+}
+
 static void bad_arguments_are_refused(void **state)
 {
 	struct rmap_unmap_callbacks bad = callbacks;
@@ -824,7 +847,7 @@ static void bad_arguments_are_refused(void **state)
 	assert_int_equal(truncate_from(&toy, 11, 10, RMAP_SEARCH, RMAP_FAILABLE, 0, NULL), -EINVAL);
 	assert_int_equal(truncate_from(&toy, 10, 11, (enum rmap_strategy)5, RMAP_FAILABLE, 0, NULL), -EINVAL);
 	assert_int_equal(truncate_from(&toy, 10, 11, RMAP_SEARCH, (enum rmap_semantics)2, 0, NULL), -EINVAL);
-	assert_int_equal(truncate_from(&toy, 10, 11, RMAP_SEARCH, RMAP_FAILABLE, 8, NULL), -EINVAL);
+	assert_int_equal(truncate_from(&toy, 10, 11, RMAP_SEARCH, RMAP_FAILABLE, 16, NULL), -EINVAL);
 	truncation = (struct rmap_truncation){ .size = sizeof(truncation), .object = toy.file, .last = 1 };
 	bad.size--;
 	assert_int_equal(rmap_truncate(map, &bad, &toy, &truncation, NULL), -EINVAL);
@@ -861,6 +884,7 @@ int main(void)
 		cmocka_unit_test(errors_of_callbacks_end_a_truncate_and_lose_nothing),
 		cmocka_unit_test(what_callbacks_return_is_no_result),
 		cmocka_unit_test(a_forgotten_tag_is_told),
+		cmocka_unit_test(a_truncate_says_what_becomes_of_copies),
 		cmocka_unit_test(bad_arguments_are_refused),
 	};
 

@@ -24,6 +24,7 @@
  *                                                                   looks at every pte of the tagged ranges
  *      RMAP_CLEANUP    bulk, page pass                              what is locked and nonlinear stays
  *      RMAP_UNMAP      page pass                                    the same; touches no range without a mapped page
+ *                      (copies go: bulk, page pass)
  *      RMAP_COMBINED   bulk, page pass; while something is left: page pass, search
  *      RMAP_TOLERATE   bulk, page pass that drops mapped pages, too: they are orphans until their last mapping goes
  *
@@ -41,6 +42,13 @@
  * may bring about, nothing is lost: the page stays in the object, its ptes of indexes that are to go are cleared as in
  * any other, and the call tells of it, as of a page that is still mapped. A page has one count, so it cannot tell
  * whether all of those were found.
+ *
+ * Copies. In a private mapping a write makes a copy of the object's page: anonymous memory that lies at the address of one of
+ * the object's indexes. Past a new end nothing may be there, so copies go with the pages; in a hole the pages become zeros, and
+ * what a process wrote for itself is not theirs. The truncate says which (RMAP_UNMAP_COPIES). Copies are in no object, so the
+ * bulk pass alone finds them, and no count tells of one that it missed. So who makes one looks where the object ends first, and
+ * then has under the pte lock a mapping of the object's page that is there still; and who copies or moves one (fork, mremap;
+ * also if it is swapped out) does as a fault does, below, and drops it if it is past the end.
  *
  * Order of locks. A page is locked before the ptes that map it, and a bulk pass or a search holds no page. An embedder
  * in which pte locks are ahead of page locks (as in 2003) says RMAP_UNMAP_TRY: page passes then only try them.
@@ -102,6 +110,8 @@ enum rmap_unmap_flag {
 	/* Call clear() inside the read-side section that found the visit, where it must not sleep: for handles that name
 	   memory which is freed after a grace period. */
 	RMAP_UNMAP_SECTION = 1 << 2,
+	/* Of a truncate: private copies of these pages go, too: a new end, a collapsed range; not a hole. */
+	RMAP_UNMAP_COPIES = 1 << 3,
 };
 
 /** What became of a page, or of all pages of a truncate: the worst of them. */
@@ -134,6 +144,7 @@ enum rmap_strategy {
  * @first, @last: the page indexes that are to go, both included
  * @range:        where to look: a copy
  * @from, @to:    which part of @range: the ptes at the linear addresses of these indexes, both included
+ * @flags:        of enum rmap_unmap_flag: with RMAP_UNMAP_COPIES private copies are to go, without it they stay
  */
 struct rmap_search {
 	const struct rmap_object *object;
@@ -142,6 +153,7 @@ struct rmap_search {
 	struct rmap_range range;
 	uint64_t from;
 	uint64_t to;
+	unsigned flags;
 };
 
 struct rmap_unmap_report;
@@ -161,7 +173,8 @@ struct rmap_unmap_report;
  *               RMAP_UNMAP_FORCE. Adds to *@cleared. Return: 0; -EAGAIN if a lock was not to be had; any other value
  *               ends the unmap: a negative one is what that returns, for a positive one it returns RMAP_UNMAP_STOPPED;
  *               report->stopped is either
- * @clear_range: the same for each pte of @search that maps one of its indexes, locked ones included. Holds:
+ * @clear_range: the same for each pte of @search that maps one of its indexes, locked ones included; with
+ *               RMAP_UNMAP_COPIES also for each that maps a copy of one, or says where it is swapped out. Holds:
  *               nothing (called by rmap_unmap(): the page lock). Takes: pte locks, waiting. Flushes what it cleared
  *               before it removes the mappings, under the same pte lock. If the range has changed meanwhile: what is
  *               left of it. Return: 0, or what ends the call, as above
@@ -239,7 +252,7 @@ struct rmap_unmap_report {
 /**
  * rmap_unmap - clear every pte of one page
  * @target:    the page, with all its indexes; the caller holds it and has locked it
- * @flags:     of enum rmap_unmap_flag
+ * @flags:     of enum rmap_unmap_flag, but RMAP_UNMAP_COPIES: a copy is unmapped as the page it is
  * @semantics: RMAP_FAILABLE: one pass. RMAP_RELIABLE: passes until nothing is mapped, waiting for pte locks; if only
  *             locked mappings are left, a search (RMAP_UNMAP_FORCE, and @target has an object). Not with
  *             RMAP_UNMAP_TRY: the holder of a pte lock may be waiting for this page, which must be let go between two
