@@ -40,6 +40,7 @@ static const struct stress_test *const tests[] = {
 	&stress_vm_mlock,
 	&stress_vm_fork,
 	&stress_vm_tlb,
+	&stress_vm_private,
 };
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))

@@ -10,7 +10,8 @@
  *             one truncates, seen through linear and nonlinear mappings, whatever others reclaim, migrate and fork;
  *             what it unmaps is gone, and what it maps in that place is fresh
  *      BEYOND file 1 is truncated by thread 0 alone. From the moment a truncate of it has returned success until it
- *             grows, nobody's access past its end succeeds, through whatever mapping
+ *             grows, nobody's access past its end succeeds, through whatever mapping, also private ones with copies
+ *      COPIES a thread's private copies of file 3, which everybody punches and nobody cuts, hold what it wrote
  *      between rounds, when all stand still: vm_check() finds page tables, reverse map, caches, lists and counts in
  *             agreement both ways; no lock was taken out of order; at the end nothing has leaked
  *
@@ -26,7 +27,7 @@
 #include "stress.h"
 
 #define SHARED_MMS 5u
-#define FILES 3u
+#define FILES 4u
 #define FILE_PAGES 40u
 #define FRAMES 96u /* and so many for each thread; then what is mapped does not fit, but there is always some to free */
 #define THREAD_FRAMES 16u
@@ -34,9 +35,11 @@
 #define THREAD_SWAP_SLOTS 32u
 #define SPAN 300u /* vpns that random mappings lie in */
 #define OWN_VPN 5000u
-#define OWN_PTES 24u /* of each own mapping: anonymous, then of file 0, then of file 1 */
+#define OWN_PTES 24u /* of each own mapping: anonymous; of file 0; of file 1; private ones of files 1 and 3 */
 #define STABLE_FILE 0u
 #define ENDED_FILE 1u
+#define HOLED_FILE 3u
+#define COPY_NONE UINT32_MAX
 
 enum action {
 	CREATE,
@@ -53,6 +56,7 @@ enum action {
 	WRITE,
 	TRUNCATE,
 	PUNCH,
+	COLLAPSE,
 	WRITE_BACK,
 	AGE,
 	RECLAIM,
@@ -73,6 +77,7 @@ struct profile {
  * @file:      the same of file 0, by piece of the file
  * @offsets:   which piece of file 0 each pte maps
  * @beyond:    which piece of file 1 each pte maps
+ * @copies:    tags that it wrote into private copies of file 3; COPY_NONE: it did not
  */
 struct owner {
 	struct vm_thread *context;
@@ -81,6 +86,7 @@ struct owner {
 	uint32_t *file;
 	uint64_t offsets[OWN_PTES];
 	uint64_t beyond[OWN_PTES];
+	uint32_t copies[OWN_PTES];
 };
 
 /*
@@ -118,10 +124,12 @@ static uint32_t any_mm(struct stress_thread *thread)
 	return thread->stress->threads + stress_below(thread, SHARED_MMS);
 }
 
-/* Any but the one of which thread 0 alone sets the end, and the one that keeps its size. */
-static uint32_t any_ended(struct stress_thread *thread)
+/* Neither the one of which thread 0 alone sets the end, nor those that keep their size. */
+#define ANY_ENDED 2u
+
+static uint32_t any_holed(struct stress_thread *thread)
 {
-	return ENDED_FILE + 1 + stress_below(thread, FILES - ENDED_FILE - 1);
+	return ANY_ENDED + stress_below(thread, 2);
 }
 
 /* Not file 0: a word of it belongs to one thread. */
@@ -129,6 +137,9 @@ static int map_something(struct stress_thread *thread, struct vm_thread *context
 {
 	uint32_t file = stress_one_in(thread, 2) ? VM_ANONYMOUS : ENDED_FILE + stress_below(thread, FILES - ENDED_FILE);
 
+	if (file != VM_ANONYMOUS && stress_one_in(thread, 2))
+		return vm_mmap_private(context, any_mm(thread), vpn, n, !stress_one_in(thread, 4), file,
+				       stress_below(thread, world.pieces));
 	return vm_mmap(context, any_mm(thread), vpn, n, !stress_one_in(thread, 4), file,
 		       stress_below(thread, world.pieces));
 }
@@ -145,12 +156,19 @@ static int punch_something(struct stress_thread *thread, struct vm_thread *conte
 	uint64_t first = stress_below(thread, FILE_PAGES);
 	uint64_t last = first + stress_below(thread, 4);
 
-	return vm_punch(context, any_ended(thread), first, last < FILE_PAGES ? last : FILE_PAGES - 1);
+	return vm_punch(context, any_holed(thread), first, last < FILE_PAGES ? last : FILE_PAGES - 1);
+}
+
+static int collapse_something(struct stress_thread *thread, struct vm_thread *context)
+{
+	uint64_t first = stress_below(thread, FILE_PAGES);
+
+	return vm_collapse(context, ANY_ENDED, first, first + stress_below(thread, 3));
 }
 
 static int resize_something(struct stress_thread *thread, struct vm_thread *context)
 {
-	return vm_truncate(context, any_ended(thread),
+	return vm_truncate(context, ANY_ENDED,
 			   stress_one_in(thread, 2) ? FILE_PAGES : stress_below(thread, FILE_PAGES + 1));
 }
 
@@ -192,6 +210,8 @@ static int act(struct stress_thread *thread, struct vm_thread *context, enum act
 		return resize_something(thread, context);
 	case PUNCH:
 		return punch_something(thread, context);
+	case COLLAPSE:
+		return collapse_something(thread, context);
 	case WRITE_BACK:
 		return vm_write_back(context, stress_below(thread, FILES));
 	case AGE:
@@ -247,6 +267,28 @@ static void own_fork(struct owner *owner)
 	expect_known(vm_fork(owner->context, owner->mm, &child), "a fork");
 }
 
+/* What others write to the file, or punch out of it, does not show in a copy. */
+static void own_copy(struct stress_thread *thread, struct owner *owner, unsigned i)
+{
+	uint64_t vpn = OWN_VPN + 4 * OWN_PTES + i;
+	uint32_t new = stress_below(thread, VM_TAG_MAX);
+	uint64_t value;
+	int result;
+
+	if (owner->copies[i] == COPY_NONE || stress_one_in(thread, 2)) {
+		result = vm_write(owner->context, owner->mm, vpn, thread->id, new);
+		if (result == 0)
+			owner->copies[i] = new;
+	} else {
+		result = vm_read(owner->context, owner->mm, vpn, thread->id, &value);
+		stress_assert(result != 0 || vm_word_tag(value) == owner->copies[i],
+			      "thread %u wrote %" PRIu32 " into a private copy and reads %" PRIu32, thread->id,
+			      owner->copies[i], vm_word_tag(value));
+	}
+	stress_assert(result == 0 || result == -ENOMEM, "an access to a thread's own copy failed: %s",
+		      strerror(-result));
+}
+
 /* Whatever this thread's or others' flushes of that piece are on their way. */
 static void own_renew(struct owner *owner, unsigned i)
 {
@@ -287,6 +329,11 @@ static void own(struct stress_thread *thread)
 		break;
 	case 5:
 		own_renew(owner, i);
+		break;
+	case 6:
+	case 7:
+	case 8:
+		own_copy(thread, owner, i);
 		break;
 	default:
 		if (stress_one_in(thread, 2))
@@ -329,12 +376,14 @@ static void set_end(struct stress_thread *thread, struct owner *owner)
 		world.end = ++world.turn << END_BITS | pages;
 }
 
-/* Others: an access past an end that holds before and after it. */
+/* Others: an access past an end that holds before and after it; through a private mapping, which is linear, or the shared. */
 static void look_beyond(struct stress_thread *thread, struct owner *owner)
 {
 	unsigned i = stress_below(thread, OWN_PTES);
+	bool private = stress_one_in(thread, 2);
 	uint64_t before = world.end;
 	uint64_t end = before & ((1u << END_BITS) - 1);
+	uint64_t piece;
 	int result;
 
 	if (stress_one_in(thread, 4)) {
@@ -347,13 +396,15 @@ static void look_beyond(struct stress_thread *thread, struct owner *owner)
 		expect_known(vm_mlock(owner->context, owner->mm, OWN_VPN + 2 * OWN_PTES + i, 1), "an mlock");
 	if (stress_one_in(thread, 8))
 		expect_known(vm_munlock(owner->context, owner->mm, OWN_VPN + 2 * OWN_PTES, OWN_PTES), "a munlock");
-	result = vm_fault(owner->context, owner->mm, OWN_VPN + 2 * OWN_PTES + i, stress_one_in(thread, 2));
+	piece = private ? 3 + i : owner->beyond[i];
+	result = vm_fault(owner->context, owner->mm, OWN_VPN + (private ? 3 : 2) * OWN_PTES + i,
+			  stress_one_in(thread, 2));
 	expect_known(result, "an access to file 1");
 	if ((before >> END_BITS) % 2 == 1 || before != world.end)
 		return;
-	stress_assert(result != 0 || owner->beyond[i] >> world.bits < end,
+	stress_assert(result != 0 || piece >> world.bits < end,
 		      "an access to piece %" PRIu64 " of a file that was truncated to %" PRIu64 " pages succeeded",
-		      owner->beyond[i], end);
+		      piece, end);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -420,10 +471,16 @@ static void make_owners(unsigned threads)
 		owner->file = stress_zalloc(world.pieces, sizeof(*owner->file));
 		for (unsigned j = 0; j < OWN_PTES; j++)
 			owner->offsets[j] = owner->beyond[j] = 3 + j;
+		for (unsigned j = 0; j < OWN_PTES; j++)
+			owner->copies[j] = COPY_NONE;
 		stress_assert(vm_mm_create(context, &owner->mm) == 0 && owner->mm == i &&
 				      vm_mmap(context, i, OWN_VPN, OWN_PTES, true, VM_ANONYMOUS, 0) == 0 &&
 				      vm_mmap(context, i, OWN_VPN + OWN_PTES, OWN_PTES, true, STABLE_FILE, 3) == 0 &&
-				      vm_mmap(context, i, OWN_VPN + 2 * OWN_PTES, OWN_PTES, true, ENDED_FILE, 3) == 0,
+				      vm_mmap(context, i, OWN_VPN + 2 * OWN_PTES, OWN_PTES, true, ENDED_FILE, 3) == 0 &&
+				      vm_mmap_private(context, i, OWN_VPN + 3 * OWN_PTES, OWN_PTES, true, ENDED_FILE,
+						      3) == 0 &&
+				      vm_mmap_private(context, i, OWN_VPN + 4 * OWN_PTES, OWN_PTES, true, HOLED_FILE,
+						      3) == 0,
 			      "an own mm cannot be made");
 	}
 	vm_thread_destroy(context);
@@ -493,7 +550,7 @@ static void run(struct stress *stress, const struct profile *profile)
 VM_TEST(mix, "vm-mix",
 	"every operation of the VM beside every other", [CREATE] = 2, [FORK] = 2, [EXIT] = 1, [MMAP] = 11, [MUNMAP] = 3,
 	[PROTECT] = 3, [MREMAP] = 5, [MLOCK] = 6, [MUNLOCK] = 6, [REMAP] = 8, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 1,
-	[PUNCH] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2, [MIGRATE] = 4, [OWN] = 20, [BEYOND] = 4);
+	[PUNCH] = 1, [COLLAPSE] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2, [MIGRATE] = 4, [OWN] = 20, [BEYOND] = 4);
 VM_TEST(reclaim, "vm-reclaim", "truncates against unmaps by reclaim and migration", [CREATE] = 2, [EXIT] = 1,
 	[MMAP] = 10, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 8, [PUNCH] = 4, [WRITE_BACK] = 4, [AGE] = 6,
 	[RECLAIM] = 12, [MIGRATE] = 8, [OWN] = 10, [BEYOND] = 6);
@@ -512,3 +569,7 @@ VM_TEST(tlb, "vm-tlb", "accesses that look at no pte against all that clears, mo
 	[FORK] = 2, [EXIT] = 1, [MMAP] = 10, [MUNMAP] = 4, [PROTECT] = 4, [MREMAP] = 4, [REMAP] = 4, [READ] = 60,
 	[WRITE] = 40, [TRUNCATE] = 3, [PUNCH] = 2, [WRITE_BACK] = 2, [AGE] = 1, [RECLAIM] = 4, [MIGRATE] = 3,
 	[OWN] = 120, [BEYOND] = 30);
+VM_TEST(private, "vm-private", "private copies against ends, holes, collapsed ranges, forks, mremaps and reclaim",
+	[CREATE] = 2, [FORK] = 6, [EXIT] = 5, [MMAP] = 14, [MUNMAP] = 3, [PROTECT] = 3, [MREMAP] = 12, [MLOCK] = 3,
+	[MUNLOCK] = 3, [REMAP] = 2, [READ] = 20, [WRITE] = 40, [TRUNCATE] = 5, [PUNCH] = 5, [COLLAPSE] = 4,
+	[WRITE_BACK] = 2, [RECLAIM] = 5, [MIGRATE] = 3, [OWN] = 40, [BEYOND] = 30);

@@ -28,7 +28,9 @@ struct copying {
 /* A truncated page gets no new mapping: neither one past the end nor an orphan. The child faults and sees. */
 static bool may_copy(const struct copying *copying, const struct page *page)
 {
-	return !page->object->is_file || (extent_holds(&copying->extent, page->index) && !page_has(page, PAGE_ORPHAN));
+	if (page_has(page, PAGE_COPY))
+		return extent_holds_copy(&copying->extent, page->index);
+	return !page_is_file(page) || (extent_holds(&copying->extent, page->index) && !page_has(page, PAGE_ORPHAN));
 }
 
 static void copy_pte(const struct copying *copying, uint64_t vpn)
@@ -40,13 +42,17 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 	struct page *page;
 
 	if (!(*from & PTE_PRESENT)) {
+		uint64_t index;
+
+		if (pte_copy_index(vm, *from, &index) && !extent_holds_copy(&copying->extent, index))
+			return;
 		*to = *from;
 		if (*from & PTE_SWAP)
 			slot_get(thread, (uint32_t)(pte_value(*from) >> vm->options.cluster_bits));
 		return;
 	}
 	page = pte_page(vm, *from);
-	if (!page->object->is_file && (*from & PTE_WRITE)) {
+	if (!page_is_file(page) && (*from & PTE_WRITE)) {
 		tlb_owe(thread, copying->parent, vpn, 0, OWED_NOTHING);
 		*from &= ~PTE_WRITE;
 	}
@@ -66,7 +72,8 @@ static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 	uint64_t seq = rmap_object_truncate_seq(object->map);
 	bool valid;
 
-	if (object->is_file)
+	copying->extent = (struct extent){ .size = UINT64_MAX, .hole_first = 1 };
+	if (object->is_file && !vm->options.no_recheck)
 		copying->extent = file_extent(thread, file_of(object));
 	vm_lock_two(&thread->held, &copying->from->lock, &copying->to->lock);
 	tlb_settle(thread, copying->parent, start, end);
@@ -143,37 +150,69 @@ int vm_fork(struct vm_thread *thread, uint32_t id, uint32_t *child_id)
 
 /* --- mremap ----------------------------------------------------------------------------------- */
 
+/* What is moved from leaf to leaf: @object's */
+struct moving {
+	struct object *object;
+	struct leaf *old;
+	struct leaf *new;
+};
+
 /*
  * Both pte locks are held, so whoever clears ptes sees each mapping at one of its places; and until the flush, or who clears
  * it at the new one would not know of translations at the old one.
+ *
+ * Copies have no count: a truncate that takes them either comes after the section, or this sees the file as it is then.
  */
-static int move_ptes(struct vm_thread *thread, struct mm *mm, uint64_t from, uint64_t to, uint64_t n)
+static bool move_leaf(struct vm_thread *thread, struct mm *mm, struct moving *moving, uint64_t from, uint64_t to,
+		      uint64_t n)
+{
+	struct vm *vm = thread->vm;
+	uint64_t seq = rmap_object_truncate_seq(moving->object->map);
+	struct extent extent = { .size = UINT64_MAX, .hole_first = 1 };
+	uint64_t index;
+	bool valid;
+
+	if (moving->object->is_file && !vm->options.no_recheck)
+		extent = file_extent(thread, file_of(moving->object));
+	vm_lock_two(&thread->held, &moving->old->lock, &moving->new->lock);
+	tlb_settle(thread, mm, from, from + n);
+	rmap_read_lock(vm->map);
+	valid = !moving->object->is_file || rmap_object_truncate_seq(moving->object->map) == seq;
+	for (uint64_t i = 0; valid && i < n; i++) {
+		if (pte_copy_index(vm, *leaf_pte(vm, moving->old, from + i), &index) &&
+		    !extent_holds_copy(&extent, index))
+			zap_copy(thread, mm, moving->old, from + i);
+		pte_move(thread, mm, moving->old, from + i, moving->new, to + i);
+	}
+	rmap_read_unlock(vm->map);
+	tlb_flush(thread);
+	vm_unlock_two(&thread->held, &moving->old->lock, &moving->new->lock);
+	return valid;
+}
+
+static int move_ptes(struct vm_thread *thread, struct mm *mm, struct object *object, uint64_t from, uint64_t to,
+		     uint64_t n)
 {
 	struct vm *vm = thread->vm;
 	uint64_t i = 0;
 
 	while (i < n) {
-		struct leaf *old = table_find(vm, mm, from + i);
-		struct leaf *new = table_get(vm, mm, to + i);
+		struct moving moving = { .object = object,
+					 .old = table_find(vm, mm, from + i),
+					 .new = table_get(vm, mm, to + i) };
 		uint64_t stop = leaf_end(vm, from + i) - from;
 
-		if (!new || rmap_reserve_fill(thread->reserve, (unsigned)leaf_size(vm)))
+		if (!moving.new || rmap_reserve_fill(thread->reserve, (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		if (stop > leaf_end(vm, to + i) - to)
 			stop = leaf_end(vm, to + i) - to;
 		if (stop > n)
 			stop = n;
-		if (!old) {
-			i = stop;
-			continue;
-		}
-		vm_lock_two(&thread->held, &old->lock, &new->lock);
-		tlb_settle(thread, mm, from + i, from + stop);
-		for (; i < stop; i++)
-			pte_move(thread, mm, old, from + i, new, to + i);
-		tlb_flush(thread);
-		vm_unlock_two(&thread->held, &old->lock, &new->lock);
-		window(vm, VM_WINDOW_MOVE);
+		while (moving.old && !move_leaf(thread, mm, &moving, from + i, to + i, stop - i))
+			count(thread, FIGURE_RESTARTS, 1);
+		i = stop;
+		if (moving.old)
+			window(vm, VM_WINDOW_MOVE);
 	}
 	return 0;
 }
@@ -190,9 +229,9 @@ static int move_vma(struct vm_thread *thread, struct mm *mm, struct vma *vma, ui
 	error = vma_insert(thread, mm, &new);
 	if (error)
 		return error;
-	error = move_ptes(thread, mm, start, to, n);
+	error = move_ptes(thread, mm, vma->object, start, to, n);
 	if (error)
-		vm_must(move_ptes(thread, mm, to, start, n) == 0);
+		vm_must(move_ptes(thread, mm, vma->object, to, start, n) == 0);
 	vma_remove(mm, error ? vma_any(mm, to, to + 1) : vma);
 	return error;
 }
@@ -475,7 +514,7 @@ static int remap_pages(struct vm_thread *thread, struct mm *mm, uint64_t vpn, ui
 
 	if (!vma || vma->end < vpn + n)
 		return -EFAULT;
-	if (!vma->object->is_file)
+	if (!vma->object->is_file || vma->private)
 		return -EINVAL;
 	error = tag_nonlinear(vma);
 	for (uint64_t i = 0; !error && i < n; i++)

@@ -63,7 +63,10 @@ static void check_words(struct check *check, const struct page *page, const stru
 {
 	struct vm *vm = check->vm;
 	uint32_t piece = piece_of(vm, pte_value(pte));
-	uint64_t want = word_fresh(vma->object, pte_offset(vm, pte));
+	uint64_t want = word_of(page, pte_offset(vm, pte));
+
+	equation(check, page->object == vma->object, "mm %u vpn %#" PRIx64 ": a page of another object", check->mm->id,
+		 vpn);
 
 	for (uint32_t i = 0; i < VM_WORDS; i++) {
 		uint64_t word = atomic_load_explicit(&page->words[piece * VM_WORDS + i], memory_order_relaxed);
@@ -92,6 +95,19 @@ static void check_mapped_file(struct check *check, const struct page *page, uint
 		 page->index, page->object->id);
 }
 
+/* Only a private mapping has copies, and only of what the file has. */
+static void check_copy(struct check *check, const struct vma *vma, uint64_t vpn, uint64_t pte)
+{
+	uint64_t index;
+
+	if (!pte_copy_index(check->vm, pte, &index))
+		return;
+	equation(check, vma->private, "mm %u vpn %#" PRIx64 ": a copy in a shared mapping", check->mm->id, vpn);
+	equation(check, extent_holds_copy(&file_of(vma->object)->extent, index),
+		 "mm %u vpn %#" PRIx64 ": a copy of page %" PRIu64 " past the end of file %u", check->mm->id, vpn, index,
+		 vma->object->id);
+}
+
 static void check_present(struct check *check, const struct vma *vma, uint64_t vpn, uint64_t pte)
 {
 	struct vm *vm = check->vm;
@@ -99,8 +115,6 @@ static void check_present(struct check *check, const struct vma *vma, uint64_t v
 	struct found *found = &check->pages[page_number(check, page)];
 	bool linear = pte_offset(vm, pte) == vma_offset(vma, vpn);
 
-	equation(check, page->object == vma->object, "mm %u vpn %#" PRIx64 ": a page of another object", check->mm->id,
-		 vpn);
 	equation(check, linear == !(pte & PTE_NONLINEAR), "mm %u vpn %#" PRIx64 ": nonlinear bit", check->mm->id, vpn);
 	equation(check, linear || (vma->range.tags & RMAP_RANGE_NONLINEAR), "mm %u vpn %#" PRIx64 ": range not tagged",
 		 check->mm->id, vpn);
@@ -115,8 +129,11 @@ static void check_present(struct check *check, const struct vma *vma, uint64_t v
 		found->counts.linear++;
 	found->writable += (pte & PTE_WRITE) != 0;
 	check_words(check, page, vma, vpn, pte);
-	if (page->object->is_file)
+	if (page_is_file(page))
 		check_mapped_file(check, page, vpn);
+	equation(check, !vma->private || !page_is_file(page) || !(pte & PTE_WRITE),
+		 "mm %u vpn %#" PRIx64 ": a private mapping writes the file", check->mm->id, vpn);
+	check_copy(check, vma, vpn, pte);
 }
 
 static void check_pte(struct check *check, uint64_t vpn, uint64_t pte)
@@ -134,6 +151,7 @@ static void check_pte(struct check *check, uint64_t vpn, uint64_t pte)
 		uint64_t offset = slot->index << vm->options.cluster_bits | piece_of(vm, pte_value(pte));
 
 		check->slots[number]++;
+		check_copy(check, vma, vpn, pte);
 		equation(check, slot->object == vma->object && offset == vma_offset(vma, vpn),
 			 "mm %u vpn %#" PRIx64 ": slot %u holds something else", check->mm->id, vpn, number);
 	} else {
@@ -277,11 +295,11 @@ static void check_page(struct check *check, struct page *page)
 		 number);
 	if (refs == 0)
 		return;
-	if (!page->object->is_file) {
+	if (!page_is_file(page))
 		equation(check, found->writable == 0 || total(found->counts) <= pieces(vm),
 			 "frame %u: written by one, and mapped by others", number);
+	if (!page->object->is_file)
 		check->ranges[vm->options.files + vm->families_n + page->object->id]++;
-	}
 	check_walk(check, page);
 }
 

@@ -55,9 +55,12 @@ static void attempt_window(struct attempt *attempt)
 	attempt->end = least(least(attempt->vma->end, leaf_end(vm, attempt->vpn)), attempt->vpn + reach + 1);
 }
 
-static uint64_t vma_bits(const struct vma *vma)
+/* Of a pte that maps @page there. A file's page is not written through a private mapping. */
+static uint64_t vma_bits(const struct vma *vma, const struct page *page)
 {
-	return (vma->writable ? PTE_WRITE : 0) | (vma->locked ? PTE_LOCKED : 0);
+	bool writable = vma->writable && !(vma->private && page_is_file(page));
+
+	return (writable ? PTE_WRITE : 0) | (vma->locked ? PTE_LOCKED : 0);
 }
 
 /* What a pte that is not present is to map: a piece of the vma's object. False: it is present or swapped out. */
@@ -73,7 +76,7 @@ static bool pte_wants(const struct attempt *attempt, uint64_t vpn, uint64_t *off
 static void map_window(const struct attempt *attempt, struct page *page)
 {
 	const struct vm *vm = attempt->thread->vm;
-	uint64_t bits = vma_bits(attempt->vma);
+	uint64_t bits = vma_bits(attempt->vma, page);
 	uint64_t offset;
 
 	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
@@ -135,11 +138,16 @@ static int fault_file(const struct attempt *attempt, uint64_t offset)
 
 /* --- anonymous memory ------------------------------------------------------------------------- */
 
+/* In a file's vma: for a private copy. */
 static struct page *anonymous_page(const struct attempt *attempt)
 {
-	struct vm *vm = attempt->thread->vm;
+	const struct vma *vma = attempt->vma;
+	uint64_t index = index_of(attempt->thread->vm, vma_offset(vma, attempt->vpn));
+	struct page *page = page_alloc(attempt->thread, vma->object, index);
 
-	return page_alloc(attempt->thread, attempt->vma->object, index_of(vm, vma_offset(attempt->vma, attempt->vpn)));
+	if (page && vma->object->is_file)
+		page_set(page, PAGE_COPY);
+	return page;
 }
 
 /* A new page is mapped, or was not needed after all; this thread's reference goes. */
@@ -179,7 +187,8 @@ static void map_swapped(const struct attempt *attempt, struct page *page, uint32
 
 		if (*leaf_pte(vm, attempt->leaf, vpn) != want || index_of(vm, offset) != page->index)
 			continue;
-		pte_map(thread, attempt->mm, attempt->leaf, vpn, page, piece_of(vm, offset), vma_bits(attempt->vma));
+		pte_map(thread, attempt->mm, attempt->leaf, vpn, page, piece_of(vm, offset),
+			vma_bits(attempt->vma, page));
 		slot_put(thread, slot);
 	}
 }
@@ -247,7 +256,10 @@ static void copy_window(const struct attempt *attempt, struct page *old, struct 
 	struct vm_thread *thread = attempt->thread;
 	struct vm *vm = thread->vm;
 
-	words_copy(new->words, old->words, page_words(vm));
+	if (page_is_file(old))
+		words_copy_private(vm, new, old);
+	else
+		words_copy(new->words, old->words, page_words(vm));
 	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
 		uint64_t pte = *leaf_pte(vm, attempt->leaf, vpn);
 
@@ -255,7 +267,7 @@ static void copy_window(const struct attempt *attempt, struct page *old, struct 
 			continue;
 		pte_clear(thread, attempt->mm, attempt->leaf, vpn, 0);
 		pte_map(thread, attempt->mm, attempt->leaf, vpn, new, piece_of(vm, pte_value(pte)),
-			vma_bits(attempt->vma));
+			vma_bits(attempt->vma, new));
 	}
 	tlb_flush(thread);
 }
@@ -298,13 +310,60 @@ static int fault_shared(const struct attempt *attempt, struct page *page)
 	return 0;
 }
 
+/* An orphan is nothing to copy: it goes, and the next fault finds what the file has now, or that it has nothing. */
+static void forget_orphan(const struct attempt *attempt, struct page *page)
+{
+	struct vm_thread *thread = attempt->thread;
+
+	pte_lock(thread, attempt->leaf);
+	if (maps_page(attempt, attempt->vpn, page) && page_has(page, PAGE_ORPHAN))
+		pte_clear(thread, attempt->mm, attempt->leaf, attempt->vpn, 0);
+	tlb_flush(thread);
+	pte_unlock(thread, attempt->leaf);
+}
+
+/*
+ * A write through a private mapping to the file's @page. Done or not, the access is tried again.
+ *
+ * A truncate that takes copies comes by this pte after the end was looked at, if it began after that, for the range has been
+ * there longer; then it finds the copy, or has cleared the pte. So it is enough that the pte still maps the page.
+ */
+static int fault_private(const struct attempt *attempt, struct page *page)
+{
+	struct vm_thread *thread = attempt->thread;
+	struct page *found, *new;
+	int error = file_page(thread, file_of(page->object), page->index, &found);
+
+	if (error)
+		return error;
+	page_put(thread, found);
+	if (found != page) {
+		forget_orphan(attempt, page);
+		return 0;
+	}
+	new = anonymous_page(attempt);
+	if (!new)
+		return -ENOMEM;
+	window(thread->vm, VM_WINDOW_FAULT);
+	pte_lock(thread, attempt->leaf);
+	if (maps_page(attempt, attempt->vpn, page)) {
+		copy_window(attempt, page, new);
+		count(thread, FIGURE_PRIVATE_COPIES, 1);
+	}
+	pte_unlock(thread, attempt->leaf);
+	anonymous_done(attempt, new);
+	return 0;
+}
+
 /* The pte was present and did not allow the write. @page: with a reference, which goes. */
 static int fault_write(const struct attempt *attempt, struct page *page)
 {
 	struct vm_thread *thread = attempt->thread;
 	int error = 0;
 
-	if (page->object->is_file) {
+	if (page_is_file(page) && attempt->vma->private) {
+		error = fault_private(attempt, page);
+	} else if (page_is_file(page)) {
 		pte_lock(thread, attempt->leaf);
 		make_writable(attempt, page);
 		pte_unlock(thread, attempt->leaf);
@@ -380,6 +439,14 @@ static int access_words(struct vm_thread *thread, uint64_t pte, uint64_t want, s
 	return 0;
 }
 
+/* By the vma, but whether it was copied the page tells. */
+static uint64_t word_want(const struct vma *vma, uint64_t offset, bool copy)
+{
+	const struct object copies = { .id = VM_COPY_OF(vma->object->id) };
+
+	return word_fresh(copy ? &copies : vma->object, offset);
+}
+
 /* Return: whether this processor has a translation for it; then *@result is as access_words() says. */
 static bool access_translated(struct vm_thread *thread, uint32_t id, struct access *access, int *result)
 {
@@ -407,7 +474,8 @@ static int access_once(struct vm_thread *thread, struct mm *mm, struct access *a
 	pte = leaf_pte(vm, leaf, access->vpn);
 	if ((*pte & PTE_PRESENT) && (!access->write || (*pte & PTE_WRITE))) {
 		uint64_t offset = *pte & PTE_NONLINEAR ? pte_offset(vm, *pte) : vma_offset(vma, access->vpn);
-		uint64_t want = word_fresh(vma->object, offset);
+		bool copy = page_has(pte_page(vm, *pte), PAGE_COPY);
+		uint64_t want = word_want(vma, offset, copy);
 
 		*pte |= PTE_ACCESSED | (access->write ? PTE_DIRTY : 0);
 		tlb_fill(thread, mm, access->vpn, *pte, want);

@@ -140,7 +140,8 @@ static void extent_set(struct vm_thread *thread, struct file *file, struct exten
 }
 
 /* Holds: the resize lock, exclusively; the pages are no longer in the extent. */
-static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
+static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last, unsigned flags,
+			  bool saves)
 {
 	struct vm *vm = thread->vm;
 	const struct rmap_truncation truncation = {
@@ -150,15 +151,16 @@ static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t 
 		.last = last,
 		.strategy = vm->options.strategy,
 		.semantics = vm->options.semantics,
-		.flags = unmap_flags(vm),
+		.flags = unmap_flags(vm) | flags,
 	};
-	struct pass pass = { .thread = thread, .slot = SLOT_NONE, .file = file };
+	struct pass pass = { .thread = thread, .slot = SLOT_NONE, .file = file, .saves = saves };
 	struct rmap_unmap_report report;
 	int result = rmap_truncate(vm->map, &unmap_callbacks, &pass, &truncation, &report);
 
 	vm_must(result >= 0 && result != RMAP_UNMAP_STOPPED);
 	vm_must(truncation.semantics == RMAP_FAILABLE || result == RMAP_UNMAP_SUCCESS);
-	disk_fresh(thread, file, first, last);
+	if (!saves)
+		disk_fresh(thread, file, first, last);
 	count(thread, FIGURE_TRUNCATIONS, 1);
 	count(thread, FIGURE_CLEARED, report.cleared);
 	count(thread, FIGURE_REFUSED, report.refused);
@@ -199,7 +201,7 @@ int vm_truncate(struct vm_thread *thread, uint32_t number, uint64_t size)
 	} else {
 		extent.size = size;
 		extent_set(thread, file, extent);
-		error = truncate_pages(thread, file, size, UINT64_MAX);
+		error = truncate_pages(thread, file, size, UINT64_MAX, RMAP_UNMAP_COPIES, false);
 	}
 	vm_unlock_sleeping(&thread->held, &file->resize);
 	return error;
@@ -220,10 +222,62 @@ int vm_punch(struct vm_thread *thread, uint32_t number, uint64_t first, uint64_t
 		extent.hole_first = first;
 		extent.hole_last = last < extent.size ? last : extent.size - 1;
 		extent_set(thread, file, extent);
-		error = truncate_pages(thread, file, first, extent.hole_last);
+		error = truncate_pages(thread, file, first, extent.hole_last, 0, false);
 		window(thread->vm, VM_WINDOW_PUNCH);
 		extent.hole_first = 1;
 		extent.hole_last = 0;
+		extent_set(thread, file, extent);
+	}
+	vm_unlock_sleeping(&thread->held, &file->resize);
+	return error;
+}
+
+/* The disk pages behind first .. last come to first, in words of their new places; the file ends earlier. */
+static void disk_shift(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
+{
+	struct vm *vm = thread->vm;
+	uint64_t n = last - first + 1;
+
+	vm_lock(&thread->held, &file->lock);
+	for (uint64_t i = first; i < file->extent.size; i++) {
+		_Atomic uint64_t *to = disk_page(vm, file, i);
+
+		words_fresh(vm, to, &file->object, i);
+		for (uint32_t j = 0; i + n < file->extent.size && j < page_words(vm); j++) {
+			uint64_t word = atomic_load_explicit(&disk_page(vm, file, i + n)[j], memory_order_relaxed);
+
+			atomic_fetch_or_explicit(&to[j], vm_word_tag(word), memory_order_relaxed);
+		}
+	}
+	file->extent.size -= n;
+	vm_unlock(&thread->held, &file->lock);
+}
+
+/* As a hole from @first to the end, out of which all goes to the disk. */
+int vm_collapse(struct vm_thread *thread, uint32_t number, uint64_t first, uint64_t last)
+{
+	struct file *file;
+	struct extent extent;
+	int error;
+
+	if (number >= thread->vm->options.files || last < first)
+		return -EINVAL;
+	file = &thread->vm->files[number];
+	vm_lock_exclusive(&thread->held, &file->resize);
+	extent = file_extent(thread, file);
+	error = last < extent.size ? 0 : -EINVAL;
+	if (!error) {
+		extent.hole_first = first;
+		extent.hole_last = UINT64_MAX;
+		extent.collapses = true;
+		extent_set(thread, file, extent);
+		error = truncate_pages(thread, file, first, UINT64_MAX, RMAP_UNMAP_COPIES, true);
+		if (!error)
+			disk_shift(thread, file, first, last);
+		extent = file_extent(thread, file);
+		extent.hole_first = 1;
+		extent.hole_last = 0;
+		extent.collapses = false;
 		extent_set(thread, file, extent);
 	}
 	vm_unlock_sleeping(&thread->held, &file->resize);
@@ -244,6 +298,16 @@ struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t fi
 		page_get(page);
 	vm_unlock(&thread->held, &file->lock);
 	return page;
+}
+
+void file_save(struct vm_thread *thread, struct file *file, struct page *page)
+{
+	if (!page_clear(page, PAGE_DIRTY))
+		return;
+	vm_lock(&thread->held, &file->lock);
+	words_copy(disk_page(thread->vm, file, page->index), page->words, page_words(thread->vm));
+	vm_unlock(&thread->held, &file->lock);
+	count(thread, FIGURE_WRITTEN_BACK, 1);
 }
 
 /* It leaves the cache. Nobody reads it from the disk before that is fresh. Holds: the page lock. */

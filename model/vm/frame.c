@@ -141,6 +141,30 @@ uint64_t word_fresh(const struct object *object, uint64_t offset)
 	return (uint64_t)object->id << 52 | offset << 16;
 }
 
+bool page_is_file(const struct page *page)
+{
+	return page->object->is_file && !page_has(page, PAGE_COPY);
+}
+
+uint64_t word_of(const struct page *page, uint64_t offset)
+{
+	const struct object copies = { .id = VM_COPY_OF(page->object->id) };
+
+	return word_fresh(page_has(page, PAGE_COPY) ? &copies : page->object, offset);
+}
+
+/* A copy says that it is one. */
+void words_copy_private(const struct vm *vm, struct page *copy, const struct page *page)
+{
+	for (uint32_t i = 0; i < page_words(vm); i++) {
+		uint64_t word = atomic_load_explicit(&page->words[i], memory_order_relaxed);
+		uint64_t offset = (copy->index << vm->options.cluster_bits) + i / VM_WORDS;
+
+		atomic_store_explicit(&copy->words[i], word_of(copy, offset) | vm_word_tag(word),
+				      memory_order_relaxed);
+	}
+}
+
 void words_fresh(const struct vm *vm, _Atomic uint64_t *words, const struct object *object, uint64_t index)
 {
 	for (uint32_t i = 0; i < page_words(vm); i++)

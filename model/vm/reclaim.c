@@ -146,7 +146,7 @@ static void unmap_begin(struct vm_thread *thread, struct victim *victim, enum rm
 	victim->result = RMAP_UNMAP_SUCCESS;
 	if (page_mapcount(thread, page) == 0)
 		return;
-	if (!page->object->is_file) {
+	if (!page_is_file(page)) {
 		victim->slot = slot_alloc(thread, page);
 		if (victim->slot == SLOT_NONE) {
 			victim->result = -ENOMEM;
@@ -169,7 +169,7 @@ static void unmap_end(struct vm_thread *thread, const struct victim *victim)
 /* It is not mapped. Return: whether this thread had the last reference, which is gone. Holds: the page lock */
 static bool give_up(struct vm_thread *thread, struct page *page)
 {
-	if (page->object->is_file && page_has(page, PAGE_CACHED))
+	if (page_has(page, PAGE_CACHED))
 		return file_evict(thread, page, NULL);
 	return page_freeze(page, 1);
 }
@@ -307,7 +307,7 @@ int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 	mm_leave(thread, mm);
 	if (!page)
 		return -EFAULT;
-	if (page->object->is_file && !(new = page_alloc(thread, page->object, page->index))) {
+	if (page_is_file(page) && !(new = page_alloc(thread, page->object, page->index))) {
 		page_put(thread, page);
 		return -ENOMEM;
 	}

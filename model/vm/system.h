@@ -69,11 +69,13 @@ struct object {
 /*
  * Which pages a file has: index < size, and not hole_first <= index <= hole_last.
  * The hole is one that is being punched: as good as past the end; there is none if hole_first > hole_last
+ * @collapses: the hole takes private copies, too
  */
 struct extent {
 	uint64_t size;
 	uint64_t hole_first;
 	uint64_t hole_last;
+	bool collapses;
 };
 
 static inline bool extent_in_hole(const struct extent *extent, uint64_t index)
@@ -84,6 +86,11 @@ static inline bool extent_in_hole(const struct extent *extent, uint64_t index)
 static inline bool extent_holds(const struct extent *extent, uint64_t index)
 {
 	return index < extent->size && !extent_in_hole(extent, index);
+}
+
+static inline bool extent_holds_copy(const struct extent *extent, uint64_t index)
+{
+	return index < extent->size && !(extent->collapses && extent_in_hole(extent, index));
 }
 
 /*
@@ -109,6 +116,7 @@ enum page_flag {
 	PAGE_DIRTY = 1 << 1,  /* newer than the disk */
 	PAGE_LEFT = 1 << 2,   /* a failable truncate left it in the cache. Under the page lock */
 	PAGE_ORPHAN = 1 << 3, /* a truncate dropped it mapped */
+	PAGE_COPY = 1 << 4,   /* a private copy of a file's page, by whose ranges it is found; fixed, as its object */
 };
 
 enum lru_state {
@@ -173,7 +181,8 @@ struct directory {
 };
 
 /*
- * What [start, end) maps: pieces of @object from @offset on, linearly, unless a pte is nonlinear.
+ * What [start, end) maps: pieces of @object from @offset on, linearly, unless a pte is nonlinear. If it is @private, what
+ * was written are copies of those pieces.
  *
  *      range.first  = offset >> cluster_bits
  *      range.last   = (offset + end - start - 1) >> cluster_bits
@@ -186,6 +195,7 @@ struct vma {
 	uint64_t end;
 	uint64_t offset;
 	struct object *object;
+	bool private;
 	bool writable;
 	bool locked;
 	struct rmap_range range;
@@ -249,6 +259,8 @@ enum figure {
 	FIGURE_FAULTS,
 	FIGURE_RESTARTS,
 	FIGURE_COPIES,
+	FIGURE_PRIVATE_COPIES,
+	FIGURE_COPIES_TAKEN,
 	FIGURE_REUSES,
 	FIGURE_DUPLICATES,
 	FIGURE_MOVES,
@@ -419,6 +431,11 @@ bool page_clear(struct page *page, enum page_flag flag);
 uint32_t page_mapcount(struct vm_thread *thread, const struct page *page);
 
 uint64_t word_fresh(const struct object *object, uint64_t offset);
+/* What a piece that is mapped from @page has, and what a private copy of a file's has. */
+uint64_t word_of(const struct page *page, uint64_t offset);
+void words_copy_private(const struct vm *vm, struct page *copy, const struct page *page);
+/* Is it in its file, or anonymous memory, whose contents are nowhere else? */
+bool page_is_file(const struct page *page);
 void words_fresh(const struct vm *vm, _Atomic uint64_t *words, const struct object *object, uint64_t index);
 void words_copy(_Atomic uint64_t *to, const _Atomic uint64_t *from, uint32_t n);
 static inline uint32_t page_words(const struct vm *vm)
@@ -525,7 +542,14 @@ int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struc
 /* Give an unmapped page, locked and with one reference of the caller, back, or to @instead, which gets its place. */
 bool file_evict(struct vm_thread *thread, struct page *page, struct page *instead);
 
+/* Does the pte map a private copy, or say where it is swapped out? *@index: of what page of the file */
+bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index);
+/* If so, it is no more, and a flush owed. Context: pte lock */
+bool zap_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn);
+
 struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last);
+/* To the disk, if it is dirty. Holds: the page lock */
+void file_save(struct vm_thread *thread, struct file *file, struct page *page);
 void cache_drop(struct vm_thread *thread, struct file *file, struct page *page);
 
 uint32_t slot_alloc(struct vm_thread *thread, struct page *page);
@@ -537,11 +561,13 @@ void slot_get(struct vm_thread *thread, uint32_t slot);
 void slot_put(struct vm_thread *thread, uint32_t slot);
 #define SLOT_NONE UINT32_MAX
 
-/* What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller flushes */
+/* What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller flushes; @saves: what is
+   dropped goes to the disk before */
 struct pass {
 	struct vm_thread *thread;
 	uint32_t slot;
 	bool defers;
+	bool saves;
 	struct file *file;
 };
 extern const struct rmap_unmap_callbacks unmap_callbacks;

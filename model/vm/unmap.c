@@ -115,7 +115,7 @@ static uint64_t pte_left(const struct pass *pass, uint64_t pte)
 	struct page *page = pte_page(vm, pte);
 	uint32_t piece = piece_of(vm, pte_value(pte));
 
-	if (page->object->is_file)
+	if (page_is_file(page))
 		return pte & PTE_NONLINEAR ? pte_make(pte_offset(vm, pte), PTE_FILE) : 0;
 	vm_must(pass->slot != SLOT_NONE);
 	slot_get(pass->thread, pass->slot);
@@ -142,20 +142,72 @@ static int clear(void *arg, const struct rmap_target *target, const struct rmap_
 	return visit_ptes(pass->thread, page_of(target->page), visit, flags & RMAP_UNMAP_TRY, clear_pte, &clearing);
 }
 
+bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index)
+{
+	if (pte & PTE_SWAP) {
+		const struct slot *slot = &vm->slots[pte_value(pte) >> vm->options.cluster_bits];
+
+		*index = slot->index;
+		return slot->object->is_file;
+	}
+	if (!(pte & PTE_PRESENT))
+		return false;
+	*index = pte_page(vm, pte)->index;
+	return page_has(pte_page(vm, pte), PAGE_COPY);
+}
+
+bool zap_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	uint64_t index;
+
+	if (!pte_copy_index(thread->vm, *pte, &index))
+		return false;
+	if (*pte & PTE_PRESENT)
+		pte_clear(thread, mm, leaf, vpn, 0);
+	else
+		slot_put(thread, (uint32_t)(pte_value(*pte) >> thread->vm->options.cluster_bits));
+	*pte = 0;
+	count(thread, FIGURE_COPIES_TAKEN, 1);
+	return true;
+}
+
+/* Is it about this pte? A slot stays what it is as long as a pte names it. */
+static bool search_wants(const struct vm *vm, const struct rmap_search *search, uint64_t pte)
+{
+	uint64_t index;
+	bool copy = pte_copy_index(vm, pte, &index);
+	const struct object *object;
+
+	if (!(pte & (PTE_PRESENT | PTE_SWAP)) || (copy && !(search->flags & RMAP_UNMAP_COPIES)))
+		return false;
+	if (pte & PTE_PRESENT)
+		object = pte_page(vm, pte)->object;
+	else
+		object = vm->slots[pte_value(pte) >> vm->options.cluster_bits].object;
+	return object->map == search->object && search->first <= index && index <= search->last;
+}
+
+/* No page is locked; so a copy that is on its way to swap may be in use until it is settled. */
 static void clear_leaf(struct pass *pass, struct mm *mm, struct leaf *leaf, const struct rmap_search *search,
 		       uint64_t first, uint64_t end, uint64_t *cleared)
 {
 	struct vm_thread *thread = pass->thread;
+	struct vm *vm = thread->vm;
 	struct clearing clearing = { pass, true, cleared, pte_clear };
 
 	tlb_early(thread, mm, first, end);
 	pte_lock(thread, leaf);
+	if (search->flags & RMAP_UNMAP_COPIES)
+		tlb_settle(thread, mm, first, end);
 	for (uint64_t vpn = first; vpn < end; vpn++) {
-		uint64_t pte = *leaf_pte(thread->vm, leaf, vpn);
-		const struct page *page = pte & PTE_PRESENT ? pte_page(thread->vm, pte) : NULL;
+		uint64_t *pte = leaf_pte(vm, leaf, vpn);
 
-		if (page && page->object->map == search->object && search->first <= page->index &&
-		    page->index <= search->last)
+		if (!search_wants(vm, search, *pte))
+			continue;
+		if (zap_copy(thread, mm, leaf, vpn))
+			*cleared += 1;
+		else
 			clear_pte(thread, mm, leaf, vpn, &clearing);
 	}
 	tlb_flush(thread);
@@ -170,6 +222,7 @@ static int clear_range(void *arg, const struct rmap_search *search, uint64_t *cl
 	uint64_t first = rmap_range_address(&search->range, search->from) >> VM_PAGE_SHIFT;
 	uint64_t end = first + ((search->to - search->from + 1) << vm->options.cluster_bits);
 
+	window(vm, VM_WINDOW_RANGE);
 	if (!mm)
 		return 0;
 	if (end > vpn_end(vm))
@@ -241,6 +294,8 @@ static void drop(void *arg, const struct rmap_target *target, int orphan)
 	struct page *page = page_of(target->page);
 
 	pass_end(pass->thread, page);
+	if (pass->saves)
+		file_save(pass->thread, pass->file, page);
 	if (orphan)
 		page_set(page, PAGE_ORPHAN);
 	cache_drop(pass->thread, pass->file, page);

@@ -12,6 +12,9 @@
  *                                                ^ |
  *                      object (file, family) ----' `---> reverse map: rmap_object's ranges, the page's chain
  *
+ * A private mapping of a file shows the file's pages until it is written to; what is written are copies, which stay when a
+ * hole is punched under them, and go when the file ends before them or is collapsed there.
+ *
  * Addresses are virtual page numbers (vpn), one for each pte. A *page* holds 2^cluster_bits pieces of one pte each.
  * Offsets of a mapping into a file are in pieces, so a mapping may begin and end in the middle of a page, and need not
  * be aligned to pages; sizes of files and holes are in pages.
@@ -69,6 +72,7 @@ enum vm_window {
 	VM_WINDOW_LOCKED, /* the same fault, with the pte lock held */
 	VM_WINDOW_MOVE,   /* an mremap has moved the ptes of a leaf, perhaps not all */
 	VM_WINDOW_FLUSHED, /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
+	VM_WINDOW_RANGE,  /* a truncate has found a range, and not looked at its ptes */
 	VM_WINDOW_OWED,   /* a page is unmapped, and its flush is owed */
 	VM_WINDOW_PUNCH,  /* a hole is unmapped, and still out of the file's extent; the file's resize lock is held */
 };
@@ -79,7 +83,7 @@ enum vm_window {
  * @frames:       pages of memory; 256
  * @swap_slots:   pages of swap; 256
  * @mms:          how many mms there may be at once, at most 2,048; 64
- * @files:        how many files there are; 4
+ * @files:        how many files there are, at most 512; 4
  * @file_pages:   each file's size at first, and the most it may ever have; 64
  * @table_bits:   log2 of the entries of a table, of which there are four levels: 4 .. 9; 9
  * @cluster_bits: log2 of the pieces of a page: 0 .. 4
@@ -88,7 +92,8 @@ enum vm_window {
  * @semantics:    of truncates, and of migration's unmaps where locks allow it
  * @reclaim:      the map's, see rmap.h
  * @flush:        of translations
- * @no_recheck:   known to be bad: faults do not recheck the truncate sequence
+ * @no_recheck:   known to be bad: faults do not recheck the truncate sequence, and forks and mremaps do not look where the
+ *                file of a private copy ends
  * @report_only:  the lock checker counts violations and goes on
  * @window:       NULL, or: called with @window_arg in the middle of operations, so that a test can do there what another
  *                thread might
@@ -121,6 +126,8 @@ struct vm_statistics {
 	uint64_t faults;        /* that made or changed a mapping */
 	uint64_t restarts;      /* of faults and forks, because a truncate came between */
 	uint64_t copies;        /* copy-on-write */
+	uint64_t private_copies; /* those of files' pages */
+	uint64_t copies_taken;  /* those of these that truncates, forks and mremaps took away */
 	uint64_t reuses;        /* a write to a page that nobody else maps any more */
 	uint64_t duplicates;    /* mappings that forks copied */
 	uint64_t moves;         /* mappings that mremap moved */
@@ -190,6 +197,7 @@ int vm_exit(struct vm_thread *thread, uint32_t mm);
  * vm_mmap    - map @n ptes from @vpn on
  * @file:     a file's number, shared; or VM_ANONYMOUS, private
  * @offset:   of the file: the piece that @vpn maps. Anonymous memory: not looked at
+ * vm_mmap_private - the same of a file, private
  * vm_munmap  - unmap whatever is in @vpn .. @vpn + @n - 1; vmas that cross the ends are split
  * vm_protect - make all of @vpn .. @vpn + @n - 1 writable or not; vmas are split likewise
  * Locks:    mm, pte, lru
@@ -197,6 +205,8 @@ int vm_exit(struct vm_thread *thread, uint32_t mm);
  */
 int vm_mmap(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, bool writable, uint32_t file,
 	    uint64_t offset);
+int vm_mmap_private(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, bool writable, uint32_t file,
+		    uint64_t offset);
 int vm_munmap(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
 int vm_protect(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, bool writable);
 
@@ -222,7 +232,7 @@ int vm_munlock(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
 /**
  * vm_remap_file_pages - let @n ptes from @vpn on map the file from piece @offset on, within one vma of a file
  * Locks:    mm, page, pte, lru
- * Return:   0; -ESRCH, -EFAULT, -EINVAL (not one vma of a file), -ENOMEM
+ * Return:   0; -ESRCH, -EFAULT, -EINVAL (not one shared vma of a file), -ENOMEM
  */
 int vm_remap_file_pages(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n, uint64_t offset);
 
@@ -237,7 +247,8 @@ int vm_fault(struct vm_thread *thread, uint32_t mm, uint64_t vpn, bool write);
 int vm_read(struct vm_thread *thread, uint32_t mm, uint64_t vpn, unsigned word, uint64_t *value);
 int vm_write(struct vm_thread *thread, uint32_t mm, uint64_t vpn, unsigned word, uint32_t tag);
 
-/** The parts of a word: an object (a file's number, or one of a fork family), a piece of it, a tag. */
+/** The parts of a word: an object (a file's number, one of a fork family, or VM_COPY_OF one), a piece of it, a tag. */
+#define VM_COPY_OF(file) (4094u - (file))
 static inline uint32_t vm_word_object(uint64_t word)
 {
 	return (uint32_t)(word >> 52);
@@ -256,12 +267,15 @@ static inline uint32_t vm_word_tag(uint64_t word)
 /**
  * vm_truncate - give @file @pages pages, with the VM's strategy and semantics
  * vm_punch    - make pages @first .. @last of @file fresh
+ * vm_collapse - take them out, so that what is behind them follows what is before; the file is that much smaller
  * Locks:    file; then as unmap.h says: page, chain, object, pte, lru
  * Return:   0; -EINVAL; -EAGAIN: some are still mapped (failable): it has its new size, and does not grow past it until
- *           a truncate succeeded. -EBUSY: it cannot grow for that reason
+ *           a truncate succeeded. A collapse that fails so has only taken the private copies from @first on. -EBUSY: it
+ *           cannot grow for that reason
  */
 int vm_truncate(struct vm_thread *thread, uint32_t file, uint64_t pages);
 int vm_punch(struct vm_thread *thread, uint32_t file, uint64_t first, uint64_t last);
+int vm_collapse(struct vm_thread *thread, uint32_t file, uint64_t first, uint64_t last);
 
 /**
  * vm_write_back - write all dirty pages of @file to its disk
@@ -275,7 +289,7 @@ int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsig
 /**
  * vm_age     - see of up to @n pages whether they were accessed, and move them between the LRU lists
  * vm_reclaim - free up to @n pages: unmap them, to swap or to their file
- * vm_migrate - give the page at @vpn another frame (anonymous memory: by way of swap)
+ * vm_migrate - give the page at @vpn another frame (anonymous memory and private copies: by way of swap)
  * Locks:    lru; page (tried), chain, object, pte, swap
  * Return:   age, reclaim: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use, or locks were refused),
  *           -EPERM (mlocked)

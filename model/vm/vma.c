@@ -315,11 +315,10 @@ int vma_split(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
 
 /* --- mapping and unmapping -------------------------------------------------------------------- */
 
-int vm_mmap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, bool writable, uint32_t file,
-	    uint64_t offset)
+static int map_vma(struct vm_thread *thread, uint32_t id, struct vma vma, uint32_t file, uint64_t offset)
 {
 	struct vm *vm = thread->vm;
-	struct vma vma = { .start = vpn, .end = vpn + n, .writable = writable };
+	uint64_t vpn = vma.start, n = vma.end - vma.start;
 	struct mm *mm;
 	int error = -EEXIST;
 
@@ -336,6 +335,20 @@ int vm_mmap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, boo
 		error = vma_insert(thread, mm, &vma);
 	mm_leave(thread, mm);
 	return error;
+}
+
+int vm_mmap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, bool writable, uint32_t file,
+	    uint64_t offset)
+{
+	return map_vma(thread, id, (struct vma){ .start = vpn, .end = vpn + n, .writable = writable }, file, offset);
+}
+
+int vm_mmap_private(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, bool writable, uint32_t file,
+		    uint64_t offset)
+{
+	const struct vma vma = { .start = vpn, .end = vpn + n, .private = true, .writable = writable };
+
+	return file == VM_ANONYMOUS ? -EINVAL : map_vma(thread, id, vma, file, offset);
 }
 
 static void zap_leaf(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t start, uint64_t end)
