@@ -41,6 +41,7 @@ static const struct stress_test *const tests[] = {
 	&stress_vm_fork,
 	&stress_vm_tlb,
 	&stress_vm_private,
+	&stress_vm_migrate,
 };
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))

@@ -92,6 +92,7 @@ extern const struct stress_test stress_vm_mlock;
 extern const struct stress_test stress_vm_fork;
 extern const struct stress_test stress_vm_tlb;
 extern const struct stress_test stress_vm_private;
+extern const struct stress_test stress_vm_migrate;
 
 /* What the options about the VM call their values, in the order of their numbers; NULL behind the last. */
 extern const char *const stress_strategies[];

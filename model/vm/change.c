@@ -63,12 +63,13 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 		*to = pte_make(pte_offset(vm, *from), PTE_FILE);
 }
 
-/* Return: false if a truncate began meanwhile */
+/* Return: false if a truncate began meanwhile, or a page is on its way to another frame */
 static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 {
 	struct vm_thread *thread = copying->thread;
 	struct vm *vm = thread->vm;
 	struct object *object = copying->vma->object;
+	uint64_t moving = start;
 	uint64_t seq = rmap_object_truncate_seq(object->map);
 	bool valid;
 
@@ -79,11 +80,17 @@ static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 	tlb_settle(thread, copying->parent, start, end);
 	rmap_read_lock(vm->map);
 	valid = !object->is_file || rmap_object_truncate_seq(object->map) == seq;
+	for (uint64_t vpn = start; valid && vpn < end; vpn++) {
+		valid = !(*leaf_pte(vm, copying->from, vpn) & PTE_MOVING);
+		moving = vpn;
+	}
 	for (uint64_t vpn = start; valid && vpn < end; vpn++)
 		copy_pte(copying, vpn);
 	rmap_read_unlock(vm->map);
 	tlb_flush(thread);
 	vm_unlock_two(&thread->held, &copying->from->lock, &copying->to->lock);
+	if (!valid)
+		pte_help(thread, copying->parent, copying->from, moving);
 	return valid;
 }
 
@@ -368,35 +375,37 @@ int vm_protect(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, 
 	return error;
 }
 
-/* The page lock keeps a mapping from becoming locked in the middle of an unmap. */
+/* The page lock keeps a mapping from becoming locked in the middle of an unmap, or on its way to another frame. */
 static int mlock_pte(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
 {
 	struct vm *vm = thread->vm;
 	struct leaf *leaf = table_find(vm, mm, vpn);
-	struct page *page = NULL;
-	uint64_t pte;
 
 	if (!leaf)
 		return 0;
 	if (rmap_reserve_fill(thread->reserve, 1))
 		return -ENOMEM;
-	pte_lock(thread, leaf);
-	pte = *leaf_pte(vm, leaf, vpn);
-	if ((pte & PTE_PRESENT) && !(pte & PTE_LOCKED)) {
-		page = pte_page(vm, pte);
-		page_get(page);
+	for (bool done = false; !done;) {
+		struct page *page = NULL;
+		uint64_t pte;
+
+		pte_help(thread, mm, leaf, vpn);
+		pte_lock(thread, leaf);
+		pte = *leaf_pte(vm, leaf, vpn);
+		if ((pte & PTE_MAPS) && !(pte & PTE_LOCKED))
+			page = pte_page(vm, pte);
+		pte_unlock(thread, leaf);
+		if (!page)
+			return 0;
+		vm_lock(&thread->held, &page->lock);
+		pte_lock(thread, leaf);
+		pte = *leaf_pte(vm, leaf, vpn);
+		done = (pte & PTE_PRESENT) && pte_page(vm, pte) == page;
+		if (done && !(pte & PTE_LOCKED))
+			pte_set_locked(thread, mm, leaf, vpn, true);
+		pte_unlock(thread, leaf);
+		vm_unlock(&thread->held, &page->lock);
 	}
-	pte_unlock(thread, leaf);
-	if (!page)
-		return 0;
-	vm_lock(&thread->held, &page->lock);
-	pte_lock(thread, leaf);
-	pte = *leaf_pte(vm, leaf, vpn);
-	if ((pte & PTE_PRESENT) && pte_page(vm, pte) == page && !(pte & PTE_LOCKED))
-		pte_set_locked(thread, mm, leaf, vpn, true);
-	pte_unlock(thread, leaf);
-	vm_unlock(&thread->held, &page->lock);
-	page_put(thread, page);
 	return 0;
 }
 
@@ -499,7 +508,7 @@ static int set_file_pte(struct vm_thread *thread, struct mm *mm, const struct vm
 	pte_lock(thread, leaf);
 	tlb_settle(thread, mm, vpn, vpn + 1);
 	pte = leaf_pte(thread->vm, leaf, vpn);
-	if (*pte & PTE_PRESENT)
+	if (*pte & PTE_MAPS)
 		pte_clear(thread, mm, leaf, vpn, 0);
 	tlb_flush(thread);
 	*pte = offset == vma_offset(vma, vpn) ? 0 : pte_make(offset, PTE_FILE);

@@ -155,6 +155,7 @@ static void check_pte(struct check *check, uint64_t vpn, uint64_t pte)
 		equation(check, slot->object == vma->object && offset == vma_offset(vma, vpn),
 			 "mm %u vpn %#" PRIx64 ": slot %u holds something else", check->mm->id, vpn, number);
 	} else {
+		equation(check, !(pte & PTE_MOVING), "mm %u vpn %#" PRIx64 ": a moving pte", check->mm->id, vpn);
 		equation(check, vma->object->is_file && (vma->range.tags & RMAP_RANGE_NONLINEAR),
 			 "mm %u vpn %#" PRIx64 ": a file pte, but no nonlinear vma", check->mm->id, vpn);
 	}

@@ -69,7 +69,7 @@ static bool pte_wants(const struct attempt *attempt, uint64_t vpn, uint64_t *off
 	uint64_t pte = *leaf_pte(attempt->thread->vm, attempt->leaf, vpn);
 
 	*offset = pte & PTE_FILE ? pte_value(pte) : vma_offset(attempt->vma, vpn);
-	return !(pte & (PTE_PRESENT | PTE_SWAP));
+	return !(pte & (PTE_MAPS | PTE_SWAP));
 }
 
 /* All that want a piece of @page get it. Holds: the pte lock. */
@@ -105,13 +105,20 @@ static bool map_file_page(const struct attempt *attempt, struct page *page, uint
 	window(vm, VM_WINDOW_LOCKED);
 	rmap_read_lock(vm->map);
 	valid = vm->options.no_recheck || rmap_object_truncate_seq(page->object->map) == seq;
-	if (valid)
+	if (valid && !page_has(page, PAGE_MOVING))
 		map_window(attempt, page);
 	rmap_read_unlock(vm->map);
 	pte_unlock(thread, attempt->leaf);
 	if (locked)
 		vm_unlock(&thread->held, &page->lock);
 	return valid;
+}
+
+/* Whoever has the page locked. No reference is needed, as struct pages stay; and one would keep it from moving. */
+static void wait_for(struct vm_thread *thread, struct page *page)
+{
+	vm_lock(&thread->held, &page->lock);
+	vm_unlock(&thread->held, &page->lock);
 }
 
 static int fault_file(const struct attempt *attempt, uint64_t offset)
@@ -131,6 +138,8 @@ static int fault_file(const struct attempt *attempt, uint64_t offset)
 		window(vm, VM_WINDOW_FAULT);
 		mapped = map_file_page(attempt, page, seq);
 		page_put(thread, page);
+		if (page_has(page, PAGE_MOVING))
+			wait_for(thread, page);
 		count(thread, mapped ? FIGURE_FAULTS : FIGURE_RESTARTS, 1);
 	} while (!mapped);
 	return 0;
@@ -193,14 +202,6 @@ static void map_swapped(const struct attempt *attempt, struct page *page, uint32
 	}
 }
 
-/* Who swaps @source out holds its lock until the slot has the contents. Its reference goes. */
-static void wait_for_contents(struct vm_thread *thread, struct page *source)
-{
-	vm_lock(&thread->held, &source->lock);
-	vm_unlock(&thread->held, &source->lock);
-	page_put(thread, source);
-}
-
 static int fault_swap(const struct attempt *attempt, uint64_t pte)
 {
 	struct vm_thread *thread = attempt->thread;
@@ -220,7 +221,7 @@ static int fault_swap(const struct attempt *attempt, uint64_t pte)
 	pte_unlock(thread, attempt->leaf);
 	anonymous_done(attempt, page);
 	if (source)
-		wait_for_contents(thread, source);
+		wait_for(thread, source); /* who swaps it out holds its lock until the slot has the contents */
 	return 0;
 }
 
@@ -400,8 +401,16 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
 		page_get(page);
 	}
 	pte_unlock(thread, attempt.leaf);
-	if (page)
+	if (page && write)
 		return fault_write(&attempt, page);
+	if (page) {
+		page_put(thread, page); /* somebody else was here */
+		return 0;
+	}
+	if (pte & PTE_MOVING) {
+		pte_help(thread, mm, attempt.leaf, vpn);
+		return fault(thread, mm, vpn, write);
+	}
 	if (pte & PTE_SWAP)
 		return fault_swap(&attempt, pte);
 	if (attempt.vma->object->is_file)

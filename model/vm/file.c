@@ -118,6 +118,24 @@ bool file_evict(struct vm_thread *thread, struct page *page, struct page *instea
 	return evicted;
 }
 
+void file_replace(struct vm_thread *thread, struct page *page, struct page *new)
+{
+	struct file *file = file_of(page->object);
+
+	vm_lock(&thread->held, &file->lock);
+	vm_must(file->cache[page->index] == page);
+	file->cache[page->index] = new;
+	page_get(new);
+	page_set(new, PAGE_CACHED);
+	page_clear(page, PAGE_CACHED);
+	if (page_clear(page, PAGE_DIRTY))
+		page_set(new, PAGE_DIRTY);
+	if (page_has(page, PAGE_LEFT))
+		page_set(new, PAGE_LEFT);
+	vm_unlock(&thread->held, &file->lock);
+	page_put(thread, page);
+}
+
 /* --- truncate --------------------------------------------------------------------------------- */
 
 /* What is not in the cache is fresh on the disk from now on. Holds: the resize lock; nobody read it since it was cut. */

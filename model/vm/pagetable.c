@@ -266,7 +266,7 @@ void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64
 
 	if (*old == 0)
 		return;
-	if (*old & PTE_PRESENT) {
+	if (*old & PTE_MAPS) {
 		tlb_owe(thread, mm, from_vpn, 0, OWED_NOTHING);
 		mapping_move(thread, pte_page(thread->vm, *old), pte_mapping(mm, from_vpn, *old),
 			     pte_mapping(mm, to_vpn, *old));

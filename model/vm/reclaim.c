@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * reclaim.c - swap, aging, reclaim and migration: who asks the reverse map for all ptes of a page
+ * reclaim.c - swap, aging and reclaim: who asks the reverse map for all ptes of a page
  *
  * Reclaim isolates the oldest inactive pages, sees whether they were accessed, unmaps them, flushes once for all, and frees
  * those to which nobody else has a reference. It runs in any thread that needs a frame, whatever mm locks are held, since it
  * takes none; it tries page locks, as it holds several.
  *
  * A slot of swap is owned by the ptes that name it. Each mm reads it into a page of its own: after a fork they would
- * have to be copied at the first write anyway. Anonymous pages migrate by way of swap, because only ptes know them.
+ * have to be copied at the first write anyway.
  */
 #include "system.h"
 
@@ -50,8 +50,6 @@ struct page *slot_source(struct vm_thread *thread, uint32_t slot)
 
 	vm_lock(&thread->held, &thread->vm->swap_lock);
 	page = thread->vm->slots[slot].source;
-	if (page)
-		page_get(page);
 	vm_unlock(&thread->held, &thread->vm->swap_lock);
 	return page;
 }
@@ -245,75 +243,4 @@ uint32_t reclaim(struct vm_thread *thread, uint32_t n)
 uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n)
 {
 	return reclaim(thread, n);
-}
-
-/* --- migration -------------------------------------------------------------------------------- */
-
-/* @new: NULL for anonymous pages. Both with a reference of the caller's, of which @page's goes. */
-static int migrate_page(struct vm_thread *thread, struct page *page, struct page *new)
-{
-	struct vm *vm = thread->vm;
-	enum rmap_semantics semantics = unmap_flags(vm) & RMAP_UNMAP_TRY ? RMAP_FAILABLE : vm->options.semantics;
-	struct victim victim = { .page = page };
-	bool evicted = false;
-	int result;
-
-	vm_lock(&thread->held, &page->lock);
-	unmap_begin(thread, &victim, semantics, false);
-	unmap_end(thread, &victim);
-	result = victim.result;
-	if (result == RMAP_UNMAP_SUCCESS && new)
-		evicted = file_evict(thread, page, new);
-	vm_unlock(&thread->held, &page->lock);
-	if (evicted)
-		page_free(thread, page);
-	else
-		page_put(thread, page);
-	if (result == RMAP_UNMAP_LOCKED)
-		return -EPERM;
-	return result == RMAP_UNMAP_SUCCESS && (evicted || !new) ? 0 : result < 0 ? result : -EAGAIN;
-}
-
-static struct page *mapped_page(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
-{
-	struct leaf *leaf = table_find(thread->vm, mm, vpn);
-	struct page *page = NULL;
-	uint64_t pte;
-
-	if (!leaf)
-		return NULL;
-	pte_lock(thread, leaf);
-	pte = *leaf_pte(thread->vm, leaf, vpn);
-	if (pte & PTE_PRESENT) {
-		page = pte_page(thread->vm, pte);
-		page_get(page);
-	}
-	pte_unlock(thread, leaf);
-	return page;
-}
-
-int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
-{
-	struct page *page, *new = NULL;
-	struct mm *mm;
-	int error;
-
-	if (!vpns_fit(thread->vm, vpn, 1))
-		return -EFAULT;
-	mm = mm_enter(thread, id, false);
-	if (!mm)
-		return -ESRCH;
-	page = mapped_page(thread, mm, vpn);
-	mm_leave(thread, mm);
-	if (!page)
-		return -EFAULT;
-	if (page_is_file(page) && !(new = page_alloc(thread, page->object, page->index))) {
-		page_put(thread, page);
-		return -ENOMEM;
-	}
-	error = migrate_page(thread, page, new);
-	if (new)
-		page_put(thread, new);
-	count(thread, FIGURE_MIGRATED, error == 0);
-	return error;
 }

@@ -9,12 +9,13 @@
  *
  * A pte, 64 bits:
  *
- *      63                  12  11..8  7     6     5       4          3      2         1      0
- *      [ value               |  0   | file| swap| locked| nonlinear| dirty| accessed| write| present ]
+ *      63                  12  11..9  7     6     5       4          3      2         1      0
+ *      [ value               |moving| file| swap| locked| nonlinear| dirty| accessed| write| present ]
  *
  *      present   value = frame << cluster_bits | piece        kind = locked ? RMAP_LOCKED :
  *      swap      value = slot << cluster_bits | piece                nonlinear ? RMAP_CHAINED : RMAP_LINEAR
  *      file      value = the piece of the file to map here, a nonlinear pte that is not present
+ *      moving    as present, but nobody uses it: the page is on its way to another frame (migrate.c)
  *      0         not mapped yet: the vma says what belongs here
  *
  * It holds all that is needed to remove its mapping, so whoever clears it needs no vma, and no mm lock.
@@ -41,6 +42,9 @@
 #define PTE_SWAP ((uint64_t)1 << 6)
 #define PTE_FILE ((uint64_t)1 << 7)
 #define PTE_SEEN ((uint64_t)1 << 8) /* vm_check() alone: a walk came by */
+#define PTE_MOVING ((uint64_t)1 << 9)
+#define PTE_ROUND ((uint64_t)1 << 10) /* of a moving pte: which walk has counted it */
+#define PTE_MAPS (PTE_PRESENT | PTE_MOVING)
 #define PTE_VALUE_SHIFT 12u
 
 static inline uint64_t pte_value(uint64_t pte)
@@ -116,6 +120,7 @@ enum page_flag {
 	PAGE_DIRTY = 1 << 1,  /* newer than the disk */
 	PAGE_LEFT = 1 << 2,   /* a failable truncate left it in the cache. Under the page lock */
 	PAGE_ORPHAN = 1 << 3, /* a truncate dropped it mapped */
+	PAGE_MOVING = 1 << 5, /* on its way to another frame: no new mappings. Changes under the page lock */
 	PAGE_COPY = 1 << 4,   /* a private copy of a file's page, by whose ranges it is found; fixed, as its object */
 };
 
@@ -544,6 +549,10 @@ bool file_evict(struct vm_thread *thread, struct page *page, struct page *instea
 
 /* Does the pte map a private copy, or say where it is swapped out? *@index: of what page of the file */
 bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index);
+/* If the pte is a moving one: wait until the page has moved, and make it one that is not. Context: no lock but MM's */
+void pte_help(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn);
+/* The file has @new, locked, in the place of @page, which goes but for its mappings. Holds: the page lock */
+void file_replace(struct vm_thread *thread, struct page *page, struct page *new);
 /* If so, it is no more, and a flush owed. Context: pte lock */
 bool zap_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn);
 
@@ -555,7 +564,7 @@ void cache_drop(struct vm_thread *thread, struct file *file, struct page *page);
 uint32_t slot_alloc(struct vm_thread *thread, struct page *page);
 /* The contents are there, now that nobody writes the page any more. Holds: its lock */
 void slot_fill(struct vm_thread *thread, uint32_t slot, struct page *page);
-/* Whose contents the slot waits for, with a reference; NULL: it has them */
+/* Whose contents the slot waits for; NULL: it has them */
 struct page *slot_source(struct vm_thread *thread, uint32_t slot);
 void slot_get(struct vm_thread *thread, uint32_t slot);
 void slot_put(struct vm_thread *thread, uint32_t slot);
@@ -577,7 +586,7 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum 
 
 /* What is done to one pte that maps a page, under its lock. */
 typedef void (*pte_action)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg);
-/* Each pte that @visit stands for and that maps @page. Return: 0; -EAGAIN: @try, and a lock was not to be had */
+/* Each pte that @visit stands for and that maps @page, or did and is moving. Return: 0; -EAGAIN: @try, and a lock was not to be had */
 int visit_ptes(struct vm_thread *thread, const struct page *page, const struct rmap_visit *visit, bool try,
 	       pte_action action, void *arg);
 /* Each pte that a walk over @page's mappings finds. Return: how many mappings it could not name */

@@ -38,7 +38,7 @@ static struct mm *visit_mm(struct vm *vm, const struct rmap_visit *visit, uint64
 
 static bool pte_maps(const struct vm *vm, uint64_t pte, const struct page *page)
 {
-	return (pte & PTE_PRESENT) && pte_page(vm, pte) == page;
+	return (pte & PTE_MAPS) && pte_page(vm, pte) == page;
 }
 
 static int window_ptes(struct vm_thread *thread, const struct page *page, struct mm *mm, uint64_t first, uint64_t end,
@@ -150,7 +150,7 @@ bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index)
 		*index = slot->index;
 		return slot->object->is_file;
 	}
-	if (!(pte & PTE_PRESENT))
+	if (!(pte & PTE_MAPS))
 		return false;
 	*index = pte_page(vm, pte)->index;
 	return page_has(pte_page(vm, pte), PAGE_COPY);
@@ -163,7 +163,7 @@ bool zap_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64
 
 	if (!pte_copy_index(thread->vm, *pte, &index))
 		return false;
-	if (*pte & PTE_PRESENT)
+	if (*pte & PTE_MAPS)
 		pte_clear(thread, mm, leaf, vpn, 0);
 	else
 		slot_put(thread, (uint32_t)(pte_value(*pte) >> thread->vm->options.cluster_bits));
@@ -179,9 +179,9 @@ static bool search_wants(const struct vm *vm, const struct rmap_search *search, 
 	bool copy = pte_copy_index(vm, pte, &index);
 	const struct object *object;
 
-	if (!(pte & (PTE_PRESENT | PTE_SWAP)) || (copy && !(search->flags & RMAP_UNMAP_COPIES)))
+	if (!(pte & (PTE_MAPS | PTE_SWAP)) || (copy && !(search->flags & RMAP_UNMAP_COPIES)))
 		return false;
-	if (pte & PTE_PRESENT)
+	if (pte & PTE_MAPS)
 		object = pte_page(vm, pte)->object;
 	else
 		object = vm->slots[pte_value(pte) >> vm->options.cluster_bits].object;

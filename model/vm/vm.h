@@ -74,6 +74,7 @@ enum vm_window {
 	VM_WINDOW_FLUSHED, /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
 	VM_WINDOW_RANGE,  /* a truncate has found a range, and not looked at its ptes */
 	VM_WINDOW_OWED,   /* a page is unmapped, and its flush is owed */
+	VM_WINDOW_MOVING, /* ptes of pages on their way to other frames are moving ones; the pages are locked */
 	VM_WINDOW_PUNCH,  /* a hole is unmapped, and still out of the file's extent; the file's resize lock is held */
 };
 
@@ -289,14 +290,16 @@ int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsig
 /**
  * vm_age     - see of up to @n pages whether they were accessed, and move them between the LRU lists
  * vm_reclaim - free up to @n pages: unmap them, to swap or to their file
- * vm_migrate - give the page at @vpn another frame (anonymous memory and private copies: by way of swap)
+ * vm_migrate - give the page at @vpn another frame
+ * vm_compact - the same for up to @n pages of the LRU lists, several for one flush
  * Locks:    lru; page (tried), chain, object, pte, swap
- * Return:   age, reclaim: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use, or locks were refused),
+ * Return:   age, reclaim, compact: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use, or locks were refused),
  *           -EPERM (mlocked)
  */
 uint32_t vm_age(struct vm_thread *thread, uint32_t n);
 uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n);
 int vm_migrate(struct vm_thread *thread, uint32_t mm, uint64_t vpn);
+uint32_t vm_compact(struct vm_thread *thread, uint32_t n);
 
 /**
  * vm_check - compare page tables, reverse map, caches, lists, counts and contents with each other, both ways

@@ -359,7 +359,7 @@ static void zap_leaf(struct vm_thread *thread, struct mm *mm, struct leaf *leaf,
 	for (uint64_t vpn = start; vpn < end; vpn++) {
 		uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 
-		if (*pte & PTE_PRESENT)
+		if (*pte & PTE_MAPS)
 			pte_clear(thread, mm, leaf, vpn, 0);
 		else if (*pte & PTE_SWAP)
 			slot_put(thread, (uint32_t)(pte_value(*pte) >> thread->vm->options.cluster_bits));

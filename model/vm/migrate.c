@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * migrate.c - pages get other frames, without swap: alone, and several for one flush
+ *
+ * Each pte of the page becomes a moving entry: all of the pte but PRESENT. It still is a mapping of the old frame, counted and
+ * named, so that munmap, mremap and truncate do with it what they do with any, and a walk finds it again. When all are, the
+ * contents are copied, the file gets the new frame, and a second walk makes each entry a pte of it. The page is locked that
+ * long. Who faults at an entry, forks or mlocks it, waits for that lock; a fault that finds the entry after that restores it.
+ *
+ * All are entries when a walk found no pte that is present, and as many entries as the page had mappings when that walk began.
+ * Mappings come only from two sides. A fork copies ptes that are present, which that count includes. A fault of a file's
+ * page looks for MOVING under the pte lock; those that did so before hold a reference, and there must be none but the file's, the
+ * mappings' and this thread's. References are counted before mappings, which get fewer meanwhile: so none is hidden.
+ *
+ * All are new when the old frame has no mapping. Mlocked pages stay: of those that are nonlinear no walk tells.
+ */
+#include "system.h"
+
+#include <errno.h>
+
+/* How often a walk is repeated because something moved or went, before the page is left. */
+#define ROUNDS_MAX 8u
+
+/* One walk. @round: what the entries that it has counted bear; @there: ptes or entries that are as they shall be */
+struct round {
+	struct page *page;
+	uint64_t round;
+	uint32_t changed;
+	uint32_t there;
+};
+
+static void count_entry(struct round *round, uint64_t *pte)
+{
+	if ((*pte & PTE_ROUND) == round->round)
+		return;
+	*pte ^= PTE_ROUND;
+	round->there++;
+}
+
+static void begin_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	struct round *round = arg;
+
+	if (*pte & PTE_PRESENT) {
+		tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
+		if (*pte & PTE_DIRTY) /* of the page, from now on: who clears the entry later does not know of the new one */
+			page_set(round->page, PAGE_DIRTY);
+		*pte = (*pte & ~(PTE_PRESENT | PTE_DIRTY | PTE_ROUND)) | PTE_MOVING | (round->round ^ PTE_ROUND);
+		round->changed++;
+	}
+	count_entry(round, pte);
+}
+
+static void restore_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+{
+	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	struct round *round = arg;
+
+	(void)mm;
+	if (!(*pte & PTE_MOVING))
+		return;
+	*pte = (*pte & ~(PTE_MOVING | PTE_ROUND)) | PTE_PRESENT;
+	round->changed++;
+}
+
+/* @arg: the new page. The reserve was filled before the pte lock. */
+static void renew_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+{
+	uint64_t old = *leaf_pte(thread->vm, leaf, vpn);
+
+	if (!(old & PTE_MOVING))
+		return;
+	pte_map(thread, mm, leaf, vpn, arg, piece_of(thread->vm, pte_value(old)),
+		old & (PTE_WRITE | PTE_ACCESSED | PTE_NONLINEAR));
+	mapping_remove(thread, mm, vpn, old);
+	page_put(thread, pte_page(thread->vm, old));
+}
+
+void pte_help(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn)
+{
+	struct page *page = NULL;
+	struct round round = { .page = NULL };
+	uint64_t pte;
+
+	pte_lock(thread, leaf);
+	pte = *leaf_pte(thread->vm, leaf, vpn);
+	if (pte & PTE_MOVING)
+		page = pte_page(thread->vm, pte);
+	pte_unlock(thread, leaf);
+	if (!page)
+		return;
+	vm_lock(&thread->held, &page->lock);
+	pte_lock(thread, leaf);
+	pte = *leaf_pte(thread->vm, leaf, vpn);
+	if ((pte & PTE_MOVING) && pte_page(thread->vm, pte) == page)
+		restore_pte(thread, mm, leaf, vpn, &round);
+	pte_unlock(thread, leaf);
+	vm_unlock(&thread->held, &page->lock);
+}
+
+/* --- one page --------------------------------------------------------------------------------- */
+
+/* Does nobody but its file, its mappings and this thread have a reference? */
+static bool nobody_else(struct vm_thread *thread, const struct page *page)
+{
+	uint32_t refs = atomic_load(&page->refs);
+
+	return refs == page_mapcount(thread, page) + 2;
+}
+
+static bool all_moving(struct vm_thread *thread, struct page *page)
+{
+	bool file = page_is_file(page);
+
+	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
+		struct round round = { .page = page, .round = i % 2 ? PTE_ROUND : 0 };
+		bool alone = !file || nobody_else(thread, page);
+		uint32_t mapped = page_mapcount(thread, page);
+
+		if (page_ptes(thread, page, begin_pte, &round))
+			return false;
+		if (alone && round.changed == 0 && round.there == mapped)
+			return true;
+	}
+	return false;
+}
+
+static void restore_all(struct vm_thread *thread, struct page *page)
+{
+	struct round round;
+
+	page_clear(page, PAGE_MOVING);
+	do {
+		round = (struct round){ .page = page };
+		page_ptes(thread, page, restore_pte, &round);
+	} while (round.changed > 0);
+}
+
+/* Return: 0; -EPERM: mlocked; -EAGAIN: it is as it was. Holds: the page lock. Owes a flush */
+static int move_begin(struct vm_thread *thread, struct page *page)
+{
+	struct rmap_counts counts;
+
+	if (page_is_file(page) && !page_has(page, PAGE_CACHED))
+		return -EAGAIN;
+	rmap_read_lock(thread->vm->map);
+	counts = rmap_page_counts(thread->vm->map, &page->rmap);
+	rmap_read_unlock(thread->vm->map);
+	if (counts.locked)
+		return -EPERM;
+	page_set(page, PAGE_MOVING);
+	if (all_moving(thread, page))
+		return 0;
+	restore_all(thread, page);
+	return -EAGAIN;
+}
+
+/*
+ * After the flush. No memory for the reverse map: then it stays where it is. The new frame is locked from the moment at which
+ * a truncate can find it until it has all its mappings. The old one stays MOVING: faults may have found it before.
+ */
+static int move_end(struct vm_thread *thread, struct page *page, struct page *new)
+{
+	struct vm *vm = thread->vm;
+
+	uint32_t mapped = page_mapcount(thread, page);
+
+	if (mapped > RMAP_RESERVE_ADDS_MAX || rmap_reserve_fill(thread->reserve, mapped)) {
+		restore_all(thread, page);
+		return -ENOMEM;
+	}
+	words_copy(new->words, page->words, page_words(vm));
+	vm_must(vm_trylock(&thread->held, &new->lock));
+	if (page_is_file(page))
+		file_replace(thread, page, new);
+	while (page_mapcount(thread, page) > 0)
+		page_ptes(thread, page, renew_pte, new);
+	vm_unlock(&thread->held, &new->lock);
+	lru_add(thread, new);
+	return 0;
+}
+
+/* --- operations ------------------------------------------------------------------------------- */
+
+static struct page *mapped_page(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
+{
+	struct leaf *leaf = table_find(thread->vm, mm, vpn);
+	struct page *page = NULL;
+	uint64_t pte;
+
+	if (!leaf)
+		return NULL;
+	pte_lock(thread, leaf);
+	pte = *leaf_pte(thread->vm, leaf, vpn);
+	if (pte & PTE_PRESENT) {
+		page = pte_page(thread->vm, pte);
+		page_get(page);
+	}
+	pte_unlock(thread, leaf);
+	return page;
+}
+
+/* A frame for what @page has. It is nobody's yet. NULL: there is none */
+static struct page *frame_for(struct vm_thread *thread, const struct page *page)
+{
+	struct page *new = page_alloc(thread, page->object, page->index);
+
+	if (new && page_has(page, PAGE_COPY))
+		page_set(new, PAGE_COPY);
+	return new;
+}
+
+int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
+{
+	struct page *page, *new;
+	struct mm *mm;
+	int error = -ENOMEM;
+
+	if (!vpns_fit(thread->vm, vpn, 1))
+		return -EFAULT;
+	mm = mm_enter(thread, id, false);
+	if (!mm)
+		return -ESRCH;
+	page = mapped_page(thread, mm, vpn);
+	mm_leave(thread, mm);
+	if (!page)
+		return -EFAULT;
+	new = frame_for(thread, page);
+	if (new) {
+		vm_lock(&thread->held, &page->lock);
+		error = move_begin(thread, page);
+		tlb_flush(thread);
+		window(thread->vm, VM_WINDOW_MOVING);
+		if (!error)
+			error = move_end(thread, page, new);
+		vm_unlock(&thread->held, &page->lock);
+		page_put(thread, new);
+	}
+	page_put(thread, page);
+	count(thread, FIGURE_MIGRATED, error == 0);
+	return error;
+}
+
+/* How many pages one flush is for. */
+#define BATCH 6u
+
+/* Frames first: to have one may take a reclaim, which holds pages of its own. */
+static uint32_t compact_some(struct vm_thread *thread, uint32_t n)
+{
+	struct page *pages[BATCH], *frames[BATCH];
+	bool moves[BATCH];
+	uint32_t had = 0, moved = 0;
+
+	for (; had < n && had < BATCH; had++) {
+		pages[had] = lru_isolate(thread, false);
+		if (!pages[had])
+			pages[had] = lru_isolate(thread, true);
+		if (!pages[had])
+			break;
+		frames[had] = frame_for(thread, pages[had]);
+	}
+	for (uint32_t i = 0; i < had; i++) {
+		moves[i] = frames[i] && vm_trylock(&thread->held, &pages[i]->lock);
+		if (moves[i] && move_begin(thread, pages[i])) {
+			tlb_flush(thread);
+			vm_unlock(&thread->held, &pages[i]->lock);
+			moves[i] = false;
+		}
+	}
+	tlb_flush(thread);
+	window(thread->vm, VM_WINDOW_MOVING);
+	for (uint32_t i = 0; i < had; i++) {
+		if (moves[i]) {
+			moved += move_end(thread, pages[i], frames[i]) == 0;
+			vm_unlock(&thread->held, &pages[i]->lock);
+		}
+		lru_put_back(thread, pages[i], false);
+		page_put(thread, pages[i]);
+		if (frames[i])
+			page_put(thread, frames[i]);
+	}
+	return moved;
+}
+
+uint32_t vm_compact(struct vm_thread *thread, uint32_t n)
+{
+	uint32_t moved = 0;
+
+	for (uint32_t done = 0; done < n; done += BATCH)
+		moved += compact_some(thread, n - done);
+	count(thread, FIGURE_MIGRATED, moved);
+	return moved;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit_migrate.c - model/vm: pages get other frames while others use, unmap, move and fork them
+ *
+ * What meets a page that is on its way is done by another thread at the window where its ptes are moving ones: what does not
+ * wait for the page is over before that goes on, what does is seen not to be.
+ */
+#include "world.h"
+
+#include <errno.h>
+#include <sched.h>
+
+/* 8 ptes of anonymous memory at 100, of file 0 at 200 and, nonlinear, at 300, private copies of it at 400. Vpns are tags. */
+struct scene {
+	struct world world;
+	uint32_t mm;
+	uint64_t vpn;
+	bool armed;
+	_Atomic int done;
+	pthread_t thread;
+	void (*act)(struct vm_thread *thread, struct scene *scene);
+};
+
+static void scene_init(struct scene *scene, struct vm_options options)
+{
+	world_init(&scene->world, options);
+	scene->mm = new_mm(&scene->world);
+	expect(vm_mmap(scene->world.thread, scene->mm, 100, 8, true, VM_ANONYMOUS, 0) == 0);
+	expect(vm_mmap(scene->world.thread, scene->mm, 200, 8, true, 0, 0) == 0);
+	expect(vm_mmap(scene->world.thread, scene->mm, 300, 8, true, 0, 0) == 0);
+	expect(vm_remap_file_pages(scene->world.thread, scene->mm, 300, 8, 8 * scene->world.pieces) == 0);
+	expect(vm_mmap_private(scene->world.thread, scene->mm, 400, 8, true, 0, 0) == 0);
+	for (uint32_t at = 100; at <= 400; at += 100)
+		write_tags(&scene->world, scene->mm, at, 8, at);
+}
+
+static void expect_all(struct scene *scene)
+{
+	for (uint32_t at = 100; at <= 400; at += 100)
+		expect_tags(&scene->world, scene->mm, at, 8, at);
+}
+
+static void pages_keep_all_but_their_frames(void **state)
+{
+	(void)state;
+	each_size (bits) {
+		struct vm_statistics before, after;
+		struct scene scene = { .armed = false };
+		uint32_t child;
+		uint64_t word;
+
+		scene_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		child = new_fork(&scene.world, scene.mm);
+		before = world_stats(&scene.world);
+		for (uint64_t at = 100; at <= 400; at += 100) {
+			expect(vm_migrate(scene.world.thread, scene.mm, at + 3) == 0);
+			expect(vm_check(scene.world.thread) == 0);
+		}
+		after = world_stats(&scene.world);
+		expect(after.migrated == before.migrated + 4 && after.swap_outs == 0 && after.faults == before.faults);
+		expect_all(&scene);
+		expect_tags(&scene.world, child, 100, 8, 100);
+		expect(vm_write_back(scene.world.thread, 0) == 0);
+		expect(vm_disk_word(scene.world.thread, 0, 3, 1, &word) == 0 && vm_word_tag(word) == 203);
+		expect(vm_mlock(scene.world.thread, scene.mm, 303, 1) == 0);
+		expect(vm_migrate(scene.world.thread, scene.mm, 303) == -EPERM);
+		world_fini(&scene.world, true);
+	}
+}
+
+static void many_pages_need_one_flush(void **state)
+{
+	struct scene scene = { .armed = false };
+	uint64_t flushes;
+
+	(void)state;
+	scene_init(&scene, (struct vm_options){ .cluster_bits = 0 });
+	vm_age(scene.world.thread, 1000);
+	expect_all(&scene);
+	flushes = world_stats(&scene.world).flushes;
+	expect(vm_compact(scene.world.thread, 6) == 6);
+	expect(world_stats(&scene.world).flushes == flushes + 1);
+	expect_all(&scene);
+	world_fini(&scene.world, true);
+}
+
+/* --- at the window ---------------------------------------------------------------------------- */
+
+static void *act_main(void *arg)
+{
+	struct scene *scene = arg;
+	struct vm_thread *thread;
+
+	expect(vm_thread_create(scene->world.vm, &thread) == 0);
+	scene->act(thread, scene);
+	scene->done = 1;
+	vm_thread_destroy(thread);
+	return NULL;
+}
+
+static void act_and_join(void *arg, enum vm_window where)
+{
+	struct scene *scene = arg;
+
+	if (!scene->armed || where != VM_WINDOW_MOVING)
+		return;
+	scene->armed = false;
+	expect(pthread_create(&scene->thread, NULL, act_main, scene) == 0);
+	expect(pthread_join(scene->thread, NULL) == 0);
+}
+
+static void act_and_wait(void *arg, enum vm_window where)
+{
+	struct scene *scene = arg;
+
+	if (!scene->armed || where != VM_WINDOW_MOVING)
+		return;
+	scene->armed = false;
+	expect(pthread_create(&scene->thread, NULL, act_main, scene) == 0);
+	for (unsigned i = 0; i < 300 && !scene->done; i++)
+		sched_yield();
+	expect(!scene->done);
+}
+
+static void unmap_it(struct vm_thread *thread, struct scene *scene)
+{
+	expect(vm_munmap(thread, scene->mm, scene->vpn, 1) == 0);
+}
+
+static void move_it(struct vm_thread *thread, struct scene *scene)
+{
+	expect(vm_mremap(thread, scene->mm, scene->vpn, 1, 1000, 1) == 0);
+}
+
+static void protect_it(struct vm_thread *thread, struct scene *scene)
+{
+	expect(vm_protect(thread, scene->mm, scene->vpn, 1, false) == 0);
+}
+
+static void exit_all(struct vm_thread *thread, struct scene *scene)
+{
+	expect(vm_exit(thread, scene->mm) == 0);
+}
+
+static int migrate_meanwhile(struct scene *scene, uint32_t bits, uint64_t vpn,
+			     void (*window)(void *arg, enum vm_window where),
+			     void (*act)(struct vm_thread *thread, struct scene *scene))
+{
+	*scene = (struct scene){ .vpn = vpn, .act = act };
+	scene_init(scene, (struct vm_options){ .cluster_bits = bits, .window = window, .window_arg = scene });
+	scene->armed = true;
+	return vm_migrate(scene->world.thread, scene->mm, vpn);
+}
+
+static void what_does_not_wait_finds_the_entries(void **state)
+{
+	(void)state;
+	each_size (bits)
+		for (uint64_t vpn = 103; vpn <= 403; vpn += 100) {
+			uint32_t tag = (uint32_t)vpn;
+			struct scene scene;
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_join, unmap_it) == 0);
+			expect(access_error(&scene.world, scene.mm, vpn) == -EFAULT);
+			world_fini(&scene.world, true);
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_join, move_it) == 0);
+			expect(tag_at(&scene.world, scene.mm, 1000) == tag);
+			world_fini(&scene.world, true);
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_join, protect_it) == 0);
+			expect(vm_write(scene.world.thread, scene.mm, vpn, 1, 1) == -EACCES);
+			expect_all(&scene);
+			world_fini(&scene.world, true);
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_join, exit_all) == 0);
+			world_fini(&scene.world, true);
+		}
+}
+
+static void write_it(struct vm_thread *thread, struct scene *scene)
+{
+	expect(vm_write(thread, scene->mm, scene->vpn, 1, 9) == 0);
+}
+
+static void fork_it(struct vm_thread *thread, struct scene *scene)
+{
+	uint32_t child;
+
+	expect(vm_fork(thread, scene->mm, &child) == 0);
+	expect(vm_write(thread, child, scene->vpn, 2, 9) == 0);
+}
+
+static void mlock_it(struct vm_thread *thread, struct scene *scene)
+{
+	expect(vm_mlock(thread, scene->mm, scene->vpn, 1) == 0);
+}
+
+static void cut_it(struct vm_thread *thread, struct scene *scene)
+{
+	(void)scene;
+	expect(vm_truncate(thread, 0, 0) == 0);
+}
+
+static void what_waits_finds_the_new_frame(void **state)
+{
+	(void)state;
+	each_size (bits)
+		for (uint64_t vpn = 103; vpn <= 403; vpn += 100) {
+			struct scene scene;
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, write_it) == 0);
+			expect(pthread_join(scene.thread, NULL) == 0);
+			expect(tag_at(&scene.world, scene.mm, vpn) == 9);
+			world_fini(&scene.world, true);
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, fork_it) == 0);
+			expect(pthread_join(scene.thread, NULL) == 0);
+			expect_all(&scene);
+			world_fini(&scene.world, true);
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, mlock_it) == 0);
+			expect(pthread_join(scene.thread, NULL) == 0);
+			expect(vm_migrate(scene.world.thread, scene.mm, vpn) == -EPERM);
+			expect_all(&scene);
+			world_fini(&scene.world, true);
+
+			if (vpn != 203 && vpn != 303)
+				continue;
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, cut_it) == 0);
+			expect(pthread_join(scene.thread, NULL) == 0);
+			expect(access_error(&scene.world, scene.mm, vpn) == -ENXIO);
+			world_fini(&scene.world, true);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pages_keep_all_but_their_frames),
+		cmocka_unit_test(many_pages_need_one_flush),
+		cmocka_unit_test(what_does_not_wait_finds_the_entries),
+		cmocka_unit_test(what_waits_finds_the_new_frame),
+	};
+
+	return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);
+}
