@@ -26,6 +26,7 @@ static const struct figure {
 	FIGURE(passes),       FIGURE(searches),      FIGURE(leftovers),     FIGURE(left_again), FIGURE(orphans),
 	FIGURE(swap_ins),     FIGURE(swap_outs),     FIGURE(written_back),  FIGURE(reclaimed),  FIGURE(migrated),
 	FIGURE(aged),         FIGURE(referenced),    FIGURE(out_of_frames), FIGURE(translated), FIGURE(flushes),
+	FIGURE(promoted),     FIGURE(demoted),
 	FIGURE(private_copies), FIGURE(copies_taken),
 	FIGURE(settled),      FIGURE(wrong),         FIGURE(lock_violations),
 };

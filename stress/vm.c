@@ -62,6 +62,7 @@ enum action {
 	RECLAIM,
 	MIGRATE,
 	COMPACT,
+	BALANCE,
 	OWN,
 	BEYOND,
 	ACTIONS,
@@ -220,6 +221,9 @@ static int act(struct stress_thread *thread, struct vm_thread *context, enum act
 		return 0;
 	case RECLAIM:
 		vm_reclaim(context, 1 + stress_below(thread, 8));
+		return 0;
+	case BALANCE:
+		vm_balance(context, 1 + stress_below(thread, 12));
 		return 0;
 	case COMPACT:
 		vm_compact(context, 1 + stress_below(thread, 12));
@@ -506,6 +510,7 @@ static void run(struct stress *stress, const struct profile *profile)
 	struct vm_options options = {
 		.size = sizeof(options),
 		.frames = FRAMES + THREAD_FRAMES * stress->threads,
+		.far = FRAMES / 3,
 		.swap_slots = SWAP_SLOTS + THREAD_SWAP_SLOTS * stress->threads,
 		.mms = stress->threads + SHARED_MMS,
 		.files = FILES,
@@ -581,4 +586,4 @@ VM_TEST(private, "vm-private", "private copies against ends, holes, collapsed ra
 VM_TEST(migrate, "vm-migrate", "pages on their way to other frames against everything", [CREATE] = 2, [FORK] = 5, [EXIT] = 4,
 	[MMAP] = 12, [MUNMAP] = 5, [PROTECT] = 3, [MREMAP] = 8, [MLOCK] = 4, [MUNLOCK] = 4, [REMAP] = 6, [READ] = 25,
 	[WRITE] = 25, [TRUNCATE] = 4, [PUNCH] = 3, [COLLAPSE] = 1, [WRITE_BACK] = 2, [AGE] = 2, [RECLAIM] = 2,
-	[MIGRATE] = 20, [COMPACT] = 10, [OWN] = 60, [BEYOND] = 20);
+	[MIGRATE] = 20, [COMPACT] = 10, [BALANCE] = 10, [OWN] = 60, [BEYOND] = 20);

@@ -84,6 +84,28 @@ static void many_pages_need_one_flush(void **state)
 	world_fini(&scene.world, true);
 }
 
+/* Four pages are near, those that were made first; then four others are used, and the first are not. */
+static void what_is_used_is_near(void **state)
+{
+	struct vm_statistics stats;
+	struct world world;
+	uint32_t mm;
+
+	(void)state;
+	world_init(&world, (struct vm_options){ .frames = 16, .far = 8 });
+	mm = new_mm(&world);
+	expect(vm_mmap(world.thread, mm, 100, 12, true, VM_ANONYMOUS, 0) == 0);
+	write_tags(&world, mm, 100, 12, 100); /* 8 of them near */
+	vm_age(world.thread, 100);
+	expect_tags(&world, mm, 108, 4, 108);
+	expect(vm_balance(world.thread, 12) > 0); /* first only what is not used can move: near memory is full */
+	expect(vm_balance(world.thread, 12) + vm_balance(world.thread, 12) > 0);
+	stats = world_stats(&world);
+	expect(stats.promoted == 4 && stats.demoted >= 4 && stats.swap_outs == 0);
+	expect_tags(&world, mm, 100, 12, 100);
+	world_fini(&world, true);
+}
+
 /* --- at the window ---------------------------------------------------------------------------- */
 
 static void *act_main(void *arg)
@@ -239,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_keep_all_but_their_frames),
 		cmocka_unit_test(many_pages_need_one_flush),
+		cmocka_unit_test(what_is_used_is_near),
 		cmocka_unit_test(what_does_not_wait_finds_the_entries),
 		cmocka_unit_test(what_waits_finds_the_new_frame),
 	};

@@ -390,8 +390,8 @@ static void check_free(struct check *check)
 
 	for (uint32_t i = 0; i < vm->options.frames; i++)
 		used += atomic_load(&vm->pages[i].refs) > 0;
-	equation(check, used + vm->frames_free == vm->options.frames, "%u frames used, %u free, of %u", used,
-		 vm->frames_free, vm->options.frames);
+	equation(check, used + frames_free(vm) == vm->options.frames, "%u frames used, %u free, of %u", used,
+		 frames_free(vm), vm->options.frames);
 	for (uint32_t i = 0; i < vm->options.swap_slots; i++) {
 		equation(check, vm->slots[i].refs == check->slots[i], "slot %u: %u references, %u ptes", i,
 			 vm->slots[i].refs, check->slots[i]);

@@ -26,29 +26,23 @@ void vm_bug(const char *file, int line, const char *what)
 
 /* --- references ------------------------------------------------------------------------------- */
 
-static struct page *frame_take(struct vm_thread *thread)
+/* On @node; @or_behind: or, if it has none, a far one. */
+static struct page *frame_take(struct vm_thread *thread, enum node node, bool or_behind)
 {
 	struct vm *vm = thread->vm;
 	struct page *page = NULL;
 
 	vm_lock(&thread->held, &vm->frame_lock);
-	if (vm->frames_free > 0)
-		page = vm->free_frames[--vm->frames_free];
+	if (or_behind && vm->free_n[node] == 0)
+		node = NODE_FAR;
+	if (vm->free_n[node] > 0)
+		page = vm->free_frames[node_first(vm, node) + --vm->free_n[node]];
 	vm_unlock(&thread->held, &vm->frame_lock);
 	return page;
 }
 
-/* Reclaims if it has to, so no lock below the mm lock may be held. NULL: all is in use, mlocked, or swap is full. */
-struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_t index)
+static struct page *page_begin(struct vm_thread *thread, struct page *page, struct object *object, uint64_t index)
 {
-	struct page *page;
-
-	while (!(page = frame_take(thread))) {
-		if (reclaim(thread, 8) == 0) {
-			count(thread, FIGURE_OUT_OF_FRAMES, 1);
-			return NULL;
-		}
-	}
 	page->object = object;
 	page->index = index;
 	atomic_store_explicit(&page->flags, 0, memory_order_relaxed);
@@ -57,6 +51,27 @@ struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_
 		atomic_fetch_add(&object->users, 1);
 	atomic_store_explicit(&page->refs, 1, memory_order_release);
 	return page;
+}
+
+struct page *page_alloc_on(struct vm_thread *thread, struct object *object, uint64_t index, enum node node)
+{
+	struct page *page = frame_take(thread, node, false);
+
+	return page ? page_begin(thread, page, object, index) : NULL;
+}
+
+/* Reclaims if it has to, so no lock below the mm lock may be held. NULL: all is in use, mlocked, or swap is full. */
+struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_t index)
+{
+	struct page *page;
+
+	while (!(page = frame_take(thread, NODE_NEAR, true))) {
+		if (reclaim(thread, 8) == 0) {
+			count(thread, FIGURE_OUT_OF_FRAMES, 1);
+			return NULL;
+		}
+	}
+	return page_begin(thread, page, object, index);
 }
 
 void page_get(struct page *page)
@@ -91,6 +106,7 @@ void page_put(struct vm_thread *thread, struct page *page)
 void page_free(struct vm_thread *thread, struct page *page)
 {
 	struct vm *vm = thread->vm;
+	enum node node = page_node(vm, page);
 
 	vm_must(page_mapcount(thread, page) == 0);
 	vm_must(!page_has(page, PAGE_CACHED));
@@ -105,7 +121,7 @@ void page_free(struct vm_thread *thread, struct page *page)
 	for (uint32_t i = 0; i < page_words(vm); i++)
 		atomic_store_explicit(&page->words[i], UINT64_MAX, memory_order_relaxed);
 	vm_lock(&thread->held, &vm->frame_lock);
-	vm->free_frames[vm->frames_free++] = page;
+	vm->free_frames[node_first(vm, node) + vm->free_n[node]++] = page;
 	vm_unlock(&thread->held, &vm->frame_lock);
 }
 

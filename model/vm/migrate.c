@@ -12,6 +12,8 @@
  * page looks for MOVING under the pte lock; those that did so before hold a reference, and there must be none but the file's, the
  * mappings' and this thread's. References are counted before mappings, which get fewer meanwhile: so none is hidden.
  *
+ * Memory has two nodes (vm_options.far), and a look at the accessed bits says on which a page is better kept.
+ *
  * All are new when the old frame has no mapping. Mlocked pages stay: of those that are nonlinear no walk tells.
  */
 #include "system.h"
@@ -201,10 +203,14 @@ static struct page *mapped_page(struct vm_thread *thread, struct mm *mm, uint64_
 	return page;
 }
 
-/* A frame for what @page has. It is nobody's yet. NULL: there is none */
-static struct page *frame_for(struct vm_thread *thread, const struct page *page)
+/* Where what @page has is to be. ANYWHERE: on any node */
+#define ANYWHERE NODES
+
+/* A frame for that. It is nobody's yet. NULL: there is none */
+static struct page *frame_for(struct vm_thread *thread, const struct page *page, enum node node)
 {
-	struct page *new = page_alloc(thread, page->object, page->index);
+	struct page *new = node == ANYWHERE ? page_alloc(thread, page->object, page->index) :
+					      page_alloc_on(thread, page->object, page->index, node);
 
 	if (new && page_has(page, PAGE_COPY))
 		page_set(new, PAGE_COPY);
@@ -226,7 +232,7 @@ int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 	mm_leave(thread, mm);
 	if (!page)
 		return -EFAULT;
-	new = frame_for(thread, page);
+	new = frame_for(thread, page, ANYWHERE);
 	if (new) {
 		vm_lock(&thread->held, &page->lock);
 		error = move_begin(thread, page);
@@ -245,50 +251,127 @@ int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 /* How many pages one flush is for. */
 #define BATCH 6u
 
-/* Frames first: to have one may take a reclaim, which holds pages of its own. */
-static uint32_t compact_some(struct vm_thread *thread, uint32_t n)
-{
-	struct page *pages[BATCH], *frames[BATCH];
-	bool moves[BATCH];
-	uint32_t had = 0, moved = 0;
+/* An isolated page, and the frame that it is to have. NULL: it stays */
+struct move {
+	struct page *page;
+	struct page *frame;
+	bool begun;
+};
 
-	for (; had < n && had < BATCH; had++) {
-		pages[had] = lru_isolate(thread, false);
-		if (!pages[had])
-			pages[had] = lru_isolate(thread, true);
-		if (!pages[had])
-			break;
-		frames[had] = frame_for(thread, pages[had]);
-	}
-	for (uint32_t i = 0; i < had; i++) {
-		moves[i] = frames[i] && vm_trylock(&thread->held, &pages[i]->lock);
-		if (moves[i] && move_begin(thread, pages[i])) {
+static struct page *isolate_any(struct vm_thread *thread, bool active)
+{
+	struct page *page = lru_isolate(thread, active);
+
+	return page ? page : lru_isolate(thread, !active);
+}
+
+/* The isolated pages are put back. */
+static void move_pages(struct vm_thread *thread, struct move *moves, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct page *page = moves[i].page;
+
+		moves[i].begun = moves[i].frame && vm_trylock(&thread->held, &page->lock);
+		if (moves[i].begun && move_begin(thread, page)) {
 			tlb_flush(thread);
-			vm_unlock(&thread->held, &pages[i]->lock);
-			moves[i] = false;
+			vm_unlock(&thread->held, &page->lock);
+			moves[i].begun = false;
 		}
 	}
 	tlb_flush(thread);
 	window(thread->vm, VM_WINDOW_MOVING);
-	for (uint32_t i = 0; i < had; i++) {
-		if (moves[i]) {
-			moved += move_end(thread, pages[i], frames[i]) == 0;
-			vm_unlock(&thread->held, &pages[i]->lock);
+	for (uint32_t i = 0; i < n; i++) {
+		struct page *page = moves[i].page;
+		enum node from = page_node(thread->vm, page);
+
+		if (moves[i].begun && move_end(thread, page, moves[i].frame) == 0) {
+			enum node to = page_node(thread->vm, moves[i].frame);
+
+			count(thread, FIGURE_MIGRATED, 1);
+			count(thread, FIGURE_PROMOTED, from > to);
+			count(thread, FIGURE_DEMOTED, from < to);
 		}
-		lru_put_back(thread, pages[i], false);
-		page_put(thread, pages[i]);
-		if (frames[i])
-			page_put(thread, frames[i]);
+		if (moves[i].begun)
+			vm_unlock(&thread->held, &page->lock);
+		lru_put_back(thread, page, false);
+		page_put(thread, page);
+		if (moves[i].frame)
+			page_put(thread, moves[i].frame);
 	}
-	return moved;
 }
 
+static uint64_t migrated(struct vm_thread *thread)
+{
+	return atomic_load_explicit(&thread->figures[FIGURE_MIGRATED], memory_order_relaxed);
+}
+
+/* Frames first: to have one may take a reclaim, which holds pages of its own. */
 uint32_t vm_compact(struct vm_thread *thread, uint32_t n)
 {
-	uint32_t moved = 0;
+	uint64_t before = migrated(thread);
 
-	for (uint32_t done = 0; done < n; done += BATCH)
-		moved += compact_some(thread, n - done);
-	count(thread, FIGURE_MIGRATED, moved);
-	return moved;
+	for (uint32_t done = 0; done < n; done += BATCH) {
+		struct move moves[BATCH];
+		uint32_t had = 0;
+
+		for (; had < n - done && had < BATCH; had++) {
+			moves[had].page = isolate_any(thread, false);
+			if (!moves[had].page)
+				break;
+			moves[had].frame = frame_for(thread, moves[had].page, ANYWHERE);
+		}
+		move_pages(thread, moves, had);
+	}
+	return (uint32_t)(migrated(thread) - before);
+}
+
+/* --- tiers ------------------------------------------------------------------------------------ */
+
+/* As many visits as one look at a page may cost. */
+#define VISITS 32u
+
+static void look_at_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+{
+	bool *accessed = arg;
+
+	(void)mm;
+	if (*leaf_pte(thread->vm, leaf, vpn) & PTE_ACCESSED)
+		*accessed = true;
+}
+
+/* The walk ends at the first access. It clears nothing: aging does, which alone tells when. Bounded, it says "no" too often. */
+static bool is_used(struct vm_thread *thread, struct page *page)
+{
+	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
+	struct rmap_cursor cursor;
+	bool accessed = false;
+
+	rmap_cursor_init(&cursor, thread->vm->map, &target);
+	page_ptes_some(thread, page, &cursor, VISITS, look_at_pte, &accessed, &accessed);
+	return accessed;
+}
+
+/* What is far and used, and what is near and not. */
+uint32_t vm_balance(struct vm_thread *thread, uint32_t n)
+{
+	uint64_t before = migrated(thread);
+
+	for (uint32_t done = 0; done < n; done += BATCH) {
+		struct move moves[BATCH];
+		uint32_t had = 0;
+
+		for (; had < n - done && had < BATCH; had++) {
+			struct page *page = moves[had].page = isolate_any(thread, had % 2);
+			enum node wanted;
+
+			if (!page)
+				break;
+			wanted = is_used(thread, page) ? NODE_NEAR : NODE_FAR;
+			moves[had].frame = NULL;
+			if (wanted != page_node(thread->vm, page))
+				moves[had].frame = frame_for(thread, page, wanted);
+		}
+		move_pages(thread, moves, had);
+	}
+	return (uint32_t)(migrated(thread) - before);
 }

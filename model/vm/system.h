@@ -230,13 +230,20 @@ struct mm {
 	_Atomic uint32_t owed;
 };
 
+/* Of two nodes of memory the far one has the last options.far frames. */
+enum node {
+	NODE_NEAR,
+	NODE_FAR,
+	NODES,
+};
+
 struct vm {
 	struct vm_options options;
 	struct rmap *map;
 	struct vm_checker checker;
 	struct page *pages;
-	struct page **free_frames; /* [0, frames_free): under frame_lock */
-	uint32_t frames_free;
+	struct page **free_frames; /* of each node, from its first frame on, so many: under frame_lock */
+	uint32_t free_n[NODES];
 	struct vm_lock frame_lock;
 	struct mm *mms;
 	struct object *families; /* as many as mms, and as pages may outlive them */
@@ -288,6 +295,8 @@ enum figure {
 	FIGURE_WRITTEN_BACK,
 	FIGURE_RECLAIMED,
 	FIGURE_MIGRATED,
+	FIGURE_PROMOTED,
+	FIGURE_DEMOTED,
 	FIGURE_AGED,
 	FIGURE_REFERENCED,
 	FIGURE_OUT_OF_FRAMES,
@@ -399,6 +408,21 @@ static inline uint64_t vma_offset(const struct vma *vma, uint64_t vpn)
 	return vma->offset + (vpn - vma->start);
 }
 
+static inline uint32_t node_first(const struct vm *vm, enum node node)
+{
+	return node == NODE_FAR ? vm->options.frames - vm->options.far : 0;
+}
+
+static inline enum node page_node(const struct vm *vm, const struct page *page)
+{
+	return page - vm->pages >= (ptrdiff_t)node_first(vm, NODE_FAR) ? NODE_FAR : NODE_NEAR;
+}
+
+static inline uint32_t frames_free(const struct vm *vm)
+{
+	return vm->free_n[NODE_NEAR] + vm->free_n[NODE_FAR];
+}
+
 static inline struct page *pte_page(const struct vm *vm, uint64_t pte)
 {
 	return &vm->pages[pte_value(pte) >> vm->options.cluster_bits];
@@ -423,6 +447,8 @@ static inline struct file *file_of(struct object *object)
 /* --- frame.c: frames, their references and contents, the LRU lists ---------------------------- */
 
 struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_t index);
+/* The same on a node, if it has a free frame. */
+struct page *page_alloc_on(struct vm_thread *thread, struct object *object, uint64_t index, enum node node);
 void page_get(struct page *page);
 bool page_get_unless_free(struct page *page);
 void page_put(struct vm_thread *thread, struct page *page);
@@ -591,6 +617,10 @@ int visit_ptes(struct vm_thread *thread, const struct page *page, const struct r
 	       pte_action action, void *arg);
 /* Each pte that a walk over @page's mappings finds. Return: how many mappings it could not name */
 uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg);
+/* The same until *@ends, after any visit; *@cursor: where to begin, and to go on.
+   At most @visits. Return: whether there is no more to visit, or it was ended */
+bool page_ptes_some(struct vm_thread *thread, struct page *page, struct rmap_cursor *cursor, size_t visits,
+		    pte_action action, void *arg, const bool *ends);
 
 uint32_t reclaim(struct vm_thread *thread, uint32_t n);
 

@@ -81,17 +81,30 @@ int visit_ptes(struct vm_thread *thread, const struct page *page, const struct r
 	return result;
 }
 
+bool page_ptes_some(struct vm_thread *thread, struct page *page, struct rmap_cursor *cursor, size_t visits,
+		    pte_action action, void *arg, const bool *ends)
+{
+	struct rmap_visit batch[16];
+	size_t n;
+
+	for (; visits > 0; visits -= n) {
+		n = rmap_cursor_next(cursor, batch, visits < 16 ? visits : 16);
+		for (size_t i = 0; i < n; i++)
+			visit_ptes(thread, page, &batch[i], false, action, arg);
+		if (n == 0 || *ends)
+			return true;
+	}
+	return false;
+}
+
 uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg)
 {
 	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
-	struct rmap_visit visits[16];
 	struct rmap_cursor cursor;
-	size_t n;
+	bool ends = false;
 
 	rmap_cursor_init(&cursor, thread->vm->map, &target);
-	while ((n = rmap_cursor_next(&cursor, visits, 16)) > 0)
-		for (size_t i = 0; i < n; i++)
-			visit_ptes(thread, page, &visits[i], false, action, arg);
+	page_ptes_some(thread, page, &cursor, SIZE_MAX, action, arg, &ends);
 	/* What moved ahead of every round may have been missed: that is to be told like what has no name. */
 	return cursor.summary.unnamed + !cursor.summary.complete;
 }

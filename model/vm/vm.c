@@ -31,7 +31,7 @@ static bool options_set(struct vm_options *options, const struct vm_options *giv
 	option(&options->files, 4);
 	option(&options->file_pages, 64);
 	option(&options->table_bits, 9);
-	return options->mms <= 2048 && options->files <= 512 && options->frames <= 1u << 20 &&
+	return options->mms <= 2048 && options->files <= 512 && options->frames <= 1u << 20 && options->far < options->frames &&
 	       options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 16 && options->table_bits >= 4 &&
 	       options->table_bits <= 9 && options->cluster_bits <= 4 && options->locks <= VM_LOCKS_2003_BLOCKING && options->flush <= VM_FLUSH_UNSETTLED &&
 	       (unsigned)options->strategy <= RMAP_TOLERATE && (unsigned)options->semantics <= RMAP_RELIABLE;
@@ -66,7 +66,8 @@ static int frames_init(struct vm *vm)
 		vm_lock_init(&page->chain, VM_CLASS_CHAIN);
 		vm->free_frames[i] = page;
 	}
-	vm->frames_free = vm->options.frames;
+	vm->free_n[NODE_NEAR] = vm->options.frames - vm->options.far;
+	vm->free_n[NODE_FAR] = vm->options.far;
 	return 0;
 }
 
@@ -245,9 +246,9 @@ static bool vm_empty(struct vm_thread *thread)
 		frames += atomic_load(&vm->pages[i].refs) != 0;
 	for (uint32_t i = 0; i < vm->options.swap_slots; i++)
 		slots += vm->slots[i].refs != 0;
-	if (frames || slots || vm->frames_free != vm->options.frames)
+	if (frames || slots || frames_free(vm) != vm->options.frames)
 		fprintf(stderr, "vm: %u frames and %u slots leaked\n", frames, slots);
-	return !frames && !slots && vm->frames_free == vm->options.frames;
+	return !frames && !slots && frames_free(vm) == vm->options.frames;
 }
 
 int vm_destroy(struct vm *vm)

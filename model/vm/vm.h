@@ -82,6 +82,7 @@ enum vm_window {
  * struct vm_options - how a VM is made
  * @size:         sizeof(struct vm_options); zero in the others means the default
  * @frames:       pages of memory; 256
+ * @far:          how many of them are far: used when no near one is free, and for what nobody uses
  * @swap_slots:   pages of swap; 256
  * @mms:          how many mms there may be at once, at most 2,048; 64
  * @files:        how many files there are, at most 512; 4
@@ -102,6 +103,7 @@ enum vm_window {
 struct vm_options {
 	size_t size;
 	uint32_t frames;
+	uint32_t far;
 	uint32_t swap_slots;
 	uint32_t mms;
 	uint32_t files;
@@ -151,6 +153,8 @@ struct vm_statistics {
 	uint64_t written_back;  /* pages */
 	uint64_t reclaimed;     /* pages */
 	uint64_t migrated;      /* pages */
+	uint64_t promoted;      /* those of them that came to near memory, as they were used */
+	uint64_t demoted;       /* that came to far memory, as they were not */
 	uint64_t aged;          /* pages */
 	uint64_t referenced;    /* pages that aging found accessed */
 	uint64_t out_of_frames; /* allocations that failed */
@@ -292,14 +296,16 @@ int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsig
  * vm_reclaim - free up to @n pages: unmap them, to swap or to their file
  * vm_migrate - give the page at @vpn another frame
  * vm_compact - the same for up to @n pages of the LRU lists, several for one flush
+ * vm_balance - look at up to @n pages: what is used comes to near memory, what is not to far memory, if there is a frame
  * Locks:    lru; page (tried), chain, object, pte, swap
- * Return:   age, reclaim, compact: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use, or locks were refused),
+ * Return:   age, reclaim, compact, balance: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use, or locks were refused),
  *           -EPERM (mlocked)
  */
 uint32_t vm_age(struct vm_thread *thread, uint32_t n);
 uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n);
 int vm_migrate(struct vm_thread *thread, uint32_t mm, uint64_t vpn);
 uint32_t vm_compact(struct vm_thread *thread, uint32_t n);
+uint32_t vm_balance(struct vm_thread *thread, uint32_t n);
 
 /**
  * vm_check - compare page tables, reverse map, caches, lists, counts and contents with each other, both ways
