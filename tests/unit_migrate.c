@@ -131,17 +131,27 @@ static void act_and_join(void *arg, enum vm_window where)
 	expect(pthread_join(scene->thread, NULL) == 0);
 }
 
-static void act_and_wait(void *arg, enum vm_window where)
+static void act_and_wait_at(struct scene *scene)
 {
-	struct scene *scene = arg;
-
-	if (!scene->armed || where != VM_WINDOW_MOVING)
+	if (!scene->armed)
 		return;
 	scene->armed = false;
 	expect(pthread_create(&scene->thread, NULL, act_main, scene) == 0);
 	for (unsigned i = 0; i < 300 && !scene->done; i++)
 		sched_yield();
 	expect(!scene->done);
+}
+
+static void act_and_wait(void *arg, enum vm_window where)
+{
+	if (where == VM_WINDOW_MOVING)
+		act_and_wait_at(arg);
+}
+
+static void act_when_replaced(void *arg, enum vm_window where)
+{
+	if (where == VM_WINDOW_REPLACED)
+		act_and_wait_at(arg);
 }
 
 static void unmap_it(struct vm_thread *thread, struct scene *scene)
@@ -250,6 +260,11 @@ static void what_waits_finds_the_new_frame(void **state)
 			if (vpn != 203 && vpn != 303)
 				continue;
 			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, cut_it) == 0);
+			expect(pthread_join(scene.thread, NULL) == 0);
+			expect(access_error(&scene.world, scene.mm, vpn) == -ENXIO);
+			world_fini(&scene.world, true);
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_when_replaced, cut_it) == 0);
 			expect(pthread_join(scene.thread, NULL) == 0);
 			expect(access_error(&scene.world, scene.mm, vpn) == -ENXIO);
 			world_fini(&scene.world, true);

@@ -388,10 +388,47 @@ static void renew_while_a_flush_is_owed(uint32_t bits, bool right)
 	scene_fini(&scene, right);
 }
 
+/* A private copy, of which no page is in the file, is on its way to swap when a truncate takes it. */
+static void cut_while_a_flush_is_owed(uint32_t bits, bool right)
+{
+	struct reclaimer reclaimer = { .armed = false };
+	struct processor processor;
+	struct world world;
+	pthread_t thread;
+	uint32_t mm;
+
+	sem_init(&reclaimer.met, 0, 0);
+	sem_init(&reclaimer.go, 0, 0);
+	world_init(&world, (struct vm_options){ .cluster_bits = bits,
+						.flush = right ? VM_FLUSH_RIGHT : VM_FLUSH_UNSETTLED,
+						.window = wait_in_the_window,
+						.window_arg = &reclaimer });
+	reclaimer.vm = world.vm;
+	processor_init(&processor, &world);
+	mm = new_mm(&world);
+	expect(vm_mmap_private(world.thread, mm, 100, 1, true, 0, 0) == 0);
+	expect(there(&processor, mm, 100, 5) == 0);
+	expect(vm_punch(world.thread, 0, 0, 0) == 0);
+	expect(tag_there(&processor, mm, 100) == 5);
+	reclaimer.armed = true;
+	expect(pthread_create(&thread, NULL, reclaim_all, &reclaimer) == 0);
+	sem_wait(&reclaimer.met);
+	expect(vm_truncate(world.thread, 0, 0) == 0);
+	expect(tag_there(&processor, mm, 100) == (right ? -ENXIO : 5));
+	sem_post(&reclaimer.go);
+	expect(pthread_join(thread, NULL) == 0);
+	sem_destroy(&reclaimer.met);
+	sem_destroy(&reclaimer.go);
+	processor_fini(&processor);
+	world_fini(&world, true);
+}
+
 static void an_empty_pte_may_be_in_use(void **state)
 {
 	(void)state;
 	each_size (bits) {
+		cut_while_a_flush_is_owed(*bits, true);
+		cut_while_a_flush_is_owed(*bits, false);
 		renew_while_a_flush_is_owed(*bits, true);
 		renew_while_a_flush_is_owed(*bits, false);
 	}

@@ -174,8 +174,10 @@ static int move_end(struct vm_thread *thread, struct page *page, struct page *ne
 	}
 	words_copy(new->words, page->words, page_words(vm));
 	vm_must(vm_trylock(&thread->held, &new->lock));
-	if (page_is_file(page))
+	if (page_is_file(page)) {
 		file_replace(thread, page, new);
+		window(vm, VM_WINDOW_REPLACED);
+	}
 	while (page_mapcount(thread, page) > 0)
 		page_ptes(thread, page, renew_pte, new);
 	vm_unlock(&thread->held, &new->lock);

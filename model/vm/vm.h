@@ -75,6 +75,7 @@ enum vm_window {
 	VM_WINDOW_RANGE,  /* a truncate has found a range, and not looked at its ptes */
 	VM_WINDOW_OWED,   /* a page is unmapped, and its flush is owed */
 	VM_WINDOW_MOVING, /* ptes of pages on their way to other frames are moving ones; the pages are locked */
+	VM_WINDOW_REPLACED, /* a file has the new frame, to which no pte leads yet */
 	VM_WINDOW_PUNCH,  /* a hole is unmapped, and still out of the file's extent; the file's resize lock is held */
 };
 
