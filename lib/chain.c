@@ -44,8 +44,6 @@
 #include "pool.h"
 #include "segment.h"
 
-#include <errno.h>
-
 /*
  * What one slot says about @key, or does to it. ADJUST_TAKE takes one unit, ADJUST_MERGE adds one if there is room,
  * ADJUST_FIND only looks.

@@ -7,8 +7,7 @@
 #ifndef RMAP_LIB_CHECK_H
 #define RMAP_LIB_CHECK_H
 
-#include <stdio.h>
-#include <stdlib.h>
+#include "env.h"
 
 #ifndef RMAP_CHECK
 #define RMAP_CHECK 0
@@ -17,10 +16,10 @@
 #define CHECK(condition, ...)                                                                                          \
 	do {                                                                                                           \
 		if (RMAP_CHECK && !(condition)) {                                                                      \
-			fprintf(stderr, "rmap: %s: ", __func__);                                                       \
-			fprintf(stderr, __VA_ARGS__);                                                                  \
-			fprintf(stderr, " [%s]\n", #condition);                                                        \
-			abort();                                                                                       \
+			env_complain("rmap: %s: ", __func__);                                                          \
+			env_complain(__VA_ARGS__);                                                                     \
+			env_complain(" [%s]\n", #condition);                                                           \
+			env_abort();                                                                                   \
 		}                                                                                                      \
 	} while (0)
 
@@ -49,5 +48,19 @@
 #define RECORD_LINES 8u
 #endif
 #define BATCH_BYTES (RMAP_CHECK ? 512u : 16384u)
+
+/*
+ * A struct of a caller's begins with its size. May one of @size bytes be read, of which the first version had @least and we
+ * know @known? Only if nothing unknown is set.
+ */
+static inline bool check_size(const void *given, size_t size, size_t least, size_t known)
+{
+	const unsigned char *bytes = (const unsigned char *)given;
+
+	for (size_t i = known; i < size; i++)
+		if (bytes[i])
+			return false;
+	return size >= least;
+}
 
 #endif

@@ -7,8 +7,7 @@
 #if RMAP_INJECT
 
 #include "atomic.h"
-
-#include <sched.h>
+#include "env.h"
 
 static uint64_t rate;
 static uint64_t seeds = 1;
@@ -85,7 +84,7 @@ static void delay(void)
 	if (draw % 1000 >= limit)
 		return;
 	if (draw & 0x10000) {
-		sched_yield();
+		env_yield();
 		return;
 	}
 	for (uint64_t spin = 0; spin < (draw >> 20); spin++)

@@ -71,8 +71,8 @@ enum statistic {
  */
 struct rmap_pool {
 	uint64_t depots[SLOT_CLASSES];
-	pthread_mutex_t regroup;
-	pthread_mutex_t lock;
+	struct env_mutex regroup;
+	struct env_mutex lock;
 	uint64_t carved[SLOT_CLASSES];
 	uint64_t slabs;
 	struct slab *newest;
@@ -127,7 +127,7 @@ struct rmap {
 	struct rmap_pool pool;
 	struct move_log moves[MOVE_STRIPES];
 	uint64_t movers[MOVERS / 64];
-	pthread_mutex_t lock;
+	struct env_mutex lock;
 	struct rmap_reserve *reserves;
 	uint64_t folded[STATISTICS];
 	uint64_t objects;

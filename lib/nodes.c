@@ -29,9 +29,6 @@
 #include "slab.h"
 #include "tree.h"
 
-#include <errno.h>
-#include <string.h>
-
 /* Nodes that another carries, and of those that are free, how many to fetch ahead of their use. */
 #ifdef RMAP_EXPLORE
 #define NODES_CARRIED 1u
@@ -147,20 +144,20 @@ int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, uns
 	uint64_t lacking = needed > to->n ? needed - to->n : 0;
 	struct node *node;
 
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	if (nodes->spares < spares)
 		nodes->spares = spares;
 	while (nodes->free_n < lacking + nodes->spares) {
-		pthread_mutex_unlock(&map->lock);
+		env_mutex_unlock(&map->lock);
 		node = rmap_metadata_alloc(map, sizeof(*node), LINE_BYTES);
 		if (!node)
 			return -ENOMEM;
-		pthread_mutex_lock(&map->lock);
+		env_mutex_lock(&map->lock);
 		nodes->made++;
 		free_push(nodes, node);
 	}
 	take(nodes, to, needed);
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	return 0;
 }
 
@@ -168,11 +165,11 @@ bool rmap_nodes_borrow(struct rmap *map, struct node_list *to, unsigned needed)
 {
 	bool enough;
 
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	enough = map->nodes.free_n >= needed;
 	if (enough)
 		take(&map->nodes, to, needed);
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	return enough;
 }
 
@@ -180,11 +177,11 @@ void rmap_nodes_return(struct rmap *map, struct node_list *list, int64_t built)
 {
 	struct node *node;
 
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	map->nodes.in_trees += (uint64_t)built;
 	while ((node = rmap_nodes_pop(list)))
 		free_push(&map->nodes, node);
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 }
 
 /* Retiring ---------------------------------------------------------------------------------- */
@@ -198,7 +195,7 @@ static void freed(struct rmap *map, struct magazine *magazine)
 
 	for (unsigned i = 0; i < magazine->n; i++)
 		forget(magazine->nodes[i]);
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	/* What waited when the last node was made: the most that may, and one update's; and what was in hand and to spare. */
 	keeps = rmap_nodes_bytes(nodes->free_n + n) <= map->waiting_max + rmap_nodes_bytes(4 * nodes->spares);
 	if (keeps) {
@@ -208,7 +205,7 @@ static void freed(struct rmap *map, struct magazine *magazine)
 	} else {
 		nodes->made -= n;
 	}
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	for (unsigned i = 0; !keeps && i < n; i++) {
 		struct node *node = i + 1 < n ? magazine->nodes[i] : (struct node *)(void *)magazine;
 
@@ -220,7 +217,7 @@ static void freed(struct rmap *map, struct magazine *magazine)
 
 static void magazine_work(struct rmap_deferred *deferred)
 {
-	freed(caa_container_of(deferred->rcu, struct rmap, rcu), caa_container_of(deferred, struct magazine, deferred));
+	freed(container_of(deferred->rcu, struct rmap, rcu), container_of(deferred, struct magazine, deferred));
 }
 
 /* Puts what was replaced into magazines out of @stock. Returns a list of those to hand over. Under the map's lock. */
@@ -259,14 +256,14 @@ void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_li
 
 	INJECT();
 	rmap_pool_note_waiting(map, waiting);
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	map->nodes.in_trees += (uint64_t)built;
 	full = load(map, stock, replaced, waiting > map->waiting_max / 2);
 	/* RLX: a figure. Under the lock, lest another hand over what carries these, and it be freed before it is counted. */
 	fetch_add_rlx(&map->pool.waiting, rmap_nodes_bytes(had - stock->n));
 	while ((node = rmap_nodes_pop(stock)))
 		free_push(&map->nodes, node);
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	for (; full; full = next) {
 		next = full->next;
 		rmap_rcu_defer(&map->rcu, &full->deferred, magazine_work);
@@ -277,10 +274,10 @@ void rmap_nodes_wait(struct rmap *map)
 {
 	struct magazine *retired;
 
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	retired = map->nodes.retired;
 	map->nodes.retired = NULL;
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	if (retired) {
 		rmap_rcu_synchronize(&map->rcu);
 		freed(map, retired);
@@ -303,11 +300,11 @@ static void keep(struct rmap *map, unsigned n)
 {
 	struct node_list surplus = { 0 };
 
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	while (map->nodes.free_n > n)
 		rmap_nodes_push(&surplus, free_pop(&map->nodes));
 	map->nodes.made -= surplus.n;
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	give(map, &surplus);
 }
 
@@ -323,10 +320,10 @@ void rmap_nodes_fini(struct rmap *map)
 
 void rmap_nodes_free(struct rmap *map, struct node_list *list)
 {
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	map->nodes.made -= list->n;
 	map->nodes.in_trees -= list->n;
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	give(map, list);
 }
 

@@ -36,8 +36,6 @@
 #include "pool.h"
 #include "tree.h"
 
-#include <errno.h>
-
 /*
  * struct rmap_object
  * @root:     address of the newest root node, or 0. Stored under @lock, loaded by anyone
@@ -54,7 +52,7 @@ struct rmap_object {
 	uint64_t truncate;
 	struct rmap *map;
 	uint64_t nodes;
-	pthread_mutex_t lock;
+	struct env_mutex lock;
 	struct rmap_deferred deferred;
 };
 
@@ -85,7 +83,7 @@ static void update_begin(struct update *update, struct rmap_object *object)
 static int update_refuse(struct update *update, int error)
 {
 	rmap_tree_discard(update);
-	pthread_mutex_unlock(&update->object->lock);
+	env_mutex_unlock(&update->object->lock);
 	rmap_nodes_return(update->map, &update->stock, 0);
 	return error;
 }
@@ -103,7 +101,7 @@ static int64_t update_publish(struct update *update)
 	INJECT();
 	/* R1: the update takes effect, whole. Pairs with A1. */
 	store_rel(&object->version, update->version);
-	pthread_mutex_unlock(&object->lock);
+	env_mutex_unlock(&object->lock);
 	return built;
 }
 
@@ -189,7 +187,7 @@ static int detach_with_spares(struct rmap_object *object, const struct rmap_rang
 			return update_refuse(&update, -ENOENT);
 		if (rmap_nodes_borrow(map, &update.stock, rmap_tree_needs(update.root)))
 			break;
-		pthread_mutex_unlock(&object->lock);
+		env_mutex_unlock(&object->lock);
 		rmap_rcu_synchronize(&map->rcu); /* as the borrower does before it returns them */
 	}
 	update.taken = update.stock.n;
@@ -437,14 +435,14 @@ int rmap_object_create(struct rmap *map, struct rmap_object **out)
 	object = rmap_metadata_alloc(map, sizeof(*object), LINE_BYTES);
 	if (!object)
 		return -ENOMEM;
-	if (pthread_mutex_init(&object->lock, NULL) != 0) {
+	if (env_mutex_init(&object->lock) != 0) {
 		rmap_metadata_free(map, object, sizeof(*object));
 		return -ENOMEM;
 	}
 	object->map = map;
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	map->objects++;
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	*out = object;
 	return 0;
 }
@@ -457,7 +455,7 @@ static uint64_t object_bytes(const struct rmap_object *object)
 
 static void object_free(struct rmap_deferred *deferred)
 {
-	struct rmap_object *object = caa_container_of(deferred, struct rmap_object, deferred);
+	struct rmap_object *object = container_of(deferred, struct rmap_object, deferred);
 	struct rmap *map = object->map;
 	uint64_t bytes = object_bytes(object);
 	struct node_list nodes = { 0 };
@@ -465,7 +463,7 @@ static void object_free(struct rmap_deferred *deferred)
 	rmap_tree_take_apart(load_rlx(&object->root), &nodes); /* RLX: the deferral orders it. */
 	CHECK(nodes.n == object->nodes, "an object has lost count of its nodes");
 	rmap_nodes_free(map, &nodes);
-	pthread_mutex_destroy(&object->lock);
+	env_mutex_destroy(&object->lock);
 	rmap_metadata_free(map, object, sizeof(*object));
 	/* RLX: a figure. */
 	fetch_add_rlx(&map->pool.waiting, -bytes);
@@ -485,9 +483,9 @@ void rmap_object_destroy(struct rmap_object *object)
 		return;
 	map = object->map;
 	CHECK_OUTSIDE(&map->rcu);
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	map->objects--;
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	bytes = object_bytes(object); /* no update runs, and the caller is ordered after all of them */
 	/* RLX: a figure. Counted before the deferral, so that it never falls below zero. */
 	rmap_pool_note_waiting(map, fetch_add_rlx(&map->pool.waiting, bytes) + bytes);

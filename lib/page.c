@@ -47,8 +47,6 @@
 
 #include <rmap/page.h>
 
-#include <errno.h>
-
 /* For what is rare, or costs much beside a call, so that the short ways need not save its registers. */
 #define OUT_OF_LINE __attribute__((noinline))
 
@@ -878,12 +876,12 @@ int rmap_page_check(const struct rmap *map, const struct rmap_page *page, struct
 	case SLOT_LINK:
 		meta = load_rlx(&block->meta); /* RLX: quiescent */
 		if (count_frozen(meta)) {
-			fprintf(stderr, "rmap: a quiescent chain has meta %#llx\n", (unsigned long long)meta);
+			env_complain("rmap: a quiescent chain has meta %#llx\n", (unsigned long long)meta);
 			return -EINVAL;
 		}
 		return rmap_chain_check(map, block, meta, shape);
 	default:
-		fprintf(stderr, "rmap: a page word has an unknown kind: %#llx\n", (unsigned long long)word);
+		env_complain("rmap: a page word has an unknown kind: %#llx\n", (unsigned long long)word);
 		return -EINVAL;
 	}
 }

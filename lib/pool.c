@@ -49,9 +49,6 @@
 #include "moves.h"
 #include "nodes.h"
 
-#include <errno.h>
-#include <string.h>
-
 /* CLEAR: plain stores of zeroes. TAKEN: from here on nobody may find in @memory what it held before. */
 #ifdef RMAP_EXPLORE
 #define CLEAR(memory, bytes) explore_clear(memory, bytes)
@@ -209,7 +206,7 @@ static uint64_t *carve_magazine(struct rmap *map, unsigned class, unsigned want,
 		carved++;
 	}
 	map->pool.carved[class] += carved;
-	pthread_mutex_unlock(&map->pool.lock);
+	env_mutex_unlock(&map->pool.lock);
 	*count = carved;
 	return magazine;
 }
@@ -356,7 +353,7 @@ static void prepare_segment(struct rmap_reserve *reserve)
 		POISON((uint64_t *)segment + DEPOT_WORDS, bytes - DEPOT_WORDS * sizeof(uint64_t));
 		rmap_depot_push(map, class, (uint64_t *)segment, 1);
 	}
-	pthread_mutex_unlock(&map->pool.lock);
+	env_mutex_unlock(&map->pool.lock);
 	if (has || segment)
 		reserve->wish = WISH_GRANTED;
 }
@@ -420,8 +417,8 @@ static uint64_t free_lists(struct rmap *map, struct block *blocks, struct segmen
 /* After a grace period: the memory of the batch, and the batch's own, are free. */
 static void batch_work(struct rmap_deferred *deferred)
 {
-	struct batch *batch = caa_container_of(deferred, struct batch, deferred);
-	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
+	struct batch *batch = container_of(deferred, struct batch, deferred);
+	struct rmap *map = container_of(deferred->rcu, struct rmap, rcu);
 	struct segment *own = (struct segment *)batch;
 	uint64_t bytes = free_lists(map, batch->blocks, segment_next(batch->segments));
 
@@ -578,13 +575,13 @@ int rmap_reserve_create(struct rmap *map, struct rmap_reserve **out)
 	if (!reserve)
 		return -ENOMEM;
 	reserve->map = map;
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	reserve->next = map->reserves;
 	if (reserve->next)
 		reserve->next->previous = reserve;
 	map->reserves = reserve;
 	rmap_moves_enter(reserve);
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	*out = reserve;
 	return 0;
 }
@@ -612,7 +609,7 @@ void rmap_reserve_destroy(struct rmap_reserve *reserve)
 	give_all(reserve);
 	if (load_rlx(&map->pool.waiting) > map->waiting_max) /* RLX: a figure; being late costs one more batch */
 		rmap_rcu_wait(&map->rcu);
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	rmap_moves_leave(reserve);
 	for (unsigned i = 0; i < STATISTICS; i++)
 		map->folded[i] += reserve->stats[i];
@@ -622,7 +619,7 @@ void rmap_reserve_destroy(struct rmap_reserve *reserve)
 		reserve->previous->next = reserve->next;
 	else
 		map->reserves = reserve->next;
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 	rmap_metadata_free(map, reserve, sizeof(*reserve));
 }
 
@@ -675,7 +672,7 @@ int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds)
 	CHECK(!reserve->busy, "the reserve is in use");
 	if (adds > RMAP_RESERVE_ADDS_MAX)
 		return -EINVAL;
-	if (!rmap_tier_is_here(&map->tier))
+	if (!env_tier_is_here(&map->tier))
 		return -ENOTSUP;
 	/* RLX: a figure; being late costs one more batch. */
 	if (load_rlx(&map->pool.waiting) + reserve->retired_bytes - reserve->announced > map->waiting_max) {
@@ -741,9 +738,9 @@ int rmap_pool_init(struct rmap *map)
 
 	if (map->tier.granule == 0)
 		map->tier.granule = GRANULE_DEFAULT;
-	error = -pthread_mutex_init(&map->pool.lock, NULL);
-	if (!error && (error = -pthread_mutex_init(&map->pool.regroup, NULL)))
-		pthread_mutex_destroy(&map->pool.lock);
+	error = env_mutex_init(&map->pool.lock);
+	if (!error && (error = env_mutex_init(&map->pool.regroup)))
+		env_mutex_destroy(&map->pool.lock);
 	return error;
 }
 
@@ -777,6 +774,6 @@ void rmap_pool_fini(struct rmap *map)
 	}
 	CHECK(load_rlx(&map->pool.bytes) == 0, "the tier has everything back, and %llu bytes are counted as taken",
 	      (unsigned long long)load_rlx(&map->pool.bytes));
-	pthread_mutex_destroy(&map->pool.regroup);
-	pthread_mutex_destroy(&map->pool.lock);
+	env_mutex_destroy(&map->pool.regroup);
+	env_mutex_destroy(&map->pool.lock);
 }

@@ -7,9 +7,6 @@
 
 #include "map.h"
 
-/* False of a tier whose memory stays with the process that made it, in a child of fork(). */
-bool rmap_tier_is_here(const struct rmap_tier *tier);
-
 int rmap_pool_init(struct rmap *map);
 
 /* All chain memory must have been retired and must be free. Gives the slabs back. */

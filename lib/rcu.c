@@ -8,13 +8,9 @@
  */
 #include "rcu.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <unistd.h>
-
-static void run_callback(struct rcu_head *head)
+void rmap_rcu_run(struct rmap_rcu_node *node)
 {
-	struct rmap_deferred *deferred = caa_container_of(head, struct rmap_deferred, head);
+	struct rmap_deferred *deferred = container_of(node, struct rmap_deferred, node);
 	struct rmap_rcu *rcu;
 
 	TSAN_ACQUIRE(deferred);
@@ -30,50 +26,51 @@ static void nothing(struct rmap_deferred *deferred)
 }
 
 /*
- * Runs in a thread of its own, so that the caller of rmap_create() need not be registered. The first call_rcu of a
- * flavor starts its helper thread and allocates; having done that here, no later one does. Nobody waits for that first
- * callback before rmap_destroy() does: the creator may be in a section.
+ * The first deferral of an RCU may start its helper thread and allocate; having done that here, no later one does. Nobody
+ * waits for that first one before rmap_destroy() does: the creator may be in a section, nor need it be registered.
  */
-static void *start_helper(void *arg)
+static void defer_first(void *arg)
 {
 	struct rmap_rcu *rcu = arg;
 
-	rcu->flavor->register_thread();
-	rcu->implicit_sections = rcu->flavor->read_ongoing() != 0;
-	if (rcu->reclaim == RMAP_RECLAIM_CALLBACK)
-		rmap_rcu_defer(rcu, &rcu->first, nothing);
-	rcu->flavor->unregister_thread();
-	return NULL;
+	if (rcu->ops.register_thread)
+		rcu->ops.register_thread();
+	rmap_rcu_defer(rcu, &rcu->first, nothing);
+	if (rcu->ops.unregister_thread)
+		rcu->ops.unregister_thread();
+}
+
+static bool fits(const struct rmap_rcu_ops *ops, enum rmap_reclaim reclaim)
+{
+	if (!ops || !check_size(ops, ops->size, sizeof(*ops), sizeof(*ops)))
+		return false;
+	if (!ops->read_lock || !ops->read_unlock || !ops->read_ongoing || !ops->synchronize || !ops->offline != !ops->online)
+		return false;
+	return reclaim == RMAP_RECLAIM_BLOCKING || (ops->defer && ops->barrier);
 }
 
 int rmap_rcu_init(struct rmap_rcu *rcu, const struct rmap_options *options)
 {
-	pthread_t thread;
-	sigset_t all;
-	sigset_t before;
+	const struct rmap_rcu_ops *ops = options->rcu ? options->rcu : env_rcu();
 	int error;
 
-	rcu->flavor = options->flavor ? options->flavor : &urcu_memb_flavor;
+	if (!fits(ops, options->reclaim))
+		return -EINVAL;
+	rcu->ops = *ops;
 	rcu->reclaim = options->reclaim;
 	rcu->list = 0;
-	if (pthread_mutex_init(&rcu->one_waiter, NULL) != 0)
-		return -ENOMEM;
-	/* Threads start with their creator's mask: the process's signals are not for the helper. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&thread, NULL, start_helper, rcu);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error) {
-		pthread_mutex_destroy(&rcu->one_waiter);
-		return -ENOMEM;
-	}
-	pthread_join(thread, NULL);
-	return 0;
+	error = env_mutex_init(&rcu->one_waiter);
+	if (error || rcu->reclaim != RMAP_RECLAIM_CALLBACK || !ops->start)
+		return error;
+	error = ops->start(defer_first, rcu);
+	if (error)
+		env_mutex_destroy(&rcu->one_waiter);
+	return error;
 }
 
 void rmap_rcu_fini(struct rmap_rcu *rcu)
 {
-	pthread_mutex_destroy(&rcu->one_waiter);
+	env_mutex_destroy(&rcu->one_waiter);
 }
 
 /*
@@ -87,7 +84,7 @@ static void check_fork(int registers)
 #if RMAP_CHECK && !defined(RMAP_EXPLORE)
 	static uint64_t process;
 	static uint64_t readers;
-	uint64_t self = (uint64_t)getpid();
+	uint64_t self = env_process();
 	uint64_t before = load_rlx(&process); /* RLX: a child has one thread when it comes here first */
 
 	CHECK(before == self || before == 0 || load_rlx(&readers) == 0, "the process forked beside registered readers");
@@ -102,30 +99,40 @@ static void check_fork(int registers)
 void rmap_rcu_register(const struct rmap_rcu *rcu)
 {
 	check_fork(1);
-	rcu->flavor->register_thread();
+	if (rcu->ops.register_thread)
+		rcu->ops.register_thread();
 }
 
 void rmap_rcu_unregister(const struct rmap_rcu *rcu)
 {
 	check_fork(-1);
-	rcu->flavor->unregister_thread();
+	if (rcu->ops.unregister_thread)
+		rcu->ops.unregister_thread();
 }
 
-void rmap_rcu_lock(const struct rmap_rcu *rcu, pthread_mutex_t *mutex)
+/* True: the caller was online, and is no more. */
+static bool go_offline(const struct rmap_rcu *rcu)
 {
-	bool online = rcu->implicit_sections && rcu->flavor->read_ongoing();
+	bool online = rcu->ops.offline && rcu->ops.read_ongoing();
 
 	if (online)
-		rcu->flavor->thread_offline();
-	pthread_mutex_lock(mutex);
+		rcu->ops.offline();
+	return online;
+}
+
+void rmap_rcu_lock(const struct rmap_rcu *rcu, struct env_mutex *mutex)
+{
+	bool online = go_offline(rcu);
+
+	env_mutex_lock(mutex);
 	if (online)
-		rcu->flavor->thread_online();
+		rcu->ops.online();
 }
 
 void rmap_rcu_quiesce(const struct rmap_rcu *rcu)
 {
-	if (rcu->implicit_sections)
-		rcu->flavor->read_quiescent_state();
+	if (go_offline(rcu))
+		rcu->ops.online();
 }
 
 void rmap_rcu_defer(struct rmap_rcu *rcu, struct rmap_deferred *deferred, void (*work)(struct rmap_deferred *))
@@ -137,7 +144,7 @@ void rmap_rcu_defer(struct rmap_rcu *rcu, struct rmap_deferred *deferred, void (
 	deferred->work = work;
 	if (rcu->reclaim == RMAP_RECLAIM_CALLBACK) {
 		TSAN_RELEASE(deferred);
-		rcu->flavor->update_call_rcu(&deferred->head, run_callback);
+		rcu->ops.defer(&deferred->node);
 		return;
 	}
 	newest = load_rlx(&rcu->list); /* RLX: only the compare-and-swap trusts it */
@@ -150,7 +157,7 @@ void rmap_rcu_defer(struct rmap_rcu *rcu, struct rmap_deferred *deferred, void (
 void rmap_rcu_synchronize(struct rmap_rcu *rcu)
 {
 	check_fork(0);
-	rcu->flavor->update_synchronize_rcu();
+	rcu->ops.synchronize();
 	TSAN_ACQUIRE(&rcu->gp);
 }
 
@@ -161,7 +168,7 @@ void rmap_rcu_wait(struct rmap_rcu *rcu)
 
 	check_fork(0);
 	if (rcu->reclaim == RMAP_RECLAIM_CALLBACK) {
-		rcu->flavor->barrier();
+		rcu->ops.barrier();
 		TSAN_ACQUIRE(&rcu->done);
 		return;
 	}
@@ -174,5 +181,5 @@ void rmap_rcu_wait(struct rmap_rcu *rcu)
 		next = deferred->next;
 		deferred->work(deferred);
 	}
-	pthread_mutex_unlock(&rcu->one_waiter);
+	env_mutex_unlock(&rcu->one_waiter);
 }

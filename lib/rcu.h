@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rcu.h - read-side sections and grace periods; the one file that includes liburcu
+ * rcu.h - read-side sections and grace periods, by the RCU that the options name
  *
- * liburcu gives sections, grace periods and call_rcu through the flavor that the options name, and nothing else:
- * publication is done with the orders of atomic.h. Its shared object is not instrumented, so this file also tells
- * ThreadSanitizer what a grace period orders, on one sync variable a map:
+ * It gives sections, grace periods and deferred work (rmap/rcu.h), and nothing else: publication is done with the orders of
+ * atomic.h. liburcu's shared object is not instrumented, so this file also tells ThreadSanitizer what a grace period orders,
+ * on one sync variable a map:
  *
  *      read_unlock            release(gp) before the call
- *      synchronize_rcu        acquire(gp) after it
- *      call_rcu               release(deferred) before it
- *      callback               acquire(deferred), acquire(gp) first; release(done) last
- *      rcu_barrier            acquire(done) after it
+ *      synchronize            acquire(gp) after it
+ *      defer                  release(deferred) before it
+ *      rmap_rcu_run()         acquire(deferred), acquire(gp) first; release(done) last
+ *      barrier                acquire(done) after it
  *
- * Two ways to wait, behind one seam (enum rmap_reclaim): CALLBACK hands each batch to call_rcu. BLOCKING keeps batches
+ * Two ways to wait, behind one seam (enum rmap_reclaim): CALLBACK defers each batch. BLOCKING keeps batches
  * in a list that rmap_rcu_wait() takes whole before one synchronize_rcu: no helper thread; and since one grace period
  * begins after all unlinking of what it frees, ThreadSanitizer sees readers that leave and re-enter a section in
  * mid-operation.
@@ -29,10 +29,7 @@
 #include "atomic.h"
 #include "check.h"
 
-#include <rmap/rmap.h>
-
-#include <pthread.h>
-#include <urcu/urcu-memb.h>
+#include <rmap/rcu.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define RMAP_TSAN 1
@@ -56,40 +53,39 @@
  * @next:  BLOCKING: the list
  */
 struct rmap_deferred {
-	struct rcu_head head;
+	struct rmap_rcu_node node;
 	struct rmap_deferred *next;
 	struct rmap_rcu *rcu;
 	void (*work)(struct rmap_deferred *deferred);
 };
 
 /*
- * struct rmap_rcu - one map's view of its flavor
- * @implicit_sections: a registered thread is in a section unless it says otherwise (qsbr)
- * @first:   CALLBACK: the deferral for which the flavor's helper thread starts
+ * struct rmap_rcu - one map's view of its RCU
+ * @ops:     a copy, for one load less in each section
+ * @first:   CALLBACK: the deferral for which an RCU's helper thread starts
  * @list:    BLOCKING: deferred work, newest first. Pushed by anyone (compare-and-swap), taken whole by rmap_rcu_wait()
  * @gp:      sync variable: what read-side sections did before they ended
  * @done:    sync variable: what callbacks did
  */
 struct rmap_rcu {
-	const struct rcu_flavor_struct *flavor;
+	struct rmap_rcu_ops ops;
 	enum rmap_reclaim reclaim;
-	bool implicit_sections;
 	struct rmap_deferred first;
 	uint64_t list;
-	pthread_mutex_t one_waiter;
+	struct env_mutex one_waiter;
 	char gp;
 	char done;
 };
 
 /*
- * Starts the flavor's helper thread now, so that no page operation ever does. 0, or -ENOMEM. Waits for no grace period;
- * once it has returned 0, rmap_rcu_wait() comes before @rcu ends.
+ * Lets the RCU start what its first deferral takes now, so that no page operation ever does. 0, -EINVAL or -ENOMEM. Waits for
+ * no grace period; once it has returned 0, rmap_rcu_wait() comes before @rcu ends.
  */
 int rmap_rcu_init(struct rmap_rcu *rcu, const struct rmap_options *options);
 
 void rmap_rcu_fini(struct rmap_rcu *rcu);
 
-/* The flavor's own calls, counted. */
+/* The RCU's own calls, counted. */
 void rmap_rcu_register(const struct rmap_rcu *rcu);
 void rmap_rcu_unregister(const struct rmap_rcu *rcu);
 
@@ -105,26 +101,26 @@ void rmap_rcu_wait(struct rmap_rcu *rcu);
 void rmap_rcu_synchronize(struct rmap_rcu *rcu);
 
 /* Takes @mutex, whose holders may wait for a grace period or for memory. Outside any read-side section; sleeps. */
-void rmap_rcu_lock(const struct rmap_rcu *rcu, pthread_mutex_t *mutex);
+void rmap_rcu_lock(const struct rmap_rcu *rcu, struct env_mutex *mutex);
 
 /* Between two tries of what another thread must let happen, which may wait for a grace period. */
 void rmap_rcu_quiesce(const struct rmap_rcu *rcu);
 
 static inline void rcu_read_enter(const struct rmap_rcu *rcu)
 {
-	rcu->flavor->read_lock();
-	CHECK(rcu->flavor->read_ongoing(), "a qsbr reader is offline, or not registered");
+	rcu->ops.read_lock();
+	CHECK(rcu->ops.read_ongoing(), "a qsbr reader is offline, or not registered");
 }
 
 static inline void rcu_read_leave(const struct rmap_rcu *rcu)
 {
 	TSAN_RELEASE(&rcu->gp);
-	rcu->flavor->read_unlock();
+	rcu->ops.read_unlock();
 }
 
-#define CHECK_INSIDE(rcu) CHECK((rcu)->flavor->read_ongoing(), "called outside a read-side section")
+#define CHECK_INSIDE(rcu) CHECK((rcu)->ops.read_ongoing(), "called outside a read-side section")
 #define CHECK_OUTSIDE(rcu)                                                                                             \
-	CHECK((rcu)->implicit_sections || !(rcu)->flavor->read_ongoing(),                                              \
+	CHECK((rcu)->ops.offline || !(rcu)->ops.read_ongoing(),                                                        \
 	      "called inside a read-side section, where it must not wait")
 
 #endif

@@ -5,9 +5,6 @@
 #include "nodes.h"
 #include "pool.h"
 
-#include <errno.h>
-#include <string.h>
-
 void *rmap_metadata_alloc(struct rmap *map, size_t bytes, size_t align)
 {
 	void *memory = map->metadata.alloc(map->metadata.arg, bytes, align);
@@ -22,17 +19,6 @@ void rmap_metadata_free(struct rmap *map, void *memory, size_t bytes)
 	map->metadata.free(map->metadata.arg, memory, bytes);
 }
 
-/* Is a struct of @size bytes, of which we know @known, one that we may read: nothing unknown is set? */
-static bool tail_is_zero(const void *options, size_t size, size_t known)
-{
-	const unsigned char *bytes = options;
-
-	for (size_t i = known; i < size; i++)
-		if (bytes[i])
-			return false;
-	return true;
-}
-
 /* The smallest struct rmap_options there ever was: that of 0.1. */
 #define OPTIONS_SIZE_MIN sizeof(struct rmap_options)
 
@@ -43,7 +29,7 @@ static int read_options(const struct rmap_options *given, struct rmap_options *o
 	*options = defaults;
 	if (!given)
 		return 0;
-	if (given->size < OPTIONS_SIZE_MIN || !tail_is_zero(given, given->size, sizeof(*options)))
+	if (!check_size(given, given->size, OPTIONS_SIZE_MIN, sizeof(*options)))
 		return -EINVAL;
 	memcpy(options, given, sizeof(*options));
 	if (options->reclaim != RMAP_RECLAIM_CALLBACK && options->reclaim != RMAP_RECLAIM_BLOCKING)
@@ -56,7 +42,7 @@ static int read_options(const struct rmap_options *given, struct rmap_options *o
 static int read_tier(const struct rmap_tier *given, struct rmap_tier *tier)
 {
 	if (!given)
-		return rmap_tier_heap(tier);
+		return env_tier(tier);
 	if (!given->alloc || !given->free || given->granule % LINE_BYTES != 0)
 		return -EINVAL;
 	if (given->granule && given->granule < RMAP_GRANULE_MIN)
@@ -68,7 +54,8 @@ static int read_tier(const struct rmap_tier *given, struct rmap_tier *tier)
 int rmap_create(const struct rmap_options *given, struct rmap **out)
 {
 	struct rmap_options options;
-	struct rmap template = { 0 };
+	struct rmap_tier metadata;
+	struct rmap_tier tier;
 	struct rmap *map;
 	int error;
 
@@ -76,22 +63,23 @@ int rmap_create(const struct rmap_options *given, struct rmap **out)
 		return -EINVAL;
 	error = read_options(given, &options);
 	if (!error)
-		error = read_tier(options.tier, &template.tier);
+		error = read_tier(options.tier, &tier);
 	if (!error)
-		error = read_tier(options.metadata, &template.metadata);
+		error = read_tier(options.metadata, &metadata);
 	if (error)
 		return error;
-	map = rmap_metadata_alloc(&template, sizeof(*map), LINE_BYTES);
+	map = metadata.alloc(metadata.arg, sizeof(*map), LINE_BYTES);
 	if (!map)
 		return -ENOMEM;
-	map->tier = template.tier;
-	map->metadata = template.metadata;
+	memset(map, 0, sizeof(*map));
+	map->tier = tier;
+	map->metadata = metadata;
 	map->key_low = (((uint64_t)1 << options.multiplicity_bits) - 1) * SLOT_ONE;
 	map->waiting_max = options.waiting_max ? options.waiting_max : RMAP_WAITING_DEFAULT;
 	error = rmap_pool_init(map);
 	if (error)
 		goto no_pool;
-	error = -pthread_mutex_init(&map->lock, NULL);
+	error = env_mutex_init(&map->lock);
 	if (error)
 		goto no_lock;
 	/* Last: it cannot be undone without waiting for a grace period. */
@@ -101,11 +89,11 @@ int rmap_create(const struct rmap_options *given, struct rmap **out)
 	*out = map;
 	return 0;
 no_rcu:
-	pthread_mutex_destroy(&map->lock);
+	env_mutex_destroy(&map->lock);
 no_lock:
 	rmap_pool_fini(map);
 no_pool:
-	rmap_metadata_free(&template, map, sizeof(*map));
+	metadata.free(metadata.arg, map, sizeof(*map));
 	return error;
 }
 
@@ -117,6 +105,24 @@ void rmap_thread_register(struct rmap *map)
 void rmap_thread_unregister(struct rmap *map)
 {
 	rmap_rcu_unregister(&map->rcu);
+}
+
+void rmap_before_fork(struct rmap *map)
+{
+	if (map->rcu.ops.before_fork)
+		map->rcu.ops.before_fork();
+}
+
+void rmap_after_fork_parent(struct rmap *map)
+{
+	if (map->rcu.ops.after_fork_parent)
+		map->rcu.ops.after_fork_parent();
+}
+
+void rmap_after_fork_child(struct rmap *map)
+{
+	if (map->rcu.ops.after_fork_child)
+		map->rcu.ops.after_fork_child();
 }
 
 void rmap_read_lock(const struct rmap *map)
@@ -143,7 +149,7 @@ static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_statist
 {
 	const struct rmap_reserve *reserve;
 
-	pthread_mutex_lock(&map->lock);
+	env_mutex_lock(&map->lock);
 	memcpy(sums, map->folded, sizeof(map->folded));
 	for (reserve = map->reserves; reserve; reserve = reserve->next) {
 		for (unsigned i = 0; i < STATISTICS; i++)
@@ -151,7 +157,7 @@ static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_statist
 		stats->reserve_bytes += load_rlx(&reserve->held);
 		stats->waiting_bytes += in_use(load_rlx(&reserve->retired_bytes), load_rlx(&reserve->announced));
 	}
-	pthread_mutex_unlock(&map->lock);
+	env_mutex_unlock(&map->lock);
 }
 
 /* Has every block and segment that was made been retired, once? Nothing runs, so the sums are exact. */
@@ -174,7 +180,7 @@ int rmap_destroy(struct rmap *map)
 	if (!map)
 		return 0;
 	CHECK_OUTSIDE(&map->rcu);
-	if (!rmap_tier_is_here(&map->tier))
+	if (!env_tier_is_here(&map->tier))
 		return -ENOTSUP;
 	rmap_nodes_wait(map);
 	empty = no_chain_is_left(map);
@@ -187,7 +193,7 @@ int rmap_destroy(struct rmap *map)
 	rmap_nodes_fini(map);
 	rmap_pool_fini(map);
 	rmap_rcu_fini(&map->rcu);
-	pthread_mutex_destroy(&map->lock);
+	env_mutex_destroy(&map->lock);
 	metadata = map->metadata;
 	metadata.free(metadata.arg, map, sizeof(*map));
 	return 0;

@@ -24,9 +24,6 @@
 #include "claim.h"
 #include "segment.h"
 
-#include <errno.h>
-#include <stdio.h>
-
 /* The element (kind ENTRY) in slots[i], in which a rarer kind was met, or 0. */
 static __attribute__((cold, noinline)) uint64_t resolved(uint64_t *slots, unsigned i)
 {
@@ -171,7 +168,7 @@ size_t rmap_chain_gather(struct chain_scan *scan, uint64_t *words, size_t room)
 #define HOLDS(equation)                                                                                                \
 	do {                                                                                                           \
 		if (!(equation)) {                                                                                     \
-			fprintf(stderr, "rmap: a chain breaks an equation: %s\n", #equation);                          \
+			env_complain("rmap: a chain breaks an equation: %s\n", #equation);                          \
 			return -EINVAL;                                                                                \
 		}                                                                                                      \
 	} while (0)

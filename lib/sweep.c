@@ -53,7 +53,7 @@ static uint64_t sweeps_begun(struct rmap *map)
 
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	sweeps = map->pool.sweeps;
-	pthread_mutex_unlock(&map->pool.lock);
+	env_mutex_unlock(&map->pool.lock);
 	return sweeps;
 }
 
@@ -70,7 +70,7 @@ static void sweep_begin(struct rmap *map)
 			pool->swept[class] = exchange_acqrel(&pool->depots[class], 0);
 	}
 	rmap_rcu_defer(&map->rcu, &pool->sweep, sweep_work);
-	pthread_mutex_unlock(&pool->lock);
+	env_mutex_unlock(&pool->lock);
 }
 
 void rmap_pool_sweep(struct rmap *map)
@@ -88,7 +88,7 @@ void rmap_pool_sweep(struct rmap *map)
 
 void rmap_pool_sweep_end(struct rmap *map)
 {
-	pthread_mutex_unlock(&map->pool.regroup);
+	env_mutex_unlock(&map->pool.regroup);
 }
 
 /* Sort: plain accesses, since after the grace period nobody but the sweep knows these words --------- */
@@ -136,7 +136,7 @@ static uint64_t *collect(struct rmap *map)
 	/* RLX: under the lock */
 	for (uint64_t *slab = pointer(load_rlx(&map->pool.slabs)); slab; slab = pointer(load_rlx(slab)))
 		items = put(items, slab, KIND_SLAB);
-	pthread_mutex_unlock(&map->pool.lock);
+	env_mutex_unlock(&map->pool.lock);
 	return items;
 }
 
@@ -233,7 +233,7 @@ static bool retire_slab(struct rmap *map, struct slab *slab)
 		if (pool->newest == slab)
 			pool->bump = pool->bump_end = NULL;
 	}
-	pthread_mutex_unlock(&pool->lock);
+	env_mutex_unlock(&pool->lock);
 	return whole;
 }
 
@@ -281,14 +281,14 @@ static void unlink_slabs(struct rmap *map)
 
 static void free_slabs(struct rmap_deferred *deferred)
 {
-	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
+	struct rmap *map = container_of(deferred->rcu, struct rmap, rcu);
 	struct slab *slab;
 	struct slab *next;
 
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	slab = map->pool.gone;
 	map->pool.gone = NULL;
-	pthread_mutex_unlock(&map->pool.lock);
+	env_mutex_unlock(&map->pool.lock);
 	for (; slab; slab = next) {
 		next = (struct slab *)pointer(slab->link);
 		UNPOISON(slab, map->tier.granule);
@@ -298,12 +298,12 @@ static void free_slabs(struct rmap_deferred *deferred)
 
 static void sweep_work(struct rmap_deferred *deferred)
 {
-	struct rmap *map = caa_container_of(deferred->rcu, struct rmap, rcu);
+	struct rmap *map = container_of(deferred->rcu, struct rmap, rcu);
 
 	settle(map, sort(collect(map)));
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	unlink_slabs(map);
-	pthread_mutex_unlock(&map->pool.lock);
+	env_mutex_unlock(&map->pool.lock);
 	rmap_rcu_defer(&map->rcu, deferred, free_slabs);
 }
 

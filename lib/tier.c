@@ -16,7 +16,6 @@
  */
 #include "pool.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <search.h>
@@ -295,7 +294,7 @@ static void *mapping_alloc(void *arg, size_t bytes, size_t align)
 	return memory;
 }
 
-bool rmap_tier_is_here(const struct rmap_tier *tier)
+bool env_tier_is_here(const struct rmap_tier *tier)
 {
 	return tier->alloc != mapping_alloc || !is_left_out(tier->arg);
 }

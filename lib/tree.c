@@ -32,10 +32,6 @@
 
 #include "atomic.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <string.h>
-
 int rmap_range_compare(const struct rmap_range *a, const struct rmap_range *b)
 {
 	if (a->first != b->first)
@@ -516,10 +512,9 @@ int rmap_tree_visit(const struct node *node, const struct query *query, const st
 static bool holds(bool equation, const char *text, const struct item *item)
 {
 	if (!equation)
-		fprintf(stderr,
-			"rmap_object_check: at range %" PRIu64 "..%" PRIu64 " of owner %#" PRIx64
-			" this does not hold: %s\n",
-			item->range.first, item->range.last, item->range.owner, text);
+		env_complain("rmap_object_check: at range %llu..%llu of owner %#llx this does not hold: %s\n",
+			     (unsigned long long)item->range.first, (unsigned long long)item->range.last,
+			     (unsigned long long)item->range.owner, text);
 	return equation;
 }
 

@@ -25,10 +25,6 @@
 
 #include <rmap/unmap.h>
 
-#include <errno.h>
-#include <sched.h>
-#include <time.h>
-
 /* How many visits and ranges are copied out of one read-side section. */
 #define BATCH 16u
 
@@ -97,7 +93,6 @@ static int stop_with(struct unmap *unmap, int value)
 /* Between two rounds of reliable semantics, of which the last one cleared something or did not. STOP: it was the last. */
 static int wait_a_little(struct unmap *unmap, bool clears)
 {
-	const struct timespec millisecond = { .tv_nsec = 1000000 };
 	uint64_t fruitless = clears ? 0 : unmap->report.fruitless + 1;
 
 	unmap->report.fruitless = fruitless;
@@ -110,9 +105,9 @@ static int wait_a_little(struct unmap *unmap, bool clears)
 	if (fruitless >= RMAP_UNMAP_FRUITLESS)
 		return STOP;
 	if (fruitless < FRUITLESS_YIELDS)
-		sched_yield();
+		env_yield();
 	else
-		nanosleep(&millisecond, NULL);
+		env_sleep();
 	return 0;
 }
 

@@ -40,9 +40,6 @@
 
 #include <rmap/walk.h>
 
-#include <errno.h>
-#include <string.h>
-
 /* The stages of a cursor. */
 enum stage {
 	STAGE_BEGIN,

@@ -14,7 +14,11 @@
 
 #include <urcu/urcu-mb.h>
 
+#include <rmap/urcu.h>
+
 #include "stress.h"
+
+RMAP_URCU(mb)
 
 #define SHARED 3u
 #define PRIVATE SHARED
@@ -69,7 +73,7 @@ static void make(struct stress_map *map, enum rmap_reclaim reclaim, unsigned bit
 	options.reclaim = reclaim;
 	options.multiplicity_bits = bits;
 	options.waiting_max = (size_t)64 << 10;
-	options.flavor = other_flavor ? &urcu_mb_flavor : NULL;
+	options.rcu = other_flavor ? &rmap_urcu_mb : NULL;
 	stress_map_init(map, &options, false);
 }
 

@@ -9,8 +9,17 @@
 #include <sys/wait.h>
 
 /* A file can include liburcu's headers for one flavor only. */
+struct rcu_head;
+
 #define DECLARE(stem)                                                                                                  \
-	extern const struct rcu_flavor_struct urcu_##stem##_flavor;                                                    \
+	void urcu_##stem##_read_lock(void);                                                                            \
+	void urcu_##stem##_read_unlock(void);                                                                          \
+	int urcu_##stem##_read_ongoing(void);                                                                          \
+	void urcu_##stem##_synchronize_rcu(void);                                                                      \
+	void urcu_##stem##_call_rcu(struct rcu_head *head, void (*work)(struct rcu_head *head));                       \
+	void urcu_##stem##_barrier(void);                                                                              \
+	void urcu_##stem##_register_thread(void);                                                                      \
+	void urcu_##stem##_unregister_thread(void);                                                                    \
 	void urcu_##stem##_call_rcu_before_fork(void);                                                                 \
 	void urcu_##stem##_call_rcu_after_fork_parent(void);                                                           \
 	void urcu_##stem##_call_rcu_after_fork_child(void)
@@ -20,37 +29,24 @@ DECLARE(mb);
 DECLARE(memb);
 DECLARE(qsbr);
 
+/* Of bp the header has it as nothing. */
+#define urcu_bp_unregister_thread NULL
 void urcu_bp_before_fork(void);
 void urcu_bp_after_fork_parent(void);
 void urcu_bp_after_fork_child(void);
+void urcu_qsbr_thread_offline(void);
+void urcu_qsbr_thread_online(void);
 
-/* The helper must pause before bp takes the locks that it may want, and after a fork they are free before it goes on. */
-static void bp_before_fork(void)
-{
-	urcu_bp_call_rcu_before_fork();
-	urcu_bp_before_fork();
-}
-
-static void bp_after_parent(void)
-{
-	urcu_bp_after_fork_parent();
-	urcu_bp_call_rcu_after_fork_parent();
-}
-
-static void bp_after_child(void)
-{
-	urcu_bp_after_fork_child();
-	urcu_bp_call_rcu_after_fork_child();
-}
+RMAP_URCU_BP
+RMAP_URCU(mb)
+RMAP_URCU(memb)
+RMAP_URCU_QSBR
 
 const struct flavor flavors[4] = {
-	{ "memb", &urcu_memb_flavor, 0, urcu_memb_call_rcu_before_fork, urcu_memb_call_rcu_after_fork_parent,
-	  urcu_memb_call_rcu_after_fork_child },
-	{ "mb", &urcu_mb_flavor, 0, urcu_mb_call_rcu_before_fork, urcu_mb_call_rcu_after_fork_parent,
-	  urcu_mb_call_rcu_after_fork_child },
-	{ "qsbr", &urcu_qsbr_flavor, 1, urcu_qsbr_call_rcu_before_fork, urcu_qsbr_call_rcu_after_fork_parent,
-	  urcu_qsbr_call_rcu_after_fork_child },
-	{ "bp", &urcu_bp_flavor, 0, bp_before_fork, bp_after_parent, bp_after_child },
+	{ "memb", &rmap_urcu_memb, 0 },
+	{ "mb", &rmap_urcu_mb, 0 },
+	{ "qsbr", &rmap_urcu_qsbr, 1 },
+	{ "bp", &rmap_urcu_bp, 0 },
 };
 
 const char *const reclaim_names[2] = { [RMAP_RECLAIM_CALLBACK] = "callbacks", [RMAP_RECLAIM_BLOCKING] = "blocking" };

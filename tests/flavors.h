@@ -5,23 +5,30 @@
 #ifndef RMAP_TESTS_FLAVORS_H
 #define RMAP_TESTS_FLAVORS_H
 
-#include <rmap/rmap.h>
-
-#include <urcu/flavor.h>
+#include <rmap/urcu.h>
 
 /*
  * struct flavor - one of them
- * @implicit_sections:                        a registered thread is in a section unless it says otherwise
- * @before_fork, @after_parent, @after_child: what liburcu asks for around a fork whose child goes on, in the right order
+ * @implicit_sections: a registered thread is in a section unless it says otherwise
  */
 struct flavor {
 	const char *name;
-	const struct rcu_flavor_struct *urcu;
+	const struct rmap_rcu_ops *rcu;
 	int implicit_sections;
-	void (*before_fork)(void);
-	void (*after_parent)(void);
-	void (*after_child)(void);
 };
+
+/* Out of qsbr's section, and back. */
+static inline void flavor_offline(const struct flavor *flavor)
+{
+	if (flavor->rcu->offline)
+		flavor->rcu->offline();
+}
+
+static inline void flavor_online(const struct flavor *flavor)
+{
+	if (flavor->rcu->online)
+		flavor->rcu->online();
+}
 
 extern const struct flavor flavors[4];
 extern const char *const reclaim_names[2];

@@ -95,7 +95,7 @@ static bool set_up(struct household *household)
 	expect(rc == 0 || (rc == -ENOTSUP && household->kind != HEAP));
 	if (rc != 0)
 		return false;
-	options.flavor = household->flavor->urcu;
+	options.rcu = household->flavor->rcu;
 	options.reclaim = household->reclaim;
 	options.tier = &household->tier;
 	expect(rmap_create(&options, &household->map) == 0);
@@ -181,16 +181,16 @@ static int go_on_in_child(struct household *household)
 	pid_t child;
 
 	fflush(NULL);
-	household->flavor->before_fork();
+	rmap_before_fork(household->map);
 	child = fork();
 	expect(child >= 0);
 	if (child == 0) {
 		alarm(ALARM_SECONDS);
-		household->flavor->after_child();
+		rmap_after_fork_child(household->map);
 		(household->stays ? be_refused : use_and_end)(household);
 		_exit(0);
 	}
-	household->flavor->after_parent();
+	rmap_after_fork_parent(household->map);
 	expect(waitpid(child, &status, 0) == child);
 	return status;
 }
@@ -284,16 +284,16 @@ static void expect_signal_in_child(struct household *household)
 	fflush(NULL);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	household->flavor->before_fork();
+	rmap_before_fork(household->map);
 	child = fork();
 	expect(child >= 0);
 	if (child == 0) {
-		household->flavor->after_child();
+		rmap_after_fork_child(household->map);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		expect_signal();
 		_exit(0);
 	}
-	household->flavor->after_parent();
+	rmap_after_fork_parent(household->map);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	expect(waitpid(child, &status, 0) == child);
 	expect(status == 0);

@@ -8,6 +8,10 @@
 #include <string.h>
 #include <urcu/urcu-memb.h>
 
+#include <rmap/urcu.h>
+
+RMAP_URCU(memb)
+
 /* Options as a program compiled against a later header would pass them. */
 struct later_options {
 	struct rmap_options options;
@@ -137,7 +141,7 @@ static void options_flavor_by_name(void **state)
 	struct rmap *map;
 
 	(void)state;
-	options.flavor = &urcu_memb_flavor;
+	options.rcu = &rmap_urcu_memb;
 	assert_int_equal(rmap_create(&options, &map), 0);
 	urcu_memb_register_thread(); /* the flavor's own call does as well as the map's */
 	assert_int_equal(rmap_reserve_create(map, &reserve), 0);
@@ -150,6 +154,141 @@ static void options_flavor_by_name(void **state)
 	rmap_reserve_destroy(reserve);
 	urcu_memb_unregister_thread();
 	assert_int_equal(rmap_destroy(map), 0);
+}
+
+/* An RCU of one's own, for one thread: what is deferred is done by a barrier. */
+static unsigned sections;
+static unsigned starts;
+static struct rmap_rcu_node *deferred;
+
+static void own_read_lock(void)
+{
+	sections++;
+}
+
+static void own_read_unlock(void)
+{
+	assert_true(sections-- > 0);
+}
+
+static int own_read_ongoing(void)
+{
+	return sections > 0;
+}
+
+static void own_synchronize(void)
+{
+	assert_int_equal(sections, 0);
+}
+
+static void own_defer(struct rmap_rcu_node *node)
+{
+	node->words[0] = deferred;
+	node->words[1] = node;
+	deferred = node;
+}
+
+static void own_barrier(void)
+{
+	assert_int_equal(sections, 0);
+	while (deferred) {
+		struct rmap_rcu_node *node = deferred;
+
+		deferred = node->words[0];
+		rmap_rcu_run(node);
+	}
+}
+
+static int own_start(void (*work)(void *arg), void *arg)
+{
+	starts++;
+	work(arg);
+	return 0;
+}
+
+static int refuse_to_start(void (*work)(void *arg), void *arg)
+{
+	(void)work;
+	(void)arg;
+	return -ENOMEM;
+}
+
+static const struct rmap_rcu_ops own_rcu = {
+	.size = sizeof(own_rcu),
+	.read_lock = own_read_lock,
+	.read_unlock = own_read_unlock,
+	.read_ongoing = own_read_ongoing,
+	.synchronize = own_synchronize,
+	.defer = own_defer,
+	.barrier = own_barrier,
+	.start = own_start,
+};
+
+static void options_rcu_of_ones_own(void **state)
+{
+	(void)state;
+	for (unsigned reclaim = RMAP_RECLAIM_CALLBACK; reclaim <= RMAP_RECLAIM_BLOCKING; reclaim++) {
+		struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+		struct rmap_page page = { 0 };
+		struct fixture fixture;
+		struct probe probe;
+
+		starts = 0;
+		probe_init(&probe);
+		options.tier = options.metadata = &probe.tier;
+		options.reclaim = (enum rmap_reclaim)reclaim;
+		options.rcu = &own_rcu;
+		assert_int_equal(rmap_create(&options, &fixture.map), 0);
+		assert_int_equal(starts, reclaim == RMAP_RECLAIM_CALLBACK);
+		assert_int_equal(rmap_reserve_create(fixture.map, &fixture.reserve), 0);
+		for (uint64_t i = 0; i < 300; i++)
+			assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
+		assert_int_equal(fixture_drop(&fixture, &page), 300);
+		rmap_reserve_drain(fixture.reserve);
+		assert_int_equal(rmap_check(fixture.map), 0);
+		rmap_reserve_destroy(fixture.reserve);
+		assert_int_equal(rmap_destroy(fixture.map), 0);
+		assert_null(deferred);
+		assert_int_equal(probe_live_bytes(&probe), 0);
+		probe_fini(&probe);
+	}
+}
+
+static int create_with(struct rmap_rcu_ops rcu, enum rmap_reclaim reclaim)
+{
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap *map;
+	int error;
+
+	options.rcu = &rcu;
+	options.reclaim = reclaim;
+	error = rmap_create(&options, &map);
+	if (!error)
+		assert_int_equal(rmap_destroy(map), 0);
+	return error;
+}
+
+static void options_rcu_that_lacks_something(void **state)
+{
+	struct rmap_rcu_ops rcu = own_rcu;
+
+	(void)state;
+	rcu.size--;
+	assert_int_equal(create_with(rcu, RMAP_RECLAIM_CALLBACK), -EINVAL);
+	rcu = own_rcu;
+	rcu.synchronize = NULL;
+	assert_int_equal(create_with(rcu, RMAP_RECLAIM_CALLBACK), -EINVAL);
+	rcu = own_rcu;
+	rcu.offline = own_synchronize;
+	assert_int_equal(create_with(rcu, RMAP_RECLAIM_CALLBACK), -EINVAL);
+	rcu = own_rcu;
+	rcu.defer = NULL;
+	assert_int_equal(create_with(rcu, RMAP_RECLAIM_CALLBACK), -EINVAL);
+	assert_int_equal(create_with(rcu, RMAP_RECLAIM_BLOCKING), 0);
+	rcu = own_rcu;
+	rcu.start = refuse_to_start;
+	assert_int_equal(create_with(rcu, RMAP_RECLAIM_CALLBACK), -ENOMEM);
+	assert_int_equal(create_with(rcu, RMAP_RECLAIM_BLOCKING), 0);
 }
 
 static void create_out_of_memory(void **state)
@@ -375,6 +514,8 @@ int main(void)
 		cmocka_unit_test(options_unknown_tail),
 		cmocka_unit_test(options_every_multiplicity),
 		cmocka_unit_test(options_flavor_by_name),
+		cmocka_unit_test(options_rcu_of_ones_own),
+		cmocka_unit_test(options_rcu_that_lacks_something),
 		cmocka_unit_test(create_out_of_memory),
 		cmocka_unit_test(maps_share_nothing),
 		cmocka_unit_test(destroy_nothing),

@@ -15,6 +15,10 @@
 #include <unistd.h>
 #include <urcu/urcu-memb.h>
 
+#include <rmap/urcu.h>
+
+RMAP_URCU(memb)
+
 /* A chain of 10^5 in memory of @tier, which is to be ended afterwards. */
 static void lives_in(struct rmap_tier *tier, enum rmap_reclaim reclaim)
 {
@@ -355,7 +359,7 @@ static void a_reserve_passes_from_thread_to_thread(void **state)
 
 /*
  * A section that lasts makes memory wait, and at the cap a fill holds its caller back until the section ends. That a
- * fill has begun to wait is learnt from the flavor: it is liburcu's with two calls that first say that they were made.
+ * fill has begun to wait is learnt from the RCU: it is liburcu's with two calls that first say that they were made.
  */
 static atomic_bool waits;
 
@@ -394,7 +398,7 @@ static void *hold_section(void *arg)
 /* A fixture beside whose threads another is in a section, until somebody waits or let_go() is called. */
 struct holding {
 	struct fixture fixture;
-	struct rcu_flavor_struct flavor;
+	struct rmap_rcu_ops rcu;
 	struct holder holder;
 	pthread_t thread;
 };
@@ -403,10 +407,10 @@ static void hold_section_in(struct holding *holding, enum rmap_reclaim reclaim, 
 {
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 
-	holding->flavor = urcu_memb_flavor;
-	holding->flavor.update_synchronize_rcu = synchronize_and_say;
-	holding->flavor.barrier = barrier_and_say;
-	options.flavor = &holding->flavor;
+	holding->rcu = rmap_urcu_memb;
+	holding->rcu.synchronize = synchronize_and_say;
+	holding->rcu.barrier = barrier_and_say;
+	options.rcu = &holding->rcu;
 	options.reclaim = reclaim;
 	options.waiting_max = waiting_max;
 	fixture_init_with(&holding->fixture, options);

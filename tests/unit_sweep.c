@@ -12,6 +12,10 @@
 #include <string.h>
 #include <urcu/urcu-memb.h>
 
+#include <rmap/urcu.h>
+
+RMAP_URCU(memb)
+
 /* Records of batches are made of what is in hand beyond what a fill promised, however little that is. */
 static void g1_records_take_nothing_promised(void **state)
 {
@@ -685,7 +689,7 @@ static void g9_a_fill_that_fails_gives_back(void **state)
 }
 
 /*
- * A fill that has regrouped finds what is free, also if a drain begins to do so at that moment. The flavor is liburcu's
+ * A fill that has regrouped finds what is free, also if a drain begins to do so at that moment. The RCU is liburcu's
  * with a barrier that tells whose it is: when the fill's last one has ended it lets the drain begin, and goes on once that
  * has swept, or after so many tries if it does not. The drain's sweep cannot end before the fill has, for it is in a
  * section.
@@ -733,7 +737,7 @@ static void *drain_in_turn(void *arg)
 static void g9_a_fill_finds_what_it_regrouped(void **state)
 {
 	struct small_tier small = { .room = 8 << 10 };
-	struct rcu_flavor_struct flavor = urcu_memb_flavor;
+	struct rmap_rcu_ops rcu = rmap_urcu_memb;
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 	struct rmap_page pages[256] = { 0 };
 	struct rmap_reserve *drained, *hoarder;
@@ -744,8 +748,8 @@ static void g9_a_fill_finds_what_it_regrouped(void **state)
 	int result;
 
 	(void)state;
-	flavor.barrier = barrier_in_turn;
-	options.flavor = &flavor;
+	rcu.barrier = barrier_in_turn;
+	options.rcu = &rcu;
 	fixture.map = small_begin(&small, options);
 	assert_int_equal(rmap_reserve_create(fixture.map, &fixture.reserve), 0);
 	assert_int_equal(rmap_reserve_create(fixture.map, &drained), 0);

@@ -76,7 +76,7 @@ static void *waiting_alloc(void *arg, size_t bytes, size_t align)
 	if (poor)
 		return NULL;
 	if (shared->tier_waits && atomic_fetch_add(&shared->allocs, 1) % 8 == 7)
-		shared->flavor->urcu->update_synchronize_rcu();
+		shared->flavor->rcu->synchronize();
 	return shared->probe.tier.alloc(shared->probe.tier.arg, bytes, align);
 }
 
@@ -91,7 +91,7 @@ static struct rmap_options options_of(struct shared *shared)
 {
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 
-	options.flavor = shared->flavor->urcu;
+	options.rcu = shared->flavor->rcu;
 	options.reclaim = shared->reclaim;
 	options.waiting_max = WAITING_MAX;
 	options.tier = &shared->tier;
@@ -342,9 +342,9 @@ static void watch(const struct shared *shared, const char *one, const char *othe
 /* Both parties are here; meanwhile they hold nothing that a grace period waits for. */
 static void meet(struct shared *shared)
 {
-	shared->flavor->urcu->thread_offline();
+	flavor_offline(shared->flavor);
 	pthread_barrier_wait(&shared->rendezvous);
-	shared->flavor->urcu->thread_online();
+	flavor_online(shared->flavor);
 }
 
 /* How often, so that they overlap; a callback takes a helper thread's time to come. */
@@ -520,9 +520,9 @@ static void unmap_beside_a_waiter(const struct flavor *flavor, enum rmap_reclaim
 	rmap_read_unlock(shared.map);
 	expect(pthread_create(&thread, NULL, take_out, &way_out) == 0);
 	expect(rmap_unmap(shared.map, &finds_nothing, &way_out, &target, 0, RMAP_RELIABLE, NULL) == 0);
-	flavor->urcu->thread_offline();
+	flavor_offline(flavor);
 	pthread_join(thread, NULL);
-	flavor->urcu->thread_online();
+	flavor_online(flavor);
 	rmap_reserve_destroy(way_out.reserve);
 	rmap_thread_unregister(shared.map);
 	shared_fini(&shared);
@@ -548,7 +548,7 @@ static void call_anywhere(struct shared *shared)
 	struct rmap_tier tier;
 	struct rmap *map;
 
-	options.flavor = shared->flavor->urcu;
+	options.rcu = shared->flavor->rcu;
 	options.reclaim = shared->reclaim;
 	expect(rmap_create(&options, &map) == 0);
 	shared->second = map;
@@ -780,7 +780,7 @@ static void call_in_the_wrong_place(void *arg)
 
 	rmap_thread_register(party->shared->map);
 	if (placed[misplaced->which].inside)
-		party->shared->flavor->urcu->thread_offline(); /* out of qsbr's section */
+		flavor_offline(party->shared->flavor); /* out of qsbr's section */
 	else
 		rmap_read_lock(party->shared->map);
 	placed[misplaced->which].call(party);

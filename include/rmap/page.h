@@ -70,7 +70,7 @@
  * since the last operation on it: a thread that was told nothing may still be about to help, by a compare-and-swap of
  * the word that fails.
  *
- * All functions below: Context: registered reader of the map's flavor, inside a read-side section. They take a reserve
+ * All functions below: Context: registered reader of the map's RCU, inside a read-side section. They take a reserve
  * of the page's map that no other thread is using. Errors leave everything as it was.
  */
 #ifndef RMAP_PAGE_H

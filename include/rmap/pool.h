@@ -46,7 +46,7 @@ extern "C" {
  *           outside any read-side section wait for a grace period; not for RCU callbacks nor for @free, which
  *           wait for a lock that fills hold meanwhile
  * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy, updates of ranges and
- *           RCU callbacks, so it must not wait for a grace period; all maps of a flavor wait while it sleeps (rmap.h)
+ *           RCU callbacks, so it must not wait for a grace period; all maps of an RCU may wait while it sleeps (rmap.h)
  * @arg:     handed to both
  * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Segments
  *           larger than about half of it are asked for, and given back, one by one

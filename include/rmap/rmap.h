@@ -4,9 +4,9 @@
  *
  * A reverse mapping answers "which page-table entries map this page?". A `struct rmap` is one independent reverse map:
  * it owns the memory that chains live in, and all state is in it: maps share nothing, and threads keep nothing, but for
- * what is liburcu's (see Flavors, below).
+ * what is the RCU's (see Flavors, below).
  *
- *      struct rmap ---- options (RCU flavor, memory tier, multiplicity, cap on waiting memory)
+ *      struct rmap ---- options (RCU, memory tiers, multiplicity, cap on waiting memory)
  *        |---- struct rmap_reserve     one per thread: blocks in hand, blocks to give back    (pool.h)
  *        |---- struct rmap_object      what linear ranges belong to: a file, a fork family    (object.h)
  *        `.... struct rmap_page        one word inside the embedder's own struct page         (page.h, walk.h)
@@ -49,8 +49,9 @@
  *
  * A thread may end before its reserve does: whoever inherits the reserve uses or destroys it.
  *
- * Flavors. A flavor of liburcu's has one registration for each thread, one order of grace periods and one helper
- * thread, and all maps of that flavor share them, with whatever else in the process uses it:
+ * Flavors. A map's RCU is the embedder's (rcu.h), or a flavor of liburcu's (urcu.h; memb if the options say nothing). Such a
+ * flavor has one registration for each thread, one order of grace periods and one helper thread, and all maps of that flavor
+ * share them, with whatever else in the process uses it:
  *
  *   - a thread registers once with a flavor, not with each map (rmap_thread_register());
  *   - a section in one map holds up the grace periods of all, and a tier whose free is slow those who drain another
@@ -63,20 +64,19 @@
  *     any program that is linked with liburcu-memb, as those with librmap are, before main(): liburcu aborts. No option
  *     of a map helps; the sandbox must allow the call or refuse it whole (ENOSYS), with which liburcu does without.
  *
- * Threads. The library has none. With RMAP_RECLAIM_CALLBACK the first rmap_create() makes the flavor's helper thread
- * start, so that no page operation ever must. It frees what all maps of the flavor have retired, blocks all signals,
- * and goes on after the maps have ended; therefore librmap.so, and liburcu-memb with it, stay in memory after a
- * dlclose(). Another flavor's library, and librmap.a in a plugin, are the embedder's to keep. Each rmap_create() has a
- * thread of its own besides, which has ended when it returns. RMAP_RECLAIM_BLOCKING starts none that stays.
+ * Threads. The library has none. With RMAP_RECLAIM_CALLBACK and liburcu the first rmap_create() makes the flavor's helper
+ * thread start, in a thread that has ended when it returns, so that no page operation ever must. The helper frees what all
+ * maps of the flavor have retired, blocks all signals, and goes on after the maps have ended; therefore librmap.so, and
+ * liburcu-memb with it, stay in memory after a dlclose(). Another flavor's library, and librmap.a in a plugin, are the
+ * embedder's to keep. With RMAP_RECLAIM_BLOCKING, or an RCU that does not ask for it, no thread is started.
  *
  * Forks. A child that only calls exec or _exit needs nothing. For one that goes on to use maps, around the fork:
  *
  *   - no thread is inside an operation, and each has given back its registration, the one that forks included, as
  *     liburcu asks: it finds readers through their own memory, and a child that waits for those that are no more stands
  *     still. Checked builds notice registrations made with rmap_thread_register().
- *   - the forking thread blocks all signals (in the child a helper thread starts anew, with that mask), calls
- *     call_rcu_before_fork() of each flavor in use, and with bp then urcu_bp_before_fork(). After the fork come bp's
- *     call for parent or child, then call_rcu_after_fork_parent() or _child(), and the signals.
+ *   - the forking thread blocks all signals (in the child a helper thread starts anew, with that mask), and calls
+ *     rmap_before_fork() for each RCU in use. After the fork come rmap_after_fork_parent() or _child(), and the signals.
  *
  * Then both processes have maps of their own, in either reclaim mode, on the heap, in transparent huge pages and on a
  * node. A file or reserved huge pages stay with the parent, and are not there in the child: rmap_reserve_fill() and
@@ -109,11 +109,11 @@ struct rmap;
 struct rmap_reserve;
 struct rmap_object;
 struct rmap_tier;
-struct rcu_flavor_struct; /* <urcu/flavor.h> */
+struct rmap_rcu_ops; /* rcu.h */
 
 /** How retired memory waits for its grace period. */
 enum rmap_reclaim {
-	RMAP_RECLAIM_CALLBACK = 0, /* call_rcu, one call a batch; liburcu's helper thread frees */
+	RMAP_RECLAIM_CALLBACK = 0, /* the RCU's defer(), one call a batch; with liburcu its helper thread frees */
 	RMAP_RECLAIM_BLOCKING = 1, /* no helper thread: fill and drain wait for the grace period and free */
 };
 
@@ -130,18 +130,18 @@ enum rmap_reclaim {
  *                     the lowest three of a handle: a cluster window or a shared address (page.h)
  * @waiting_max:       bytes that may wait for grace periods, handed over to RCU or retired in a reserve, before a fill
  *                     holds its caller back; 0 means RMAP_WAITING_DEFAULT
- * @flavor:            the RCU flavor all readers of this map use; NULL means liburcu's memb. It must outlive the map,
- *                     and its library the process
- * @tier:              where chain blocks come from; NULL means the heap. Copied; what its arg points to must outlive
- *                     the map
- * @metadata:          where the map, reserves and range indexes come from; NULL means the heap. Copied likewise
+ * @rcu:               the RCU that all readers of this map use (rcu.h); NULL means liburcu's memb, and where there is no
+ *                     liburcu it is -EINVAL. Copied
+ * @tier:              where chain blocks come from; NULL means the heap, and where there is none it is -EINVAL.
+ *                     Copied; what its arg points to must outlive the map
+ * @metadata:          where the map, reserves and range indexes come from; NULL means the same. Copied likewise
  */
 struct rmap_options {
 	size_t size;
 	enum rmap_reclaim reclaim;
 	unsigned multiplicity_bits;
 	size_t waiting_max;
-	const struct rcu_flavor_struct *flavor;
+	const struct rmap_rcu_ops *rcu;
 	const struct rmap_tier *tier;
 	const struct rmap_tier *metadata;
 };
@@ -157,7 +157,8 @@ struct rmap_options {
  * @options: NULL for all defaults
  * @out:     set to the map on success, untouched otherwise
  * Context:  any, also inside a section of another map; may sleep, but waits for no grace period
- * Return:   0; -EINVAL (options of an unknown size or value, or @out NULL); -ENOMEM (G9, or no thread could be made)
+ * Return:   0; -EINVAL (options of an unknown size or value, no RCU or tier where there is no default, an RCU that lacks what
+ *           it must have, or @out NULL); -ENOMEM (G9, or no thread could be made)
  */
 RMAP_API int rmap_create(const struct rmap_options *options, struct rmap **out);
 
@@ -173,11 +174,11 @@ RMAP_API int rmap_create(const struct rmap_options *options, struct rmap **out);
 RMAP_API int rmap_destroy(struct rmap *map);
 
 /**
- * rmap_thread_register, rmap_thread_unregister - make the calling thread a reader in the map's flavor
+ * rmap_thread_register, rmap_thread_unregister - make the calling thread a reader in the map's RCU
  *
- * The same as the flavor's own calls: the registration is with the flavor, and good for all maps of it. So they are for
- * programs in which nothing but their maps uses the flavor; a thread that has registered, through another map or by the
- * flavor's call, must not do so again, for liburcu aborts. Nor does it matter through which map it unregisters, but
+ * The same as the RCU's own calls: the registration is with the RCU, and good for all maps of it. So they are for programs in
+ * which nothing but their maps uses it; a thread that has registered, through another map or by the RCU's own
+ * call, must not do so again, for liburcu aborts. Nor does it matter through which map it unregisters, but
  * that one must still be there. With bp, where threads register by themselves, both do nothing.
  * Context:  outside any read-side section
  */
@@ -185,9 +186,20 @@ RMAP_API void rmap_thread_register(struct rmap *map);
 RMAP_API void rmap_thread_unregister(struct rmap *map);
 
 /**
- * rmap_read_lock, rmap_read_unlock - a read-side section in the map's flavor; sections nest
+ * rmap_before_fork, rmap_after_fork_parent, rmap_after_fork_child - what the map's RCU asks for around a fork whose child goes on
  *
- * The same as the flavor's own calls, which may be used instead; but only these tell ThreadSanitizer what a grace
+ * Once for each RCU in use, through any map of it: before the fork, and after it the one in the parent, the other in the child.
+ * With liburcu all signals are blocked meanwhile (Forks, above).
+ * Context:  outside any read-side section; the thread has unregistered
+ */
+RMAP_API void rmap_before_fork(struct rmap *map);
+RMAP_API void rmap_after_fork_parent(struct rmap *map);
+RMAP_API void rmap_after_fork_child(struct rmap *map);
+
+/**
+ * rmap_read_lock, rmap_read_unlock - a read-side section in the map's RCU; sections nest
+ *
+ * The same as the RCU's own calls, which may be used instead; but only these tell ThreadSanitizer what a grace
  * period orders, so use these in programs that will run under it, with a library built for it: of another's orders it
  * sees none.
  * Context:  registered reader

@@ -470,7 +470,7 @@ struct rmap *case_map(unsigned bits)
 	struct rmap *map;
 
 	engine_reset();
-	options.flavor = &engine_flavor;
+	options.rcu = &engine_rcu;
 	options.tier = options.metadata = &tier;
 	options.multiplicity_bits = bits;
 	must(rmap_create(&options, &map), "making the map");

@@ -118,6 +118,7 @@ void engine_reset(void)
 	memset(poisoned, 0, words);
 	memset(private_words, 0, words);
 	arena_used = 0;
+	sync_begin(); /* the last execution may have been cut short in a section */
 }
 
 void engine_private(const void *memory, size_t bytes)

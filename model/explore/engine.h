@@ -21,6 +21,8 @@
 #ifndef RMAP_EXPLORE_ENGINE_H
 #define RMAP_EXPLORE_ENGINE_H
 
+#include <rmap/rcu.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -102,7 +104,10 @@ unsigned engine_ended(unsigned thread);
 /* Ends the execution as wrong. */
 void engine_fail(const char *why) __attribute__((noreturn));
 
-/* The modelled flavor: hand it to rmap_create() in its options. */
-extern const struct rcu_flavor_struct engine_flavor;
+/* The modelled RCU: hand it to rmap_create() in its options. */
+extern const struct rmap_rcu_ops engine_rcu;
+
+/* Its defer(), for programs that are none of the library: @work(@node) is called after a grace period. */
+void sync_defer(struct rmap_rcu_node *node, void (*work)(struct rmap_rcu_node *node));
 
 #endif

@@ -8,7 +8,6 @@
 #ifndef RMAP_EXPLORE_STEP_H
 #define RMAP_EXPLORE_STEP_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,12 +38,5 @@ void explore_taken(const void *memory, size_t bytes);
 /* Memory that nobody may touch until it is taken again. */
 void explore_poison(const void *memory, size_t bytes);
 void explore_unpoison(const void *memory, size_t bytes);
-
-/* A mutex that blocks a coroutine, not the process. */
-int explore_mutex_lock(pthread_mutex_t *mutex);
-int explore_mutex_trylock(pthread_mutex_t *mutex);
-int explore_mutex_unlock(pthread_mutex_t *mutex);
-#define pthread_mutex_lock explore_mutex_lock
-#define pthread_mutex_unlock explore_mutex_unlock
 
 #endif

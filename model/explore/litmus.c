@@ -13,7 +13,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <urcu/urcu-memb.h>
 
 enum expectation { FOUND, FORBIDDEN, OUTSIDE };
 
@@ -30,7 +29,7 @@ static uint64_t *x;
 static uint64_t *y;
 static uint64_t r[4];
 static bool seen;
-static struct rcu_head head;
+static struct rmap_rcu_node node;
 
 #define RLX __ATOMIC_RELAXED
 #define ACQ __ATOMIC_ACQUIRE
@@ -75,14 +74,14 @@ static void read_y_swap_x(void)
 	r[1] = explore_cas(x, &expected, 2, __ATOMIC_ACQ_REL, ACQ);
 }
 
-static void callback(struct rcu_head *unused)
+static void callback(struct rmap_rcu_node *unused)
 {
 	(void)unused;
 	explore_store(y, 1, RLX);
 }
 
-THREAD(x_then_grace_period, explore_store(x, 1, RLX); engine_flavor.update_call_rcu(&head, callback))
-THREAD(section, engine_flavor.read_lock(); relaxed_y_then_x(); engine_flavor.read_unlock())
+THREAD(x_then_grace_period, explore_store(x, 1, RLX); sync_defer(&node, callback))
+THREAD(section, engine_rcu.read_lock(); relaxed_y_then_x(); engine_rcu.read_unlock())
 
 OUTCOME(both_zero, r[0] == 0 && r[1] == 0)
 OUTCOME(one_zero, r[0] == 1 && r[1] == 0)

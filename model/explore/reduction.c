@@ -11,7 +11,7 @@
  *      iN  read, and if it is 0 leave out the next       tN  try the mutex, and if it is held leave out the next
  *      lN  take the mutex                                uN  give it back, if it is held
  *      [   begin a section, if none is open              ]   end it, if one is open
- *      g   call_rcu: the callback reads word 0 and adds to word 2
+ *      g   defer: the callback reads word 0 and adds to word 2
  *      s   synchronize, if no section is open            b   barrier: wait for callbacks, likewise
  *
  * At its end a thread ends its section and gives its mutexes back. Some programs are written down: those that an
@@ -20,12 +20,12 @@
 #include "reduction.h"
 #include "engine.h"
 
+#include <explore_env.h>
 #include <explore_step.h>
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <urcu/urcu-memb.h>
 
 #define WORDS 3u
 #define MUTEXES 2u
@@ -45,13 +45,13 @@ struct state {
 	uint64_t read[PLACES];
 	bool section;
 	bool held[MUTEXES];
-	struct rcu_head heads[PLACES];
+	struct rmap_rcu_node nodes[PLACES];
 };
 
 static const struct program *running;
 static uint64_t *words;
 static struct state *states;
-static pthread_mutex_t mutexes[MUTEXES];
+static struct env_mutex mutexes[MUTEXES];
 
 /* The outcomes of a search, by their hashes; 0: no outcome. */
 struct outcomes {
@@ -64,23 +64,23 @@ static struct outcomes unreduced;
 
 /* Threads ----------------------------------------------------------------------------------- */
 
-static void callback(struct rcu_head *head)
+static void callback(struct rmap_rcu_node *node)
 {
-	(void)head;
+	(void)node;
 	explore_fetch_add(&words[2], 16 + explore_load(&words[0], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 }
 
 static void end_section(struct state *state)
 {
 	if (state->section)
-		engine_flavor.read_unlock();
+		engine_rcu.read_unlock();
 	state->section = false;
 }
 
 static void begin_section(struct state *state)
 {
 	if (!state->section)
-		engine_flavor.read_lock();
+		engine_rcu.read_lock();
 	state->section = true;
 }
 
@@ -121,11 +121,11 @@ static void run_rcu(struct state *state, char letter, unsigned place)
 	else if (letter == ']')
 		end_section(state);
 	else if (letter == 'g')
-		engine_flavor.update_call_rcu(&state->heads[place], callback);
+		sync_defer(&state->nodes[place], callback);
 	else if (letter == 's' && !state->section)
-		engine_flavor.update_synchronize_rcu();
+		engine_rcu.synchronize();
 	else if (letter == 'b' && !state->section)
-		engine_flavor.barrier();
+		engine_rcu.barrier();
 }
 
 /* False: the next one is left out. */

@@ -13,19 +13,16 @@
 #include "step.h"
 #include "weak.h"
 
+#include <explore_env.h>
 #include <explore_step.h>
-
-#include <errno.h>
-#include <string.h>
-#include <urcu/urcu-memb.h>
 
 #define PENDING_MAX 16u
 #define MUTEXES_MAX 8u
 
-/* A call_rcu whose callback has not run. @sections: the actors whose sections it waits for; @number: from 1 on. */
+/* A deferral whose work has not run. @sections: the actors whose sections it waits for; @number: from 1 on. */
 struct callback {
-	struct rcu_head *head;
-	void (*work)(struct rcu_head *head);
+	struct rmap_rcu_node *node;
+	void (*work)(struct rmap_rcu_node *node);
 	unsigned sections;
 	unsigned number;
 };
@@ -61,7 +58,7 @@ static bool mutex_is_free(unsigned actor)
 	return true;
 }
 
-static void take_mutex(pthread_mutex_t *mutex)
+static void take_mutex(struct env_mutex *mutex)
 {
 	if (state.mutexes == MUTEXES_MAX)
 		engine_fail("too many mutexes are held");
@@ -69,7 +66,7 @@ static void take_mutex(pthread_mutex_t *mutex)
 	weak_receive(engine_self(), WEAK_MUTEX);
 }
 
-int explore_mutex_lock(pthread_mutex_t *mutex)
+int explore_mutex_lock(struct env_mutex *mutex)
 {
 	if (!engine_is_inside())
 		return 0;
@@ -79,7 +76,7 @@ int explore_mutex_lock(pthread_mutex_t *mutex)
 	return 0;
 }
 
-int explore_mutex_trylock(pthread_mutex_t *mutex)
+int explore_mutex_trylock(struct env_mutex *mutex)
 {
 	if (!engine_is_inside())
 		return 0;
@@ -93,7 +90,7 @@ int explore_mutex_trylock(pthread_mutex_t *mutex)
 	return 0;
 }
 
-int explore_mutex_unlock(pthread_mutex_t *mutex)
+int explore_mutex_unlock(struct env_mutex *mutex)
 {
 	if (!engine_is_inside())
 		return 0;
@@ -139,17 +136,22 @@ static int model_read_ongoing(void)
 	return state.nesting[engine_self()] > 0;
 }
 
-static void model_call_rcu(struct rcu_head *head, void (*work)(struct rcu_head *head))
+void sync_defer(struct rmap_rcu_node *node, void (*work)(struct rmap_rcu_node *node))
 {
 	if (!engine_is_inside()) {
-		work(head);
+		work(node);
 		return;
 	}
 	engine_step(&rcu_bytes[0], 1, true);
 	if (state.pendings == PENDING_MAX)
 		engine_fail("too many callbacks wait");
 	weak_send(engine_self(), WEAK_GRACE_PERIOD);
-	state.pending[state.pendings++] = (struct callback){ head, work, state.sections, ++state.queued };
+	state.pending[state.pendings++] = (struct callback){ node, work, state.sections, ++state.queued };
+}
+
+static void model_defer(struct rmap_rcu_node *node)
+{
+	sync_defer(node, rmap_rcu_run);
 }
 
 static bool sections_have_ended(unsigned actor)
@@ -216,7 +218,7 @@ void sync_reclaim(void)
 		state.running = callback.number;
 		weak_receive(RECLAIMER, WEAK_GRACE_PERIOD);
 		weak_receive(RECLAIMER, WEAK_SECTION_END);
-		callback.work(callback.head);
+		callback.work(callback.node);
 		engine_step(&rcu_bytes[1], 1, true);
 		weak_send(RECLAIMER, WEAK_CALLBACK);
 		state.running = 0;
@@ -224,20 +226,12 @@ void sync_reclaim(void)
 	}
 }
 
-static void model_nothing(void)
-{
-}
-
-const struct rcu_flavor_struct engine_flavor = {
+const struct rmap_rcu_ops engine_rcu = {
+	.size = sizeof(engine_rcu),
 	.read_lock = model_read_lock,
 	.read_unlock = model_read_unlock,
 	.read_ongoing = model_read_ongoing,
-	.read_quiescent_state = model_nothing,
-	.update_call_rcu = model_call_rcu,
-	.update_synchronize_rcu = model_synchronize,
-	.thread_offline = model_nothing,
-	.thread_online = model_nothing,
-	.register_thread = model_nothing,
-	.unregister_thread = model_nothing,
+	.synchronize = model_synchronize,
+	.defer = model_defer,
 	.barrier = model_barrier,
 };

@@ -13,6 +13,7 @@
 #include "vm.h"
 #include "step.h"
 
+#include <explore_env.h>
 #include <explore_step.h>
 #include <rmap/unmap.h>
 
@@ -65,10 +66,10 @@ static struct {
 	bool truncated;
 } * now;
 
-static pthread_mutex_t pte_locks[PTES];
-static pthread_mutex_t page_lock;
-static pthread_mutex_t chain_lock;
-static pthread_mutex_t tlb_lock;
+static struct env_mutex pte_locks[PTES];
+static struct env_mutex page_lock;
+static struct env_mutex chain_lock;
+static struct env_mutex tlb_lock;
 static char change_byte;
 
 static void must(int result, const char *what)

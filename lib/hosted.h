@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hosted.h - the environment of an ordinary program: POSIX threads, the heap, liburcu; see env.h
+ */
+#ifndef RMAP_LIB_HOSTED_H
+#define RMAP_LIB_HOSTED_H
+
+#include <rmap/pool.h>
+#include <rmap/urcu.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct env_mutex {
+	pthread_mutex_t mutex;
+};
+
+static inline int env_mutex_init(struct env_mutex *mutex)
+{
+	return -pthread_mutex_init(&mutex->mutex, NULL);
+}
+
+static inline void env_mutex_destroy(struct env_mutex *mutex)
+{
+	pthread_mutex_destroy(&mutex->mutex);
+}
+
+static inline void env_mutex_lock(struct env_mutex *mutex)
+{
+	pthread_mutex_lock(&mutex->mutex);
+}
+
+static inline void env_mutex_unlock(struct env_mutex *mutex)
+{
+	pthread_mutex_unlock(&mutex->mutex);
+}
+
+#define env_complain(...) fprintf(stderr, __VA_ARGS__)
+#define env_abort() abort()
+
+static inline void env_yield(void)
+{
+	sched_yield();
+}
+
+static inline void env_sleep(void)
+{
+	const struct timespec millisecond = { .tv_nsec = 1000000 };
+
+	nanosleep(&millisecond, NULL);
+}
+
+static inline uint64_t env_process(void)
+{
+	return (uint64_t)getpid();
+}
+
+static inline int env_tier(struct rmap_tier *tier)
+{
+	return rmap_tier_heap(tier);
+}
+
+bool env_tier_is_here(const struct rmap_tier *tier);
+
+const struct rmap_rcu_ops *env_rcu(void);
+
+#endif
