@@ -6,7 +6,7 @@
  * unikernel, the explorer. Such a header is included by every file of the library, needs no file of it but
  * <rmap/pool.h>, and provides, as functions or macros:
  *
- *      EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOTSUP, EOVERFLOW      small positive numbers
+ *      EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOTSUP, EOVERFLOW, EXFULL      different small positive numbers
  *      memcmp(), memcpy(), memmove(), memset()      as in C; compilers make calls of the last three by themselves
  *
  *      struct env_mutex                             by default serialises threads that may sleep. Taken by whom and where:
@@ -19,6 +19,9 @@
  *      env_yield()                                  lets others run whom a caller waits for
  *      env_sleep()                                  the same for about a millisecond
  *      uint64_t env_process()                       checked builds: differs between a parent and a child of fork()
+ *
+ *      ENV_BATCH                                    how many visits, or ranges, an unmap or truncate copies out of a section at
+ *                                                   once, onto its stack: 64 bytes each
  *
  *      const struct rmap_rcu_ops *env_rcu()         what options.rcu stands for if it is NULL; NULL: then there must be one
  *      int env_tier(struct rmap_tier *tier)         likewise for tiers: sets *@tier, 0; -EINVAL: then there must be one

@@ -41,6 +41,8 @@ static inline void env_mutex_unlock(struct env_mutex *mutex)
 	pthread_mutex_unlock(&mutex->mutex);
 }
 
+#define ENV_BATCH 16u
+
 #define env_complain(...) fprintf(stderr, __VA_ARGS__)
 #define env_abort() abort()
 

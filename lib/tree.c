@@ -201,7 +201,7 @@ unsigned rmap_tree_needs(uint64_t root)
 }
 
 /* The way to @range, all of whose nodes are made the update's own. Returns the level of the root. */
-static unsigned descend(struct update *update, const struct rmap_range *range, struct node *path[], unsigned at[])
+static unsigned descend(struct update *update, const struct rmap_range *range, struct node *path[], unsigned char at[])
 {
 	struct node *node = own(update, &update->root);
 	unsigned top = node->level;
@@ -209,7 +209,7 @@ static unsigned descend(struct update *update, const struct rmap_range *range, s
 	CHECK(top < NODE_LEVELS, "a range index out of balance");
 	for (;;) {
 		path[node->level] = node;
-		at[node->level] = place(node, range);
+		at[node->level] = (unsigned char)place(node, range);
 		if (node->level == 0)
 			return top;
 		node = own(update, &node->items[at[node->level]].child);
@@ -253,7 +253,7 @@ static struct node *put(struct update *update, struct node *node, unsigned at, c
 int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint64_t keyed)
 {
 	struct node *path[NODE_LEVELS];
-	unsigned at[NODE_LEVELS];
+	unsigned char at[NODE_LEVELS];
 	struct item item = { .range = *range, .keyed = keyed };
 	struct node *right;
 	unsigned top;
@@ -329,7 +329,7 @@ static void join(struct update *update, struct node *node, unsigned at)
 int rmap_tree_remove(struct update *update, const struct rmap_range *range, struct item *gone)
 {
 	struct node *path[NODE_LEVELS];
-	unsigned at[NODE_LEVELS];
+	unsigned char at[NODE_LEVELS];
 	struct node *root;
 	unsigned top;
 

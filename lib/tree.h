@@ -13,8 +13,11 @@
 #define NODE_ITEMS (RMAP_CHECK ? 3u : 9u)
 #define NODE_LEAST (RMAP_CHECK ? 2u : 4u)
 
-/* Of the 2^48 nodes that fit below 2^56 bytes, with two items each. */
-#define NODE_LEVELS 48u
+/*
+ * Of the 2^48 nodes that fit below 2^56 bytes, with so few items each; but for the root, which may have two. It is how deep
+ * recursions go, too.
+ */
+#define NODE_LEVELS (RMAP_CHECK ? 48u : 25u)
 
 #define KEYED_ANEW ((uint64_t)1)
 #define KEYED_ONE ((uint64_t)2)

@@ -25,9 +25,6 @@
 
 #include <rmap/unmap.h>
 
-/* How many visits and ranges are copied out of one read-side section. */
-#define BATCH 16u
-
 /* How many passes a bulk pass or a search makes over ranges that move meanwhile. */
 #define LATE_MAX 64u
 
@@ -144,7 +141,7 @@ static int clear_visit(struct unmap *unmap, const struct rmap_target *target, co
 static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 {
 	bool inside = unmap->flags & RMAP_UNMAP_SECTION;
-	struct rmap_visit visits[BATCH];
+	struct rmap_visit visits[ENV_BATCH];
 	struct rmap_cursor cursor;
 	int stop = 0;
 	size_t n;
@@ -156,7 +153,7 @@ static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 
 		if (inside)
 			rcu_read_enter(&unmap->map->rcu);
-		n = rmap_cursor_next(&cursor, visits, BATCH);
+		n = rmap_cursor_next(&cursor, visits, ENV_BATCH);
 		for (size_t i = 0; i < n && stop == 0; i++)
 			stop = clear_visit(unmap, target, &visits[i]);
 		if (inside)
@@ -172,7 +169,7 @@ static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 /* Ranges copied out of the index, and how far that has got. */
 struct range_batch {
 	struct rmap_range_position position;
-	struct rmap_range ranges[BATCH];
+	struct rmap_range ranges[ENV_BATCH];
 	size_t n;
 };
 
@@ -183,7 +180,7 @@ static int copy_range(void *arg, const struct rmap_range *range)
 	batch->ranges[batch->n++] = *range;
 	batch->position.after = *range;
 	batch->position.resumes = 1;
-	return batch->n == BATCH ? STOP : 0;
+	return batch->n == ENV_BATCH ? STOP : 0;
 }
 
 /* The ptes of @range that a search looks at: all if it is tagged @whole, and otherwise the linear ones. */

@@ -27,6 +27,8 @@ int explore_mutex_unlock(struct env_mutex *mutex);
 #define env_mutex_lock(mutex) explore_mutex_lock(mutex)
 #define env_mutex_unlock(mutex) explore_mutex_unlock(mutex)
 
+#define ENV_BATCH 16u
+
 #define env_complain(...) fprintf(stderr, __VA_ARGS__)
 #define env_abort() abort()
 #define env_yield() ((void)0)
