@@ -21,6 +21,9 @@
 
 #include "inject.h"
 
+_Static_assert(sizeof(void *) == sizeof(uint64_t), "pointers are kept in words");
+_Static_assert(__GCC_ATOMIC_LLONG_LOCK_FREE == 2, "the machine has atomic operations on 64 bits");
+
 #ifdef RMAP_EXPLORE
 #include <explore_step.h>
 #else
