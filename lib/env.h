@@ -13,6 +13,7 @@
  *                                                   see pool.h; never while a spinlock of the embedder's is held
  *      int env_mutex_init(mutex)                    0, or -ENOMEM
  *      void env_mutex_lock(mutex), _unlock, _destroy
+ *      bool env_mutex_trylock(mutex)                true: it is taken, and did not have to be waited for
  *
  *      env_complain(format, ...)                    what goes wrong, for a human to read; as printf. May be nothing
  *      env_abort()                                  checked builds, after a complaint. Does not return

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,11 @@ static inline void env_mutex_destroy(struct env_mutex *mutex)
 static inline void env_mutex_lock(struct env_mutex *mutex)
 {
 	pthread_mutex_lock(&mutex->mutex);
+}
+
+static inline bool env_mutex_trylock(struct env_mutex *mutex)
+{
+	return pthread_mutex_trylock(&mutex->mutex) == 0;
 }
 
 static inline void env_mutex_unlock(struct env_mutex *mutex)

@@ -138,7 +138,7 @@ uint64_t rmap_nodes_to_carry(uint64_t n)
 	return n / NODES_CARRIED + 1;
 }
 
-int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares)
+int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares, bool sleeps)
 {
 	struct rmap_nodes *nodes = &map->nodes;
 	uint64_t lacking = needed > to->n ? needed - to->n : 0;
@@ -149,6 +149,8 @@ int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, uns
 		nodes->spares = spares;
 	while (nodes->free_n < lacking + nodes->spares) {
 		env_mutex_unlock(&map->lock);
+		if (!sleeps)
+			return -EAGAIN;
 		node = rmap_metadata_alloc(map, sizeof(*node), LINE_BYTES);
 		if (!node)
 			return -ENOMEM;

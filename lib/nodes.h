@@ -14,9 +14,9 @@ struct node *rmap_nodes_pop(struct node_list *list);
 
 /*
  * Moves nodes to @to until it has @needed, and leaves @spares, or more, for borrowers. 0 or -ENOMEM. The caller may hold its
- * object's mutex; may sleep.
+ * object's mutex; may sleep. Unless it @sleeps it asks the tier for nothing: -EAGAIN, if too few are free.
  */
-int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares);
+int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares, bool sleeps);
 
 /* The same without memory: what is free has to do. False if that is too little: others have borrowed. */
 bool rmap_nodes_borrow(struct rmap *map, struct node_list *to, unsigned needed);

@@ -56,6 +56,19 @@ struct rmap_object {
 	struct rmap_deferred deferred;
 };
 
+/* With the mutex held. */
+static void update_start(struct update *update, struct rmap_object *object)
+{
+	/* RLX: stored under the mutex only. */
+	*update = (struct update){
+		.object = object,
+		.map = object->map,
+		.version = load_rlx(&object->version) + 1,
+		.root = load_rlx(&object->root),
+		.ranges = load_rlx(&object->ranges),
+	};
+}
+
 /*
  * Takes the mutex. Before that, while it holds nothing, it waits if too much memory waits for grace periods: that
  * bounds what updates leave behind (G8), also in a map without a helper thread of which no reserve is ever filled.
@@ -69,14 +82,7 @@ static void update_begin(struct update *update, struct rmap_object *object)
 	if (load_rlx(&map->pool.waiting) > map->waiting_max)
 		rmap_nodes_wait(map);
 	rmap_rcu_lock(&map->rcu, &object->lock);
-	/* RLX: stored under the mutex only. */
-	*update = (struct update){
-		.object = object,
-		.map = map,
-		.version = load_rlx(&object->version) + 1,
-		.root = load_rlx(&object->root),
-		.ranges = load_rlx(&object->ranges),
-	};
+	update_start(update, object);
 }
 
 /* Nothing is changed. Returns @error. */
@@ -115,7 +121,7 @@ static int update_end(struct update *update)
 
 /*
  * Before each step: nodes enough for it, and for what the update replaces, which is no more than one for each node that it
- * has made its own and two for each level of this step. 0 or -ENOMEM.
+ * has made its own and two for each level of this step. 0, -ENOMEM or -EAGAIN.
  */
 static int update_stock(struct update *update)
 {
@@ -126,7 +132,7 @@ static int update_stock(struct update *update)
 	int error = 0;
 
 	if (had < needed || update->spares < needs + 2) {
-		error = rmap_nodes_take(update->map, &update->stock, needed, needs + 2);
+		error = rmap_nodes_take(update->map, &update->stock, needed, needs + 2, !update->nowait);
 		update->spares = needs + 2;
 	}
 	update->taken += update->stock.n - had;
@@ -245,6 +251,21 @@ int rmap_object_attach(struct rmap_object *object, const struct rmap_range *rang
 int rmap_object_detach(struct rmap_object *object, const struct rmap_range *range)
 {
 	return rmap_object_update(object, &(struct rmap_change){ .range = range }, 1);
+}
+
+int rmap_object_detach_nowait(struct rmap_object *object, const struct rmap_range *range)
+{
+	struct update update;
+
+	if (!object || !range)
+		return -EINVAL;
+	if (!env_mutex_trylock(&object->lock))
+		return -EAGAIN;
+	update_start(&update, object);
+	update.nowait = true;
+	if (!rmap_tree_find(update.root, range))
+		return update_refuse(&update, -ENOENT); /* however few nodes are free */
+	return update_with(&update, range, NULL, 0);
 }
 
 int rmap_object_replace(struct rmap_object *object, const struct rmap_range *range, const struct rmap_range *with,

@@ -78,6 +78,7 @@ struct node {
  * @stock:    nodes to build with, of @taken that the update was given; what is left goes back
  * @spares:   how many nodes it last had left free for borrowers (nodes.h)
  * @anew:     all its ranges are keyed anew, for it has some that go
+ * @nowait:   it makes do with nodes that are free
  * @replaced: published nodes that the new tree does without
  */
 struct update {
@@ -89,6 +90,7 @@ struct update {
 	uint64_t taken;
 	unsigned spares;
 	bool anew;
+	bool nowait;
 	struct node_list stock;
 	struct node_list replaced;
 };

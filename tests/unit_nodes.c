@@ -65,6 +65,118 @@ static void no_more_nodes_are_kept_than_may_wait(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Detaches that wait for nothing ------------------------------------------------------------ */
+
+#define NOWAIT_RANGES 200u
+
+static struct rmap_range nowait_range(uint64_t i)
+{
+	return (struct rmap_range){ .first = i, .last = i, .address = i << 20, .owner = 1, .page_shift = 12 };
+}
+
+/* An update that is under way when its tier is asked: another one would have to wait for it. */
+struct interrupted {
+	struct probe probe;
+	struct rmap_tier tier;
+	struct rmap_object *object;
+	unsigned tries;
+};
+
+static void *interrupted_alloc(void *arg, size_t bytes, size_t align)
+{
+	struct interrupted *interrupted = arg;
+	const struct rmap_range range = nowait_range(0);
+
+	if (interrupted->object) {
+		assert_int_equal(rmap_object_detach_nowait(interrupted->object, &range), -EAGAIN);
+		interrupted->tries++;
+	}
+	return interrupted->probe.tier.alloc(interrupted->probe.tier.arg, bytes, align);
+}
+
+static void interrupted_free(void *arg, void *memory, size_t bytes)
+{
+	struct interrupted *interrupted = arg;
+
+	interrupted->probe.tier.free(interrupted->probe.tier.arg, memory, bytes);
+}
+
+/* Inside a section, and in a map whose cap is long exceeded. What is not there, or cannot be now, changes nothing. */
+static void a_detach_that_waits_for_nothing(void **state)
+{
+	struct rmap_object *object;
+	struct fixture fixture;
+	uint64_t left = NOWAIT_RANGES;
+	unsigned refused = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 1024);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (uint64_t i = 0; i < NOWAIT_RANGES; i++) {
+		const struct rmap_range range = nowait_range(i);
+
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+	}
+	rmap_read_lock(fixture.map);
+	for (uint64_t i = 0; i < NOWAIT_RANGES; i++) {
+		const struct rmap_range range = nowait_range(i);
+		uint64_t calls = fixture.metadata.calls;
+		int error = rmap_object_detach_nowait(object, &range);
+
+		assert_int_equal(fixture.metadata.calls, calls);
+		assert_true(error == 0 || error == -EAGAIN);
+		left -= error == 0;
+		assert_int_equal(rmap_object_ranges(object), left);
+		if (error) {
+			/* Nothing is free before the section has ended: then what waited is. */
+			refused++;
+			rmap_read_unlock(fixture.map);
+			assert_int_equal(rmap_object_detach(object, &range), 0);
+			left--;
+			rmap_read_lock(fixture.map);
+		}
+		assert_int_equal(rmap_object_detach_nowait(object, &range), -ENOENT);
+	}
+	assert_int_equal(rmap_object_check(object), 0);
+	rmap_read_unlock(fixture.map);
+	assert_int_equal(left, 0);
+	assert_in_range(refused, 1, NOWAIT_RANGES - 1);
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
+static void a_detach_beside_an_update(void **state)
+{
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct interrupted interrupted = { .tries = 0 };
+	struct rmap_object *object;
+	struct rmap *map;
+
+	(void)state;
+	probe_init(&interrupted.probe);
+	interrupted.tier = (struct rmap_tier){ interrupted_alloc, interrupted_free, &interrupted, 0 };
+	options.metadata = &interrupted.tier;
+	assert_int_equal(rmap_create(&options, &map), 0);
+	reader_register(map);
+	assert_int_equal(rmap_object_create(map, &object), 0);
+	interrupted.object = object;
+	for (uint64_t i = 0; i < NOWAIT_RANGES; i++) {
+		const struct rmap_range range = nowait_range(i);
+
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+	}
+	interrupted.object = NULL;
+	assert_true(interrupted.tries > 0);
+	rmap_read_lock(map);
+	assert_int_equal(rmap_object_ranges(object), NOWAIT_RANGES);
+	rmap_read_unlock(map);
+	rmap_object_destroy(object);
+	reader_unregister(map);
+	assert_int_equal(rmap_destroy(map), 0);
+	assert_int_equal(probe_live_bytes(&interrupted.probe), 0);
+	probe_fini(&interrupted.probe);
+}
+
 /* Detaches that get no memory --------------------------------------------------------------- */
 
 #define EXITS 300u
@@ -413,6 +525,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(updates_use_their_nodes_again),
 		cmocka_unit_test(no_more_nodes_are_kept_than_may_wait),
+		cmocka_unit_test(a_detach_that_waits_for_nothing),
+		cmocka_unit_test(a_detach_beside_an_update),
 		cmocka_unit_test(a_detach_needs_no_memory),
 		cmocka_unit_test(a_list_of_detaches_needs_no_memory),
 		cmocka_unit_test(a_list_leaves_spares_for_its_tree),

@@ -144,6 +144,19 @@ RMAP_API int rmap_object_tag(struct rmap_object *object, const struct rmap_range
 RMAP_API int rmap_object_replace(struct rmap_object *object, const struct rmap_range *range,
 				 const struct rmap_range *with, size_t n);
 
+/**
+ * rmap_object_detach_nowait - a vma no longer maps the object, where nobody may wait: inside a read-side section, in an RCU
+ * callback
+ * @range:   as for the updates
+ * Context:  registered reader, anywhere but under a spinlock and in an interrupt. Waits neither for a grace period, nor for
+ *           memory, nor for another update; it takes a lock that is held for a bounded time only
+ * Ordering: as for the updates
+ * Reclaim:  as for the updates. Who calls only this is not held back: what it leaves may be more than waiting_max
+ * Return:   0; -ENOENT; -EINVAL; -EAGAIN, and nothing is changed: another update of the object is under way, or too few nodes
+ *           are free. rmap_object_detach(), where that may wait, will do
+ */
+RMAP_API int rmap_object_detach_nowait(struct rmap_object *object, const struct rmap_range *range);
+
 /** A range visitor: 0 to go on, anything else ends the query and is returned. @range is valid during the call only. */
 typedef int (*rmap_range_visit)(void *arg, const struct rmap_range *range);
 

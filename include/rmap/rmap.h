@@ -21,10 +21,33 @@
  *      rmap_walk, rmap_walk_batches      yes               yes            yes               inside a read-side section
  *      rmap_cursor_next                  yes               yes            yes               inside / anywhere
  *      rmap_object_attach, detach ...    yes               yes            yes (serialised)  outside a read-side section
+ *      rmap_object_detach_nowait         yes               yes            yes (or -EAGAIN)  inside / anywhere
  *      rmap_unmap, rmap_truncate         yes               yes            yes               outside a read-side section
  *      rmap_reserve_fill, drain          yes               yes            own reserve only  outside a read-side section
  *      rmap_reserve_flush, fill_nowait   yes               yes            own reserve only  inside / anywhere
  *      rmap_destroy                      no                no             no                when all else has ended
+ *
+ * Where calls may be made. In a section, and in rmap_rcu_run() (an RCU's callback, rcu.h), nothing may wait for a grace period;
+ * under a spinlock, and in an interrupt, nothing may sleep either:
+ *
+ *      calls                                             in a section   in a callback   under a spinlock   in an interrupt
+ *      page operations, walks, cursors, stabs            yes            yes             yes                yes (1)
+ *      rmap_reserve_fill_nowait, flush                   yes            yes             yes                yes (1)
+ *      rmap_object_truncate_seq, advance, ranges         yes            yes             yes                yes
+ *      rmap_read_lock, read_unlock                       yes            yes             yes                yes (1)
+ *      rmap_object_detach_nowait, rmap_stats             yes            yes (2)         no                 no
+ *      rmap_object_destroy                               no             yes (2)         no                 no
+ *      rmap_object_create, rmap_reserve_create           yes            yes (2)         no                 no
+ *      all others                                        no             no              no                 no
+ *
+ * but for rmap_create(), which may be called in a section, too. (1) If the RCU's read_lock() and defer() may be called there, and
+ * with a reserve that is not in use by what was interrupted: what it finds half done it never waits for (G2). (2) They take the
+ * map's lock, which nobody holds who waits for anything; those that create ask the metadata tier, which must not wait there.
+ *
+ * The first three lines take no lock at all, nor does the freeing of what page operations have retired. A callback that frees
+ * nodes of range indexes takes the map's lock; one of a drain takes the pool's, which a fill holds while it is in the tier's
+ * alloc. Two locks are held across a grace period, by those who wait for it, and no callback takes either. Whether a section may
+ * sleep, or be preempted, the RCU decides: the library does neither in one, and what waits meanwhile is bounded as ever (G8).
  *
  * Guarantees, quoted by number in all headers:
  *

@@ -25,6 +25,7 @@ int explore_mutex_unlock(struct env_mutex *mutex);
 #define env_mutex_init(mutex) ((void)(mutex), 0)
 #define env_mutex_destroy(mutex) ((void)(mutex))
 #define env_mutex_lock(mutex) explore_mutex_lock(mutex)
+#define env_mutex_trylock(mutex) (explore_mutex_trylock(mutex) == 0)
 #define env_mutex_unlock(mutex) explore_mutex_unlock(mutex)
 
 #define ENV_BATCH 16u

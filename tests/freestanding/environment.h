@@ -7,6 +7,7 @@
 #ifndef ENVIRONMENT_H
 #define ENVIRONMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,7 @@ struct env_mutex {
 };
 
 void kernel_mutex_lock(struct env_mutex *mutex);
+bool kernel_mutex_trylock(struct env_mutex *mutex);
 void kernel_mutex_unlock(struct env_mutex *mutex);
 void kernel_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void kernel_panic(void) __attribute__((noreturn));
@@ -40,6 +42,7 @@ void kernel_yield(void);
 #define env_mutex_init(mutex) ((mutex)->word = 0, 0)
 #define env_mutex_destroy(mutex) ((void)(mutex))
 #define env_mutex_lock kernel_mutex_lock
+#define env_mutex_trylock kernel_mutex_trylock
 #define env_mutex_unlock kernel_mutex_unlock
 
 #define env_complain kernel_log
