@@ -15,7 +15,7 @@
  *      void env_mutex_lock(mutex), _unlock, _destroy
  *      bool env_mutex_trylock(mutex)                true: it is taken, and did not have to be waited for
  *
- *      env_complain(format, ...)                    what goes wrong, for a human to read; as printf. May be nothing
+ *      env_complain(format, ...)                    what goes wrong, for a human to read; as printf. May do nothing
  *      env_abort()                                  checked builds, after a complaint. Does not return
  *      env_yield()                                  lets others run whom a caller waits for
  *      env_sleep()                                  the same for about a millisecond

@@ -13,7 +13,7 @@ packages=(build-essential clang libck-dev libclang-rt-dev libcmocka-dev libjanss
 
 # For the variant aarch64 and the tests "freestanding", of which only check has need.
 cross_packages=(gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libjansson-dev:arm64 liburcu-dev:arm64
-	qemu-user)
+	qemu-system-misc qemu-user)
 
 say() {
 	printf '\n==> %s\n' "$*"
