@@ -63,8 +63,9 @@
  *   - a pte is cleared and its mapping removed under the pte lock; a moving pte (mremap) holds both.
  *   - where processors keep translations of their own (TLBs), a pte that is cleared, moved or made read-only owes a flush,
  *     as below.
- *   - a locked page keeps its indexes: who splits one, or makes one of several, holds all of them locked, and finds
- *     them unmapped. Who would map one meanwhile finds others there then, or is kept from it as from a truncated page.
+ *   - a locked page keeps its indexes: who splits one, or makes one of several, holds all of them locked, those that
+ *     come as those that go, and these unmapped. Who has found one that goes and would map it keeps it from going (by a
+ *     reference, say), or is kept from it as from a truncated page.
  *   - what makes a locked mapping holds the page lock, which unmaps hold: mlock, and in a locked vma a fault, a fork
  *     and an mremap. A munlock need not.
  *   - a range is tagged RMAP_RANGE_NONLINEAR before its first nonlinear mapping is made.

@@ -5,6 +5,7 @@
 #include "bytes.h"
 #include "cases.h"
 #include "enumerate.h"
+#include "folio.h"
 #include "litmus.h"
 #include "reduction.h"
 #include "vm.h"
@@ -180,6 +181,7 @@ static const struct family {
 } families[] = {
 	{ explore_cases, &explore_cases_count, case_prepare, case_blocks },
 	{ vm_cases, &vm_cases_count, vm_prepare, vm_blocks },
+	{ folio_cases, &folio_cases_count, folio_prepare, folio_blocks },
 };
 
 /* Those have a bare number for a name. */
