@@ -22,6 +22,7 @@ static const struct stress_test *const tests[] = {
 	&stress_mix,
 	&stress_grow,
 	&stress_collapse,
+	&stress_folio,
 	&stress_walk,
 	&stress_multiplicity,
 	&stress_reclaim,

@@ -73,6 +73,7 @@ struct stress_test {
 extern const struct stress_test stress_mix;
 extern const struct stress_test stress_grow;
 extern const struct stress_test stress_collapse;
+extern const struct stress_test stress_folio;
 extern const struct stress_test stress_walk;
 extern const struct stress_test stress_multiplicity;
 extern const struct stress_test stress_reclaim;
