@@ -306,10 +306,10 @@ enum pass {
 
 /* In this order, as long as something is left. */
 static const enum pass strategies[][6] = {
+	[RMAP_COMBINED] = { PASS_BULK, PASS_PAGES, PASS_PAGES, PASS_SEARCH, PASS_DROP },
 	[RMAP_SEARCH] = { PASS_BULK, PASS_SEARCH, PASS_DROP },
 	[RMAP_CLEANUP] = { PASS_BULK, PASS_PAGES },
 	[RMAP_UNMAP] = { PASS_PAGES },
-	[RMAP_COMBINED] = { PASS_BULK, PASS_PAGES, PASS_PAGES, PASS_SEARCH, PASS_DROP },
 	[RMAP_TOLERATE] = { PASS_BULK, PASS_ORPHANS },
 };
 

@@ -47,7 +47,7 @@ static const struct stress_test *const tests[] = {
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
-const char *const stress_strategies[] = { "search", "cleanup", "unmap", "combined", "tolerate", NULL };
+const char *const stress_strategies[] = { "combined", "search", "cleanup", "unmap", "tolerate", NULL };
 const char *const stress_semantics[] = { "failable", "reliable", NULL };
 const char *const stress_orders[] = { "today", "2003", "2003-blocking", NULL };
 const char *const stress_flushes[] = { "right", "never", "late", "early", "unsettled", NULL };
@@ -82,7 +82,7 @@ static const struct argp_option options[] = {
 	  0 },
 	{ NULL, 0, NULL, 0, "Of tests on the VM:", 1 },
 	{ "strategy", KEY_STRATEGY, "NAME", 0,
-	  "How it truncates: search (default), cleanup, unmap, combined or tolerate", 1 },
+	  "How it truncates: combined (default), search, cleanup, unmap or tolerate", 1 },
 	{ "semantics", KEY_SEMANTICS, "NAME", 0, "failable (default) or reliable", 1 },
 	{ "order", KEY_ORDER, "NAME", 0, "Its order of locks: today (default), 2003, or the inversion 2003-blocking",
 	  1 },

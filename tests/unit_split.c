@@ -383,7 +383,7 @@ static void truncates_split_what_straddles(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(cuts); i++) {
-		for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++) {
+		for (enum rmap_strategy strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++) {
 			bool unnamed = cuts[i].first <= 23 && cuts[i].last >= 23 && cuts[i].last < 42;
 			struct rmap_unmap_report report;
 			struct toy toy;
@@ -407,7 +407,7 @@ static void truncates_split_what_straddles(void **state)
 static void a_failed_split_is_told_and_loses_nothing(void **state)
 {
 	(void)state;
-	for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++) {
+	for (enum rmap_strategy strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++) {
 		bool finds_locked = strategy == RMAP_SEARCH || strategy == RMAP_COMBINED; /* they search */
 		unsigned stay = 64 - 8 + 20 - 8 + 1;                                         /* the locked one is of 23 */
 		struct rmap_unmap_report report;
@@ -442,7 +442,7 @@ static void reliable_truncates_wait_for_a_split(void **state)
 
 	(void)state;
 	without.split = NULL;
-	for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++) {
+	for (enum rmap_strategy strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++) {
 		toy_init(&toy, 16);
 		toy.pinned = 8;
 		assert_int_equal(truncate_with(&toy, &callbacks, 20, UINT64_MAX, strategy, RMAP_RELIABLE, &report),

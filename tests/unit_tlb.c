@@ -180,7 +180,7 @@ static void a_truncated_page_is_not_accessed(void **state)
 {
 	(void)state;
 	each_size (bits)
-		for (int strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++)
+		for (int strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++)
 			each_flush (flush, VM_FLUSH_NEVER) {
 				bool right = flush == VM_FLUSH_RIGHT;
 				struct scene scene;

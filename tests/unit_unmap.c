@@ -544,7 +544,7 @@ static void failable_truncates_list_what_is_left(void **state)
 static void reliable_truncates_leave_nothing(void **state)
 {
 	(void)state;
-	for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++) {
+	for (enum rmap_strategy strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++) {
 		for (unsigned try = 0; try < 2; try++) {
 			struct rmap_unmap_report report;
 			struct toy toy;
@@ -788,7 +788,7 @@ static void a_forgotten_tag_is_told(void **state)
 		int wanted = verdicts[i] < 0 ? verdicts[i] : RMAP_UNMAP_STOPPED;
 
 		toy.verdict = verdicts[i];
-		for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++) {
+		for (enum rmap_strategy strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++) {
 			assert_int_equal(truncate_from(&toy, 20, 20, strategy, RMAP_RELIABLE, 0, &report), wanted);
 			assert_int_equal(report.fruitless, 5);
 			assert_int_equal(report.left.locked, 1);
@@ -812,7 +812,7 @@ static void a_truncate_says_what_becomes_of_copies(void **state)
 	struct rmap_unmap_report report;
 
 	(void)state;
-	for (enum rmap_strategy strategy = RMAP_SEARCH; strategy <= RMAP_TOLERATE; strategy++)
+	for (enum rmap_strategy strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++)
 		for (unsigned flags = 0; flags <= RMAP_UNMAP_COPIES; flags += RMAP_UNMAP_COPIES) {
 			struct toy toy;
 

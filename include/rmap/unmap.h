@@ -20,13 +20,15 @@
  * Strategies, after the three cures that the mail of 2003 lists for a truncate that misses nonlinear mappings, what
  * it says it takes to finish them, and living with the rest:
  *
+ *      RMAP_COMBINED   bulk, page pass; while something is left: page pass, search
  *      RMAP_SEARCH     bulk, search, drop                           finds all that does not move (mremap) meanwhile;
  *                                                                   looks at every pte of the tagged ranges
  *      RMAP_CLEANUP    bulk, page pass                              what is locked and nonlinear stays
  *      RMAP_UNMAP      page pass                                    the same; touches no range without a mapped page
  *                      (copies go: bulk, page pass)
- *      RMAP_COMBINED   bulk, page pass; while something is left: page pass, search
  *      RMAP_TOLERATE   bulk, page pass that drops mapped pages, too: they are orphans until their last mapping goes
+ *
+ * RMAP_COMBINED with RMAP_RELIABLE is the one to start with: it leaves nothing, and searches only for what nothing names.
  *
  * Semantics. RMAP_FAILABLE runs the strategy once and reports what is still mapped; such pages stay in the object,
  * where another truncate finds them. RMAP_RELIABLE goes on until no page of the object with such an index is mapped, with
@@ -132,10 +134,10 @@ enum rmap_semantics {
 };
 
 enum rmap_strategy {
-	RMAP_SEARCH = 0,
-	RMAP_CLEANUP = 1,
-	RMAP_UNMAP = 2,
-	RMAP_COMBINED = 3,
+	RMAP_COMBINED = 0,
+	RMAP_SEARCH = 1,
+	RMAP_CLEANUP = 2,
+	RMAP_UNMAP = 3,
 	RMAP_TOLERATE = 4,
 };
 
