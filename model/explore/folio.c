@@ -18,6 +18,7 @@
 #include "folio.h"
 #include "step.h"
 
+#include <explore_env.h>
 #include <explore_step.h>
 #include <rmap/unmap.h>
 
@@ -75,8 +76,8 @@ static struct {
 	bool truncated;
 } * now;
 
-static pthread_mutex_t pte_locks[PTES];
-static pthread_mutex_t page_locks[PAGES];
+static struct env_mutex pte_locks[PTES];
+static struct env_mutex page_locks[PAGES];
 static char change_byte;
 
 static const struct rmap_range whole_range = { .last = 1, .address = WHOLE_RANGE, .owner = 1, .page_shift = 12 };
