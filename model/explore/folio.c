@@ -482,7 +482,7 @@ static void truncate(struct rmap_reserve *reserve, const char *word)
 		.object = vm.object,
 		.first = 1,
 		.last = UINT64_MAX,
-		.strategy = (enum rmap_strategy)(strchr("scubt", word[1]) - "scubt"),
+		.strategy = (enum rmap_strategy)(strchr("bscut", word[1]) - "bscut"),
 		.semantics = word[2] == 'r' ? RMAP_RELIABLE : RMAP_FAILABLE,
 	};
 	struct rmap_unmap_report report;
