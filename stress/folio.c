@@ -653,7 +653,7 @@ static void truncate(struct worker *worker)
 		.object = file->object,
 		.first = first,
 		.last = stress_one_in(worker->thread, 2) ? UINT64_MAX : first + stress_below(worker->thread, 20),
-		.strategy = (enum rmap_strategy)stress_below(worker->thread, RMAP_COMBINED + 1),
+		.strategy = (enum rmap_strategy)stress_below(worker->thread, RMAP_UNMAP + 1),
 		.semantics = stress_one_in(worker->thread, 2) ? RMAP_RELIABLE : RMAP_FAILABLE,
 	};
 	struct rmap_unmap_report report;
