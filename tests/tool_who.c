@@ -433,8 +433,10 @@ static void check_properties(void)
 	expect(!status && has_flag(answer, "anonymous") && !has_flag(answer, "locked"),
 	       "an anonymous page is one, and not locked");
 	json_decref(answer);
-	if (mlock(locked, page_size) || asprintf(&range, "%p+%zu", (void *)locked, 2 * page_size) < 0)
+	if (mlock(locked, page_size))
 		die("mlock");
+	if (asprintf(&range, "%p+%zu", (void *)locked, 2 * page_size) < 0)
+		die("asprintf");
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)parent, shared_fd);
 	answer = ask_words(&status, "--pid %d --addr %s --file %s --offset %zu", (int)parent, range, path, page_size);
 	expect(!status && json_array_size(json_object_get(answer, "pages")) == 2 &&
