@@ -25,7 +25,7 @@
 /* The benchmarks, in the order of --list. */
 #define BENCH_LIST(_) _(chain) _(threads) _(ranges) _(pages)
 
-/* Times count in a plain build only; sizes in all but a checked one, which shrinks segments. */
+/* Times count in a plain build only; sizes in all but a checked one. */
 #if defined(RMAP_CHECK) || defined(RMAP_INJECT)
 #define BENCH_BUILD "checked"
 #define BENCH_SIZE_MAX ((size_t)1500)

@@ -34,6 +34,7 @@ _Static_assert(__GCC_ATOMIC_LLONG_LOCK_FREE == 2, "the machine has atomic operat
 	(STEP_RMW(), __atomic_compare_exchange_n(word, expected, desired, false, order, failure))
 #define ATOMIC_EXCHANGE(word, value, order) (STEP_RMW(), __atomic_exchange_n(word, value, order))
 #define ATOMIC_FETCH_ADD(word, value, order) (STEP_RMW(), __atomic_fetch_add(word, value, order))
+#define ATOMIC_FETCH_OR(word, value, order) (STEP_RMW(), __atomic_fetch_or(word, value, order))
 #endif
 
 static inline uint64_t load_rlx(const uint64_t *word)
@@ -87,6 +88,11 @@ static inline uint64_t fetch_add_rlx(uint64_t *word, uint64_t value)
 static inline uint64_t fetch_add_acqrel(uint64_t *word, uint64_t value)
 {
 	return ATOMIC_FETCH_ADD(word, value, __ATOMIC_ACQ_REL);
+}
+
+static inline uint64_t fetch_or_acqrel(uint64_t *word, uint64_t value)
+{
+	return ATOMIC_FETCH_OR(word, value, __ATOMIC_ACQ_REL);
 }
 
 /* Leaves the core to others for some cycles, between two looks at a word that others want. */

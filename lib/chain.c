@@ -1,34 +1,37 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chain.c - elements in a first block and in hashed segments: insert, take, grow
+ * chain.c - elements in a first block and in the leaves behind it: insert, take, end
  *
- * Layout and kinds are in slot.h, shrinking in shrink.c. An element's key picks a line in each segment; the element may
- * live there or in the line that pairs with it (line ^ 1), in any segment, or in the first block. Everyone searches in
- * one order:
+ * Layout and kinds are in slot.h, how leaves are rebuilt in leaf.c. Slot 2 of the first block is an element, or leads to a
+ * leaf or to a tree of branches with leaves. A key's hash picks the leaf, and in it a line; the element is in that line or, if it
+ * was full, in one of the next few; or, if those were full and no memory to rebuild the leaf was there, in a line of overflow on
+ * top of it. Everyone searches in one order:
  *
- *      slot 2 of the first block: an element, or the segments from newest to oldest, the even line of a pair
- *      before the odd one, slot by slot; then, in maps with multiplicity, slots 0 and 1
+ *      slot 2 of the first block: an element, or what it leads to: overflow from the top, then the leaf, line by
+ *      line from the key's own one on; then, in maps with multiplicity, slots 0 and 1
  *
- * (slots 0 and 1 of plain maps are claimed and found by claim.h: nothing moves between them and these), and nothing ever
- * moves against that order, so a search that meets no element has not been overtaken by it:
- *   - growing moves nothing, except that slot 2's element is copied into the first segment, and the one
- *     compare-and-swap that links the segment removes it from slot 2;
- *   - shrinking moves elements to older segments, and with multiplicity to slots 0 and 1 (shrink.c).
+ * (Slots 0 and 1 of plain maps are claimed and found by claim.h: nothing moves between them and these.)
+ *
+ * A slot of a leaf that was used is never EMPTY again but VACANT, and adds and copies take the first free slot. So a search ends
+ * at the first line whose last slot is EMPTY: when that was read, after all others of the line, no element had been put past it.
+ *
+ * Elements move from a leaf to its copy only, by leaf.c, and are HELD in the leaf from before the copy is read until nobody
+ * can read the leaf. A search that meets its own key HELD helps and begins again; it passes over all else that is frozen.
  *
  * What is linked where, and who may write it:
- *   - slot: anyone, by compare-and-swap;
- *   - slot 2 as LINK: pushing (to a newer segment), popping (to the next older one), and rmap_chain_retire(), which
- *     takes the list out by exchange: so each segment is unlinked by exactly one of these, and that one retires it;
- *   - header: nobody after publication. Segments form a stack, and only its top is unlinked.
+ *   - slot: anyone, by compare-and-swap, until it is frozen
+ *   - slot 2 as LINK, and words of branches: a push (a line on top), a plan, the swing to its copy, or past what is empty (slot
+ *     2 then to EMPTY); rmap_chain_retire(), which takes slot 2 by exchange and freezes the words of branches
  *
- * Values recur (a handle is removed and added again), addresses do not: a block or segment is not reused within a
- * section that has seen it. So a compare-and-swap from an element to nothing takes an equal element, which is as good;
- * from LINK it meets the very segment it read; and from slot 2's element to the LINK it replaces an equal of the copy.
+ * Values recur (a handle is removed and added again), addresses do not: a block or piece is not reused within a section that
+ * has seen it. So a compare-and-swap from an element to nothing takes an equal element, which is as good; from LINK it meets
+ * the very thing it read; from slot 2's element to the LINK it replaces an equal of the copy; and from EMPTY it finds slot 2
+ * free, whatever was behind it in between. A search that loses slot 2's element to a LINK looks again, by the word it met, not by
+ * another look: by then the leaf may have gone and an equal element have come, which is another's.
  *
  *      label  orders                                                     breaks without it
- *      R1     a segment's header and slots before its link               readers follow garbage
- *      A1     pairs with R1: a search reads them
- *      A2     pairs with R1: as A1, when a compare-and-swap of slot 2 found another link
+ *      R1     a leaf's and a line's words before their link              readers follow garbage
+ *      A1     pairs with R1: when a compare-and-swap of slot 2 found another word
  *      R2     an adder's work before its element, and the count          a walker acts on a pte that it cannot see yet
  *      A3     pairs with R2: a search reads the element
  *      A4     pairs with R2 of page.c: a search sees claims, and what led to them (claim.h)
@@ -41,8 +44,8 @@
  */
 #include "chain.h"
 #include "claim.h"
+#include "leaf.h"
 #include "pool.h"
-#include "segment.h"
 
 /*
  * What one slot says about @key, or does to it. ADJUST_TAKE takes one unit, ADJUST_MERGE adds one if there is room,
@@ -54,126 +57,168 @@ enum adjust {
 	ADJUST_FIND,
 };
 
-/* The word that replaces @word, an ENTRY or MOVING of the wanted key; @word itself if it cannot be adjusted. */
-static inline uint64_t adjusted(uint64_t word, uint64_t low, enum adjust adjust)
+/* ADJUST_HELD: the element is frozen, and can be adjusted in the copy. */
+enum adjusted {
+	ADJUSTED_NOT,
+	ADJUSTED,
+	ADJUSTED_HELD,
+};
+
+/* What is searched for, and how; known to the compiler where it is inlined. */
+struct search {
+	uint64_t key;
+	uint64_t low;
+	enum adjust adjust;
+};
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define OUT_OF_LINE __attribute__((noinline))
+
+/*
+ * Lock-free: a retry follows another's success. *@word: what an acquire load of @slot found last; @empty: what it becomes when
+ * its last unit is taken.
+ */
+static ALWAYS_INLINE enum adjusted slot_adjust(uint64_t *slot, uint64_t *word, struct search search, uint64_t empty)
 {
-	if (adjust == ADJUST_MERGE)
-		return (word & low) == low ? word : word + SLOT_ONE;
-	if (word & low)
-		return word - SLOT_ONE;
-	return slot_kind(word) == SLOT_MOVING ? SLOT_DEAD : SLOT_EMPTY;
-}
+	while ((*word & ~(search.low | SLOT_FROZEN)) == (search.key | SLOT_ENTRY)) {
+		uint64_t desired = *word - SLOT_ONE;
 
-/* The rarer kinds, out of line. True: done, as slot_adjust() says. */
-static bool slot_adjust_moving(uint64_t *slot, uint64_t key, uint64_t low, enum adjust adjust);
-
-/* True: the slot held an element of @key and it has been adjusted. Lock-free: a retry follows another's success. */
-static inline bool slot_adjust(uint64_t *slot, uint64_t key, uint64_t low, enum adjust adjust)
-{
-	uint64_t word = load_acq(slot); /* A3: pairs with R2. A11: pairs with R3. */
-
-	while (slot_kind(word) == SLOT_ENTRY) {
-		uint64_t desired;
-
-		if (slot_key(word, low) != key)
-			return false;
-		if (adjust == ADJUST_FIND)
-			return true;
-		desired = adjusted(word, low, adjust);
-		if (desired == word)
-			return false;
+		if (search.adjust == ADJUST_FIND)
+			return ADJUSTED;
+		if (search.adjust == ADJUST_MERGE) {
+			if ((*word & search.low) == search.low)
+				return ADJUSTED_NOT;
+			desired = *word + SLOT_ONE;
+		} else if (!(*word & search.low)) {
+			desired = empty;
+		}
+		if (*word & SLOT_FROZEN)
+			return ADJUSTED_HELD;
 		INJECT();
-		if (cas_acqrel(slot, &word, desired)) /* R3: pairs with A3, and with R2 of the slot's next user. */
-			return true;
+		if (cas_acqrel(slot, word, desired)) /* R3: pairs with A3, and with R2 of the slot's next user. */
+			return ADJUSTED;
 	}
-	if (slot_kind(word) == SLOT_MOVING || slot_kind(word) == SLOT_REF)
-		return slot_adjust_moving(slot, key, low, adjust);
-	return false;
-}
-
-static bool slot_adjust_moving(uint64_t *slot, uint64_t key, uint64_t low, enum adjust adjust)
-{
-	for (;;) {
-		uint64_t word;
-		uint64_t *truth = rmap_slot_truth(slot, &word);
-		uint64_t desired;
-
-		if (!truth || slot_key(word, low) != key)
-			return false;
-		if (adjust == ADJUST_FIND)
-			return true;
-		desired = adjusted(word, low, adjust);
-		if (desired == word)
-			return false;
-		INJECT();
-		if (cas_acqrel(truth, &word, desired)) /* R3: as above; the mover meets the change when it commits. */
-			return true;
-	}
+	return ADJUSTED_NOT;
 }
 
 /*
- * The slots of one line of @segment, in order. The first loop knows only entries; as soon as it has passed a rarer
- * kind, and from the first candidate on, the second takes the slots one by one: a place counts as passed only when all
- * before it have been (see rmap_chain_take()).
+ * The @n slots of a line, in order. *@end: the last one was never used. The first loop only looks, without branches; from the first
+ * candidate on the second takes the slots one by one: a place counts as passed only when all before it have been
+ * (rmap_chain_take()).
  */
-static inline bool line_adjust(struct segment *segment, uint64_t line, uint64_t key, uint64_t low, enum adjust adjust)
+static ALWAYS_INLINE enum adjusted line_adjust(uint64_t *slots, unsigned n, struct search search, bool *end)
 {
-	uint64_t *slots = &segment->header + line * LINE_SLOTS;
-	unsigned first = line == 0; /* slot 0 of line 0 is the header */
-	uint64_t met = 0;
-	unsigned i;
+	unsigned candidates = 0;
 
-	for (i = first; i < LINE_SLOTS; i++) {
+	UNROLLED
+	for (unsigned i = 0; i < n; i++) {
 		uint64_t word = load_acq(&slots[i]); /* A11: pairs with R3. A candidate is read anew (A3). */
 
-		if ((word & ~low) == (key | SLOT_ENTRY))
-			break;
-		met |= word;
+		candidates |= (unsigned)((word & ~(search.low | SLOT_FROZEN)) == (search.key | SLOT_ENTRY)) << i;
+		*end = word == SLOT_EMPTY;
 	}
-	if (met & RARE_KINDS)
-		i = first;
-	for (; i < LINE_SLOTS; i++)
-		if (slot_adjust(&slots[i], key, low, adjust))
-			return true;
-	return false;
+	if (!candidates)
+		return ADJUSTED_NOT;
+	for (unsigned i = (unsigned)__builtin_ctz(candidates); i < n; i++) {
+		uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+		enum adjusted adjusted = slot_adjust(&slots[i], &word, search, SLOT_VACANT);
+
+		if (adjusted != ADJUSTED_NOT)
+			return adjusted;
+		*end = word == SLOT_EMPTY;
+	}
+	return ADJUSTED_NOT;
 }
 
-/* All segments under @link, newest first. */
-static inline bool segments_adjust(uint64_t link, uint64_t key, uint64_t low, enum adjust adjust)
+/* A take looks whether a leaf of @lines lines is too large when so few elements are left in the line. */
+static inline bool is_thin(const uint64_t *slots, unsigned lines)
 {
-	uint64_t hash = segment_hash(key);
-	struct segment *segment = slot_pointer(link);
+	return line_entries(slots, LEAF_SLOTS) <= (lines < 5 ? LEAF_SLOTS / 4 : LEAF_SLOTS / 8);
+}
 
-	while (segment) {
-		uint64_t header = load_rlx(&segment->header); /* RLX: ordered by A1, fixed since R1. */
-		uint64_t line = segment_line(header, hash) & ~(uint64_t)1;
+/* The leaf @link. *@thin: a take left few elements where it was. */
+static ALWAYS_INLINE enum adjusted leaf_adjust(uint64_t link, uint64_t hash, struct search search, bool *thin)
+{
+	uint64_t *memory = link_memory(link);
+	unsigned lines = link_lines(link);
+	unsigned line = hash_line(hash, lines);
+	bool spilled = link_form(link) > FORM_SPILLED;
 
-		if (line_adjust(segment, line, key, low, adjust))
-			return true;
-		if (segment_class(header) > 0 && line_adjust(segment, line + 1, key, low, adjust))
-			return true;
-		segment = segment_next(header);
+	for (unsigned left = leaf_window(link); left > 0; left--) {
+		uint64_t *slots = memory + (size_t)line * LINE_SLOTS;
+		bool end = false;
+		enum adjusted adjusted = line_adjust(slots, LEAF_SLOTS, search, &end);
+
+		if (search.adjust == ADJUST_TAKE && adjusted == ADJUSTED)
+			*thin = is_thin(slots, lines);
+		if (adjusted != ADJUSTED_NOT || (end && !spilled))
+			return adjusted;
+		line = line + 1 == lines ? 0 : line + 1;
 	}
-	return false;
+	return ADJUSTED_NOT;
+}
+
+/* Where slot 2 is an element, @word. ADJUSTED_HELD: look again, it has become a link (A1: pairs with R1). */
+static ALWAYS_INLINE enum adjusted link_slot_adjust(struct block *block, uint64_t word, struct search search)
+{
+	enum adjusted adjusted = slot_adjust(&block->slots[BLOCK_LINK], &word, search, SLOT_EMPTY);
+
+	return slot_kind(word) == SLOT_LINK ? ADJUSTED_HELD : adjusted;
+}
+
+/* Where there is a plan or overflow, too. ADJUSTED_HELD: look again. */
+static OUT_OF_LINE enum adjusted place_adjust(struct rmap_reserve *reserve, struct block *block, uint64_t hash,
+					      struct search search)
+{
+	struct place place = leaf_find(reserve, block, hash);
+	enum adjusted adjusted = ADJUSTED_NOT;
+	bool end = false;
+	uint64_t link;
+
+	if (slot_kind(place.value) == SLOT_ENTRY)
+		return link_slot_adjust(block, place.value, search);
+	if (slot_kind(place.value) != SLOT_LINK)
+		return ADJUSTED_NOT;
+	link = link_below(place.value);
+	for (; adjusted == ADJUSTED_NOT && link_form(link) == FORM_OVER; link = load_rlx(link_memory(link))) { /* RLX: fixed. */
+		uint64_t *slots = link_memory(link) + 1;
+
+		adjusted = line_adjust(slots, OVER_SLOTS, search, &end);
+		reserve->thin = adjusted == ADJUSTED && line_entries(slots, OVER_SLOTS) == 0;
+	}
+	if (adjusted == ADJUSTED_NOT)
+		adjusted = leaf_adjust(link, hash, search, &reserve->thin);
+	if (adjusted == ADJUSTED_HELD && link_form(place.value) == FORM_PLAN)
+		rmap_leaf_help(reserve, &place);
+	return adjusted;
 }
 
 /* One pass over the places where @key may live, in search order. */
-static inline __attribute__((always_inline)) bool chain_adjust(struct block *block, uint64_t key, uint64_t low,
-							       enum adjust adjust)
+static ALWAYS_INLINE bool chain_adjust(struct rmap_reserve *reserve, struct block *block, struct search search)
 {
-	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1. */
+	uint64_t hash = key_hash(reserve->map, search.key);
+	enum adjusted adjusted;
 
-	if (slot_kind(link) == SLOT_ENTRY) {
-		if (slot_adjust(&block->slots[BLOCK_LINK], key, low, adjust))
-			return true;
-		link = load_acq(&block->slots[BLOCK_LINK]); /* A1: it may have become a link meanwhile. */
-	}
-	if (slot_kind(link) == SLOT_LINK && segments_adjust(link, key, low, adjust))
-		return true;
-	if (!low)
-		return false;
+	uint64_t link = leaf_link(block, hash);
+
+	reserve->thin = false;
+	if (link_is_leaf(link))
+		adjusted = leaf_adjust(link, hash, search, &reserve->thin);
+	else if (slot_kind(link) == SLOT_ENTRY)
+		adjusted = link_slot_adjust(block, link, search);
+	else
+		adjusted = slot_kind(link) == SLOT_EMPTY ? ADJUSTED_NOT : ADJUSTED_HELD;
+	while (adjusted == ADJUSTED_HELD)
+		adjusted = place_adjust(reserve, block, hash, search);
+	if (!search.low)
+		return adjusted == ADJUSTED;
 	INJECT();
-	return slot_adjust(&block->slots[0], key, low, adjust) || slot_adjust(&block->slots[1], key, low, adjust);
+	for (unsigned i = 0; adjusted == ADJUSTED_NOT && i < BLOCK_LINK; i++) {
+		uint64_t word = load_acq(&block->slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+
+		adjusted = slot_adjust(&block->slots[i], &word, search, SLOT_EMPTY);
+	}
+	return adjusted == ADJUSTED;
 }
 
 /*
@@ -192,209 +237,219 @@ static inline __attribute__((always_inline)) bool chain_adjust(struct block *blo
  *     at Q as was added, U(P) = U(Q) >= R(Q) >= R(P), and it does not fail.
  * Behind the last place there is no unit, so no owner passes that place.
  *
- * A move by shrinking is a unit that leaves a place for one further on, in one step, the commit (A5 tells both places),
- * and so lowers no U. A new segment lies before what callers have read of slot 2: they have passed its places, empty,
- * by that read. All that this needs is one order for all, place by place, and that who finds nothing acquires.
+ * A rebuild takes no unit past a search: where one has passed a leaf and met nothing of its key HELD, the leaf was frozen without
+ * a unit of that key, or will be with those that came behind it, whose owners are others. Overflow lies before what callers
+ * have read of the place: they have passed its slots, empty, by that read. All that this needs is one order for all, place by
+ * place, and that who finds nothing acquires.
  */
 bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t key)
 {
 	uint64_t low = reserve->map->key_low;
 
 	if (low == 0) /* the same, for the compiler to leave multiplicity out */
-		return chain_adjust(block, key, 0, ADJUST_TAKE);
-	return chain_adjust(block, key, low, ADJUST_TAKE);
+		return chain_adjust(reserve, block, (struct search){ key, 0, ADJUST_TAKE });
+	return chain_adjust(reserve, block, (struct search){ key, low, ADJUST_TAKE });
 }
 
-bool rmap_chain_find(const struct rmap *map, struct block *block, uint64_t key)
+bool rmap_chain_find(struct rmap_reserve *reserve, struct block *block, uint64_t key)
 {
 	/* A4: pairs with R2 of page.c. */
-	if (!map->key_low && claim_find(block, load_acq(&block->meta), key | SLOT_ENTRY) < CLAIMS)
+	if (!reserve->map->key_low && claim_find(block, load_acq(&block->meta), key | SLOT_ENTRY) < CLAIMS)
 		return true;
-	return chain_adjust(block, key, map->key_low, ADJUST_FIND);
+	return chain_adjust(reserve, block, (struct search){ key, reserve->map->key_low, ADJUST_FIND });
 }
 
 /* Insert ------------------------------------------------------------------------------------ */
 
-/* Puts @word into an EMPTY slot of the line. NULL: there is none. */
-static inline uint64_t *line_place(struct segment *segment, uint64_t line, uint64_t word)
+/* Puts @entry into a free slot of the line. */
+static ALWAYS_INLINE bool line_place(uint64_t *slots, unsigned n, uint64_t entry)
 {
-	uint64_t *slots = &segment->header + line * LINE_SLOTS;
+	unsigned free = 0;
 
-	for (unsigned i = line == 0; i < LINE_SLOTS; i++) {
+	UNROLLED
+	for (unsigned i = 0; i < n; i++)
 		/*
-		 * RLX: a hint; the compare-and-swap revalidates an empty slot. A stale full one costs a look elsewhere,
-		 * at worst a segment: a caller that finds no room has one in hand, or leaves its element where it is.
+		 * RLX: a hint; the compare-and-swap revalidates a free slot. A stale full one costs a look elsewhere; an
+		 * EMPTY one is not missed, for what comes before it in the slot is ordered by A1.
 		 */
-		uint64_t empty = load_rlx(&slots[i]);
+		free |= (unsigned)((load_rlx(&slots[i]) & ~(uint64_t)SLOT_VACANT) == 0) << i;
+	for (; free; free &= free - 1) {
+		uint64_t *slot = &slots[__builtin_ctz(free)];
+		uint64_t word = load_rlx(slot); /* RLX: likewise */
 
-		if (empty != SLOT_EMPTY)
-			continue;
 		INJECT();
-		if (cas_acqrel(&slots[i], &empty, word)) /* R2: pairs with A3. */
-			return &slots[i];
+		/* R2: pairs with A3. Linearizes the insert. */
+		while (word == SLOT_EMPTY || word == SLOT_VACANT)
+			if (cas_acqrel(slot, &word, entry))
+				return true;
 	}
-	return NULL;
+	return false;
 }
 
-uint64_t *rmap_segment_place(struct segment *segment, uint64_t hash, uint64_t word)
+/* Puts @entry into the leaf under @link, no plan; not beyond its lines, also where others are. */
+static inline bool leaf_place(uint64_t link, uint64_t hash, uint64_t entry)
 {
-	uint64_t header = load_rlx(&segment->header); /* RLX: ordered by A1 where @segment was read. */
-	uint64_t line = segment_line(header, hash);
-	uint64_t *slot = line_place(segment, line, word);
+	unsigned lines;
+	unsigned line;
 
-	if (!slot && segment_class(header) > 0)
-		slot = line_place(segment, line ^ 1, word);
-	return slot;
+	while (link_form(link) == FORM_OVER)
+		link = load_rlx(link_memory(link)); /* RLX: fixed. */
+	lines = link_lines(link);
+	line = hash_line(hash, lines);
+	for (unsigned left = lines < LEAF_WINDOW ? lines : LEAF_WINDOW; left > 0; left--) {
+		if (line_place(link_memory(link) + (size_t)line * LINE_SLOTS, LEAF_SLOTS, entry))
+			return true;
+		line = line + 1 == lines ? 0 : line + 1;
+	}
+	return false;
 }
 
-uint64_t *rmap_block_place(struct block *block, uint64_t word)
+/* The same in the lines of overflow. */
+static bool over_place(uint64_t link, uint64_t entry)
+{
+	for (; link_form(link) == FORM_OVER; link = load_rlx(link_memory(link))) /* RLX: fixed. */
+		if (line_place(link_memory(link) + 1, OVER_SLOTS, entry))
+			return true;
+	return false;
+}
+
+/*
+ * Puts a line into @place: on top of what it led to, or with the element that it was. 0; -EAGAIN: the place has changed, look
+ * again; -ENOMEM.
+ */
+static int push_line(struct rmap_reserve *reserve, struct place *place, uint64_t entry)
+{
+	bool first = slot_kind(place->value) == SLOT_ENTRY;
+	uint64_t *line = rmap_pool_take_line(reserve);
+
+	if (!line)
+		return -ENOMEM;
+	/* PRIV: not published until R1. */
+	store_rlx(&line[0], place->value);
+	store_rlx(&line[1], entry);
+	INJECT();
+	/* R1: publishes the line; pairs with A1. Linearizes the insert. */
+	if (cas_acqrel(place->word, &place->value, link_to(line, first ? 1 : FORM_OVER))) {
+		reserve_made(reserve, 1, LINE_BYTES);
+		return 0;
+	}
+	reserve_count(reserve, STAT_RETRIES, 1);
+	rmap_pool_put_line(reserve, line);
+	return -EAGAIN;
+}
+
+static bool block_place(struct block *block, uint64_t entry)
 {
 	for (unsigned i = 0; i < BLOCK_LINK; i++) {
 		uint64_t empty = load_rlx(&block->slots[i]); /* RLX: a hint, as in line_place(). */
 
-		if (empty == SLOT_EMPTY && cas_acqrel(&block->slots[i], &empty, word)) /* R2: pairs with A3. */
-			return &block->slots[i];
-	}
-	return NULL;
-}
-
-/*
- * The class to grow by: the largest that adds at most 2/5 to the open lines there are. That much keeps segments few
- * and, with two lines to choose from, memory below 12 bytes an element on average and 16 at worst (docs/design.md has
- * the measurements). If those lines are not half full, the key's own lines are, with elements of one key or of one
- * hash: they get a single line.
- */
-static unsigned next_class(const struct block *block, const struct segment *newest)
-{
-	uint64_t chained = count_chained(load_rlx(&block->meta)); /* RLX: a figure */
-	uint64_t lines = 0;
-	unsigned class = 0;
-
-	for (; newest; newest = segment_next(load_rlx(&newest->header))) /* RLX: ordered by A1. */
-		if (!rmap_segment_is_closing(newest))
-			lines += segment_lines(segment_class(load_rlx(&newest->header)));
-	if (chained * 2 < lines * LINE_SLOTS)
-		return 0;
-	while (class + 1 < SEGMENT_CLASSES && segment_lines(class + 1) * 5 <= lines * 2)
-		class += 1;
-	return class;
-}
-
-/*
- * Links a new segment that holds @entry on top of @link, slot 2's word; if that is an element, the segment holds a copy
- * of it. A top segment that is sealed throughout is left out, which unlinks it. 0; -EAGAIN: slot 2 has changed, look
- * again; -ENOMEM.
- */
-static int push_segment(struct rmap_reserve *reserve, struct block *block, uint64_t link, uint64_t entry)
-{
-	struct segment *newest = slot_kind(link) == SLOT_LINK ? slot_pointer(link) : NULL;
-	bool replace = newest && rmap_segment_is_sealed(newest);
-	/* RLX: ordered by A1. */
-	struct segment *below = replace ? segment_next(load_rlx(&newest->header)) : newest;
-	uint64_t low = reserve->map->key_low;
-	unsigned wanted = next_class(block, below);
-	unsigned class = wanted;
-	struct segment *segment = rmap_pool_take_segment(reserve, &class);
-	uint64_t *placed[2] = { NULL, NULL };
-
-	if (!segment)
-		return -ENOMEM;
-	store_rlx(&segment->header, (uintptr_t)below | class); /* PRIV: not published until R1. */
-	placed[0] = rmap_segment_place(segment, segment_hash(slot_key(entry, low)), entry);
-	if (slot_kind(link) == SLOT_ENTRY)
-		placed[1] = rmap_segment_place(segment, segment_hash(slot_key(link, low)), link);
-	INJECT();
-	/* R1: publishes header and slots; pairs with A1, A2. Linearizes the insert. */
-	if (cas_acqrel(&block->slots[BLOCK_LINK], &link, slot_from_pointer(segment, SLOT_LINK))) {
-		reserve_count(reserve, STAT_PUSHES, 1);
-		reserve_count(reserve, STAT_SEGMENTS_MADE, 1);
-		reserve_count(reserve, STAT_BYTES_MADE, segment_bytes(class));
-		if (replace)
-			rmap_segment_retire(reserve, newest);
-		reserve->wish = class == wanted ? 0 : wanted; /* another was faster, or none had been prepared */
-		return 0;
-	}
-	reserve_count(reserve, STAT_RETRIES, 1);
-	for (unsigned i = 0; i < 2; i++)
-		if (placed[i])
-			store_rlx(placed[i], SLOT_EMPTY); /* PRIV */
-	store_rlx(&segment->header, class);               /* PRIV */
-	rmap_pool_put_segment(reserve, segment);
-	return -EAGAIN;
-}
-
-/* Tries the segments under @link. True: placed. Remembers in the reserve that a larger segment would be welcome. */
-static bool place_in_segments(struct rmap_reserve *reserve, struct block *block, uint64_t link, uint64_t entry)
-{
-	uint64_t hash = segment_hash(slot_key(entry, reserve->map->key_low));
-	struct segment *newest = slot_pointer(link);
-	struct segment *segment = newest;
-
-	while (segment) {
-		if (!rmap_segment_is_closing(segment) && rmap_segment_place(segment, hash, entry))
+		if (empty == SLOT_EMPTY && cas_acqrel(&block->slots[i], &empty, entry)) /* R2: pairs with A3. */
 			return true;
-		if (segment == newest && !reserve->wish)
-			reserve->wish = next_class(block, newest);
-		segment = segment_next(load_rlx(&segment->header)); /* RLX: ordered by A1. */
 	}
 	return false;
+}
+
+/*
+ * Where the place leads to leaves. 0; -EAGAIN: look again; -ENOMEM. *@grown: an add rebuilds one leaf; if that did not help, the
+ * next one may go on.
+ */
+static int insert_behind(struct rmap_reserve *reserve, struct place *place, uint64_t hash, uint64_t entry, bool *grown)
+{
+	if (link_form(place->value) == FORM_PLAN) {
+		rmap_leaf_help(reserve, place);
+		return -EAGAIN;
+	}
+	if (leaf_place(place->value, hash, entry))
+		return 0;
+	if (!*grown && rmap_leaf_grow(reserve, place)) {
+		*grown = true;
+		return -EAGAIN;
+	}
+	return over_place(place->value, entry) ? 0 : push_line(reserve, place, entry);
+}
+
+/* Where slot 2 is no link yet, and where a leaf has no room or is being rebuilt. */
+static OUT_OF_LINE int insert_slowly(struct rmap_reserve *reserve, struct block *block, uint64_t hash, uint64_t entry)
+{
+	bool grown = false;
+	int error = -EAGAIN;
+
+	while (error == -EAGAIN) {
+		struct place place = leaf_find(reserve, block, hash);
+
+		switch (slot_kind(place.value)) {
+		case SLOT_EMPTY:
+			/* R2: pairs with A3. Linearizes the insert. A1: pairs with R1, when it fails. */
+			error = cas_acqrel(place.word, &place.value, entry) ? 0 : -EAGAIN;
+			break;
+		case SLOT_ENTRY:
+			error = push_line(reserve, &place, entry);
+			break;
+		case SLOT_LINK:
+			error = insert_behind(reserve, &place, hash, entry, &grown);
+			break;
+		default:
+			error = -ENOENT; /* retired: nothing in it is counted */
+		}
+	}
+	return error;
 }
 
 int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry)
 {
 	uint64_t low = reserve->map->key_low;
-	int error;
+	uint64_t hash = key_hash(reserve->map, slot_key(entry, low));
+	uint64_t link;
 
-	if (low && (chain_adjust(block, slot_key(entry, low), low, ADJUST_MERGE) || rmap_block_place(block, entry)))
+	if (low && chain_adjust(reserve, block, (struct search){ slot_key(entry, low), low, ADJUST_MERGE }))
 		return 0;
-	for (;;) {
-		uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A2: pairs with R1. */
-
-		switch (slot_kind(link)) {
-		case SLOT_EMPTY:
-			if (cas_acqrel(&block->slots[BLOCK_LINK], &link, entry)) /* R2: pairs with A3. */
-				return 0;
-			break;
-		case SLOT_LINK:
-			/* Before the room below is used up that the entries of a closing segment need. */
-			if (rmap_segment_is_closing(slot_pointer(link)))
-				rmap_chain_drain(reserve, block);
-			if (place_in_segments(reserve, block, link, entry))
-				return 0;
-			error = push_segment(reserve, block, link, entry);
-			if (error != -EAGAIN)
-				return error;
-			break;
-		case SLOT_ENTRY:
-			error = push_segment(reserve, block, link, entry);
-			if (error != -EAGAIN)
-				return error;
-			break;
-		default:
-			return -ENOENT; /* retired: nothing in it is counted */
-		}
-	}
+	if (low && block_place(block, entry))
+		return 0;
+	link = leaf_link(block, hash);
+	if (link_is_leaf(link) && leaf_place(link, hash, entry))
+		return 0;
+	/* R2: pairs with A3. Linearizes the insert. A1: pairs with R1, when it fails. */
+	if (link == SLOT_EMPTY && cas_acqrel(&block->slots[BLOCK_LINK], &link, entry))
+		return 0;
+	return insert_slowly(reserve, block, hash, entry);
 }
 
-/* End --------------------------------------------------------------------------------------- */
+/* One take merges so many branches, one above the other. */
+#define MERGES_MAX 2u
+
+/* Less, and end ----------------------------------------------------------------------------- */
+
+void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64_t key)
+{
+	uint64_t hash = key_hash(reserve->map, key);
+
+	for (unsigned merges = 0; merges < MERGES_MAX; merges++) {
+		struct place place = leaf_find(reserve, block, hash);
+
+		if (slot_kind(place.value) != SLOT_LINK || !rmap_leaf_shrink(reserve, &place))
+			return;
+	}
+}
 
 void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block)
 {
 	/*
-	 * R3: pairs with A11 of scan.c: who finds slot 2 SEALED has seen the note of the move that emptied the chain around its
-	 * element. The exchange takes the list from pops and pushes that are late.
+	 * A1: pairs with R1, and R1, R2 of leaf.c. R3: pairs with A11 of scan.c: who finds slot 2 SEALED has seen the note of the
+	 * move that emptied the chain around its element. The exchange takes the link from swings and pushes that are late.
 	 */
 	uint64_t link = exchange_acqrel(&block->slots[BLOCK_LINK], SLOT_SEALED);
-	struct segment *segment = slot_kind(link) == SLOT_LINK ? slot_pointer(link) : NULL;
+	/* RLX: frozen, and acquired. A claim that is held still has its store to come, by misuse (claim.h): not to this slot. */
+	unsigned behind = load_rlx(&block->meta) & CLAIM_HELD(1) ? 0 : 1;
+	struct extent extent = { 0, 0 };
 
-	while (segment) {
-		/* Read before retiring overwrites nothing of it; RLX: ordered by A1. */
-		struct segment *next = segment_next(load_rlx(&segment->header));
-
-		rmap_segment_retire(reserve, segment);
-		segment = next;
-	}
+	if (slot_kind(link) == SLOT_LINK)
+		rmap_leaf_seal(link, &extent);
+	else
+		link = SLOT_EMPTY;
+	reserve_unmade(reserve, extent.pieces, extent.bytes + sizeof(*block));
 	reserve_count(reserve, STAT_BLOCKS_RETIRED, 1);
-	reserve_count(reserve, STAT_BYTES_RETIRED, sizeof(*block));
-	rmap_pool_retire_block(reserve, block);
+	INJECT();
+	/* R3: pairs with A11 of scan.c. What becomes free with the block is found there (pool.c). */
+	store_rel(&block->slots[behind], link);
+	rmap_pool_retire_block(reserve, block, SLOT_SEALED, extent.bytes);
 }

@@ -31,7 +31,7 @@
  * Stopped threads (G2). Who stops between claim and store keeps that slot, and is counted, so the chain stays. Others find
  * the wrong phase there and pass, adders use other slots, and nobody waits. The store may be late only by misuse, when a
  * count that covered a move was taken by another: then it lands in a block that may be retired already, and in no word of
- * it that anyone reads (pool.c).
+ * it that anyone reads (rmap_chain_retire()).
  *
  * What misuse may cost. The compare-and-swap of a remove says that meta is what it was, not that the slot is. If another
  * takes that very mapping meanwhile, and the slot is claimed twice more, and the counts are what they were, it takes a
@@ -83,7 +83,7 @@ static inline unsigned claim_count(uint64_t meta)
 	return !!(meta & CLAIM_HELD(0)) + !!(meta & CLAIM_HELD(1));
 }
 
-/* What slot @i holds under @meta, which was read before: an ENTRY, with multiplicity also a REF; or nothing. */
+/* What slot @i holds under @meta, which was read before: an ENTRY, or nothing. */
 static inline uint64_t claim_read(const struct block *block, uint64_t meta, unsigned i)
 {
 	if (!(meta & CLAIM_HELD(i)))

@@ -7,7 +7,8 @@
  * <rmap/pool.h>, and provides, as functions or macros:
  *
  *      EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOTSUP, EOVERFLOW, EXFULL      different small positive numbers
- *      memcmp(), memcpy(), memmove(), memset()      as in C; compilers make calls of the last three by themselves
+ *      memcmp(), memcpy(), memmove(), memset()      as in C; compilers make calls of the last three by themselves, and
+ *                                                   on some machines of what is in their own library (libgcc)
  *
  *      struct env_mutex                             by default serialises threads that may sleep. Taken by whom and where:
  *                                                   see pool.h; never while a spinlock of the embedder's is held
@@ -20,6 +21,7 @@
  *      env_yield()                                  lets others run whom a caller waits for
  *      env_sleep()                                  the same for about a millisecond
  *      uint64_t env_process()                       checked builds: differs between a parent and a child of fork()
+ *      uint64_t env_seed()                          a number that nobody can guess who chooses handles (options.hash_seed)
  *
  *      ENV_BATCH                                    how many visits, or ranges, an unmap or truncate copies out of a section at
  *                                                   once, onto its stack: 64 bytes each

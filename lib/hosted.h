@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,6 +68,18 @@ static inline void env_sleep(void)
 static inline uint64_t env_process(void)
 {
 	return (uint64_t)getpid();
+}
+
+/* Without a source of randomness what differs from run to run. */
+static inline uint64_t env_seed(void)
+{
+	struct timespec now;
+	uint64_t seed;
+
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == (ssize_t)sizeof(seed))
+		return seed;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec) * 0x9E3779B97F4A7C15u;
 }
 
 static inline int env_tier(struct rmap_tier *tier)

@@ -2,7 +2,7 @@
 /*
  * map.h - the map and the reserve as the library's own files see them
  *
- *      lib/atomic.h, rcu.h <- pool <- chain <- page <- walk <- unmap      nodes <- tree <- object <- walk, unmap
+ *      lib/atomic.h, rcu.h <- pool, hand <- leaf <- chain <- page <- walk <- unmap      nodes <- tree <- object <- walk, unmap
  *      moves <- pool, page, walk
  */
 #ifndef RMAP_LIB_MAP_H
@@ -40,8 +40,8 @@ struct move_log {
 enum statistic {
 	STAT_BLOCKS_MADE,
 	STAT_BLOCKS_RETIRED,
-	STAT_SEGMENTS_MADE,
-	STAT_SEGMENTS_RETIRED,
+	STAT_PIECES_MADE,
+	STAT_PIECES_RETIRED,
 	STAT_BYTES_MADE,
 	STAT_BYTES_RETIRED,
 	STAT_PUSHES,
@@ -59,13 +59,15 @@ enum statistic {
  * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
  * @regroup: held by a sweep, and by a fill that has swept until it has taken what it needs
  * @lock:    serialises carving and preparing, and what follows down to @gone
- * @carved:  per class how many pieces are carved
+ * @carved:  bytes of all pieces that are carved
  * @slabs:   address of the first slab of a list that anyone may read in a section
  * @newest:  the slab that is carved now, from @bump to @bump_end; meaningless if @bump is NULL
- * @sweeps:  how many sweeps have begun; @sweep: deferred work of the one that runs; @swept: what it took out of the depots;
- *           @gone: slabs it gives back
+ * @sweeps:  how many sweeps have begun; @sweeping: one runs; @closed: who holds @regroup lets no other begin; @kept: what
+ *           was carved when the last one had ended; @sweep: deferred work of the one that runs; @swept: what it took out of
+ *           the depots; @gone: slabs it gives back
  * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it that
  *           was seen
+ * @wanted:  lines of the longest piece that somebody lacked: fills get two
  * @bytes:   bytes taken from the tier and not given back
  * @rest:    of slabs, what is not carved; stored under @lock
  */
@@ -73,17 +75,21 @@ struct rmap_pool {
 	uint64_t depots[SLOT_CLASSES];
 	struct env_mutex regroup;
 	struct env_mutex lock;
-	uint64_t carved[SLOT_CLASSES];
+	uint64_t carved;
 	uint64_t slabs;
 	struct slab *newest;
 	char *bump;
 	char *bump_end;
 	uint64_t sweeps;
+	bool sweeping;
+	bool closed;
+	uint64_t kept;
 	struct rmap_deferred sweep;
 	uint64_t swept[SLOT_CLASSES];
 	struct slab *gone;
 	uint64_t waiting;
 	uint64_t peak;
+	uint64_t wanted;
 	uint64_t bytes;
 	uint64_t rest;
 };
@@ -112,6 +118,8 @@ struct rmap_nodes {
 /*
  * struct rmap
  * @key_low:   the bits of a handle that hold a multiplicity: ((1 << bits) - 1) << 3
+ * @hash_seed, @hash_factor: of the hash that places elements (leaf.h)
+ * @leaf_lines: the most lines that a leaf may have: a slab must hold them
  * @movers:    a bit for each number that a reserve bears in the log of moves
  * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @nodes. Taken
  *             last: updates of ranges hold their object's mutex
@@ -123,6 +131,9 @@ struct rmap {
 	struct rmap_tier tier;
 	struct rmap_tier metadata;
 	uint64_t key_low;
+	uint64_t hash_seed;
+	uint64_t hash_factor;
+	unsigned leaf_lines;
 	size_t waiting_max;
 	struct rmap_pool pool;
 	struct move_log moves[MOVE_STRIPES];
@@ -134,61 +145,66 @@ struct rmap {
 	struct rmap_nodes nodes;
 };
 
-/* A stack of blocks of one class, linked through their first words. Owned by one reserve. */
-struct stock {
-	uint64_t *top;
-	unsigned count;
+/*
+ * struct hand - blocks and lines that a reserve has in hand (hand.c)
+ * @blocks:  a stack of first blocks, linked through their first words; @n_blocks: how many
+ * @runs:    runs of lines that lie one behind the other, by their length less one: stacks like that; @lengths: a bit for each
+ *           that is not empty; @lines: of all of them
+ */
+struct hand {
+	uint64_t *blocks;
+	uint64_t n_blocks;
+	uint64_t *runs[LEAF_LINES_MAX];
+	uint64_t lengths;
+	uint64_t lines;
 };
 
 /*
- * struct rmap_reserve - one thread's context. Only its owner writes it; rmap_stats() reads @stats, @held, @retired_bytes
- * and @announced
- * @blocks, @lines: first blocks and one-line segments in hand
- * @wish:           the class that the last add would have liked to push; 0: none. The next fill puts it into the depot;
- *                  then WISH_GRANTED, until this reserve pushes
+ * struct rmap_reserve - one thread's context. Only its owner writes it; rmap_stats() reads @stats, the counts of what is
+ * in @hand, @retired_bytes and @announced
+ * @thin:           the last take left few elements where it was
  * @promised:       so many adds and moves to come were promised a block and a line each of those in hand; lines beyond them
  *                  serve as records of batches. Below zero: so many came that no fill was for
- * @retired_blocks, @retired_segments: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of which
+ * @retired_blocks, @retired_pieces: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of which
  *                  @announced are in the map's figure
  * @asked:          the most adds that one of the fills since the last multiple of KEEP_FILLS asked for, of @fills
  * @pauses:         how long an operation backs off if it loses once more (page.c)
- * @removes:        from long chains; every so many of them one looks whether a chain should shrink
  * @mover:          its number in the log of moves, or 0; @moves: how many it wrote there, the last ones, from number
  *                  @moved_since on, all of the page @moved
- * @held:           bytes in @blocks and @lines
  * @busy:           checked builds: an operation is using the reserve
  */
 struct rmap_reserve {
 	struct rmap *map;
-	struct stock blocks;
-	struct stock lines;
-	unsigned wish;
+	struct hand hand;
+	bool thin;
 	int64_t promised;
 	struct block *retired_blocks;
-	struct segment *retired_segments;
+	uint64_t *retired_pieces;
 	unsigned retired;
 	uint64_t retired_bytes;
 	uint64_t announced;
 	unsigned asked;
 	unsigned fills;
 	unsigned pauses;
-	unsigned removes;
 	unsigned mover;
 	uint64_t moves;
 	uint64_t moved_since;
 	const void *moved;
-	uint64_t held;
 	uint64_t busy;
 	uint64_t stats[STATISTICS];
 	struct rmap_reserve *next;
 	struct rmap_reserve *previous;
 };
 
-#define WISH_GRANTED SEGMENT_CLASSES
-
 static inline void reserve_count(struct rmap_reserve *reserve, enum statistic statistic, uint64_t value)
 {
 	count_private(&reserve->stats[statistic], value);
+}
+
+/* How many of the blocks, and of the lines, in hand adds to come were promised. */
+static inline unsigned reserve_promised(const struct rmap_reserve *reserve)
+{
+	return reserve->promised > 0 ? (unsigned)reserve->promised : 0;
 }
 
 /* Metadata memory, zeroed; NULL if there is none. */

@@ -182,12 +182,12 @@ struct change {
 	unsigned claim;
 };
 
-static inline unsigned claim_for(const struct rmap_reserve *reserve, struct block *block, uint64_t meta,
+static inline unsigned claim_for(struct rmap_reserve *reserve, struct block *block, uint64_t meta,
 				 enum claiming claiming, uint64_t entry)
 {
 	const struct rmap *map = reserve->map;
 
-	CHECK_CALLER(claiming != CLAIM_PUT || map->key_low || !rmap_chain_find(map, block, slot_payload(entry)),
+	CHECK_CALLER(claiming != CLAIM_PUT || map->key_low || !rmap_chain_find(reserve, block, slot_payload(entry)),
 		     "the pte maps the page already");
 	if (claiming == CLAIM_PUT)
 		return claim_free(meta);
@@ -395,8 +395,11 @@ static inline int put(struct rmap_reserve *reserve, struct block *block, struct 
 	int result;
 	int error;
 
-	if (!rmap_pool_has_segment(reserve))
+	if (!rmap_pool_has_line(reserve))
 		return -ENOMEM;
+	/* One that no fill was for: from here on the line is its own, and neither a rebuild's nor a record's. */
+	if (reserve->promised <= 0)
+		reserve->promised = 1;
 	result = change_meta(reserve, block, minus, plus, CLAIM_PUT, entry, &change);
 	if (result == NO_CLAIM)
 		return rmap_chain_insert(reserve, block, entry);
@@ -447,8 +450,8 @@ static inline int unchain_from_chain(struct rmap_reserve *reserve, struct rmap_p
 		INJECT();
 		result = change_meta(reserve, block, CHAINED_UNIT, NO_UNIT, CLAIM_NONE, SLOT_EMPTY, &change);
 		CHECK(result >= 0, "an element was not counted");
-		if (!count_frozen(change.meta) && rmap_chain_has_segments(block))
-			rmap_chain_shrink(reserve, block);
+		if (!count_frozen(change.meta) && reserve->thin)
+			rmap_chain_shrink(reserve, block, key);
 	}
 	if (count_frozen(change.meta)) /* by this call, or before: then it is 0 still */
 		help_collapse(reserve, page, word);
@@ -499,7 +502,7 @@ static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page,
 	int result;
 
 	/* RLX: change_meta() looks again. */
-	if (!count_frozen(load_rlx(&block->meta)) && !rmap_chain_find(reserve->map, block, key))
+	if (!count_frozen(load_rlx(&block->meta)) && !rmap_chain_find(reserve, block, key))
 		return -ENOENT;
 	rmap_moves_note(reserve, page); /* first: from the counts on a helper may collapse the chain */
 	result = change_meta(reserve, block, CHAINED_UNIT, plus, CLAIM_TAKE, key | SLOT_ENTRY, &change);
@@ -510,8 +513,8 @@ static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page,
 			CHECK_CALLER(false, "a mapping was removed while its owner moved it");
 			return -ENOENT;
 		}
-		if (result >= 0 && !count_frozen(change.meta) && rmap_chain_has_segments(block))
-			rmap_chain_shrink(reserve, block);
+		if (result >= 0 && !count_frozen(change.meta) && reserve->thin)
+			rmap_chain_shrink(reserve, block, key);
 	}
 	if (result == AGAIN || (result >= 0 && count_frozen(change.meta)))
 		help_collapse(reserve, page, word);
@@ -571,7 +574,7 @@ static int move_in_chain(struct rmap_reserve *reserve, struct rmap_page *page, u
 	struct block *block = slot_pointer(word);
 	int result;
 
-	if (!rmap_chain_find(reserve->map, block, key))
+	if (!rmap_chain_find(reserve, block, key))
 		return -ENOENT;
 	result = put(reserve, block, NO_UNIT, NO_UNIT, entry);
 	if (result == AGAIN)
@@ -611,7 +614,7 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 			break;
 		default:
 			if (slot_key(entry, map->key_low) == key)
-				return rmap_chain_find(map, slot_pointer(word), key) ? 0 : -ENOENT;
+				return rmap_chain_find(reserve, slot_pointer(word), key) ? 0 : -ENOENT;
 			result = move_in_chain(reserve, page, word, key, entry);
 		}
 		if (result != AGAIN)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pool.h - taking, giving and retiring the memory of chains; what chain.c and page.c see of pool.c
+ * pool.h - taking, giving and retiring the memory of chains; what chain.c and page.c see of pool.c and hand.c
  */
 #ifndef RMAP_LIB_POOL_H
 #define RMAP_LIB_POOL_H
@@ -19,6 +19,12 @@ void rmap_pool_fini(struct rmap *map);
 void rmap_pool_sweep(struct rmap *map);
 void rmap_pool_sweep_end(struct rmap *map);
 
+/* Begins a sweep if one is due, and does not wait for it. Outside read-side sections. */
+void rmap_pool_sweep_if_due(struct rmap *map);
+
+/* Waits until none runs. Outside read-side sections. */
+void rmap_pool_sweep_wait(struct rmap *map);
+
 /*
  * Is what the figures say in hand, waiting and free really there, and do all of them add up to what the tier gave? The map
  * must be quiescent, and nothing handed over may still wait.
@@ -36,31 +42,39 @@ static inline void rmap_pool_note_waiting(struct rmap *map, uint64_t waiting)
 bool rmap_pool_owns(const struct rmap *map, const struct block *block);
 
 /*
- * A first block or a segment of one line out of the reserve, or NULL; its words are whatever they were. What was taken
- * and not published goes back with rmap_pool_put_*(). Wait-free.
+ * A first block or a line out of the reserve, or NULL; a block's words are whatever they were, a line's are EMPTY. What was
+ * taken and not published goes back with rmap_pool_put_*(). Wait-free.
  */
 struct block *rmap_pool_take_block(struct rmap_reserve *reserve);
 void rmap_pool_put_block(struct rmap_reserve *reserve, struct block *block);
+uint64_t *rmap_pool_take_line(struct rmap_reserve *reserve);
+void rmap_pool_put_line(struct rmap_reserve *reserve, uint64_t *line);
+
+static inline bool rmap_pool_has_line(const struct rmap_reserve *reserve)
+{
+	return reserve->hand.lines > 0;
+}
 
 /*
- * A segment whose slots are EMPTY: one of *class out of the depot, or a smaller one down to half of it, else one line in
- * hand; NULL if there is none. *class is set to what it is. rmap_pool_put_segment() wants it back EMPTY. Lock-free; more
- * than a line inside a read-side section only.
+ * What no add was promised: a block; a piece of so many lines, whose words are EMPTY. NULL: there is none. What was taken
+ * and not published, or a part that nobody has seen, goes back. Lock-free; inside a read-side section.
  */
-struct segment *rmap_pool_take_segment(struct rmap_reserve *reserve, unsigned *class);
-void rmap_pool_put_segment(struct rmap_reserve *reserve, struct segment *segment);
+struct block *rmap_pool_take_spare(struct rmap_reserve *reserve);
+uint64_t *rmap_pool_take_piece(struct rmap_reserve *reserve, unsigned lines);
+void rmap_pool_put_piece(struct rmap_reserve *reserve, uint64_t *piece, unsigned lines);
 
-static inline bool rmap_pool_has_segment(const struct rmap_reserve *reserve)
-{
-	return reserve->lines.count > 0;
-}
+/* A hint: is there such a piece? */
+bool rmap_pool_has_piece(struct rmap_reserve *reserve, unsigned lines);
 
 /*
  * Unlinked memory that readers may still hold: reused only after a grace period (G6). The caller is the only one that
  * retires it, and no operation that begins from now on can reach it. Wait-free but for the hand-over, which is
  * lock-free.
+ *
+ * @kind says what is behind a block, of so many bytes: SEALED: what slot 0 or 1 leads to, if one is a LINK. LINK: it was
+ * a plan (leaf.c). A piece is one that nobody has seen, or one that is shut.
  */
-void rmap_pool_retire_block(struct rmap_reserve *reserve, struct block *block);
-void rmap_pool_retire_segment(struct rmap_reserve *reserve, struct segment *segment);
+void rmap_pool_retire_block(struct rmap_reserve *reserve, struct block *block, enum slot_kind kind, uint64_t behind);
+void rmap_pool_retire_piece(struct rmap_reserve *reserve, uint64_t *piece, unsigned lines);
 
 #endif

@@ -20,7 +20,7 @@ void rmap_metadata_free(struct rmap *map, void *memory, size_t bytes)
 }
 
 /* The smallest struct rmap_options there ever was: that of 0.1. */
-#define OPTIONS_SIZE_MIN sizeof(struct rmap_options)
+#define OPTIONS_SIZE_MIN offsetof(struct rmap_options, hash_seed)
 
 static int read_options(const struct rmap_options *given, struct rmap_options *options)
 {
@@ -31,7 +31,7 @@ static int read_options(const struct rmap_options *given, struct rmap_options *o
 		return 0;
 	if (!check_size(given, given->size, OPTIONS_SIZE_MIN, sizeof(*options)))
 		return -EINVAL;
-	memcpy(options, given, sizeof(*options));
+	memcpy(options, given, given->size < sizeof(*options) ? given->size : sizeof(*options));
 	if (options->reclaim != RMAP_RECLAIM_CALLBACK && options->reclaim != RMAP_RECLAIM_BLOCKING)
 		return -EINVAL;
 	if (options->multiplicity_bits > RMAP_MULTIPLICITY_MAX)
@@ -75,6 +75,8 @@ int rmap_create(const struct rmap_options *given, struct rmap **out)
 	map->tier = tier;
 	map->metadata = metadata;
 	map->key_low = (((uint64_t)1 << options.multiplicity_bits) - 1) * SLOT_ONE;
+	map->hash_seed = options.hash_seed ? options.hash_seed : env_seed();
+	map->hash_factor = map->hash_seed * 0x9E3779B97F4A7C15u | 1;
 	map->waiting_max = options.waiting_max ? options.waiting_max : RMAP_WAITING_DEFAULT;
 	error = rmap_pool_init(map);
 	if (error)
@@ -154,7 +156,8 @@ static void sum_statistics(struct rmap *map, uint64_t *sums, struct rmap_statist
 	for (reserve = map->reserves; reserve; reserve = reserve->next) {
 		for (unsigned i = 0; i < STATISTICS; i++)
 			sums[i] += load_rlx(&reserve->stats[i]);
-		stats->reserve_bytes += load_rlx(&reserve->held);
+		stats->reserve_bytes += load_rlx(&reserve->hand.n_blocks) * sizeof(struct block) +
+					load_rlx(&reserve->hand.lines) * LINE_BYTES;
 		stats->waiting_bytes += in_use(load_rlx(&reserve->retired_bytes), load_rlx(&reserve->announced));
 	}
 	env_mutex_unlock(&map->lock);
@@ -168,7 +171,7 @@ static bool no_chain_is_left(struct rmap *map)
 
 	sum_statistics(map, sums, &ignored);
 	return sums[STAT_BLOCKS_MADE] == sums[STAT_BLOCKS_RETIRED] &&
-	       sums[STAT_SEGMENTS_MADE] == sums[STAT_SEGMENTS_RETIRED] &&
+	       sums[STAT_PIECES_MADE] == sums[STAT_PIECES_RETIRED] &&
 	       sums[STAT_BYTES_MADE] == sums[STAT_BYTES_RETIRED];
 }
 
@@ -183,6 +186,7 @@ int rmap_destroy(struct rmap *map)
 	if (!env_tier_is_here(&map->tier))
 		return -ENOTSUP;
 	rmap_nodes_wait(map);
+	rmap_pool_sweep_wait(map);
 	empty = no_chain_is_left(map);
 	CHECK(!map->reserves, "a reserve still exists");
 	CHECK(map->objects == 0, "%llu objects still exist", (unsigned long long)map->objects);
@@ -207,7 +211,7 @@ static void read_statistics(struct rmap *map, struct rmap_statistics *stats)
 	*stats = (struct rmap_statistics){ .size = sizeof(*stats) };
 	sum_statistics(map, sums, stats);
 	stats->blocks = in_use(sums[STAT_BLOCKS_MADE], sums[STAT_BLOCKS_RETIRED]);
-	stats->segments = in_use(sums[STAT_SEGMENTS_MADE], sums[STAT_SEGMENTS_RETIRED]);
+	stats->pieces = in_use(sums[STAT_PIECES_MADE], sums[STAT_PIECES_RETIRED]);
 	stats->chain_bytes = in_use(sums[STAT_BYTES_MADE], sums[STAT_BYTES_RETIRED]);
 	stats->waiting_bytes += load_rlx(&map->pool.waiting);
 	rmap_pool_note_waiting(map, stats->waiting_bytes);
@@ -252,6 +256,7 @@ int rmap_check(struct rmap *map)
 		return -EINVAL;
 	CHECK_OUTSIDE(&map->rcu);
 	rmap_nodes_wait(map);
+	rmap_pool_sweep_wait(map);
 	read_statistics(map, &stats);
 	return rmap_pool_check(map, &stats) && rmap_nodes_check(map) ? 0 : -EINVAL;
 }

@@ -2,164 +2,222 @@
 /*
  * scan.c - gathering all elements of a chain, and verifying a quiescent one
  *
- * A scan reads in the order of chain.c, against which no element moves, so it meets every element that is there from
- * its beginning to its end; if it met a MOVING original it need not visit the copy, but may.
+ * A scan reads slot 2 and what it leads to, place by place in the order of hashes, then slots 0 and 1. An element that stays is
+ * in the leaf that its place leads to when the scan reads that, or HELD below a plan; and what is frozen stays as it was. So a
+ * scan meets every element that is there from its beginning to its end, and helps nobody.
  *
- * It gathers words, as many at once as there is room for. Where only entries and empty slots are met, a slot costs a
- * load, a store and an addition, and no branch depends on what is in it; the rarer kinds are resolved out of line,
- * before the next slot is read.
+ * It gathers words. A place that has no more slots than there is room for is gathered whole, in any order: a slot costs a load, a
+ * store and an addition, and no branch depends on what is in it. Of a larger one the elements with the least hashes come first,
+ * and each time all its slots are read.
  *
- * A scan can stop and resume in another read-side section. Segments are a stack, so their depth from the oldest names a
- * place that stays: if the segment at that depth was popped, its elements went to smaller depths, which are still
- * ahead; if another was pushed at that depth since, all its elements are newer than the scan. Whether the whole chain
- * was replaced does not matter either: then no mapping was there all the time.
+ * So what has been gathered is named by a hash, and a scan can go on in another read-side section: which place a hash belongs
+ * to changes with each rebuild, but not its order. Elements of one hash have one key: of these it is remembered how many units
+ * were gathered, and as many are passed over, which are as good as those. Whether the whole chain was replaced does not matter
+ * either: then no mapping was there all the time.
  *
- *      label  orders                                  breaks without it
- *      A1     pairs with R1 (chain.c)                 the scan follows garbage
- *      A2     pairs with R2 (page.c)                  a word that is two claims old is visited (claim.h)
- *      A3     pairs with R2 (chain.c)                 the visitor acts on a pte that it cannot see yet
- *      A11    pairs with R3 (chain.c), R3 (pool.c)    the walk passes what a move has left, and misses the note of it
+ *      label  orders                                          breaks without it
+ *      A1     pairs with R1 (chain.c), R1, R2 (leaf.c)        the scan follows garbage
+ *      A2     pairs with R2 (page.c)                          a word that is two claims old is visited (claim.h)
+ *      A3     pairs with R2 (chain.c)                         the visitor acts on a pte that it cannot see yet
+ *      A11    pairs with R3 (chain.c), R3 (pool.c)            the walk passes what a move has left, and misses the note of it
  */
 #include "chain.h"
 #include "claim.h"
-#include "segment.h"
+#include "leaf.h"
 
-/* The element (kind ENTRY) in slots[i], in which a rarer kind was met, or 0. */
-static __attribute__((cold, noinline)) uint64_t resolved(uint64_t *slots, unsigned i)
+/*
+ * struct part - what one place leads to
+ * @link:         leaf or overflow; 0: nothing, the chain has ended
+ * @first, @last: the hashes that belong there
+ */
+struct part {
+	uint64_t link;
+	uint64_t first;
+	uint64_t last;
+};
+
+/* The part that @hash belongs to. */
+static struct part part_of(const struct block *block, uint64_t hash)
 {
-	uint64_t word;
+	const uint64_t *word = &block->slots[BLOCK_LINK];
+	struct part part = { 0, 0, UINT64_MAX };
 
-	/* An original that is still MOVING is ahead of its copy in this order: it has been visited. */
-	if (rmap_slot_truth(&slots[i], &word) != &slots[i]) /* A3: pairs with R2. A11: pairs with R3 of pool.c. */
-		return 0;
-	return slot_with_kind(word, SLOT_ENTRY);
-}
+	for (unsigned level = 0;; level++) {
+		uint64_t link = load_acq(word); /* A1: pairs with R1, R2. */
 
-/* Stores what slots[i] holds behind @n words. How many there are now: one more, if it is an element. */
-static inline size_t gather_slot(uint64_t *slots, unsigned i, uint64_t *words, size_t n)
-{
-	uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
-
-	if (word & RARE_KINDS)
-		word = resolved(slots, i);
-	words[n] = word;
-	return n + (word & SLOT_ENTRY);
-}
-
-/* The same for slots 1 to 7 of a line. */
-static inline size_t gather_seven(uint64_t *line, uint64_t *words, size_t n)
-{
-	n = gather_slot(line, 1, words, n);
-	n = gather_slot(line, 2, words, n);
-	n = gather_slot(line, 3, words, n);
-	n = gather_slot(line, 4, words, n);
-	n = gather_slot(line, 5, words, n);
-	n = gather_slot(line, 6, words, n);
-	return gather_slot(line, 7, words, n);
-}
-
-/* The rest of scan->segment, or as much as there is room for. */
-static inline size_t gather_segment(struct chain_scan *scan, uint64_t *words, size_t n, size_t room)
-{
-	uint64_t *header = &scan->segment->header;
-	uint64_t lines = segment_lines(segment_class(load_rlx(header))); /* RLX: ordered by A1, fixed. */
-	uint64_t *line = header + scan->line * LINE_SLOTS;
-	uint64_t *end = header + lines * LINE_SLOTS;
-	uint32_t slot = scan->slot;
-
-	if (line == header && slot == 0)
-		slot = 1; /* past the header */
-	while (line < end && n < room) {
-		INJECT();
-		if (slot <= 1 && room - n >= LINE_SLOTS) {
-			if (slot == 0)
-				n = gather_slot(line, 0, words, n);
-			n = gather_seven(line, words, n);
-			slot = LINE_SLOTS;
+		if ((slot_kind(link) | SLOT_FROZEN) != (SLOT_LINK | SLOT_FROZEN))
+			return part;
+		link = link_below(link);
+		if (link_form(link) != FORM_BRANCH) {
+			part.link = link;
+			return part;
 		}
-		for (; slot < LINE_SLOTS && n < room; slot++)
-			n = gather_slot(line, slot, words, n);
-		if (slot == LINE_SLOTS) {
-			line += LINE_SLOTS;
-			slot = 0;
+		word = link_memory(link) + hash_child(hash, level);
+		part.last = hash | UINT64_MAX >> BRANCH_BITS * (level + 1);
+		part.first = part.last & ~(UINT64_MAX >> BRANCH_BITS * (level + 1));
+	}
+}
+
+/* How many slots @link leads to; more than @room: too many. */
+static size_t part_slots(uint64_t link, size_t room)
+{
+	size_t slots = 0;
+
+	for (; link_form(link) == FORM_OVER && slots <= room; link = load_rlx(link_memory(link))) /* RLX: fixed. */
+		slots += OVER_SLOTS;
+	return slots + link_lines(link) * LEAF_SLOTS;
+}
+
+/* Stores all elements that @link leads to behind @n words. How many there are now. */
+static size_t gather_whole(uint64_t link, uint64_t *words, size_t n)
+{
+	struct line_walk walk = walk_lines(link);
+	uint64_t *slots;
+	unsigned count;
+
+	while ((slots = next_line(&walk, &count))) {
+		INJECT();
+		for (unsigned i = 0; i < count; i++) {
+			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+
+			words[n] = word & ~SLOT_FROZEN;
+			n += word & SLOT_ENTRY; /* in a leaf a bit of these kinds alone: ENTRY, HELD */
 		}
 	}
-	scan->line = (uint64_t)(line - header) / LINE_SLOTS;
-	scan->slot = slot;
 	return n;
 }
 
-/* Slots 0 and 1. */
-static inline size_t gather_block(struct chain_scan *scan, uint64_t *words, size_t n, size_t room)
-{
-	uint64_t meta = load_acq(&scan->block->meta); /* A2: pairs with R2 of page.c. */
+/* So many elements are put in order at a time. */
+#define CHUNK (RMAP_CHECK ? 3u : 16u)
 
-	for (; scan->slot < CLAIMS && n < room; scan->slot++) {
-		uint64_t word = claim_read(scan->block, meta, scan->slot);
+/*
+ * The @n elements of a part that come next in the order of hashes, @room at most; equal hashes as they come
+ * @cut: there are more
+ */
+struct chunk {
+	struct {
+		uint64_t hash;
+		uint64_t entry;
+	} items[CHUNK];
+	size_t n;
+	size_t room;
+	bool cut;
+};
+
+static void chunk_add(struct chunk *chunk, uint64_t hash, uint64_t entry)
+{
+	size_t i = chunk->n;
+
+	chunk->cut |= chunk->n == chunk->room;
+	if (chunk->n == chunk->room && chunk->items[--i].hash <= hash)
+		return;
+	chunk->n += chunk->n < chunk->room;
+	for (; i > 0 && chunk->items[i - 1].hash > hash; i--)
+		chunk->items[i] = chunk->items[i - 1];
+	chunk->items[i].hash = hash;
+	chunk->items[i].entry = entry;
+}
+
+/* Collects from @part what comes after @position. */
+static void collect(const struct rmap *map, const struct part *part, const struct chain_position *position,
+		    struct chunk *chunk)
+{
+	struct line_walk walk = walk_lines(part->link);
+	uint32_t passed = 0;
+	uint64_t *slots;
+	unsigned n;
+
+	while ((slots = next_line(&walk, &n))) {
+		INJECT();
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+			uint64_t hash;
+
+			if (!(word & SLOT_ENTRY))
+				continue;
+			hash = key_hash(map, slot_key(word, map->key_low));
+			if (hash < position->hash)
+				continue;
+			if (hash == position->hash) {
+				passed += slot_multiplicity(word, map->key_low);
+				if (passed <= position->units)
+					continue;
+			}
+			chunk_add(chunk, hash, word & ~SLOT_FROZEN);
+		}
+	}
+}
+
+/* The same in the order of hashes from *@position on, which goes with them. *@cut: there are more. */
+static size_t gather_next(const struct rmap *map, const struct part *part, struct chain_position *position,
+			  uint64_t *words, size_t n, size_t room, bool *cut)
+{
+	struct chunk chunk = { .room = room - n < CHUNK ? room - n : CHUNK };
+
+	collect(map, part, position, &chunk);
+	for (size_t i = 0; i < chunk.n; i++) {
+		if (position->hash != chunk.items[i].hash)
+			position->units = 0;
+		position->hash = chunk.items[i].hash;
+		position->units += slot_multiplicity(chunk.items[i].entry, map->key_low);
+		words[n++] = chunk.items[i].entry;
+	}
+	*cut = chunk.cut;
+	return n;
+}
+
+/* What slot 2 leads to. */
+static size_t gather_parts(const struct rmap *map, struct block *block, struct chain_position *position,
+			   uint64_t *words, size_t n, size_t room)
+{
+	while (position->depth > 0 && n < room) {
+		struct part part = part_of(block, position->hash);
+		bool whole = position->hash == part.first && position->units == 0;
+		bool cut = false;
+
+		if (part.link && whole && part_slots(part.link, room) <= room) {
+			if (part_slots(part.link, room) > room - n)
+				return n;
+			n = gather_whole(part.link, words, n);
+		} else if (part.link) {
+			n = gather_next(map, &part, position, words, n, room, &cut);
+		}
+		if (!cut)
+			*position = (struct chain_position){ part.last + 1, part.last != UINT64_MAX, 0 };
+	}
+	return n;
+}
+
+/* Slot 2, from the start on. */
+static size_t gather_link(struct block *block, struct chain_position *position, uint64_t *words)
+{
+	uint64_t link = load_acq(&block->slots[BLOCK_LINK]); /* A3: pairs with R2. A11: pairs with R3. */
+
+	/* An element there came by an add. A scan that is past its start need not visit it. */
+	*position = (struct chain_position){ 0, slot_kind(link) == SLOT_LINK, 0 };
+	words[0] = link;
+	return slot_kind(link) == SLOT_ENTRY;
+}
+
+size_t rmap_chain_gather(const struct rmap *map, struct block *block, struct chain_position *position, uint64_t *words,
+			 size_t room)
+{
+	size_t n = 0;
+	uint64_t meta;
+
+	if (position->depth == CHAIN_START.depth)
+		n = gather_link(block, position, words);
+	n = gather_parts(map, block, position, words, n, room);
+	if (position->depth > 0)
+		return n;
+	meta = load_acq(&block->meta); /* A2: pairs with R2 of page.c. */
+	for (; position->units < CLAIMS && n < room; position->units++) {
+		uint64_t word = claim_read(block, meta, position->units);
 
 		INJECT();
-		if (slot_kind(word) == SLOT_REF)
-			word = resolved(scan->block->slots, scan->slot);
 		words[n] = word;
 		n += slot_kind(word) == SLOT_ENTRY;
 	}
-	return n;
-}
-
-static uint32_t segment_depth(const struct segment *segment)
-{
-	uint32_t depth = 0;
-
-	for (; segment; segment = segment_next(load_rlx(&segment->header))) /* RLX: ordered by A1. */
-		depth++;
-	return depth;
-}
-
-struct chain_position rmap_chain_position(const struct chain_scan *scan)
-{
-	return (struct chain_position){ scan->line, segment_depth(scan->segment), scan->slot };
-}
-
-void rmap_chain_scan(struct chain_scan *scan, struct block *block, struct chain_position from)
-{
-	uint64_t link;
-	uint32_t depth;
-
-	*scan = (struct chain_scan){ .block = block, .line = from.line, .slot = from.slot };
-	if (from.depth == 0)
-		return;
-	link = load_acq(&block->slots[BLOCK_LINK]); /* A1: pairs with R1; A3: with R2; A11: with R3. */
-	if (slot_kind(link) == SLOT_LINK)
-		scan->segment = slot_pointer(link);
-	if (from.depth == CHAIN_START.depth) {
-		/* An element in slot 2 came there by an add: a scan that is past its start need not visit it. */
-		scan->first = slot_kind(link) == SLOT_ENTRY ? link : 0;
-		return;
-	}
-	for (depth = segment_depth(scan->segment); depth > from.depth; depth--)
-		scan->segment = segment_next(load_rlx(&scan->segment->header)); /* RLX: ordered by A1. */
-	if (depth < from.depth)
-		scan->line = scan->slot = 0;
-}
-
-size_t rmap_chain_gather(struct chain_scan *scan, uint64_t *words, size_t room)
-{
-	struct chain_scan at = *scan; /* which no store to @words can change */
-	size_t n = 0;
-
-	if (at.first)
-		words[n++] = at.first;
-	at.first = 0;
-	while (at.segment) {
-		n = gather_segment(&at, words, n, room);
-		if (n == room)
-			break;
-		at.segment = segment_next(load_rlx(&at.segment->header)); /* RLX: ordered by A1. */
-		at.line = at.slot = 0;
-	}
-	if (!at.segment)
-		n = gather_block(&at, words, n, room);
-	*scan = at;
 	return n;
 }
 
@@ -174,55 +232,92 @@ size_t rmap_chain_gather(struct chain_scan *scan, uint64_t *words, size_t room)
 	} while (0)
 
 struct tally {
-	uint64_t low;
+	const struct rmap *map;
 	uint64_t chained;
 	struct rmap_shape *shape;
 };
 
-static int check_word(uint64_t word, struct tally *tally)
+static int check_slot(uint64_t word, struct tally *tally)
 {
-	HOLDS(slot_kind(word) == SLOT_EMPTY || slot_kind(word) == SLOT_ENTRY || slot_kind(word) == SLOT_SEALED);
+	HOLDS(slot_kind(word) == SLOT_EMPTY || slot_kind(word) == SLOT_ENTRY || slot_kind(word) == SLOT_VACANT ||
+	      word == (SLOT_EMPTY | SLOT_FROZEN) || word == (SLOT_VACANT | SLOT_FROZEN));
 	tally->shape->slots++;
 	if (slot_kind(word) != SLOT_ENTRY)
 		return 0;
 	tally->shape->elements++;
-	tally->chained += slot_multiplicity(word, tally->low);
+	tally->chained += slot_multiplicity(word, tally->map->key_low);
 	return 0;
 }
 
-static int check_segment(const struct segment *segment, struct tally *tally)
+/* Is line @at one of those where @entry may be in the leaf, and were all lines before it full once? */
+static bool belongs(const struct rmap *map, uint64_t leaf, unsigned at, uint64_t entry)
 {
-	uint64_t header = load_rlx(&segment->header); /* RLX: quiescent */
-	uint64_t slots = segment_slots(header);
-	uint64_t closing = load_rlx(&segment->slots[0]);
-	uint64_t sealed = 0;
+	unsigned lines = link_lines(leaf);
+	unsigned line = hash_line(key_hash(map, slot_key(entry, map->key_low)), lines);
 
-	for (uint64_t i = 0; i < slots; i++) {
-		uint64_t word = load_rlx(&segment->slots[i]);
+	for (unsigned left = leaf_window(leaf); left > 0; left--) {
+		const uint64_t *slots = link_memory(leaf) + (size_t)line * LINE_SLOTS;
 
-		if (check_word(word, tally))
-			return -EINVAL;
-		sealed += slot_kind(word) == SLOT_SEALED;
-		if (slot_kind(word) == SLOT_ENTRY) {
-			uint64_t line = segment_line(header, segment_hash(slot_key(word, tally->low)));
+		if (line == at)
+			return true;
+		if (link_form(leaf) < FORM_SPILLED && load_rlx(&slots[LEAF_SLOTS - 1]) == SLOT_EMPTY) /* RLX: quiescent */
+			return false;
+		line = line + 1 == lines ? 0 : line + 1;
+	}
+	return false;
+}
 
-			HOLDS((i + 1) / LINE_SLOTS == line || (i + 1) / LINE_SLOTS == (line ^ 1));
+/* Are the elements of the leaf under @link where a search finds them? */
+static int check_leaf(uint64_t link, const struct tally *tally)
+{
+	while (link_form(link) == FORM_OVER)
+		link = load_rlx(link_memory(link)); /* RLX: quiescent */
+	for (unsigned i = 0; i < link_lines(link) * LEAF_SLOTS; i++) {
+		uint64_t word = load_rlx(link_memory(link) + i / LEAF_SLOTS * LINE_SLOTS + i % LEAF_SLOTS);
+
+		if (slot_kind(word) == SLOT_ENTRY)
+			HOLDS(belongs(tally->map, link, i / LEAF_SLOTS, word));
+	}
+	return 0;
+}
+
+/* @hash, @bits: with which bits the hashes of all elements begin. */
+static int check_link(uint64_t link, uint64_t hash, unsigned bits, struct tally *tally)
+{
+	const struct rmap *map = tally->map;
+	struct line_walk walk = walk_lines(link);
+	uint64_t *slots;
+	unsigned n;
+
+	HOLDS(slot_kind(link) == SLOT_LINK && link_form(link) != FORM_PLAN && link_form(link) != FORM_BLOCK);
+	tally->shape->pieces++;
+	if (link_form(link) == FORM_BRANCH) {
+		tally->shape->bytes += (uint64_t)BRANCH_LINES * LINE_BYTES;
+		for (uint64_t i = 0; i < BRANCH_WORDS; i++)
+			if (check_link(load_rlx(link_memory(link) + i), hash << BRANCH_BITS | i, bits + BRANCH_BITS, tally))
+				return -EINVAL;
+		return 0;
+	}
+	for (uint64_t over = link; link_form(over) == FORM_OVER; over = load_rlx(link_memory(over)))
+		tally->shape->pieces++;
+	while ((slots = next_line(&walk, &n))) {
+		tally->shape->bytes += LINE_BYTES;
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t word = load_rlx(&slots[i]); /* RLX: quiescent */
+
+			if (check_slot(word, tally))
+				return -EINVAL;
+			if (slot_kind(word) == SLOT_ENTRY && bits)
+				HOLDS(key_hash(map, slot_key(word, map->key_low)) >> (64 - bits) == hash);
 		}
 	}
-	if (slot_kind(closing) == SLOT_SEALED)
-		HOLDS(closing_sealed(closing) == sealed);
-	else
-		HOLDS(sealed == 0);
-	tally->shape->segments++;
-	tally->shape->bytes += segment_bytes(segment_class(header));
-	return 0;
+	return check_leaf(link, tally);
 }
 
 int rmap_chain_check(const struct rmap *map, struct block *block, uint64_t meta, struct rmap_shape *shape)
 {
-	struct tally tally = { map->key_low, 0, shape };
+	struct tally tally = { map, 0, shape };
 	uint64_t link = load_rlx(&block->slots[BLOCK_LINK]); /* RLX: quiescent */
-	struct segment *segment;
 
 	shape->bytes += sizeof(*block);
 	HOLDS(!map->key_low || (claim_count(meta) == CLAIMS && !(meta & (CLAIM_PHASE(0) | CLAIM_PHASE(1)))));
@@ -230,16 +325,11 @@ int rmap_chain_check(const struct rmap *map, struct block *block, uint64_t meta,
 		uint64_t word = claim_read(block, meta, i);
 
 		HOLDS(map->key_low || !(meta & CLAIM_HELD(i)) || slot_kind(word) == SLOT_ENTRY);
-		if (check_word(word, &tally))
+		if (check_slot(word, &tally))
 			return -EINVAL;
 	}
-	if (slot_kind(link) == SLOT_LINK) {
-		for (segment = slot_pointer(link); segment; segment = segment_next(load_rlx(&segment->header)))
-			if (check_segment(segment, &tally))
-				return -EINVAL;
-	} else if (check_word(link, &tally)) {
+	if (slot_kind(link) == SLOT_LINK ? check_link(link, 0, 0, &tally) : check_slot(link, &tally))
 		return -EINVAL;
-	}
 	HOLDS(tally.chained == count_chained(meta));
 	return 0;
 }

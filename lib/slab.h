@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * slab.h - what pool.c and sweep.c share: classes of memory, magazines, slabs
+ * slab.h - what pool.c, hand.c and sweep.c share: classes of memory, magazines, slabs
  */
 #ifndef RMAP_LIB_SLAB_H
 #define RMAP_LIB_SLAB_H
@@ -33,6 +33,9 @@
 /* Words of the first block of a magazine. A block in the depot is poisoned for ASan from word DEPOT_WORDS on. */
 enum { MAGAZINE_NEXT, MAGAZINE_MAGAZINE, MAGAZINE_COUNT, DEPOT_WORDS };
 
+/* Slots of the first of several lines that are retired, both SEALED: how many there are, and the next such. */
+enum { RETIRED_LINES = LINE_SLOTS - 2, RETIRED_NEXT };
+
 /* Kinds of what a sweep sorts: the class of a piece, and these of the heads of slabs. */
 enum { KIND_SLAB = SLOT_CLASSES, KIND_GONE };
 
@@ -53,23 +56,42 @@ _Static_assert(sizeof(struct slab) <= LINE_BYTES, "a slab's head fits its first 
 
 static inline size_t class_bytes(unsigned class)
 {
-	return class == CLASS_BLOCK ? sizeof(struct block) : segment_bytes(class - 1);
+	return class == CLASS_BLOCK ? sizeof(struct block) : (size_t)piece_lines(class - 1) * LINE_BYTES;
 }
 
-static inline size_t class_align(unsigned class)
-{
-	return class == CLASS_BLOCK ? sizeof(struct block) : class == CLASS_LINE ? LINE_BYTES : 2 * LINE_BYTES;
-}
-
-/* Is @class given back to the tier piece by piece, rather than carved out of slabs? */
-static inline bool class_is_large(const struct rmap *map, unsigned class)
-{
-	return class_bytes(class) > (map->tier.granule - LINE_BYTES) / 2;
-}
+/* Gets a piece of memory of @class, which it may reuse. */
+typedef void (*piece_sink)(void *arg, uint64_t *piece, unsigned class);
 
 void rmap_tier_give(struct rmap *map, void *memory, size_t bytes);
 
 /* @magazine, of @count blocks that nobody can have seen in a depot since a grace period began, is free. Lock-free. */
 void rmap_depot_push(struct rmap *map, unsigned class, uint64_t *magazine, unsigned count);
+
+/* The same of so many lines in a row, any number: as pieces. */
+void rmap_depot_push_lines(struct rmap *map, uint64_t *lines, unsigned count);
+
+/* A magazine, of *@count blocks; NULL: there is none. Lock-free; anywhere. */
+uint64_t *rmap_depot_pop(struct rmap *map, unsigned class, unsigned *count);
+
+/*
+ * Up to *@count units of @unit bytes one behind the other, fresh out of the newest slab: *@count says how many. NULL: the tier
+ * has no memory. Outside read-side sections; sleeps.
+ */
+void *rmap_carve(struct rmap *map, size_t unit, unsigned *count);
+
+/*
+ * What a fill for @adds adds needs besides what is in hand. 0; -ENOMEM; -EAGAIN: it is not free, and @sleeps is false, so
+ * that nothing is carved.
+ */
+int rmap_hand_fill(struct rmap_reserve *reserve, unsigned adds, bool sleeps);
+
+/* What rebuilds need, if there is memory. Outside read-side sections; sleeps. */
+void rmap_hand_prepare(struct rmap_reserve *reserve);
+
+/* Retires what is in hand beyond so many blocks and lines. Lock-free. */
+void rmap_hand_keep(struct rmap_reserve *reserve, uint64_t blocks, uint64_t lines);
+
+/* The same with what fills ask for. */
+void rmap_hand_keep_asked(struct rmap_reserve *reserve);
 
 #endif

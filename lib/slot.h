@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * slot.h - the words that chains are made of: bit layouts, blocks, segments
+ * slot.h - the words that chains are made of: bit layouts, blocks, leaves
  *
  * Every word of the structure has its kind in its low three bits:
  *
@@ -8,22 +8,22 @@
  *      [ payload                              | kind ]
  *
  *      kind       payload                                    where
- *      EMPTY      0; in a page word: the counts              page word, slot
+ *      EMPTY      0: never used; in a page word: the counts  page word, slot
  *      ENTRY      key | multiplicity - 1                     page word (direct), slot; a claimed one with its
  *                                                            phase in bit 1 (claim.h)
- *      MOVING     as ENTRY: its segment is being emptied;    slot of a closing segment
- *                 still the mapping's one truth
- *      COMMITTED  as ENTRY, fixed: the copy is the truth     slot of a closing segment
- *      REF        address of the MOVING slot it copies       slot further on
- *      DEAD       0: was MOVING, its last mapping was taken  slot of a closing segment
- *      SEALED     not for readers: the closing word's        slot of a closing segment; slots of a
- *                 figures, or the list of retired memory     retired block or segment
- *      LINK       address of a block or a segment            page word; slot 2 of a first block
+ *      VACANT     0: used, and empty again                   slot of a leaf
+ *      LINK       form and address of what it leads to       page word, slot 2 of a first block, word of a branch
+ *      SEALED     not for readers                            slot 2 of a retired block, slot of a piece
  *
- *      EMPTY <-> ENTRY <-> MOVING -> COMMITTED -> SEALED           a slot of a segment
- *        |                    `----> DEAD ------> SEALED
- *        `------------------------------------> SEALED
- *      EMPTY -> REF -> ENTRY or EMPTY                              a slot that receives a copy
+ * Bit 1 of a kind says that the word is FROZEN: what it holds is for ever so, and is found again in a copy (leaf.c). A frozen
+ * ENTRY is HELD; SEALED is a frozen VACANT.
+ *
+ *      EMPTY -> ENTRY <-> VACANT          a slot of a leaf, until it is frozen; in a first block EMPTY <-> ENTRY
+ *
+ * A LINK has its form in bits 48 to 55, which the addresses of a tier's memory leave free:
+ *
+ *      63  56 55  48 47                      3 2  0
+ *      [ addr | form | address                | LINK ]
  *
  * Counts, in a page word (kind EMPTY) and in the meta word of a first block (claims: claim.h; 0 in a page word):
  *
@@ -44,15 +44,14 @@
 enum slot_kind {
 	SLOT_EMPTY = 0,
 	SLOT_ENTRY = 1,
-	SLOT_MOVING = 2,
-	SLOT_COMMITTED = 3,
-	SLOT_REF = 4,
-	SLOT_DEAD = 5,
+	SLOT_HELD = 3,
+	SLOT_VACANT = 4,
+	SLOT_LINK = 5,
 	SLOT_SEALED = 6,
-	SLOT_LINK = 7,
 };
 
 #define SLOT_KIND_MASK 7u
+#define SLOT_FROZEN ((uint64_t)2)
 #define SLOT_ONE ((uint64_t)8) /* one unit of multiplicity */
 
 static inline enum slot_kind slot_kind(uint64_t word)
@@ -63,11 +62,6 @@ static inline enum slot_kind slot_kind(uint64_t word)
 static inline uint64_t slot_payload(uint64_t word)
 {
 	return word & ~(uint64_t)SLOT_KIND_MASK;
-}
-
-static inline uint64_t slot_with_kind(uint64_t word, enum slot_kind kind)
-{
-	return slot_payload(word) | kind;
 }
 
 static inline void *slot_pointer(uint64_t word)
@@ -125,77 +119,141 @@ static inline uint32_t count_all(uint64_t counts)
 #define LINE_SLOTS 8u
 #define LINE_BYTES 64u
 #define BLOCK_SLOTS 3u
-#define BLOCK_LINK 2u             /* the slot that may become the link */
+#define BLOCK_LINK 2u             /* the slot that may become a link */
 #define BLOCK_RETIRED BLOCK_LINK /* the slot that leads to the next retired block: nobody stores to it blindly */
 
 /*
  * struct block - a page's first block, 32 bytes, 32-aligned
  * @meta:  the counts and the claims; written by compare-and-swap only, never again once frozen
- * @slots: [0], [1]: elements (claim.h). [2]: an element, or the LINK to the newest segment
+ * @slots: [0], [1]: elements (claim.h). [2]: an element, or the LINK to the rest of the chain
  */
 struct block {
 	uint64_t meta;
 	uint64_t slots[BLOCK_SLOTS];
 };
 
-/*
- * struct segment - lines of slots; 64-aligned, with more than one line 128-aligned
- * @header: address of the next older segment, or 0; in the low six bits the segment's own class. Fixed once published
- * @slots:  [0] is the closing word as soon as it is SEALED. Lines are cut from @header on: the first has seven slots
- */
-struct segment {
-	uint64_t header;
-	uint64_t slots[];
-};
-
 _Static_assert(sizeof(struct block) == 32, "a first block is half a cache line");
 
 /*
- * Classes of segments: 1, 2, 4, 6 lines, then four sizes to a doubling: 8, 10, 12, 14, 16, 20, ... All but the first
- * are even, so that lines pair up.
+ * struct plan - what a place is about to lead to; a block of memory, retired as one
+ * @into, @more: pieces for the copy, as LINKs to leaves of their lengths; @more may be 0
+ * @below:       what the place led to
+ * @retired:     kind LINK; in a retired block the word there is SEALED
  */
-#define SEGMENT_CLASSES 64u
+struct plan {
+	uint64_t into;
+	uint64_t more;
+	uint64_t below;
+	uint64_t retired;
+};
 
-static inline uint64_t segment_lines(unsigned class)
+_Static_assert(sizeof(struct plan) == sizeof(struct block) &&
+		       offsetof(struct plan, retired) == offsetof(struct block, slots[BLOCK_RETIRED]),
+	       "a plan is retired as a block is");
+
+/*
+ * Forms. A leaf's is how many lines it has; SPILLED: what its places had no room for is anywhere in it. The explorer has
+ * small leaves and branches.
+ */
+#define FORM_SHIFT 48
+#define FORM_MASK ((uint64_t)0xFF << FORM_SHIFT)
+#define FORM_BLOCK 0u
+#define FORM_OVER 65u
+#define FORM_BRANCH 66u
+#define FORM_PLAN 67u
+#define FORM_SPILLED 128u
+
+#ifdef RMAP_EXPLORE
+#define LEAF_SLOTS 2u      /* of a line that are used */
+#define LEAF_LINES_MAX 2u
+#define LEAF_WINDOW 1u
+#define BRANCH_BITS 1u
+#define BRANCH_LEVELS 8u
+#else
+#define LEAF_SLOTS LINE_SLOTS
+#define LEAF_LINES_MAX 32u
+#define LEAF_WINDOW 6u
+#define BRANCH_BITS 3u
+#define BRANCH_LEVELS 10u /* the bits of a hash that do not choose a line */
+#endif
+#define OVER_SLOTS (LEAF_SLOTS < LINE_SLOTS ? LEAF_SLOTS : LINE_SLOTS - 1)
+#define BRANCH_WORDS (1u << BRANCH_BITS)
+#define BRANCH_LINES ((BRANCH_WORDS + LINE_SLOTS - 1) / LINE_SLOTS)
+
+static inline uint64_t link_to(const void *memory, unsigned form)
 {
-	static const uint8_t small[4] = { 1, 2, 4, 6 };
-
-	if (class < 4)
-		return small[class];
-	return (uint64_t)(4 + (class & 3)) << (class / 4);
+	return (uint64_t)(uintptr_t)memory | (uint64_t)form << FORM_SHIFT | SLOT_LINK;
 }
 
-static inline uint64_t segment_bytes(unsigned class)
+static inline unsigned link_form(uint64_t link)
 {
-	return segment_lines(class) * LINE_BYTES;
+	return (unsigned)(link >> FORM_SHIFT) & 0xFF;
 }
 
-static inline unsigned segment_class(uint64_t header)
+static inline uint64_t *link_memory(uint64_t link)
 {
-	return header & 63;
+	return (uint64_t *)(uintptr_t)(link & ~(FORM_MASK | SLOT_KIND_MASK));
 }
 
-static inline struct segment *segment_next(uint64_t header)
+/* Of a leaf; 0: it is none. */
+static inline unsigned link_lines(uint64_t link)
 {
-	return (struct segment *)(uintptr_t)(header & ~(uint64_t)63);
+	unsigned form = link_form(link);
+
+	return form >= FORM_OVER && form < FORM_SPILLED ? 0 : form % FORM_SPILLED;
 }
 
-/* 32 bits that depend on all of @key: handles come in regular patterns, which one multiplication would keep. */
-static inline uint64_t segment_hash(uint64_t key)
+/* Lengths of pieces, in lines: 1 to 8, then four to a doubling. The least such length from @lines on. */
+static inline unsigned lines_up(unsigned lines)
 {
-	key *= 0x9E3779B97F4A7C15u;
-	key ^= key >> 32;
-	return (key * 0xD6E8FEB86659FD93u) >> 32;
+	unsigned step = 2;
+
+	if (lines <= 8)
+		return lines;
+	while (step * 8 < lines)
+		step *= 2;
+	return (lines + step - 1) / step * step;
 }
 
-static inline uint64_t segment_line(uint64_t header, uint64_t hash)
+/* The next shorter length; 0: there is none. */
+static inline unsigned lines_below(unsigned lines)
 {
-	return (hash * segment_lines(segment_class(header))) >> 32;
+	unsigned step = 2;
+
+	if (lines <= 8)
+		return lines - 1;
+	while (step * 8 < lines)
+		step *= 2;
+	return lines - step;
 }
 
-/* Classes of memory: first blocks, then the segments. */
-#define SLOT_CLASSES (1 + SEGMENT_CLASSES)
+/* The longest such length that is in @lines, which are not 0. */
+static inline unsigned lines_within(unsigned lines)
+{
+	unsigned up = lines_up(lines);
 
-_Static_assert(sizeof(struct segment) == 8, "the header takes one slot's place");
+	return up == lines ? lines : lines_below(up);
+}
+
+#define PIECE_CLASSES 16u
+
+static inline unsigned piece_lines(unsigned class)
+{
+	return class < 8 ? class + 1 : (class % 4 + 5) << (class / 4 - 1);
+}
+
+static inline unsigned piece_class(unsigned lines)
+{
+	unsigned class = 0;
+
+	if (lines <= 8)
+		return lines - 1;
+	for (class = 8; piece_lines(class) < lines; class++)
+		;
+	return class;
+}
+
+/* Classes of memory: first blocks and plans, then pieces of lines. */
+#define SLOT_CLASSES (1 + PIECE_CLASSES)
 
 #endif

@@ -20,8 +20,8 @@
  *      label  orders                                                   breaks without it
  *      A1     pairs with R1 of pool.c: a sweep reads magazines' links
  */
+#include "leaf.h"
 #include "pool.h"
-#include "slab.h"
 
 /* Words of what a sweep sorts: struct slab has its own in these places. Kinds are classes, and two more. */
 enum { SWEEP_LINK = MAGAZINE_MAGAZINE, SWEEP_KIND = MAGAZINE_COUNT };
@@ -43,26 +43,20 @@ static uint64_t bytes_of(const uint64_t pieces[SLOT_CLASSES])
 	return bytes;
 }
 
+/* A sweep is due when a quarter more than the last one kept has been carved, and so many slabs. */
+#define SWEEP_SLABS 4u
+
 /* Begin ------------------------------------------------------------------------------------- */
 
 static void sweep_work(struct rmap_deferred *deferred);
 
-static uint64_t sweeps_begun(struct rmap *map)
-{
-	uint64_t sweeps;
-
-	rmap_rcu_lock(&map->rcu, &map->pool.lock);
-	sweeps = map->pool.sweeps;
-	env_mutex_unlock(&map->pool.lock);
-	return sweeps;
-}
-
+/* Called with the pool's lock held; none runs. */
 static void sweep_begin(struct rmap *map)
 {
 	struct rmap_pool *pool = &map->pool;
 
-	rmap_rcu_lock(&map->rcu, &pool->lock);
 	pool->sweeps++;
+	pool->sweeping = true;
 	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
 		pool->swept[class] = 0;
 		if (load_rlx(&pool->depots[class])) /* RLX: a hint; what comes later may stay */
@@ -70,24 +64,64 @@ static void sweep_begin(struct rmap *map)
 			pool->swept[class] = exchange_acqrel(&pool->depots[class], 0);
 	}
 	rmap_rcu_defer(&map->rcu, &pool->sweep, sweep_work);
+}
+
+void rmap_pool_sweep_if_due(struct rmap *map)
+{
+	struct rmap_pool *pool = &map->pool;
+
+	rmap_rcu_lock(&map->rcu, &pool->lock);
+	if (!pool->sweeping && !pool->closed && pool->carved >= pool->kept + pool->kept / 4 + SWEEP_SLABS * map->tier.granule)
+		sweep_begin(map);
 	env_mutex_unlock(&pool->lock);
+}
+
+void rmap_pool_sweep_wait(struct rmap *map)
+{
+	bool sweeping;
+
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
+	sweeping = map->pool.sweeping;
+	env_mutex_unlock(&map->pool.lock);
+	if (sweeping) {
+		rmap_rcu_wait(&map->rcu); /* its work */
+		rmap_rcu_wait(&map->rcu); /* and what that defers */
+	}
+}
+
+static uint64_t sweeps_begun(struct rmap *map, bool closed)
+{
+	uint64_t sweeps;
+
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
+	sweeps = map->pool.sweeps;
+	map->pool.closed |= closed;
+	env_mutex_unlock(&map->pool.lock);
+	return sweeps;
 }
 
 void rmap_pool_sweep(struct rmap *map)
 {
-	uint64_t begun = sweeps_begun(map);
+	uint64_t begun = sweeps_begun(map, false);
+	bool another;
 
 	rmap_rcu_lock(&map->rcu, &map->pool.regroup);
+	another = sweeps_begun(map, true) != begun;
+	rmap_pool_sweep_wait(map);
 	/* One that began after this call is as good as one of our own, and has ended. */
-	if (sweeps_begun(map) != begun)
+	if (another)
 		return;
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	sweep_begin(map);
-	rmap_rcu_wait(&map->rcu); /* its work */
-	rmap_rcu_wait(&map->rcu); /* and what that defers */
+	env_mutex_unlock(&map->pool.lock);
+	rmap_pool_sweep_wait(map);
 }
 
 void rmap_pool_sweep_end(struct rmap *map)
 {
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
+	map->pool.closed = false;
+	env_mutex_unlock(&map->pool.lock);
 	env_mutex_unlock(&map->pool.regroup);
 }
 
@@ -100,7 +134,7 @@ static uint64_t *put(uint64_t *list, uint64_t *item, unsigned kind)
 	return item;
 }
 
-/* The pieces of one class's magazines. Large segments go to the tier at once. */
+/* The pieces of one class's magazines. */
 static uint64_t *collect_class(struct rmap *map, unsigned class, uint64_t *items)
 {
 	uint64_t *magazine = pointer(map->pool.swept[class]);
@@ -114,12 +148,7 @@ static uint64_t *collect_class(struct rmap *map, unsigned class, uint64_t *items
 			magazine = pointer(magazine[MAGAZINE_MAGAZINE]);
 		}
 		next = pointer(piece[MAGAZINE_NEXT]);
-		if (class_is_large(map, class)) {
-			UNPOISON(piece, class_bytes(class));
-			rmap_tier_give(map, piece, class_bytes(class));
-		} else {
-			items = put(items, piece, class);
-		}
+		items = put(items, piece, class);
 		piece = next;
 	}
 	return items;
@@ -187,30 +216,43 @@ static uint64_t *sort(uint64_t *items)
 
 /* Settle ------------------------------------------------------------------------------------ */
 
-/* First blocks go back in magazines, all else one by one, as it comes back from chains. */
-struct magazine {
-	uint64_t *blocks;
+/*
+ * struct rest - what goes back to the depots and waits for its neighbours
+ * @magazine: of @count first blocks
+ * @lines:    the first of @n lines in a row
+ */
+struct rest {
+	uint64_t *magazine;
 	unsigned count;
+	uint64_t *lines;
+	unsigned n;
 };
 
-static void magazine_push(struct rmap *map, struct magazine *magazine)
+static void magazine_push(struct rmap *map, struct rest *rest)
 {
-	if (magazine->count)
-		rmap_depot_push(map, CLASS_BLOCK, magazine->blocks, magazine->count);
-	*magazine = (struct magazine){ NULL, 0 };
+	if (rest->count)
+		rmap_depot_push(map, CLASS_BLOCK, rest->magazine, rest->count);
+	rest->magazine = NULL;
+	rest->count = 0;
 }
 
-static void back_to_depot(struct rmap *map, struct magazine *magazine, uint64_t *piece, unsigned class)
+/* @items come by address: lines of different pieces that lie one behind the other become longer ones. */
+static void back_to_depot(struct rmap *map, struct rest *rest, uint64_t *piece, unsigned class)
 {
 	if (class != CLASS_BLOCK) {
-		store_rlx(&piece[MAGAZINE_NEXT], 0); /* PRIV until the push */
-		rmap_depot_push(map, class, piece, 1);
+		UNPOISON(piece, class_bytes(class));
+		if (!rest->n || rest->lines + (size_t)rest->n * LINE_SLOTS != piece) {
+			rmap_depot_push_lines(map, rest->lines, rest->n);
+			rest->lines = piece;
+			rest->n = 0;
+		}
+		rest->n += piece_lines(class - CLASS_LINE);
 		return;
 	}
-	store_rlx(&piece[MAGAZINE_NEXT], (uintptr_t)magazine->blocks); /* PRIV until the push */
-	magazine->blocks = piece;
-	if (++magazine->count == MAGAZINE_BLOCKS)
-		magazine_push(map, magazine);
+	store_rlx(&piece[MAGAZINE_NEXT], (uintptr_t)rest->magazine); /* PRIV until the push */
+	rest->magazine = piece;
+	if (++rest->count == MAGAZINE_BLOCKS)
+		magazine_push(map, rest);
 }
 
 /* Is the free memory behind the head @slab all that was carved out of it? Then nobody carves there any more. */
@@ -226,8 +268,7 @@ static bool retire_slab(struct rmap *map, struct slab *slab)
 	rmap_rcu_lock(&map->rcu, &pool->lock);
 	whole = bytes_of(pieces) == slab->carved;
 	if (whole) {
-		for (unsigned class = 0; class < SLOT_CLASSES; class++)
-			pool->carved[class] -= pieces[class];
+		pool->carved -= slab->carved;
 		slab->kind = KIND_GONE;
 		count_private(&pool->rest, slab->carved - map->tier.granule); /* RLX: under the lock, a figure */
 		if (pool->newest == slab)
@@ -240,7 +281,7 @@ static bool retire_slab(struct rmap *map, struct slab *slab)
 /* Goes through the sorted items. */
 static void settle(struct rmap *map, uint64_t *items)
 {
-	struct magazine magazine = { NULL, 0 };
+	struct rest rest = { 0 };
 	bool gone = false;
 
 	while (items) {
@@ -250,10 +291,11 @@ static void settle(struct rmap *map, uint64_t *items)
 		if (kind == KIND_SLAB)
 			gone = retire_slab(map, (struct slab *)items);
 		else if (!gone)
-			back_to_depot(map, &magazine, items, kind);
+			back_to_depot(map, &rest, items, kind);
 		items = next;
 	}
-	magazine_push(map, &magazine);
+	magazine_push(map, &rest);
+	rmap_depot_push_lines(map, rest.lines, rest.n);
 }
 
 /* Unlinks what settle() found whole. Late readers of the list go on from there: a slab keeps its own link. */
@@ -294,6 +336,9 @@ static void free_slabs(struct rmap_deferred *deferred)
 		UNPOISON(slab, map->tier.granule);
 		rmap_tier_give(map, slab, map->tier.granule);
 	}
+	rmap_rcu_lock(&map->rcu, &map->pool.lock);
+	map->pool.sweeping = false;
+	env_mutex_unlock(&map->pool.lock);
 }
 
 static void sweep_work(struct rmap_deferred *deferred)
@@ -303,6 +348,7 @@ static void sweep_work(struct rmap_deferred *deferred)
 	settle(map, sort(collect(map)));
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	unlink_slabs(map);
+	map->pool.kept = map->pool.carved;
 	env_mutex_unlock(&map->pool.lock);
 	rmap_rcu_defer(&map->rcu, deferred, free_slabs);
 }
@@ -316,28 +362,46 @@ static void tally(uint64_t pieces[SLOT_CLASSES], unsigned class, const uint64_t 
 		pieces[class]++;
 }
 
+static void count_behind(void *arg, uint64_t *piece, unsigned class)
+{
+	uint64_t *pieces = arg;
+
+	(void)piece;
+	pieces[class]++;
+}
+
 /* Does a reserve have in hand, and among its retired, what it says? Adds it to @pieces. */
 static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SLOT_CLASSES])
 {
 	uint64_t held[SLOT_CLASSES] = { 0 };
 	uint64_t retired[SLOT_CLASSES] = { 0 };
-	const struct segment *segment = reserve->retired_segments;
-	uint64_t n = 0;
+	const uint64_t *piece = reserve->retired_pieces;
+	const struct hand *hand = &reserve->hand;
+	uint64_t n;
 
-	tally(held, CLASS_BLOCK, reserve->blocks.top, MAGAZINE_NEXT);
-	tally(held, CLASS_LINE, reserve->lines.top, MAGAZINE_NEXT);
-	if (held[CLASS_BLOCK] != reserve->blocks.count || held[CLASS_LINE] != reserve->lines.count)
+	tally(held, CLASS_BLOCK, hand->blocks, MAGAZINE_NEXT);
+	if (held[CLASS_BLOCK] != hand->n_blocks)
+		return false;
+	for (unsigned i = 0; i < LEAF_LINES_MAX; i++) {
+		uint64_t runs[SLOT_CLASSES] = { 0 };
+
+		tally(runs, CLASS_LINE, hand->runs[i], MAGAZINE_NEXT);
+		held[CLASS_LINE] += runs[CLASS_LINE] * (i + 1);
+	}
+	if (held[CLASS_LINE] != hand->lines)
 		return false;
 	tally(retired, CLASS_BLOCK, (const uint64_t *)reserve->retired_blocks, 1 + BLOCK_RETIRED);
-	for (; segment; segment = slot_pointer(load_rlx(&segment->slots[1]))) /* RLX: nothing else runs */
-		retired[1 + segment_class(load_rlx(&segment->header))]++;
-	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
-		n += retired[class];
-		pieces[class] += held[class] + retired[class];
-	}
+	n = retired[CLASS_BLOCK];
+	for (; piece; n++, piece = slot_pointer(load_rlx(&piece[RETIRED_NEXT]))) /* RLX: nothing else runs */
+		retired[CLASS_LINE] += load_rlx(&piece[RETIRED_LINES]) / SLOT_ONE;
 	/* RLX: nothing else runs. */
-	return n == reserve->retired && bytes_of(held) == load_rlx(&reserve->held) &&
-	       bytes_of(retired) == load_rlx(&reserve->retired_bytes) &&
+	for (struct block *block = reserve->retired_blocks; block;
+	     block = slot_pointer(load_rlx(&block->slots[BLOCK_RETIRED])))
+		rmap_leaf_each_behind(block, count_behind, retired);
+	for (unsigned class = 0; class < SLOT_CLASSES; class++)
+		pieces[class] += held[class] + retired[class];
+	/* RLX: nothing else runs. */
+	return n == reserve->retired && bytes_of(retired) == load_rlx(&reserve->retired_bytes) &&
 	       load_rlx(&reserve->announced) <= load_rlx(&reserve->retired_bytes);
 }
 
@@ -353,19 +417,13 @@ static bool check_slabs(const struct rmap *map)
 		carved += slab->carved;
 		rest += map->tier.granule - slab->carved;
 	}
-	return carved == bytes_of(pool->carved) && rest == load_rlx(&pool->rest); /* RLX: likewise */
+	return carved == pool->carved && rest == load_rlx(&pool->rest); /* RLX: likewise */
 }
 
-/* Every piece that was carved is somewhere, once; and if there are no chains, not in one. */
+/* All that was carved is somewhere, once; and if there are no chains, not in one. */
 static bool check_pieces(const struct rmap *map, const uint64_t pieces[SLOT_CLASSES], bool chains)
 {
-	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
-		if (class_is_large(map, class))
-			continue;
-		if (chains ? pieces[class] > map->pool.carved[class] : pieces[class] != map->pool.carved[class])
-			return false;
-	}
-	return true;
+	return chains ? bytes_of(pieces) <= map->pool.carved : bytes_of(pieces) == map->pool.carved;
 }
 
 bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats)

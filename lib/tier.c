@@ -3,7 +3,7 @@
  * tier.c - the tiers that come with the library: the heap, huge pages, a NUMA node, a file
  *
  * All but the heap are mmap with something said about the mapping. A mapping is as long as what was asked for, rounded
- * up to the tier's page size, and is unmapped when it is given back; the pool asks for granules and for large segments
+ * up to the tier's page size, and is unmapped when it is given back; the pool asks for granules
  * only.
  *
  * A file's places are kept apart: those in use by address, those that were given back by offset, adjacent ones as one.

@@ -63,7 +63,7 @@ struct round {
 };
 
 /* The log is read after each batch, so that a walk loses no entries; checked builds have more and smaller ones. */
-#define ROOM_MAX (RMAP_CHECK ? LINE_SLOTS : RMAP_VISITS_MAX)
+#define ROOM_MAX (RMAP_CHECK ? 6u : RMAP_VISITS_MAX)
 
 static void look_for_moves(struct rmap_cursor *cursor)
 {
@@ -94,6 +94,7 @@ static int hand_over(struct round *round, enum rmap_kind kind)
 	int stop;
 
 	INJECT();
+	CHECK(visits->n <= round->room, "a batch of %zu, and room for %zu", visits->n, round->room);
 	visits->kind = kind;
 	visits->low = kind == RMAP_CHAINED ? cursor->map->key_low : 0;
 	*figure(cursor, visits) += count_visits(visits, 0);
@@ -102,46 +103,31 @@ static int hand_over(struct round *round, enum rmap_kind kind)
 	return stop;
 }
 
-/* A page whose word holds its one element. One met by a scan that has begun a chain is newer than the scan. */
-static int round_direct(struct round *round, uint64_t word)
-{
-	struct rmap_cursor *cursor = round->cursor;
-
-	if (cursor->depth != CHAIN_START.depth)
-		return 0;
-	cursor->depth = 0;
-	cursor->slot = BLOCK_SLOTS; /* all that comes later is newer */
-	round->words[round->visits.n++] = word;
-	return hand_over(round, RMAP_CHAINED);
-}
-
 static int round_chain(struct round *round)
 {
 	struct rmap_cursor *cursor = round->cursor;
 	uint64_t word = load_acq(&cursor->target.page->word); /* A1: pairs with R1 of page.c. */
-	struct chain_position position = { cursor->line, cursor->depth, cursor->slot };
-	struct chain_scan scan;
+	struct chain_position position = { cursor->hash, cursor->depth, cursor->units };
+	size_t n;
 	int stop = 0;
 
-	if (slot_kind(word) == SLOT_ENTRY)
-		return round_direct(round, word);
-	if (slot_kind(word) != SLOT_LINK)
-		return 0;
-	rmap_chain_scan(&scan, slot_pointer(word), position);
-	while (!stop && (round->visits.n = rmap_chain_gather(&scan, round->words, round->room)) > 0) {
-		bool more = round->visits.n == round->room;
-
+	/* A page whose word holds its one element. One met by a scan that has begun a chain is newer than the scan. */
+	if (slot_kind(word) == SLOT_ENTRY && position.depth == CHAIN_START.depth) {
+		position = CHAIN_END;
+		round->words[round->visits.n++] = word;
 		stop = hand_over(round, RMAP_CHAINED);
-		if (!more)
-			break;
-		look_for_moves(cursor);
+	} else if (slot_kind(word) == SLOT_LINK) {
+		while (!stop && (n = rmap_chain_gather(cursor->map, slot_pointer(word), &position, round->words,
+						       round->room)) > 0) {
+			round->visits.n = n;
+			stop = hand_over(round, RMAP_CHAINED);
+			if (!stop && !chain_at_end(position))
+				look_for_moves(cursor);
+		}
 	}
-	if (!stop)
-		return 0;
-	position = rmap_chain_position(&scan);
-	cursor->line = position.line;
+	cursor->hash = position.hash;
 	cursor->depth = position.depth;
-	cursor->slot = position.slot;
+	cursor->units = position.units;
 	return stop;
 }
 
@@ -188,9 +174,9 @@ static void begin_round(struct rmap_cursor *cursor)
 	if (cursor->summary.rounds == 0)
 		rmap_moves_begin(cursor);
 	cursor->again = 0;
-	cursor->line = CHAIN_START.line;
+	cursor->hash = CHAIN_START.hash;
 	cursor->depth = CHAIN_START.depth;
-	cursor->slot = CHAIN_START.slot;
+	cursor->units = CHAIN_START.units;
 	if (cursor->target.object)
 		memset(&cursor->ranges, 0, sizeof(cursor->ranges));
 	cursor->stage = STAGE_RANGES;

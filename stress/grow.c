@@ -3,10 +3,10 @@
  * grow.c - chains grow to thousands and shrink to nothing, over and over, with walkers beside them
  *
  * In each round the threads bring two pages to a size that all agree on: up to thousands, down to a few, to nothing. So
- * every round crosses promotion, the push of segments, shrinking, pops and collapse. Some threads of each round only
+ * every round crosses promotion, leaves that grow, split, shrink and merge, and collapse. Some threads of each round only
  * walk meanwhile; what they hold themselves, every walk of theirs visits (G3).
  *
- *      at each check   page_check is 0, counts are the sums of the records, memory is within its bound (G8), segments
+ *      at each check   page_check is 0, counts are the sums of the records, memory is within its bound (G8), pieces
  *                      are few (what makes an operation O(1))
  *      in each walk    the thread's own mappings are visited, and the payload of every visited one is there: it was
  *                      written in plain memory before the add, so the library alone orders the two
@@ -23,11 +23,8 @@
 /* The bound of G8 on a page with n stored elements, at rest, however it came to have them. */
 #define BOUND(elements) (24u * (uint64_t)(elements) + 256u)
 
-/*
- * A search looks at two lines of each segment, so there must be few: they grow by 2/5 each, which makes about 35 for
- * 10,000 elements. If a chain were made of single lines, it would be a linear one.
- */
-#define SEGMENTS_MOST 96u
+/* A node with its leaves, and what more there may be for so many elements. If a chain were made of overflow, it would be more. */
+#define PIECES_MOST(elements) (17u + (elements) / 12u)
 
 /*
  * struct worker - one thread's own memory
@@ -257,12 +254,12 @@ static void check(struct stress_thread *thread, void *arg)
 			      shape.elements, sum.chained);
 		stress_assert(
 			shape.bytes <= BOUND(shape.elements),
-			"G8: page %u takes %llu bytes for %u elements (%u segments, %llu slots), the bound is %llu",
-			page, (unsigned long long)shape.bytes, shape.elements, shape.segments,
+			"G8: page %u takes %llu bytes for %u elements (%u pieces, %llu slots), the bound is %llu",
+			page, (unsigned long long)shape.bytes, shape.elements, shape.pieces,
 			(unsigned long long)shape.slots, (unsigned long long)BOUND(shape.elements));
-		stress_assert(shape.segments <= SEGMENTS_MOST,
-			      "O(1): page %u has %u segments for %u elements, at most %u are expected", page,
-			      shape.segments, shape.elements, SEGMENTS_MOST);
+		stress_assert(shape.pieces <= PIECES_MOST(shape.elements),
+			      "O(1): page %u has %u pieces for %u elements, at most %u are expected", page,
+			      shape.pieces, shape.elements, PIECES_MOST(shape.elements));
 		grow->target[page] = targets[stress_below(thread, sizeof(targets) / sizeof(targets[0]))];
 	}
 }

@@ -211,7 +211,7 @@ static struct rmap_statistics still_now(struct maps *maps)
 	return stats;
 }
 
-/* Only thread 0: a chain with segments, which then stays as it is. */
+/* Only thread 0: a chain with a leaf, which then stays as it is. */
 static void still_begin(struct stress_thread *thread, struct maps *maps)
 {
 	thread->map = maps->still.map;

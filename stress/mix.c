@@ -11,7 +11,7 @@
  *
  * At each check, with all threads still, the counts are exactly the sums of the records, and first and last reports add
  * up. Each thread has a mood, how much it wants to hold, so that pages go back and forth between nothing, direct, a
- * block and segments.
+ * block and leaves.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
  *
  * In each round all threads have one mood for a page: how many keys are in use, how many mappings of each a thread
  * wants to hold, and how many of those it has it *keeps*, that is, does not remove before the round ends. So pages go
- * back and forth together between nothing, direct, a block and many segments.
+ * back and forth together between nothing, direct, a block and many leaves.
  *
  *      a remove, move or lock of a held mapping never fails, though others take units of its key at the same time: one
  *      pass over the chain is exact; a key that nobody adds is -ENOENT

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # `rmap bench`: every quick row of every benchmark runs, its peers pass their test, the JSON has every field, figures of
 # memory are what they must be, and bad command lines are refused.
-# Times are not judged here: a test machine is busy. Sizes do not depend on the machine, so those are; a checked build
-# shrinks segments on purpose, and its sizes are only required to be there.
+# Times are not judged here: a test machine is busy. Sizes do not depend on the machine, so those are; of a
+# checked build they are only required to be there.
 #
 # usage: bench.sh PATH-TO-rmap RECORDING
 set -eu

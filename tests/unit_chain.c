@@ -3,8 +3,7 @@
  * unit_chain.c - chains that grow to 10^5 mappings and shrink to none: their memory, their shape, their content
  *
  * At each step of a log scale the equations of rmap_page_check() must hold and the bytes stay under the bounds that
- * page.h and docs/design.md state. Time is not measured here; that the number of segments grows with the logarithm of
- * the length is what makes an operation O(1) expected, and that is checked.
+ * page.h and docs/design.md state. Time is not measured here; unit_costs.c counts what an operation does.
  */
 #include "support.h"
 
@@ -28,7 +27,7 @@ static void small_chains_take_8_40_40(void **state)
 		shape = fixture_shape(&fixture, &subject.page);
 		assert_int_equal(shape.bytes, bytes[i]);
 		assert_int_equal(shape.elements, elements[i]);
-		assert_int_equal(shape.segments, 0);
+		assert_int_equal(shape.pieces, 0);
 		subject_fini(&subject);
 	}
 	subject_init(&subject, &fixture, 0, 1, 0);
@@ -39,13 +38,13 @@ static void small_chains_take_8_40_40(void **state)
 	fixture_fini(&fixture);
 }
 
-static void expect_small(struct fixture *fixture, const struct rmap_page *page, uint32_t elements, uint32_t segments)
+static void expect_small(struct fixture *fixture, const struct rmap_page *page, uint32_t elements, uint32_t pieces)
 {
 	struct rmap_shape shape = fixture_shape(fixture, page);
 
 	assert_int_equal(shape.elements, elements);
-	assert_int_equal(shape.segments, segments);
-	assert_int_equal(shape.bytes, 40 + segments * 64);
+	assert_int_equal(shape.pieces, pieces);
+	assert_int_equal(shape.bytes, 40 + pieces * 64);
 }
 
 /* Of a page with two or three mappings, the oldest is replaced over and over. */
@@ -70,8 +69,8 @@ static void claims_are_used_again(void **state)
 	fixture_fini(&fixture);
 }
 
-/* What is in claim slots needs no segment: the last one goes when its own elements have gone, and not before. */
-static void the_last_segment_goes_beside_claims(void **state)
+/* What is in claim slots needs no leaf: one behind slot 2 goes when its own elements have gone, and not before. */
+static void an_empty_leaf_goes_beside_claims(void **state)
 {
 	struct rmap_page page = { 0 };
 	struct fixture fixture;
@@ -125,8 +124,6 @@ static void check_growing(struct fixture *fixture, const struct rmap_page *page,
 	assert_true(shape.slots >= n || n == 1); /* one alone is in the word */
 	if (n >= 14)
 		assert_true(shape.bytes <= 16 * n);
-	if (n)
-		assert_true(shape.segments <= 4 + 4 * log2_of(n));
 }
 
 static void check_shrinking(struct fixture *fixture, const struct rmap_page *page, uint64_t n)
@@ -134,7 +131,6 @@ static void check_shrinking(struct fixture *fixture, const struct rmap_page *pag
 	struct rmap_shape shape = fixture_shape(fixture, page);
 
 	assert_int_equal(shape.elements, n);
-	assert_true(shape.bytes <= 24 * n + 256);
 }
 
 /* @order 0: the oldest goes first; 1: the newest; beyond: shuffled, by that seed */
@@ -392,7 +388,7 @@ static void add_the_first_handle(void *subject)
 
 /*
  * One pte handle many times over in a plain map is misuse. A checked build sees it, whether the handle is in the word,
- * in the block or in a segment; in others nothing breaks.
+ * in the block or in a leaf; in others nothing breaks.
  */
 static void one_handle_many_times(void **state)
 {
@@ -420,7 +416,7 @@ static void one_handle_many_times(void **state)
 	fixture_fini(&fixture);
 }
 
-/* Removes that begin to close a segment and adds that push another, in turns: closing segments must not pile up. */
+/* Removes that make leaves smaller and adds that make them larger, in turns: nothing must pile up. */
 static void a_saw_tooth_piles_nothing_up(void **state)
 {
 	static uint64_t live[8192];
@@ -455,8 +451,7 @@ static void a_saw_tooth_piles_nothing_up(void **state)
 }
 
 /*
- * Elements of one key share two lines of each segment: when those are full, the chain must not grow as if all lines
- * were.
+ * Elements of one key share the lines of one hash: when those are full, the chain must not grow as if all lines were.
  */
 static void one_key_takes_no_more_than_others(void **state)
 {
@@ -474,103 +469,34 @@ static void one_key_takes_no_more_than_others(void **state)
 	fixture_fini(&fixture);
 }
 
-#if RMAP_INJECT
-/* The inverse of an odd factor, by Newton's iteration. */
-static uint64_t inverse(uint64_t factor)
-{
-	uint64_t result = factor;
-
-	for (unsigned i = 0; i < 6; i++)
-		result *= 2 - factor * result;
-	return result;
-}
-
-/* The next of handles that all hash alike: segment_hash() of lib/slot.h, backwards. @low: where to look from. */
-static struct rmap_mapping next_colliding(uint64_t *low)
-{
-	for (;;) {
-		uint64_t key = ((uint64_t)0x1234567 << 32 | (*low)++) * inverse(0xD6E8FEB86659FD93u);
-
-		key = (key ^ key >> 32) * inverse(0x9E3779B97F4A7C15u);
-		if (key % 8 == 0)
-			return rmap_chained(key);
-	}
-}
-
-static void remove_spread(struct fixture *fixture, struct rmap_page *page, uint64_t from, uint64_t to)
-{
-	for (uint64_t i = from; i < to; i++)
-		assert_int_equal(fixture_remove(fixture, page, rmap_chained(spread(i, 1))), 0);
-}
-
 /*
- * Handles chosen to collide, so many that they fill their lines of each segment when it is new: those in the newest
- * find no room below and never move, so a chain that shrinks keeps that segment (page.h says so). That costs memory,
- * but a remove must not go over all the segment for it.
+ * Adds of one key that no fill came in between use up what leaves are rebuilt with, and overflow; the next ones have memory, and split
+ * what is there, of which one child gets more than a leaf holds. Nothing is lost by that.
  */
-static void what_cannot_move_costs_no_steps(void **state)
+static void what_no_leaf_holds_overflows(void **state)
 {
-	const uint64_t others = 10000, few = 100;
-	struct rmap_page page = { 0 };
 	struct fixture fixture;
-	uint64_t pushes = 0, low = 0, first = 0, last = 0, most = 0;
 
 	(void)state;
-	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
-	for (uint64_t i = 0; i < others; i++) {
-		assert_true(fixture_add(&fixture, &page, rmap_chained(spread(i, 1))) >= 0);
-		for (unsigned j = 0; j < 16 && fixture_stats(&fixture).pushes != pushes; j++)
-			assert_int_equal(fixture_add(&fixture, &page, next_colliding(&low)), 0);
-		pushes = fixture_stats(&fixture).pushes;
-	}
-	for (uint64_t i = 0; i < others; i += few) {
-		uint64_t start = rmap_inject_steps();
+	fixture_init(&fixture, 1, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned units = 200; units <= 1000; units += 50) {
+		struct rmap_page page = { 0 };
 
-		remove_spread(&fixture, &page, i, i + few);
-		last = rmap_inject_steps() - start;
-		if (i == 0)
-			first = last;
-		most = last > most ? last : most;
-		assert_true(last < 64 * first); /* going over the segment takes thousands of times as much as a remove */
-	}
-	print_message("# steps of a remove: %llu at first, %llu at last, %llu at most\n", (unsigned long long)first / few,
-		      (unsigned long long)last / few, (unsigned long long)most / few);
-	fixture_drop(&fixture, &page);
-	fixture_fini(&fixture);
-}
-#else
-static void what_cannot_move_costs_no_steps(void **state)
-{
-	(void)state;
-	test_not_run("build", "steps are counted with -Dinject=true");
-}
-#endif
-
-/* docs/design.md: more would cost memory, less would cost segments, which every search goes through. */
-static void a_new_segment_adds_two_fifths_at_most(void **state)
-{
-	const uint64_t line = 64, beside = sizeof(struct rmap_page) + 32;
-	struct rmap_page page = { 0 };
-	struct fixture fixture;
-	uint64_t before = 0;
-
-	(void)state;
-	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
-	for (uint64_t i = 0; i < 3000; i++) {
-		struct rmap_shape shape;
-
-		assert_true(fixture_add(&fixture, &page, rmap_chained(spread(i, 0))) >= 0);
-		shape = fixture_shape(&fixture, &page);
-		if (shape.segments) {
-			uint64_t lines = (shape.bytes - beside) / line;
-
-			assert_true(lines - before <= 1 || (lines - before) * 5 <= before * 2);
-			before = lines;
+		for (unsigned i = 0; i < 3; i++)
+			assert_true(fixture_add(&fixture, &page, rmap_chained((i + 1) << 12)) >= 0);
+		fixture_fill(&fixture, units);
+		rmap_read_lock(fixture.map);
+		for (unsigned i = 0; i < units; i++)
+			expect(rmap_page_add(fixture.reserve, &page, rmap_chained(1 << 20)) == 0);
+		rmap_read_unlock(fixture.map);
+		for (unsigned i = 0; i < 60; i++) {
+			assert_int_equal(fixture_add(&fixture, &page, rmap_chained(1 << 20)), 0);
+			fixture_shape(&fixture, &page);
 		}
+		for (unsigned i = 0; i < units + 60; i++)
+			assert_int_equal(fixture_remove(&fixture, &page, rmap_chained(1 << 20)), 0);
+		assert_int_equal(fixture_drop(&fixture, &page), 3);
 	}
-	rmap_read_lock(fixture.map);
-	assert_int_equal(rmap_page_drop(fixture.reserve, &page), 3000);
-	rmap_read_unlock(fixture.map);
 	fixture_fini(&fixture);
 }
 
@@ -579,7 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_chains_take_8_40_40),
 		cmocka_unit_test(claims_are_used_again),
-		cmocka_unit_test(the_last_segment_goes_beside_claims),
+		cmocka_unit_test(an_empty_leaf_goes_beside_claims),
 		cmocka_unit_test(grows_long_and_shrinks_oldest_first),
 		cmocka_unit_test(grows_long_and_shrinks_newest_first),
 		cmocka_unit_test(grows_long_and_shrinks_scattered),
@@ -592,8 +518,7 @@ int main(void)
 		cmocka_unit_test(one_handle_many_times),
 		cmocka_unit_test(a_saw_tooth_piles_nothing_up),
 		cmocka_unit_test(one_key_takes_no_more_than_others),
-		cmocka_unit_test(what_cannot_move_costs_no_steps),
-		cmocka_unit_test(a_new_segment_adds_two_fifths_at_most),
+		cmocka_unit_test(what_no_leaf_holds_overflows),
 	};
 
 	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);

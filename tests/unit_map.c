@@ -451,28 +451,28 @@ static void stats_follow_a_chain(void **state)
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	stats = fixture_stats(&fixture);
-	assert_int_equal(stats.blocks + stats.segments + stats.chain_bytes + stats.promotions + stats.collapses, 0);
+	assert_int_equal(stats.blocks + stats.pieces + stats.chain_bytes + stats.promotions + stats.collapses, 0);
 	for (uint64_t i = 1; i <= 3; i++)
 		assert_true(fixture_add(&fixture, &page, rmap_chained(i << 3)) >= 0);
 	stats = fixture_stats(&fixture);
 	assert_int_equal(stats.blocks, 1);
-	assert_int_equal(stats.segments, 0);
+	assert_int_equal(stats.pieces, 0);
 	assert_int_equal(stats.chain_bytes, 32);
 	assert_int_equal(stats.promotions, 1);
 	for (uint64_t i = 4; i <= 1000; i++)
 		assert_true(fixture_add(&fixture, &page, rmap_chained(i << 3)) >= 0);
 	stats = fixture_stats(&fixture);
 	assert_int_equal(stats.blocks, 1);
-	assert_int_equal(stats.segments, fixture_shape(&fixture, &page).segments);
+	assert_int_equal(stats.pieces, fixture_shape(&fixture, &page).pieces);
 	assert_int_equal(stats.chain_bytes + sizeof(page), fixture_shape(&fixture, &page).bytes);
-	assert_true(stats.pushes >= stats.segments);
+	assert_true(stats.pushes >= stats.pieces);
 	assert_true(stats.tier_bytes >= stats.chain_bytes + stats.reserve_bytes + stats.waiting_bytes);
 	assert_int_equal(stats.tier_bytes, probe_live_bytes(&fixture.chains));
 	for (uint64_t i = 1; i <= 1000; i++)
 		assert_true(fixture_remove(&fixture, &page, rmap_chained(i << 3)) >= 0);
 	rmap_reserve_drain(fixture.reserve);
 	stats = fixture_stats(&fixture);
-	assert_int_equal(stats.blocks + stats.segments + stats.chain_bytes + stats.waiting_bytes, 0);
+	assert_int_equal(stats.blocks + stats.pieces + stats.chain_bytes + stats.waiting_bytes, 0);
 	assert_int_equal(stats.collapses, 1);
 	assert_true(stats.pops > 0);
 	assert_true(stats.batches > 0);

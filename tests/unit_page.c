@@ -5,7 +5,7 @@
  * G3 and G6 show in walks and stand in unit_walk.c; G8 and what G9 says of fills stand in unit_pool.c.
  *
  * The states of a page's word are named by three numbers: how many chained, linear and locked mappings it has. A
- * handful of each covers count, direct, first block with and without link, and segments, with linear and locked ones
+ * handful of each covers count, direct, first block with and without link, and a leaf, with linear and locked ones
  * beside.
  */
 #include "support.h"
@@ -593,7 +593,7 @@ static void g9_expect_refusal(struct fixture *fixture, struct rmap_reserve *unfi
 	rmap_read_unlock(fixture->map);
 }
 
-/* The second chained mapping needs the first block, the fourth a segment: neither can come out of an empty reserve. */
+/* The second chained mapping needs the first block, the fourth a leaf: neither can come out of an empty reserve. */
 static void g9_a_chain_cannot_be_had_for_nothing(void **state)
 {
 	struct rmap_reserve *unfilled;

@@ -126,7 +126,7 @@ static void tier_file_of_no_use(void **state)
 	close(ends[1]);
 }
 
-/* A tier's own terms: slabs are of its granule, and only segments too large for one are asked for by themselves. */
+/* A tier's own terms: slabs are of its granule. */
 struct terms {
 	struct probe probe;
 	size_t granule;
@@ -186,7 +186,63 @@ static void a_granule_is_kept_to(void **state)
 	}
 }
 
-/* Fills where the depot has lines and blocks enough, so that all that is carved are segments for pushes of long chains. */
+/* Links have their form in bits 48 to 55: memory that has such an address is of no use, and goes back unread. */
+#define TOO_HIGH ((uintptr_t)1 << 52 | 1 << 20)
+
+struct high_tier {
+	struct probe probe;
+	bool high;
+	unsigned given, back;
+};
+
+static void *high_alloc(void *arg, size_t bytes, size_t align)
+{
+	struct high_tier *tier = arg;
+
+	tier->given += tier->high;
+	/* The second time only its end is too high. */
+	return !tier->high	? tier->probe.tier.alloc(&tier->probe, bytes, align)
+	       : tier->given == 1 ? (void *)TOO_HIGH
+				  : (void *)(((uintptr_t)1 << 48) - align);
+}
+
+static void high_free(void *arg, void *memory, size_t bytes)
+{
+	struct high_tier *tier = arg;
+
+	if ((uintptr_t)memory == TOO_HIGH || (uintptr_t)memory + bytes > (uintptr_t)1 << 48)
+		tier->back++;
+	else
+		tier->probe.tier.free(&tier->probe, memory, bytes);
+}
+
+static void memory_where_links_have_their_form(void **state)
+{
+	struct high_tier high = { 0 };
+	struct rmap_tier tier = { high_alloc, high_free, &high, 4096 };
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap_reserve *reserve;
+	struct rmap *map;
+
+	(void)state;
+	probe_init(&high.probe);
+	options.tier = &tier;
+	assert_int_equal(rmap_create(&options, &map), 0);
+	reader_register(map);
+	assert_int_equal(rmap_reserve_create(map, &reserve), 0);
+	high.high = true;
+	assert_int_equal(rmap_reserve_fill(reserve, 1), -ENOMEM);
+	assert_true(high.given >= 2);
+	assert_int_equal(high.back, high.given);
+	high.high = false;
+	assert_int_equal(rmap_reserve_fill(reserve, 1), 0);
+	rmap_reserve_destroy(reserve);
+	reader_unregister(map);
+	assert_int_equal(rmap_destroy(map), 0);
+	probe_fini(&high.probe);
+}
+
+/* Fills where the depot has lines and blocks enough, so that all that is carved are leaves of long chains. */
 static void g8_little_of_a_slab_is_lost(void **state)
 {
 	static struct rmap_page pages[60];
@@ -293,6 +349,82 @@ static void g9_fill_keeps_what_was_in_hand(void **state)
 	for (unsigned i = 0; i < LENGTH(pages); i++)
 		assert_int_equal(fixture_drop(&fixture, &pages[i]), 2);
 	fixture_fini(&fixture);
+}
+
+/* Whatever the chain, a fill for 32 adds has no more in hand than this. */
+static void g8_in_hand_for_32_adds(void **state)
+{
+	static const unsigned fills[] = { 1, 32 };
+	static const uint64_t most[] = { 3200, 16384 };
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+	uint64_t peak = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_fill(&fixture, fills[0]);
+	assert_in_range(fixture_stats(&fixture).reserve_bytes, 1, most[0]);
+	for (uint64_t i = 0; i < 20000; i++) {
+		uint64_t held;
+
+		if (i % fills[1] == 0) {
+			fixture_fill(&fixture, fills[1]);
+			held = fixture_stats(&fixture).reserve_bytes;
+			peak = held > peak ? held : peak;
+		}
+		rmap_read_lock(fixture.map);
+		assert_true(rmap_page_add(fixture.reserve, &page, mapping_of(RMAP_CHAINED, i)) >= 0);
+		rmap_read_unlock(fixture.map);
+	}
+	print_message("# in hand after a fill of 32: %llu bytes at most\n", (unsigned long long)peak);
+	assert_in_range(peak, 32 * 96, most[1]);
+	assert_true(fixture_drop_by(&fixture, fixture.reserve, &page) > 0);
+	fixture_fini(&fixture);
+}
+
+/*
+ * One fill serves as many adds as there may be, also if nothing is freed meanwhile: what rebuilds take is what adds leave, so
+ * pages in turns do without it at times, and not for long. Each piece that a chain has beyond two for each hundred elements
+ * and a few is a line of overflow.
+ */
+static void adds_of_a_large_fill(unsigned pages, unsigned before)
+{
+	static struct rmap_page page[32];
+	struct fixture fixture;
+	struct rmap_shape shape;
+
+	memset(page, 0, sizeof(page));
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 0);
+	for (unsigned i = 0; i < before; i++)
+		for (unsigned p = 0; p < pages; p++)
+			assert_true(fixture_add(&fixture, &page[p], mapping_of(RMAP_CHAINED, i)) >= 0);
+	fixture_fill(&fixture, RMAP_RESERVE_ADDS_MAX);
+	for (unsigned i = 0; i < RMAP_RESERVE_ADDS_MAX; i++) {
+		unsigned p = i % pages;
+		unsigned n = before + i / pages + 1;
+
+		rmap_read_lock(fixture.map);
+		assert_true(rmap_page_add(fixture.reserve, &page[p], mapping_of(RMAP_CHAINED, n - 1)) >= 0);
+		rmap_read_unlock(fixture.map);
+		if (n % 64)
+			continue;
+		shape = fixture_shape(&fixture, &page[p]);
+		assert_int_equal(shape.elements, n);
+		assert_in_range(shape.pieces, 1, 20 + 32 + n / 16);
+		assert_in_range(shape.bytes, 1, 16 * n + 256);
+	}
+	for (unsigned p = 0; p < pages; p++)
+		assert_true(fixture_drop_by(&fixture, fixture.reserve, &page[p]) > 0);
+	fixture_fini(&fixture);
+}
+
+static void a_large_fill_starves_no_rebuild(void **state)
+{
+	(void)state;
+	adds_of_a_large_fill(1, 0);
+	adds_of_a_large_fill(1, 3000);
+	adds_of_a_large_fill(32, 0);
+	adds_of_a_large_fill(32, 300);
 }
 
 static void fill_limits(void **state)
@@ -578,7 +710,7 @@ static void a_fill_held_back_hands_over_its_own(void **state)
 }
 
 /* Few pieces are a batch if they are large: a reserve keeps little that it has retired. */
-static void large_segments_are_handed_over_at_once(void **state)
+static void large_pieces_are_handed_over_at_once(void **state)
 {
 	struct rmap_page page = { 0 };
 	struct fixture fixture;
@@ -663,17 +795,20 @@ int main(void)
 		cmocka_unit_test(tier_file),
 		cmocka_unit_test(tier_file_of_no_use),
 		cmocka_unit_test(a_granule_is_kept_to),
+		cmocka_unit_test(memory_where_links_have_their_form),
 		cmocka_unit_test(g8_little_of_a_slab_is_lost),
 		cmocka_unit_test(g8_memory_is_bounded),
 		cmocka_unit_test(g9_fill_keeps_what_was_in_hand),
 		cmocka_unit_test(fill_limits),
+		cmocka_unit_test(g8_in_hand_for_32_adds),
+		cmocka_unit_test(a_large_fill_starves_no_rebuild),
 		cmocka_unit_test(filling_again_takes_nothing_more),
 		cmocka_unit_test(a_reserve_passes_from_thread_to_thread),
 		cmocka_unit_test(waiting_memory_holds_fills_back),
 		cmocka_unit_test(g8_the_cap_is_exact),
 		cmocka_unit_test(flush_and_fill_nowait),
 		cmocka_unit_test(a_fill_held_back_hands_over_its_own),
-		cmocka_unit_test(large_segments_are_handed_over_at_once),
+		cmocka_unit_test(large_pieces_are_handed_over_at_once),
 		cmocka_unit_test(small_pieces_share_batches),
 		cmocka_unit_test(ends_are_held_back),
 		cmocka_unit_test(drain_leaves_nothing_waiting),

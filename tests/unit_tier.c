@@ -161,7 +161,7 @@ static void contents_stay(void **state)
 	close(fd);
 }
 
-/* Up and down again, with one chain of large segments and with many small ones: the first times decide the length. */
+/* Up and down again, with one long chain and with many small ones: the first times decide the length. */
 static void places_are_used_again(void **state)
 {
 	static const unsigned pages[] = { 1, 64 };

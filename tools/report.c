@@ -155,8 +155,8 @@ static void print_bytes(const struct system *system, const struct timing *timing
 	}
 	printf("  rmap: 8 bytes a page, and %s in %s %s with %s %s (pool: %s).\n",
 	       sized((double)figures->stats.chain_bytes), grouped(figures->stats.blocks),
-	       plural(figures->stats.blocks, "chain", "chains"), grouped(figures->stats.segments),
-	       plural(figures->stats.segments, "segment", "segments"), sized((double)figures->stats.tier_bytes));
+	       plural(figures->stats.blocks, "chain", "chains"), grouped(figures->stats.pieces),
+	       plural(figures->stats.pieces, "piece", "pieces"), sized((double)figures->stats.tier_bytes));
 	printf("  Not in it: the index of %s %s of files, of 112 bytes each at most.\n", grouped(system->ranges),
 	       plural(system->ranges, "vma", "vmas"));
 	if (timing->loaded)

@@ -6,27 +6,28 @@
  * statistics. Page operations get it as their first argument and touch no other thread-local state. Fill it where
  * sleeping and failing are allowed; then operations inside read-side sections cannot fail for want of memory (G1).
  *
- *      tier --(slabs, large segments)--> depot (lock-free, shared) --(magazines)--> reserve --> chains
- *       ^                                   |  ^                                       |
- *       `---- grace period <--- a drain ----'  `--- grace period <--- batches <--------' retired
+ *      tier --(slabs)--> depot (lock-free, shared) --(blocks, lines)--> reserve --> chains
+ *       ^                   |  ^                                           |
+ *       `- a sweep <--------'  `--- grace period <--- batches <------------' retired
  *
  * Progress: taking from and giving to a reserve is wait-free; the depot is lock-free; only rmap_reserve_create(),
  * rmap_reserve_destroy(), rmap_reserve_fill() and rmap_reserve_drain() may sleep.
  *
  * How much memory there is (G8), in the figures of struct rmap_statistics:
- *   - reserve_bytes: a reserve has at most what the largest of its last 512 fills asked for, 96 bytes an add, and 6 KiB;
- *     nothing after a drain. Large segments are in the depots, ready for whichever reserve needs one first
+ *   - reserve_bytes: a reserve has at most what the largest of its last 512 fills asked for, 96 bytes an add, and 10 KiB,
+ *     for rebuilding leaves, however long chains are; after fills of 32 adds at most 16 KiB. Nothing after a drain
  *   - waiting_bytes: at most waiting_max, and 256 bytes of each reserve, and what each thread retires between two of its
  *     fills. Half of waiting_max is left to reserves that are in use: what those that nobody uses have retired is in the
  *     other half, until an rmap_reserve_flush() of each. A hand-over takes a line for its record: in hand there are eight
  *     from each fill, and one from each add or move that a fill was for and that has ended without it, besides those that
  *     adds to come were promised. Where there is none, and none in the depots, what is retired stays until the next fill
  *   - a thread that only removes, as an exit does, is never held back: it must not fail and need not fill. What it retires
- *     was in chains, so chain_bytes + waiting_bytes do not grow by it, and those who add are held back instead of it. To
- *     have it wait as well, let it call rmap_reserve_fill(reserve, 0) now and then, say each 1,000 removes
- *   - depot_bytes: free memory stays in the depot of its size for later fills, for each size as much as was ever in use of
- *     it at once, and of each size too large for a slab at most one segment. A drain gives back to the tier all that makes
- *     whole slabs, and all large segments; so does a fill before it says -ENOMEM
+ *     was in chains, so chain_bytes + waiting_bytes do not grow by it, and those who add are held back instead of it. But
+ *     a chain gives memory back for a smaller copy of itself: without memory for that, in hand or free, it keeps what it has until
+ *     a later remove finds some. A chain of which 64 mappings at most go between two fills takes 24 bytes a mapping and 256 at
+ *     most; so let who removes many of one page call rmap_reserve_fill(reserve, 0) now and then. That also holds it back
+ *   - depot_bytes: free memory is kept for later fills. When slabs are carved although a fifth of what is carved may be free,
+ *     and as a drain, or before a fill says -ENOMEM, a sweep joins what lies side by side and gives whole slabs to the tier
  *   - rest_bytes: of each slab 64 bytes, and less than 128 before a piece that must be aligned; of the newest slab also what
  *     is not carved yet
  */
@@ -48,10 +49,11 @@ extern "C" {
  * @free:    take back what @alloc returned, with the same @bytes. Called by fill, drain, destroy, updates of ranges and
  *           RCU callbacks, so it must not wait for a grace period; all maps of an RCU may wait while it sleeps (rmap.h)
  * @arg:     handed to both
- * @granule: bytes of a slab, out of which blocks are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Segments
- *           larger than about half of it are asked for, and given back, one by one
+ * @granule: bytes of a slab, out of which blocks and lines are carved: a multiple of 64, at least 1024; 0 means 16 KiB. Where
+ *           it is less than 4 KiB leaves of long chains are smaller
  *
- * Memory need not be zeroed.
+ * Memory need not be zeroed. Bits 48 to 55 of its addresses are zero, as all are that a process has without asking for
+ * more than 47 bits: what lies elsewhere goes back at once, unread, and the fill fails with -ENOMEM.
  */
 struct rmap_tier {
 	void *(*alloc)(void *arg, size_t bytes, size_t align);
@@ -116,8 +118,8 @@ RMAP_API void rmap_reserve_destroy(struct rmap_reserve *reserve);
  * Each call of an add or move is one of them, whatever it returns; one that was promised by an earlier fill and has not come
  * yet is so still, as one of @adds.
  *
- * Calling it with a small @adds before each operation is cheap and best: long chains then also find the large
- * segment they are about to need, which adds that outrun their fills must do without (they push small ones).
+ * Calling it with a small @adds before each operation is cheap and best: long chains then also find the memory for the larger
+ * leaf that they are about to need, which adds that outrun their fills may have to do without (they put a line on top of it).
  */
 RMAP_API int rmap_reserve_fill(struct rmap_reserve *reserve, unsigned adds);
 

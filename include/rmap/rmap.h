@@ -158,6 +158,8 @@ enum rmap_reclaim {
  * @tier:              where chain blocks come from; NULL means the heap, and where there is none it is -EINVAL.
  *                     Copied; what its arg points to must outlive the map
  * @metadata:          where the map, reserves and range indexes come from; NULL means the same. Copied likewise
+ * @hash_seed:         where a chain keeps an element depends on it. 0: one is drawn, so that nobody can choose handles that
+ *                     share their places; another: for runs that shall repeat
  */
 struct rmap_options {
 	size_t size;
@@ -167,12 +169,13 @@ struct rmap_options {
 	const struct rmap_rcu_ops *rcu;
 	const struct rmap_tier *tier;
 	const struct rmap_tier *metadata;
+	uint64_t hash_seed;
 };
 
 /** All options at their defaults. */
 #define RMAP_OPTIONS_DEFAULT                                                                                           \
 	{                                                                                                              \
-		sizeof(struct rmap_options), RMAP_RECLAIM_CALLBACK, 0, 0, NULL, NULL, NULL                             \
+		sizeof(struct rmap_options), RMAP_RECLAIM_CALLBACK, 0, 0, NULL, NULL, NULL, 0                          \
 	}
 
 /**
@@ -244,7 +247,7 @@ RMAP_API void rmap_read_unlock(const struct rmap *map);
 struct rmap_statistics {
 	size_t size;              /* sizeof(struct rmap_statistics), set by the caller */
 	uint64_t blocks;          /* first blocks in use: pages that have a chain */
-	uint64_t segments;        /* hashed segments in use */
+	uint64_t pieces;          /* of lines, behind first blocks, in use: leaves, branches to them, overflow */
 	uint64_t chain_bytes;     /* bytes of both */
 	uint64_t reserve_bytes;   /* bytes in hand in reserves */
 	uint64_t waiting_bytes;   /* bytes that are retired, handed over to RCU or not, and not free yet */
@@ -252,9 +255,9 @@ struct rmap_statistics {
 	uint64_t tier_bytes;      /* bytes taken from the tier and not given back */
 	uint64_t promotions;      /* a chain was made */
 	uint64_t collapses;       /* a chain fell back to a count */
-	uint64_t pushes;          /* a segment was added to a chain */
-	uint64_t pops;            /* a segment was emptied by shrinking and removed from a chain */
-	uint64_t entries_moved;   /* by shrinking */
+	uint64_t pushes;          /* a leaf was made larger, or split */
+	uint64_t pops;            /* a leaf was made smaller, merged with others, or went */
+	uint64_t entries_moved;   /* elements that were copied by either */
 	uint64_t batches;         /* hand-overs to RCU */
 	uint64_t fills_held_back; /* fills that waited because waiting_max was reached */
 	uint64_t retries;         /* compare-and-swaps of page operations that lost to another writer */

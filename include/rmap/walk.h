@@ -107,7 +107,7 @@ struct rmap_walk_summary {
 };
 
 /** How many visits are handed over at once, at most. */
-#define RMAP_VISITS_MAX 128u
+#define RMAP_VISITS_MAX 512u
 
 /**
  * struct rmap_visits - a batch of visits, a word each
@@ -225,9 +225,9 @@ struct rmap_cursor {
 	uint64_t moves;
 	uint64_t own_moves;
 	uint64_t named_before;
-	uint64_t line;
+	uint64_t hash;
 	uint32_t depth;
-	uint32_t slot;
+	uint32_t units;
 	uint32_t stage;
 	uint32_t again;
 };

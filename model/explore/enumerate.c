@@ -49,8 +49,6 @@ struct start {
 	unsigned units[PLACES];
 };
 
-#define FULL "+A +B +C +D +E +F +G +H +I +J "
-
 static const struct start starts[] = {
 	/* a count; a direct element; a full one */
 	{ 0, "", "ABC", { 0, 0, 0, 0 } },
@@ -63,30 +61,40 @@ static const struct start starts[] = {
 	{ 0, "+A +B", "ABC", { 1, 1, 0, 0 } },
 	{ 1, "+A +B", "ABC", { 1, 1, 0, 0 } },
 	{ 0, "+A +l", "ABC", { 1, 0, 0, 1 } },
-	/* slot 2 an element: the next add takes slot 0; the next add links a segment */
+	/* slot 2 an element: the next add takes slot 0; the next add makes a leaf */
 	{ 0, "+A +B +C -A", "BCD", { 1, 1, 0, 0 } },
 	{ 0, "+A +B +C", "ACD", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +C", "ACD", { 1, 2, 0, 0 } },
-	/* a segment; A in slot 0, D in the segment */
+	/* a leaf of one line, full; A in slot 0, D in the leaf; all elements in the leaf */
 	{ 0, "+A +B +C +D", "ADE", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +D", "ADE", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +D +D", "ADE", { 1, 2, 0, 0 } },
-	/*
-	 * A segment that the next remove closes. No start lies between: of so few elements the remove that closes a
-	 * segment moves all, so it is closing while one of the program's own calls runs.
-	 */
-	{ 0, "+A +B +C +D -C", "ADE", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +D -A -B", "CDE", { 1, 1, 0, 0 } },
-	/* two segments; and the newer about to be closed */
-	{ 0, FULL "+K", "AKL", { 1, 1, 0, 0 } },
-	{ 1, FULL "+K", "AKL", { 1, 1, 0, 0 } },
-	{ 0, FULL "-C -D", "EJK", { 1, 1, 0, 0 } },
-	{ 1, FULL "-A -B -C", "DJK", { 1, 1, 0, 0 } },
+	/* with a slot VACANT, so that the leaf goes with the next remove */
+	{ 0, "+A +B +C +D -C", "ADE", { 1, 1, 0, 0 } },
+	{ 1, "+A +B +C +D -C", "ADE", { 1, 1, 0, 0 } },
+	/* two lines, of which one is full: F makes a branch; and about to shrink, when D goes */
+	{ 0, "+A +B +C +D +E", "CDF", { 1, 1, 0, 0 } },
+	{ 1, "+A +B +C +D +E", "CDF", { 1, 1, 0, 0 } },
+	{ 0, "+A +B +C +D +E -C", "DEF", { 1, 1, 0, 0 } },
+	{ 1, "+A +B +C +D +E -C", "DEF", { 1, 1, 0, 0 } },
+	/* a branch: C and D under different words, and G makes the leaf of D larger; and about to be merged, when F goes */
+	{ 0, "+A +B +C +D +E +F", "CDG", { 1, 1, 0, 0 } },
+	{ 1, "+A +B +C +D +E +F", "CDG", { 1, 1, 0, 0 } },
+	{ 0, "+A +B +C +D +E +F -C", "DFH", { 1, 1, 0, 0 } },
+	{ 1, "+A +B +C +D +E +F -C", "DFH", { 1, 1, 0, 0 } },
+	/* overflow: a line with F on top of a leaf; and one with a C, of which four units fill a line of the leaf */
+	{ 0, "+A +B +C +D +E -D +F", "CFG", { 1, 1, 0, 0 } },
+	{ 1, "+A +B +C +C +C +C +C", "ACD", { 1, 5, 0, 0 } },
+	/*
+	 * No start has a leaf whose free slots are shut: a remove of a lone thread that shuts them has the memory to rebuild the
+	 * leaf. They are shut while calls of the programs run.
+	 */
 };
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-const unsigned enumerate_count = 118573;
+const unsigned enumerate_count = 178930;
 
 static struct call call_of(unsigned digit)
 {

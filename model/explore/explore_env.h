@@ -34,6 +34,7 @@ int explore_mutex_unlock(struct env_mutex *mutex);
 #define env_abort() abort()
 #define env_yield() ((void)0)
 #define env_sleep() ((void)0)
+#define env_seed() ((uint64_t)1)
 
 #define env_rcu() NULL
 #define env_tier(tier) ((void)(tier), -EINVAL)

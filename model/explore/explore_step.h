@@ -18,6 +18,7 @@ void explore_store(uint64_t *word, uint64_t value, int order);
 bool explore_cas(uint64_t *word, uint64_t *expected, uint64_t desired, int order, int failure);
 uint64_t explore_exchange(uint64_t *word, uint64_t value, int order);
 uint64_t explore_fetch_add(uint64_t *word, uint64_t value, int order);
+uint64_t explore_fetch_or(uint64_t *word, uint64_t value, int order);
 
 #define ATOMIC_LOAD(word, order) explore_load(word, order)
 #define ATOMIC_LOAD_STRAY(word) explore_load_stray(word)
@@ -25,6 +26,7 @@ uint64_t explore_fetch_add(uint64_t *word, uint64_t value, int order);
 #define ATOMIC_CAS(word, expected, desired, order, failure) explore_cas(word, expected, desired, order, failure)
 #define ATOMIC_EXCHANGE(word, value, order) explore_exchange(word, value, order)
 #define ATOMIC_FETCH_ADD(word, value, order) explore_fetch_add(word, value, order)
+#define ATOMIC_FETCH_OR(word, value, order) explore_fetch_or(word, value, order)
 
 /* A relaxed load that may find anything. */
 uint64_t explore_load_stray(const uint64_t *word);

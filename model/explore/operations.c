@@ -95,6 +95,20 @@ uint64_t explore_fetch_add(uint64_t *word, uint64_t value, int order)
 	return found;
 }
 
+uint64_t explore_fetch_or(uint64_t *word, uint64_t value, int order)
+{
+	uint64_t found = *word;
+
+	if (!is_step(word)) {
+		*word |= value;
+		return found;
+	}
+	engine_step(word, sizeof(*word), true);
+	found = weak_read(engine_self(), word, NULL, 0, order);
+	weak_write(engine_self(), word, found | value, order, true);
+	return found;
+}
+
 void explore_taken(const void *memory, size_t bytes)
 {
 	const uint64_t *words = memory;

@@ -16,7 +16,7 @@
 #include <explore_env.h>
 #include <explore_step.h>
 
-#define PENDING_MAX 16u
+#define PENDING_MAX 32u
 #define MUTEXES_MAX 8u
 
 /* A deferral whose work has not run. @sections: the actors whose sections it waits for; @number: from 1 on. */

@@ -624,7 +624,7 @@ const struct explore_case vm_cases[] = {
 	{ "vm-cleanup-fault", VM_TODAY, "f0", { "Tcr", "f1" }, 36, NULL },
 	{ "vm-unmap-fault", VM_TODAY, "f1", { "Tur", "f0" }, 38, NULL },
 	{ "vm-unmap-locked", VM_TODAY, "", { "Tur", "l1" }, 22, NULL },
-	{ "vm-combined", VM_TODAY, "f0 f1", { "Tbr", "u1 f1" }, 2564 /* claims: count and slot are one step */, NULL },
+	{ "vm-combined", VM_TODAY, "f0 f1", { "Tbr", "u1 f1" }, 3124 /* records are free lines, if there are any */, NULL },
 	{ "vm-tolerate", VM_TODAY, "f1 k1", { "Ttf", "n1 u1" }, 172 /* as is munlock: an unlock is written down */, NULL },
 	{ "vm-munlock", VM_TODAY, "f1 k1", { "Tcr", "n1" }, 48, NULL },
 	{ "vm-mlock", VM_TODAY, "f1", { "Tcf", "k1" }, 12, NULL },
