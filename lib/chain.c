@@ -197,9 +197,8 @@ static OUT_OF_LINE enum adjusted place_adjust(struct rmap_reserve *reserve, stru
 static ALWAYS_INLINE bool chain_adjust(struct rmap_reserve *reserve, struct block *block, struct search search)
 {
 	uint64_t hash = key_hash(reserve->map, search.key);
-	enum adjusted adjusted;
-
 	uint64_t link = leaf_link(block, hash);
+	enum adjusted adjusted;
 
 	reserve->thin = false;
 	if (link_is_leaf(link))

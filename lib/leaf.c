@@ -124,8 +124,8 @@ static uint64_t *copy_over(struct copy *copy, unsigned leaf)
 		uint64_t empty = SLOT_EMPTY;
 
 		copy->leaves[leaf] |= (uint64_t)FORM_SPILLED << FORM_SHIFT;
-		/* R2: pairs with A1. */
-		cas_acqrel(line, &empty, copy->tops[leaf] ? copy->tops[leaf] : copy->leaves[leaf]);
+		/* RLX: as in copy_line(). */
+		cas_rlx(line, &empty, copy->tops[leaf] ? copy->tops[leaf] : copy->leaves[leaf]);
 		copy->tops[leaf] = link_to(line, FORM_OVER);
 	}
 	return link_memory(copy->tops[leaf]) + 1 + at;
@@ -276,7 +276,7 @@ static uint64_t link_children(struct copy *copy)
 	for (unsigned i = 0; i < BRANCH_WORDS; i++) {
 		uint64_t empty = SLOT_EMPTY;
 
-		cas_acqrel(&copy->branch[i], &empty, copy_link(copy, i)); /* R2: pairs with A1. */
+		cas_rlx(&copy->branch[i], &empty, copy_link(copy, i)); /* RLX: as in copy_line(). */
 	}
 	return link_to(copy->branch, FORM_BRANCH);
 }
@@ -361,8 +361,8 @@ static void help_merge(struct rmap_reserve *reserve, const struct place *place, 
 		for (unsigned i = 0; i < BRANCH_WORDS; i++) {
 			uint64_t empty = SLOT_EMPTY;
 
-			/* R2: pairs with A1. RLX: frozen, and acquired by freeze_branch(). */
-			cas_acqrel(&other[i], &empty, load_rlx(&branch[i]) & ~SLOT_FROZEN);
+			/* RLX: frozen, and acquired by freeze_branch(); as in copy_line(). */
+			cas_rlx(&other[i], &empty, load_rlx(&branch[i]) & ~SLOT_FROZEN);
 		}
 		if (!swing(place, link_to(other, FORM_BRANCH)))
 			return;
