@@ -17,7 +17,6 @@
 #include <time.h>
 
 #define LIMIT 20
-#define LIMIT_MAX 1000000
 
 enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_JSON };
 
@@ -45,7 +44,6 @@ static const struct argp_option option_list[] = {
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
-	uint64_t value;
 
 	switch (key) {
 	case KEY_BY:
@@ -55,9 +53,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->sort = sort_parse(arg, SORT_SHARED, state);
 		return 0;
 	case KEY_LIMIT:
-		if (!parse_number(arg, 0, LIMIT_MAX, &value))
-			argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, arg);
-		options->limit = value ? (size_t)value : SIZE_MAX;
+		options->limit = limit_parse(arg, state);
 		options->has_limit = true;
 		return 0;
 	case KEY_JSON:

@@ -69,7 +69,6 @@ static const struct argp_option option_list[] = {
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
-	uint64_t value;
 
 	switch (key) {
 	case KEY_FRAMES:
@@ -79,9 +78,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->json = true;
 		return 0;
 	case 't':
-		if (!parse_number(arg, 1, THREADS_MAX, &value))
-			argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, arg);
-		options->source.threads = (unsigned)value;
+		options->source.threads = source_threads_parse(arg, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!chosen_add(&options->chosen, arg))

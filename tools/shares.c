@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define LIMIT 20
-#define LIMIT_MAX 1000000
 
 enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_WITH, KEY_MATRIX, KEY_KERNEL, KEY_JSON, KEY_LOAD };
 
@@ -99,7 +98,6 @@ static void complete(struct options *options, struct argp_state *state)
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
-	uint64_t value;
 
 	switch (key) {
 	case KEY_BY:
@@ -109,9 +107,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->sort = sort_parse(arg, SORTS, state);
 		return 0;
 	case KEY_LIMIT:
-		if (!parse_number(arg, 0, LIMIT_MAX, &value))
-			argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, arg);
-		options->limit = value ? (size_t)value : SIZE_MAX;
+		options->limit = limit_parse(arg, state);
 		options->has_limit = true;
 		return 0;
 	case KEY_WITH:
@@ -125,9 +121,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->kernel = true;
 		return 0;
 	case 't':
-		if (!parse_number(arg, 1, THREADS_MAX, &value))
-			argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, arg);
-		options->source.threads = (unsigned)value;
+		options->source.threads = source_threads_parse(arg, state);
 		return 0;
 	case KEY_JSON:
 		options->json = true;

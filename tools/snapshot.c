@@ -50,9 +50,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->pids[options->pids_n++] = (pid_t)value;
 		return 0;
 	case 't':
-		if (!parse_number(arg, 1, THREADS_MAX, &value))
-			argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, arg);
-		options->source.threads = (unsigned)value;
+		options->source.threads = source_threads_parse(arg, state);
 		return 0;
 	case KEY_TOP:
 		if (!parse_number(arg, 0, TOP_MAX, &value))

@@ -11,6 +11,17 @@
 
 #include <unistd.h>
 
+#define THREADS_MAX 1024
+
+unsigned source_threads_parse(const char *word, struct argp_state *state)
+{
+	uint64_t value = 1;
+
+	if (!parse_number(word, 1, THREADS_MAX, &value))
+		argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, word);
+	return (unsigned)value;
+}
+
 unsigned source_threads(void)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);

@@ -7,7 +7,7 @@
 
 #include "system.h"
 
-#define THREADS_MAX 1024
+#include <argp.h>
 
 struct source {
 	unsigned threads;
@@ -31,8 +31,9 @@ struct timing {
 	bool loaded; /* read from a recording, not scanned */
 };
 
-/** source_threads - one for each online CPU */
+/** source_threads - one for each online CPU; source_threads_parse - what @word says, or end the program with a complaint */
 unsigned source_threads(void);
+unsigned source_threads_parse(const char *word, struct argp_state *state);
 
 /** source_take - read or load a system into @system, which is empty; build and verify it. Returns a status */
 int source_take(const struct source *source, struct system *system, struct timing *timing);

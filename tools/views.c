@@ -49,6 +49,17 @@ enum sort sort_parse(const char *word, enum sort end, struct argp_state *state)
 	return sort;
 }
 
+#define LIMIT_MAX 1000000
+
+size_t limit_parse(const char *word, struct argp_state *state)
+{
+	uint64_t value = 0;
+
+	if (!parse_number(word, 0, LIMIT_MAX, &value))
+		argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, word);
+	return value ? (size_t)value : SIZE_MAX;
+}
+
 uint64_t sums_figure(const struct sums *sums, enum sort sort)
 {
 	switch (sort) {

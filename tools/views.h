@@ -28,6 +28,9 @@ bool bys_have(const struct bys *bys, enum by by);
 /** sort_parse - what @word says, one of those before @end; or end the program with a complaint */
 enum sort sort_parse(const char *word, enum sort end, struct argp_state *state);
 
+/** limit_parse - so many lines as @word says, SIZE_MAX for 0; or end the program with a complaint */
+size_t limit_parse(const char *word, struct argp_state *state);
+
 /** sums_figure - the one to sort by */
 uint64_t sums_figure(const struct sums *sums, enum sort sort);
 
