@@ -58,11 +58,16 @@ static void close_delay(void)
 	delay_fd = -1;
 }
 
+/* Both of one moment: a wait between the two would count as work at the beginning of a batch, and be taken off at its end. */
 uint64_t bench_work_now(void)
 {
-	uint64_t delay = run_delay();
+	uint64_t delay, now;
 
-	return bench_now() - delay;
+	do {
+		delay = run_delay();
+		now = bench_now();
+	} while (run_delay() != delay);
+	return now - delay;
 }
 
 static double run_batch(struct bench_contender *c, size_t units)
