@@ -23,8 +23,8 @@
 /* The bound of G8 on a page with n stored elements, at rest, however it came to have them. */
 #define BOUND(elements) (24u * (uint64_t)(elements) + 256u)
 
-/* A node with its leaves, and what more there may be for so many elements. If a chain were made of overflow, it would be more. */
-#define PIECES_MOST(elements) (17u + (elements) / 12u)
+/* Branches with their leaves, and some overflow. If a chain were made of that, it would be a seventh of the elements. */
+#define PIECES_MOST(elements) (17u + (elements) / 9u)
 
 /*
  * struct worker - one thread's own memory

@@ -34,8 +34,8 @@
 #define SIGNAL_EVERY 8u
 /* hostile-stop: the last step of an operation at which the victim stops; then it begins again with the first. */
 #define STEPS_STOPPED 250u
-/* What an operation of the others may cost, as a mean. */
-#define STEPS_MOST 512u
+/* What an operation of the others may cost, as a mean: rebuilds, and help for what the victim has begun, are in it. */
+#define STEPS_MOST 1024u
 
 /*
  * struct worker - one thread's own memory, but for what the handler of another reads

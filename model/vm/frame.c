@@ -220,9 +220,8 @@ void lru_note(struct vm_thread *thread, struct page *page, int events)
 		return;
 	vm_lock(&thread->held, &vm->lru_lock);
 	page->mlocks += ((events & RMAP_FIRST_LOCK) != 0) - ((events & RMAP_LAST_LOCK) != 0);
-	if (page->mlocks > 0 && page->state != LRU_NONE) {
-		if (page->state != LRU_ISOLATED)
-			TAILQ_REMOVE(page->state == LRU_ACTIVE ? &vm->active : &vm->inactive, page, lru);
+	if (page->mlocks > 0 && (page->state == LRU_ACTIVE || page->state == LRU_INACTIVE)) {
+		TAILQ_REMOVE(page->state == LRU_ACTIVE ? &vm->active : &vm->inactive, page, lru);
 		page->state = LRU_NONE;
 	} else if (page->mlocks <= 0 && page->state == LRU_NONE) {
 		list_add(vm, page, true);
@@ -248,11 +247,14 @@ struct page *lru_isolate(struct vm_thread *thread, bool active)
 	return page;
 }
 
-/* Not if it was mlocked meanwhile; nor if somebody else has put it on a list since. */
+/* Nobody else has put it on a list since, or could isolate it: only here it is seen whether it was mlocked meanwhile. */
 void lru_put_back(struct vm_thread *thread, struct page *page, bool active)
 {
 	vm_lock(&thread->held, &thread->vm->lru_lock);
-	if (page->state == LRU_ISOLATED)
+	vm_must(page->state == LRU_ISOLATED);
+	if (page->mlocks > 0)
+		page->state = LRU_NONE;
+	else
 		list_add(thread->vm, page, active);
 	vm_unlock(&thread->held, &thread->vm->lru_lock);
 }

@@ -19,6 +19,7 @@
 #include "system.h"
 
 #include <errno.h>
+#include <sched.h>
 
 /* How often a walk is repeated because something moved or went, before the page is left. */
 #define ROUNDS_MAX 8u
@@ -173,7 +174,8 @@ static int move_end(struct vm_thread *thread, struct page *page, struct page *ne
 		return -ENOMEM;
 	}
 	words_copy(new->words, page->words, page_words(vm));
-	vm_must(vm_trylock(&thread->held, &new->lock));
+	while (!vm_trylock(&thread->held, &new->lock)) /* who waits for what the frame held before (fault.c) has it for a moment */
+		sched_yield();
 	if (page_is_file(page)) {
 		file_replace(thread, page, new);
 		window(vm, VM_WINDOW_REPLACED);
