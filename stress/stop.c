@@ -35,7 +35,7 @@
 /* hostile-stop: the last step of an operation at which the victim stops; then it begins again with the first. */
 #define STEPS_STOPPED 250u
 /* What an operation of the others may cost, as a mean: rebuilds, and help for what the victim has begun, are in it. */
-#define STEPS_MOST 1024u
+#define STEPS_MOST 2048u
 
 /*
  * struct worker - one thread's own memory, but for what the handler of another reads

@@ -27,34 +27,6 @@ RMAP_API int rmap_urcu_start(void (*work)(void *arg), void *arg);
 }
 #endif
 
-/*
- * A barrier of liburcu's allocates what its helper thread frees; ThreadSanitizer sees both and nothing that orders them, so
- * it looks away meanwhile. No code but liburcu's runs in that thread then: callbacks run in the helper's, where it looks.
- */
-#if defined(__SANITIZE_THREAD__)
-#define RMAP_URCU_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RMAP_URCU_TSAN 1
-#endif
-#endif
-#ifdef RMAP_URCU_TSAN
-#ifdef __cplusplus
-extern "C" {
-#endif
-/* Of both compilers' runtimes; no header declares them. */
-void AnnotateIgnoreWritesBegin(const char *file, int line);
-void AnnotateIgnoreWritesEnd(const char *file, int line);
-#ifdef __cplusplus
-}
-#endif
-#define RMAP_URCU_IGNORE_BEGIN() AnnotateIgnoreWritesBegin(__FILE__, __LINE__)
-#define RMAP_URCU_IGNORE_END() AnnotateIgnoreWritesEnd(__FILE__, __LINE__)
-#else
-#define RMAP_URCU_IGNORE_BEGIN() ((void)0)
-#define RMAP_URCU_IGNORE_END() ((void)0)
-#endif
-
 #define RMAP_URCU_DEFINE(stem, go_offline, go_online, fork_before, fork_parent, fork_child)                            \
 	static void rmap_urcu_##stem##_run(struct rcu_head *head)                                                      \
 	{                                                                                                              \
@@ -64,12 +36,6 @@ void AnnotateIgnoreWritesEnd(const char *file, int line);
 	{                                                                                                              \
 		urcu_##stem##_call_rcu((struct rcu_head *)(void *)node, rmap_urcu_##stem##_run);                       \
 	}                                                                                                              \
-	static void rmap_urcu_##stem##_barrier(void)                                                                   \
-	{                                                                                                              \
-		RMAP_URCU_IGNORE_BEGIN();                                                                              \
-		urcu_##stem##_barrier();                                                                               \
-		RMAP_URCU_IGNORE_END();                                                                                \
-	}                                                                                                              \
 	static const struct rmap_rcu_ops rmap_urcu_##stem = {                                                          \
 		sizeof(struct rmap_rcu_ops),                                                                           \
 		urcu_##stem##_read_lock,                                                                               \
@@ -77,7 +43,7 @@ void AnnotateIgnoreWritesEnd(const char *file, int line);
 		urcu_##stem##_read_ongoing,                                                                            \
 		urcu_##stem##_synchronize_rcu,                                                                         \
 		rmap_urcu_##stem##_defer,                                                                              \
-		rmap_urcu_##stem##_barrier,                                                                            \
+		urcu_##stem##_barrier,                                                                                 \
 		urcu_##stem##_register_thread,                                                                         \
 		urcu_##stem##_unregister_thread,                                                                       \
 		go_offline,                                                                                            \
