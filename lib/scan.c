@@ -68,20 +68,45 @@ static size_t part_slots(uint64_t link, size_t room)
 	return slots + link_lines(link) * LEAF_SLOTS;
 }
 
-/* Stores all elements that @link leads to behind @n words. How many there are now. */
-static size_t gather_whole(uint64_t link, uint64_t *words, size_t n)
+/*
+ * Elements of one key, which multiplicity makes, are read in the order in which they are searched (chain.c): a unit may come to a
+ * later one and another be taken from an earlier one meanwhile. A search begins with the key's own line and goes on at the
+ * leaf's first one; so what wraps around like that is read in a second pass over the leaf.
+ */
+static inline unsigned passes(const struct rmap *map)
 {
-	struct line_walk walk = walk_lines(link);
-	uint64_t *slots;
-	unsigned count;
+	return map->key_low ? 2 : 1;
+}
 
-	while ((slots = next_line(&walk, &count))) {
-		INJECT();
-		for (unsigned i = 0; i < count; i++) {
-			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+/* In which pass the element @word in @slots, a line of @walk under @link, is read. */
+static unsigned pass_of(const struct rmap *map, const struct line_walk *walk, uint64_t link, const uint64_t *slots,
+			uint64_t word)
+{
+	if (!map->key_low || !walk->line)
+		return 0;
+	while (link_form(link) == FORM_OVER)
+		link = load_rlx(link_memory(link)); /* RLX: fixed. */
+	return hash_line(key_hash(map, slot_key(word, map->key_low)), link_lines(link)) >
+	       (unsigned)(slots - link_memory(link)) / LINE_SLOTS;
+}
 
-			words[n] = word & ~SLOT_FROZEN;
-			n += word & SLOT_ENTRY; /* in a leaf a bit of these kinds alone: ENTRY, HELD */
+/* Stores all elements that @link leads to behind @n words. How many there are now. */
+static size_t gather_whole(const struct rmap *map, uint64_t link, uint64_t *words, size_t n)
+{
+	for (unsigned pass = 0; pass < passes(map); pass++) {
+		struct line_walk walk = walk_lines(link);
+		uint64_t *slots;
+		unsigned count;
+
+		while ((slots = next_line(&walk, &count))) {
+			INJECT();
+			for (unsigned i = 0; i < count; i++) {
+				uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+
+				words[n] = word & ~SLOT_FROZEN;
+				/* In a leaf a bit of these kinds alone: ENTRY, HELD. */
+				n += (word & SLOT_ENTRY) && pass_of(map, &walk, link, slots, word) == pass;
+			}
 		}
 	}
 	return n;
@@ -122,28 +147,31 @@ static void chunk_add(struct chunk *chunk, uint64_t hash, uint64_t entry)
 static void collect(const struct rmap *map, const struct part *part, const struct chain_position *position,
 		    struct chunk *chunk)
 {
-	struct line_walk walk = walk_lines(part->link);
 	uint32_t passed = 0;
-	uint64_t *slots;
-	unsigned n;
 
-	while ((slots = next_line(&walk, &n))) {
-		INJECT();
-		for (unsigned i = 0; i < n; i++) {
-			uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
-			uint64_t hash;
+	for (unsigned pass = 0; pass < passes(map); pass++) {
+		struct line_walk walk = walk_lines(part->link);
+		uint64_t *slots;
+		unsigned n;
 
-			if (!(word & SLOT_ENTRY))
-				continue;
-			hash = key_hash(map, slot_key(word, map->key_low));
-			if (hash < position->hash)
-				continue;
-			if (hash == position->hash) {
-				passed += slot_multiplicity(word, map->key_low);
-				if (passed <= position->units)
+		while ((slots = next_line(&walk, &n))) {
+			INJECT();
+			for (unsigned i = 0; i < n; i++) {
+				uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+				uint64_t hash;
+
+				if (!(word & SLOT_ENTRY) || pass_of(map, &walk, part->link, slots, word) != pass)
 					continue;
+				hash = key_hash(map, slot_key(word, map->key_low));
+				if (hash < position->hash)
+					continue;
+				if (hash == position->hash) {
+					passed += slot_multiplicity(word, map->key_low);
+					if (passed <= position->units)
+						continue;
+				}
+				chunk_add(chunk, hash, word & ~SLOT_FROZEN);
 			}
-			chunk_add(chunk, hash, word & ~SLOT_FROZEN);
 		}
 	}
 }
@@ -172,16 +200,17 @@ static size_t gather_parts(const struct rmap *map, struct block *block, struct c
 {
 	while (position->depth > 0 && n < room) {
 		struct part part = part_of(block, position->hash);
-		bool whole = position->hash == part.first && position->units == 0;
+		/* Each pass may find something in each slot. */
+		size_t most = part.link ? part_slots(part.link, room) * passes(map) : 0;
+		bool whole = position->hash == part.first && position->units == 0 && most <= room;
 		bool cut = false;
 
-		if (part.link && whole && part_slots(part.link, room) <= room) {
-			if (part_slots(part.link, room) > room - n)
-				return n;
-			n = gather_whole(part.link, words, n);
-		} else if (part.link) {
+		if (whole && most > room - n)
+			return n;
+		if (part.link && whole)
+			n = gather_whole(map, part.link, words, n);
+		else if (part.link)
 			n = gather_next(map, &part, position, words, n, room, &cut);
-		}
 		if (!cut)
 			*position = (struct chain_position){ part.last + 1, part.last != UINT64_MAX, 0 };
 	}
