@@ -90,6 +90,18 @@ static unsigned pass_of(const struct rmap *map, const struct line_walk *walk, ui
 	       (unsigned)(slots - link_memory(link)) / LINE_SLOTS;
 }
 
+/* Stores the elements of a line behind @n words, without a branch. How many there are now. */
+static inline size_t gather_line(const uint64_t *slots, unsigned count, uint64_t *words, size_t n)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+
+		words[n] = word & ~SLOT_FROZEN;
+		n += word & SLOT_ENTRY; /* in a leaf a bit of these kinds alone: ENTRY, HELD */
+	}
+	return n;
+}
+
 /* Stores all elements that @link leads to behind @n words. How many there are now. */
 static size_t gather_whole(const struct rmap *map, uint64_t link, uint64_t *words, size_t n)
 {
@@ -100,11 +112,14 @@ static size_t gather_whole(const struct rmap *map, uint64_t link, uint64_t *word
 
 		while ((slots = next_line(&walk, &count))) {
 			INJECT();
+			if (!map->key_low) {
+				n = gather_line(slots, count, words, n);
+				continue;
+			}
 			for (unsigned i = 0; i < count; i++) {
 				uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
 
 				words[n] = word & ~SLOT_FROZEN;
-				/* In a leaf a bit of these kinds alone: ENTRY, HELD. */
 				n += (word & SLOT_ENTRY) && pass_of(map, &walk, link, slots, word) == pass;
 			}
 		}
