@@ -288,15 +288,12 @@ static ALWAYS_INLINE bool line_place(uint64_t *slots, unsigned n, uint64_t entry
 /* Puts @entry into the leaf under @link, no plan; not beyond its lines, also where others are. */
 static inline bool leaf_place(uint64_t link, uint64_t hash, uint64_t entry)
 {
-	unsigned lines;
-	unsigned line;
+	uint64_t leaf = leaf_under(link);
+	unsigned lines = link_lines(leaf);
+	unsigned line = hash_line(hash, lines);
 
-	while (link_form(link) == FORM_OVER)
-		link = load_rlx(link_memory(link)); /* RLX: fixed. */
-	lines = link_lines(link);
-	line = hash_line(hash, lines);
 	for (unsigned left = lines < LEAF_WINDOW ? lines : LEAF_WINDOW; left > 0; left--) {
-		if (line_place(link_memory(link) + (size_t)line * LINE_SLOTS, LEAF_SLOTS, entry))
+		if (line_place(link_memory(leaf) + (size_t)line * LINE_SLOTS, LEAF_SLOTS, entry))
 			return true;
 		line = line + 1 == lines ? 0 : line + 1;
 	}

@@ -2,7 +2,7 @@
 /*
  * hand.c - what a reserve has in hand: first blocks, and lines
  *
- * Lines are there as *runs*, up to 64 that lie one behind the other. An add that pushes takes one, a rebuild a piece of several;
+ * Lines are there as *runs*, up to 32 that lie one behind the other. An add that pushes takes one, a rebuild a piece of several;
  * each is cut from the end of the shortest run that has it. So a run's first line, in which a pop of the depot that is late may
  * still look, comes first in whatever it ends in.
  *

@@ -486,13 +486,9 @@ static bool make_plan(struct rmap_reserve *reserve, struct place *place, unsigne
 static bool can_grow(struct rmap_reserve *reserve, const struct place *place)
 {
 	unsigned most = reserve->map->leaf_lines;
-	uint64_t link = place->value;
-	unsigned lines;
+	unsigned lines = lines_up(link_lines(leaf_under(place->value)) + 1);
 
-	while (link_form(link) == FORM_OVER)
-		link = load_rlx(link_memory(link)); /* RLX: fixed. */
-	lines = lines_up(link_lines(link) + 1);
-	return lines <= most ? rmap_pool_has_piece(reserve, lines) : rmap_pool_has_piece(reserve, most);
+	return rmap_pool_has_piece(reserve, lines <= most ? lines : most);
 }
 
 bool rmap_leaf_grow(struct rmap_reserve *reserve, struct place *place)

@@ -7,7 +7,7 @@
  *
  *      leaf      lines of slots. An element is in the first of the LEAF_WINDOW lines from its own one on that had room
  *      over      a line that was put on top of a leaf that had no room; its first word is the LINK below
- *      branch      BRANCH_WORDS places, picked by the next bits of the hash
+ *      branch    BRANCH_WORDS places, picked by the next bits of the hash
  *      plan      the place is being rebuilt; what it led to is below
  */
 #ifndef RMAP_LIB_LEAF_H
@@ -42,6 +42,14 @@ static inline unsigned hash_child(uint64_t hash, unsigned level)
 static inline unsigned hash_line(uint64_t hash, unsigned lines)
 {
 	return (unsigned)((uint64_t)(uint32_t)hash * lines >> 32);
+}
+
+/* What is under the lines of overflow of @link, no plan. RLX: fixed, and ordered by the acquire load that led to @link. */
+static inline uint64_t leaf_under(uint64_t link)
+{
+	while (link_form(link) == FORM_OVER)
+		link = load_rlx(link_memory(link));
+	return link;
 }
 
 static inline unsigned leaf_window(uint64_t link)

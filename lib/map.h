@@ -57,17 +57,16 @@ enum statistic {
 /*
  * struct rmap_pool - the shared part of the memory
  * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
- * @regroup: held by a sweep, and by a fill that has swept until it has taken what it needs
+ * @regroup: held by who waits for a sweep until he has taken what he needs; no other begins meanwhile
  * @lock:    serialises carving and preparing, and what follows down to @gone
  * @carved:  bytes of all pieces that are carved
  * @slabs:   address of the first slab of a list that anyone may read in a section
  * @newest:  the slab that is carved now, from @bump to @bump_end; meaningless if @bump is NULL
- * @sweeps:  how many sweeps have begun; @sweeping: one runs; @closed: who holds @regroup lets no other begin; @kept: what
- *           was carved when the last one had ended; @sweep: deferred work of the one that runs; @swept: what it took out of
- *           the depots; @gone: slabs it gives back
+ * @sweeps:  how many sweeps have begun; @sweeping: one runs; @kept: what was carved when the last one had ended; @sweep:
+ *           deferred work of the one that runs; @swept: what it took out of the depots; @gone: slabs it gives back
  * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it that
  *           was seen
- * @wanted:  lines of the longest piece that somebody lacked: fills get two
+ * @wanted:  0 until somebody has lacked a piece; then leaf_lines: of these each fill sees to two
  * @bytes:   bytes taken from the tier and not given back
  * @rest:    of slabs, what is not carved; stored under @lock
  */
@@ -82,7 +81,6 @@ struct rmap_pool {
 	char *bump_end;
 	uint64_t sweeps;
 	bool sweeping;
-	bool closed;
 	uint64_t kept;
 	struct rmap_deferred sweep;
 	uint64_t swept[SLOT_CLASSES];

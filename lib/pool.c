@@ -15,16 +15,15 @@
  * read-side sections, and a block enters a depot only fresh from a slab or from the tier, for the first time, or out of
  * work deferred by a grace period that began after it was taken. Even blocks that a reserve never used go back that way.
  *
- * Pieces of several lines, for leaves that are rebuilt, come out of the depots or are cut from the reserve's runs of lines.
- * As soon as somebody wanted one, each fill sees to it that two of the largest can be cut; what is left of a run that is too
- * short goes to the depots.
+ * Pieces of several lines, for leaves that are rebuilt, come out of the depots, where longer ones are cut, or of what the reserve has
+ * in hand (hand.c). A sweep joins what lies side by side.
  *
  * What is retired is linked through the payload of a word that readers skip: slot 2 of a first block (a late store to the
  * others does no harm), and the same word of a plan; the work that follows finds there all that becomes free with it: what
- * a chain led to, or what a plan had below (leaf.c). Pieces that nobody has seen have a list of their own. So retiring needs no
- * memory; a batch needs a line for its record, out of those in hand that no add was promised, or any piece out of a depot;
- * until it has one, the list grows. A fill leaves RECORD_LINES for that, and each add or move the line that it did not
- * need: its promise ends with it (page.c).
+ * a chain led to, or what a plan had below (leaf.c). Pieces that nobody has seen, or that are shut, have a list of their own,
+ * through two slots of their first lines. So retiring needs no memory; a batch needs a line for its record, a free one or one of
+ * those in hand that no add was promised; until it has one, the list grows. A fill leaves RECORD_LINES for that, and each
+ * add or move the line that it did not need: its promise ends with it (page.c).
  *
  * Every byte that the tier has given is in one of six places, and the figures say how many are in each:
  *
@@ -138,20 +137,10 @@ static void free_piece(struct rmap *map, uint64_t *piece, unsigned class)
 	rmap_depot_push(map, class, piece, 1);
 }
 
-/* The longest piece that @lines lines hold. */
-static unsigned lines_down(unsigned lines)
-{
-	unsigned up = lines_up(lines);
-
-	if (lines > LEAF_LINES_MAX)
-		return LEAF_LINES_MAX;
-	return up == lines ? lines : lines_below(up);
-}
-
 void rmap_depot_push_lines(struct rmap *map, uint64_t *lines, unsigned count)
 {
 	while (count) {
-		unsigned n = lines_down(count);
+		unsigned n = lines_within(count < LEAF_LINES_MAX ? count : LEAF_LINES_MAX);
 
 		free_piece(map, lines, CLASS_LINE + piece_class(n));
 		lines += (size_t)n * LINE_SLOTS;

@@ -78,16 +78,13 @@ static inline unsigned passes(const struct rmap *map)
 	return map->key_low ? 2 : 1;
 }
 
-/* In which pass the element @word in @slots, a line of @walk under @link, is read. */
-static unsigned pass_of(const struct rmap *map, const struct line_walk *walk, uint64_t link, const uint64_t *slots,
-			uint64_t word)
+/* In which pass an element of @hash in @slots, a line of @leaf or one on top of it, is read. */
+static inline unsigned pass_of(const struct rmap *map, uint64_t leaf, const uint64_t *slots, uint64_t hash)
 {
-	if (!map->key_low || !walk->line)
-		return 0;
-	while (link_form(link) == FORM_OVER)
-		link = load_rlx(link_memory(link)); /* RLX: fixed. */
-	return hash_line(key_hash(map, slot_key(word, map->key_low)), link_lines(link)) >
-	       (unsigned)(slots - link_memory(link)) / LINE_SLOTS;
+	uintptr_t line = ((uintptr_t)slots - (uintptr_t)link_memory(leaf)) / LINE_BYTES;
+	unsigned lines = link_lines(leaf);
+
+	return map->key_low && line < lines && hash_line(hash, lines) > line;
 }
 
 /* Stores the elements of a line behind @n words, without a branch. How many there are now. */
@@ -102,9 +99,24 @@ static inline size_t gather_line(const uint64_t *slots, unsigned count, uint64_t
 	return n;
 }
 
+/* The same of a line of @leaf, or on top of it, where elements may share a key: those of one pass. */
+static size_t gather_pass(const struct rmap *map, uint64_t leaf, unsigned pass, const uint64_t *slots, unsigned count,
+			  uint64_t *words, size_t n)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+
+		words[n] = word & ~SLOT_FROZEN;
+		n += (word & SLOT_ENTRY) && pass_of(map, leaf, slots, key_hash(map, slot_key(word, map->key_low))) == pass;
+	}
+	return n;
+}
+
 /* Stores all elements that @link leads to behind @n words. How many there are now. */
 static size_t gather_whole(const struct rmap *map, uint64_t link, uint64_t *words, size_t n)
 {
+	uint64_t leaf = leaf_under(link);
+
 	for (unsigned pass = 0; pass < passes(map); pass++) {
 		struct line_walk walk = walk_lines(link);
 		uint64_t *slots;
@@ -112,16 +124,10 @@ static size_t gather_whole(const struct rmap *map, uint64_t link, uint64_t *word
 
 		while ((slots = next_line(&walk, &count))) {
 			INJECT();
-			if (!map->key_low) {
+			if (map->key_low)
+				n = gather_pass(map, leaf, pass, slots, count, words, n);
+			else
 				n = gather_line(slots, count, words, n);
-				continue;
-			}
-			for (unsigned i = 0; i < count; i++) {
-				uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
-
-				words[n] = word & ~SLOT_FROZEN;
-				n += (word & SLOT_ENTRY) && pass_of(map, &walk, link, slots, word) == pass;
-			}
 		}
 	}
 	return n;
@@ -158,35 +164,42 @@ static void chunk_add(struct chunk *chunk, uint64_t hash, uint64_t entry)
 	chunk->items[i].entry = entry;
 }
 
-/* Collects from @part what comes after @position. */
-static void collect(const struct rmap *map, const struct part *part, const struct chain_position *position,
-		    struct chunk *chunk)
+/* Collects from a line of @part those elements of one pass that come after @position; *@passed: units of its hash until there. */
+static void collect_line(const struct rmap *map, const struct chain_position *position, uint64_t leaf, unsigned pass,
+			 const uint64_t *slots, unsigned n, uint32_t *passed, struct chunk *chunk)
 {
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
+		uint64_t hash;
+
+		if (!(word & SLOT_ENTRY))
+			continue;
+		hash = key_hash(map, slot_key(word, map->key_low));
+		if (hash < position->hash || pass_of(map, leaf, slots, hash) != pass)
+			continue;
+		if (hash == position->hash) {
+			*passed += slot_multiplicity(word, map->key_low);
+			if (*passed <= position->units)
+				continue;
+		}
+		chunk_add(chunk, hash, word & ~SLOT_FROZEN);
+	}
+}
+
+/* Collects from @link what comes after @position. */
+static void collect(const struct rmap *map, uint64_t link, const struct chain_position *position, struct chunk *chunk)
+{
+	uint64_t leaf = leaf_under(link);
 	uint32_t passed = 0;
 
 	for (unsigned pass = 0; pass < passes(map); pass++) {
-		struct line_walk walk = walk_lines(part->link);
+		struct line_walk walk = walk_lines(link);
 		uint64_t *slots;
 		unsigned n;
 
 		while ((slots = next_line(&walk, &n))) {
 			INJECT();
-			for (unsigned i = 0; i < n; i++) {
-				uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
-				uint64_t hash;
-
-				if (!(word & SLOT_ENTRY) || pass_of(map, &walk, part->link, slots, word) != pass)
-					continue;
-				hash = key_hash(map, slot_key(word, map->key_low));
-				if (hash < position->hash)
-					continue;
-				if (hash == position->hash) {
-					passed += slot_multiplicity(word, map->key_low);
-					if (passed <= position->units)
-						continue;
-				}
-				chunk_add(chunk, hash, word & ~SLOT_FROZEN);
-			}
+			collect_line(map, position, leaf, pass, slots, n, &passed, chunk);
 		}
 	}
 }
@@ -197,7 +210,7 @@ static size_t gather_next(const struct rmap *map, const struct part *part, struc
 {
 	struct chunk chunk = { .room = room - n < CHUNK ? room - n : CHUNK };
 
-	collect(map, part, position, &chunk);
+	collect(map, part->link, position, &chunk);
 	for (size_t i = 0; i < chunk.n; i++) {
 		if (position->hash != chunk.items[i].hash)
 			position->units = 0;
@@ -314,8 +327,7 @@ static bool belongs(const struct rmap *map, uint64_t leaf, unsigned at, uint64_t
 /* Are the elements of the leaf under @link where a search finds them? */
 static int check_leaf(uint64_t link, const struct tally *tally)
 {
-	while (link_form(link) == FORM_OVER)
-		link = load_rlx(link_memory(link)); /* RLX: quiescent */
+	link = leaf_under(link);
 	for (unsigned i = 0; i < link_lines(link) * LEAF_SLOTS; i++) {
 		uint64_t word = load_rlx(link_memory(link) + i / LEAF_SLOTS * LINE_SLOTS + i % LEAF_SLOTS);
 

@@ -2,8 +2,9 @@
 /*
  * sweep.c - giving free slabs back to the tier, and checking that the figures are true
  *
- * A piece that has come back to the depot of its class may be reused by that class only, and only a drain, or a fill that
- * is out of memory, makes more of it:
+ * Free pieces get shorter, for what is cut is not joined when it comes back. A sweep joins what lies side by side, and gives slabs of
+ * which nothing is missing to the tier. A drain sweeps, and a fill that is out of memory; and one begins by itself when a
+ * slab is carved though much may be free:
  *
  *      begin      the depots are emptied, each by one exchange, and the rest is deferred by a grace period
  *      sort       all pieces and the heads of all slabs, by address: what follows a head lies in its slab
@@ -70,10 +71,13 @@ void rmap_pool_sweep_if_due(struct rmap *map)
 {
 	struct rmap_pool *pool = &map->pool;
 
+	if (!env_mutex_trylock(&pool->regroup))
+		return;
 	rmap_rcu_lock(&map->rcu, &pool->lock);
-	if (!pool->sweeping && !pool->closed && pool->carved >= pool->kept + pool->kept / 4 + SWEEP_SLABS * map->tier.granule)
+	if (!pool->sweeping && pool->carved >= pool->kept + pool->kept / 4 + SWEEP_SLABS * map->tier.granule)
 		sweep_begin(map);
 	env_mutex_unlock(&pool->lock);
+	env_mutex_unlock(&pool->regroup);
 }
 
 void rmap_pool_sweep_wait(struct rmap *map)
@@ -89,24 +93,23 @@ void rmap_pool_sweep_wait(struct rmap *map)
 	}
 }
 
-static uint64_t sweeps_begun(struct rmap *map, bool closed)
+static uint64_t sweeps_begun(struct rmap *map)
 {
 	uint64_t sweeps;
 
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	sweeps = map->pool.sweeps;
-	map->pool.closed |= closed;
 	env_mutex_unlock(&map->pool.lock);
 	return sweeps;
 }
 
 void rmap_pool_sweep(struct rmap *map)
 {
-	uint64_t begun = sweeps_begun(map, false);
+	uint64_t begun = sweeps_begun(map);
 	bool another;
 
 	rmap_rcu_lock(&map->rcu, &map->pool.regroup);
-	another = sweeps_begun(map, true) != begun;
+	another = sweeps_begun(map) != begun;
 	rmap_pool_sweep_wait(map);
 	/* One that began after this call is as good as one of our own, and has ended. */
 	if (another)
@@ -119,9 +122,6 @@ void rmap_pool_sweep(struct rmap *map)
 
 void rmap_pool_sweep_end(struct rmap *map)
 {
-	rmap_rcu_lock(&map->rcu, &map->pool.lock);
-	map->pool.closed = false;
-	env_mutex_unlock(&map->pool.lock);
 	env_mutex_unlock(&map->pool.regroup);
 }
 

@@ -608,6 +608,107 @@ static void tags_are_no_reason_to_visit_again(void **state)
 	fixture_fini(&fixture);
 }
 
+#if RMAP_INJECT
+/* Beside a walk: a unit comes to a key, in whichever of its elements has room, and one goes, from the first that is found. */
+static struct {
+	struct rmap_reserve *reserve;
+	struct rmap_page *page;
+	struct rmap_mapping mapping;
+	bool ran;
+} beside;
+
+static void come_and_go(void)
+{
+	beside.ran = true;
+	expect(rmap_page_add(beside.reserve, beside.page, beside.mapping) == 0);
+	expect(rmap_page_remove(beside.reserve, beside.page, beside.mapping) == 0);
+}
+
+static int count_units(void *arg, const struct rmap_visit *visit)
+{
+	if (visit->handle == beside.mapping.handle)
+		*(unsigned *)arg += visit->count;
+	return 0;
+}
+
+/*
+ * @units of the key, all of whose elements but the last are full; and a walk during which that happens before its step @step. False:
+ * it has not so many.
+ */
+static bool sees_all_units(struct fixture *fixture, uint64_t step, unsigned units)
+{
+	const struct rmap_target target = { .page = beside.page };
+	unsigned seen = 0;
+
+	for (unsigned i = 0; i < units; i++)
+		assert_int_equal(fixture_add(fixture, beside.page, beside.mapping), 0);
+	fixture_fill(fixture, 1);
+	beside.ran = false;
+	rmap_read_lock(fixture->map);
+	rmap_inject_at(step, come_and_go);
+	assert_int_equal(rmap_walk(fixture->map, &target, count_units, &seen, NULL), 0);
+	rmap_inject_at(0, NULL);
+	rmap_read_unlock(fixture->map);
+	assert_true(seen >= units);
+	for (unsigned i = 0; i < units; i++)
+		assert_int_equal(fixture_remove(fixture, beside.page, beside.mapping), 0);
+	return beside.ran;
+}
+
+/*
+ * key_hash() of lib/leaf.h: does @key begin in the last line of its leaf, however many it has, and is it among the last that a
+ * walk visits there? If that changes, this finds less.
+ */
+static bool comes_last(uint64_t key, uint64_t seed)
+{
+	uint64_t hash = (key ^ seed) * (seed * 0x9E3779B97F4A7C15u | 1);
+
+	hash = (hash ^ hash >> 32) * 0xD6E8FEB86659FD93u;
+	hash ^= hash >> 32;
+	return (uint32_t)hash >= 0xF8000000u && hash >> 58 == 63;
+}
+
+/* Elements of one key fill the last line, and go on in the first ones. */
+static void walk_beside_units(uint64_t seed)
+{
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	unsigned others = 20 + 2 * (unsigned)seed, key = 100;
+	struct rmap_page page = { 0 };
+	struct fixture fixture;
+
+	options.multiplicity_bits = 1;
+	options.hash_seed = seed;
+	fixture_init_with(&fixture, options);
+	for (unsigned i = 0; i < others; i++)
+		assert_true(fixture_add(&fixture, &page, mapping_of(RMAP_CHAINED, i / 2)) >= 0);
+	while (!comes_last(handle_of(key), seed))
+		key++;
+	beside.reserve = fixture.reserve;
+	beside.page = &page;
+	beside.mapping = mapping_of(RMAP_CHAINED, key);
+	for (unsigned units = 3; units <= 9; units += 2) {
+		for (uint64_t step = 1; sees_all_units(&fixture, step, units); step++)
+			;
+	}
+	assert_int_equal(fixture_drop(&fixture, &page), others);
+	fixture_fini(&fixture);
+}
+
+/* A walk must read them in the order in which they are searched. */
+static void g3_units_of_one_key_are_read_as_they_are_searched(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= LONE(20); seed++)
+		walk_beside_units(seed);
+}
+#else
+static void g3_units_of_one_key_are_read_as_they_are_searched(void **state)
+{
+	(void)state;
+	test_not_run("build", "steps are counted with -Dinject=true");
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,6 +722,7 @@ int main(void)
 		cmocka_unit_test(a_visitor_may_unmap),
 		cmocka_unit_test(tags_are_no_reason_to_visit_again),
 		cmocka_unit_test(g3_what_a_visitor_did_not_get_is_not_counted),
+		cmocka_unit_test(g3_units_of_one_key_are_read_as_they_are_searched),
 	};
 
 	return cmocka_run_group_tests_name("batches", tests, NULL, NULL);
