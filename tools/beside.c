@@ -15,19 +15,11 @@
 struct comparing {
 	const struct system *system;
 	const struct weights *weights;
-	uint32_t *own; /* how many mappings of each frame the process has */
 	struct beside *beside;
 	struct share ours[REASONS]; /* of Pss; a difference is taken of sums */
 	struct share kernels[REASONS];
 	uint64_t shared; /* mappings of which the kernel takes a part of the page */
 };
-
-static void count_own(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
-{
-	(void)extent;
-	(void)vpn;
-	((struct comparing *)arg)->own[number]++;
-}
 
 /* The frame's part of each figure, ours and the kernel's. */
 static void compare_frame(struct comparing *comparing, size_t number, uint32_t own)
@@ -59,13 +51,13 @@ static void compare_frame(struct comparing *comparing, size_t number, uint32_t o
 static void compare_frames(struct comparing *comparing, const struct process *process)
 {
 	const struct system *system = comparing->system;
+	uint32_t *own = zeroed(system->frames_n, sizeof(*own)); /* how many mappings of each frame it has */
 
-	comparing->own = zeroed(system->frames_n, sizeof(*comparing->own));
-	process_visit(system, process, count_own, comparing);
+	process_count(system, process, own);
 	for (size_t i = 0; i < system->frames_n; i++)
-		if (comparing->own[i])
-			compare_frame(comparing, i, comparing->own[i]);
-	free(comparing->own);
+		if (own[i])
+			compare_frame(comparing, i, own[i]);
+	free(own);
 	for (int reason = 0; reason < REASONS; reason++)
 		comparing->beside->parts[FIGURE_PSS][reason] =
 			(int64_t)(share_bytes(&comparing->ours[reason]) - share_bytes(&comparing->kernels[reason]));

@@ -119,10 +119,8 @@ struct asking {
 	uint32_t *own; /* of each frame: how many mappings are theirs */
 	uint8_t *fate; /* of each frame they map */
 	uint64_t page;
-	uint64_t mapped;
+	struct sums mapped; /* by sums_add() */
 	uint64_t bytes[FATES];
-	uint64_t locked;
-	uint64_t unsettled;
 	uint64_t unmapped; /* of files that end with them: what they do not map */
 	uint64_t swap;
 	uint64_t tables; /* page tables */
@@ -130,13 +128,6 @@ struct asking {
 	size_t parts_n;
 	size_t parts_capacity;
 };
-
-static void count_own(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
-{
-	(void)extent;
-	(void)vpn;
-	((struct asking *)arg)->own[number]++;
-}
 
 static struct held_file *file_of(const struct asking *asking, size_t number)
 {
@@ -223,11 +214,8 @@ static void sum_up(struct asking *asking)
 
 		if (!asking->own[i])
 			continue;
-		asking->mapped += asking->page;
+		sums_add(&asking->mapped, frame, asking->page);
 		asking->bytes[asking->fate[i]] += asking->page;
-		asking->locked += frame->flags & KPF_UNEVICTABLE ? asking->page : 0;
-		asking->unsettled +=
-			frame->verdict == VERDICT_MOVING || frame->verdict == VERDICT_MISMATCHED ? asking->page : 0;
 		if (!(frame->flags & KPF_ANON))
 			file_of(asking, i)->pages++;
 	}
@@ -263,7 +251,7 @@ static void judge(struct asking *asking)
 	for (size_t i = 0; i < system->processes_n; i++) {
 		if (!asking->options->chosen.is_in[i])
 			continue;
-		process_visit(system, &system->processes[i], count_own, asking);
+		process_count(system, &system->processes[i], asking->own);
 		asking->tables += tables_read(system, asking->procfs, &system->processes[i]);
 	}
 	for (size_t i = 0; i < system->frames_n; i++)
@@ -305,7 +293,7 @@ static void print_text(const struct asking *asking)
 			asking->bytes[FATE_POOL];
 
 	printf("Ending %s %s would give back %s of the %s %s\n\n", grouped(chosen->n),
-	       plural(chosen->n, "process", "processes"), sized((double)back), sized((double)asking->mapped),
+	       plural(chosen->n, "process", "processes"), sized((double)back), sized((double)asking->mapped.rss),
 	       plural(chosen->n, "that it maps:", "that they map:"));
 	for (int fate = 0; fate < FATES; fate++)
 		print_line(asking->bytes[fate], fates[fate].text);
@@ -318,8 +306,8 @@ static void print_text(const struct asking *asking)
 	print_line(asking->tables, "of page tables");
 	print_holders(asking);
 	printf("\n");
-	print_line(asking->locked, "of what is mapped is locked; that changes nothing");
-	print_line(asking->unsettled, "changed while it was read, and may be otherwise");
+	print_line(asking->mapped.locked, "of what is mapped is locked; that changes nothing");
+	print_line(asking->mapped.unsettled, "changed while it was read, and may be otherwise");
 	if (chosen->outside)
 		printf("  %s more %s the memory of these: nothing comes back before they end.\n",
 		       grouped(chosen->outside), plural(chosen->outside, "process has", "processes have"));
@@ -345,18 +333,17 @@ static void add_frame(json_t *list, uint64_t pfn)
 
 static json_t *json_frames(const struct asking *asking)
 {
-	json_t *frames = json_object();
+	json_t *frames = json_object(), *lists[FATES];
 
 	for (int fate = 0; fate < FATES; fate++) {
-		json_t *list = json_array();
-
-		for (size_t i = 0; i < asking->system->frames_n; i++)
-			if (asking->own[i] && asking->fate[i] == fate)
-				add_frame(list, asking->system->frames[i].pfn);
-		for (size_t i = 0; fate == FATE_PARTS && i < asking->parts_n; i++)
-			add_frame(list, asking->parts[i]);
-		json_object_set_new(frames, fates[fate].key, list);
+		lists[fate] = json_array();
+		json_object_set_new(frames, fates[fate].key, lists[fate]);
 	}
+	for (size_t i = 0; i < asking->system->frames_n; i++)
+		if (asking->own[i])
+			add_frame(lists[asking->fate[i]], asking->system->frames[i].pfn);
+	for (size_t i = 0; i < asking->parts_n; i++)
+		add_frame(lists[FATE_PARTS], asking->parts[i]);
 	return frames;
 }
 
@@ -384,9 +371,9 @@ static void print_as_json(const struct asking *asking)
 	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "processes",
 				 json_of_number(asking->options->chosen.n), "outside",
 				 json_of_number(asking->options->chosen.outside), "mapped",
-				 json_of_number(asking->mapped), "unmapped", json_of_number(asking->unmapped), "swap",
+				 json_of_number(asking->mapped.rss), "unmapped", json_of_number(asking->unmapped), "swap",
 				 json_of_number(asking->swap), "page_tables", json_of_number(asking->tables), "locked",
-				 json_of_number(asking->locked), "unsettled", json_of_number(asking->unsettled),
+				 json_of_number(asking->mapped.locked), "unsettled", json_of_number(asking->mapped.unsettled),
 				 "unreadable", json_of_number(asking->holders.unreadable + asking->system->refused),
 				 "files", json_files(asking), "pid_namespace", asking->system->pid_namespace);
 	json_t *bytes = json_object();

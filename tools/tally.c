@@ -32,6 +32,9 @@ const char *vma_label(const struct system *system, const struct process *process
 	return *name ? name : "[anon]";
 }
 
+/* A visitor of mappings that count; @number is that of the frame. */
+typedef void (*counted_visit)(void *arg, size_t number);
+
 static void visit_extent(const struct system *system, const struct process *process, const struct extent *extent,
 			 counted_visit visit, void *arg)
 {
@@ -40,14 +43,24 @@ static void visit_extent(const struct system *system, const struct process *proc
 		const struct frame *frame = system_frame(system, pte & PTE_PFN);
 
 		if (pte_is_counted(frame->flags, pte & PTE_FILE))
-			visit(arg, (size_t)(frame - system->frames), extent, extent->vpn + i);
+			visit(arg, (size_t)(frame - system->frames));
 	}
 }
 
-void process_visit(const struct system *system, const struct process *process, counted_visit visit, void *arg)
+static void visit_process(const struct system *system, const struct process *process, counted_visit visit, void *arg)
 {
 	for (size_t i = 0; i < process->extents_n; i++)
 		visit_extent(system, process, &process->extents[i], visit, arg);
+}
+
+static void count_mapping(void *arg, size_t number)
+{
+	((uint32_t *)arg)[number]++;
+}
+
+void process_count(const struct system *system, const struct process *process, uint32_t *counts)
+{
+	visit_process(system, process, count_mapping, counts);
 }
 
 /* ---- weighing ---- */
@@ -57,13 +70,11 @@ struct weighing {
 	uint32_t process;
 };
 
-static void weigh(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+static void weigh(void *arg, size_t number)
 {
 	struct weighing *weighing = arg;
 	struct weights *weights = weighing->weights;
 
-	(void)extent;
-	(void)vpn;
 	if (!weights->counted[number]++)
 		weights->single[number] = weighing->process;
 	else if (weights->single[number] != weighing->process)
@@ -101,7 +112,7 @@ int weights_init(struct weights *weights, struct system *system)
 	for (size_t i = 0; i < system->processes_n; i++) {
 		struct weighing weighing = { .weights = weights, .process = (uint32_t)i };
 
-		process_visit(system, &system->processes[i], weigh, &weighing);
+		visit_process(system, &system->processes[i], weigh, &weighing);
 	}
 	for (size_t i = 0; i < system->frames_n; i++) {
 		weights->mappings[i] = mappings_of(system, &system->frames[i], weights->counted[i]);
@@ -111,10 +122,8 @@ int weights_init(struct weights *weights, struct system *system)
 	return weigh_slots(weights, system);
 }
 
-static void mark(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+static void mark(void *arg, size_t number)
 {
-	(void)extent;
-	(void)vpn;
 	((struct weights *)arg)->marks[number] = true;
 }
 
@@ -123,7 +132,7 @@ void weights_mark(struct weights *weights, const struct system *system, const bo
 	weights->marks = zeroed(system->frames_n, sizeof(*weights->marks));
 	for (size_t i = 0; i < system->processes_n; i++)
 		if (is_in[i])
-			process_visit(system, &system->processes[i], mark, weights);
+			visit_process(system, &system->processes[i], mark, weights);
 }
 
 void weights_fini(struct weights *weights)
@@ -153,6 +162,16 @@ struct items {
 	size_t capacity;
 };
 
+static void visit_item(const struct system *system, const struct item *item, counted_visit visit, void *arg)
+{
+	const struct process *process = &system->processes[item->process];
+
+	if (item->what == ITEM_ALL)
+		visit_process(system, process, visit, arg);
+	else if (item->what == ITEM_EXTENT)
+		visit_extent(system, process, &process->extents[item->number], visit, arg);
+}
+
 /* The group that is being summed up. */
 struct summing {
 	const struct system *system;
@@ -168,7 +187,7 @@ struct summing {
 	uint8_t *slots; /* does the group name it? */
 };
 
-static void add_sums(struct sums *sums, const struct frame *frame, uint64_t page)
+void sums_add(struct sums *sums, const struct frame *frame, uint64_t page)
 {
 	sums->rss += page;
 	if (frame->flags & KPF_UNEVICTABLE)
@@ -177,12 +196,10 @@ static void add_sums(struct sums *sums, const struct frame *frame, uint64_t page
 		sums->unsettled += page;
 }
 
-static void touch_frame(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+static void touch_frame(void *arg, size_t number)
 {
 	struct summing *summing = arg;
 
-	(void)extent;
-	(void)vpn;
 	if (summing->frames[number]++)
 		return;
 	summing->touched =
@@ -205,10 +222,8 @@ static void touch_item(struct summing *summing, const struct item *item, bool fo
 	size_t from = item->what == ITEM_SWAPPED ? item->number : 0;
 	size_t to = item->what == ITEM_SWAPPED ? from + 1 : item->what == ITEM_ALL ? process->swapped_n : 0;
 
-	if (!forget && item->what == ITEM_ALL)
-		process_visit(system, process, touch_frame, summing);
-	else if (!forget && item->what == ITEM_EXTENT)
-		visit_extent(system, process, &process->extents[item->number], touch_frame, summing);
+	if (!forget)
+		visit_item(system, item, touch_frame, summing);
 	for (size_t i = from; i < to; i++)
 		if (forget)
 			summing->slots[pfnset_find(&summing->weights->slots, process->swapped[i].slot)] = 0;
@@ -226,7 +241,7 @@ static void end_group(struct summing *summing, const struct item *items, size_t 
 		bool alone = summing->single ? weights->single[at] != NOT_SINGLE
 					     : summing->frames[at] == weights->mappings[at];
 
-		add_sums(&summing->sums, &summing->system->frames[at], summing->page);
+		sums_add(&summing->sums, &summing->system->frames[at], summing->page);
 		summing->sums.common += weights->marks && weights->marks[at] ? summing->page : 0;
 		share_add(&summing->pss, summing->page, summing->frames[at], weights->mappings[at]);
 		summing->sums.uss += alone ? summing->page : 0;
@@ -355,7 +370,7 @@ static void tally_kinds(const struct system *system, const struct weights *weigh
 
 		if (!weights->mappings[i])
 			continue;
-		add_sums(sums, &system->frames[i], page);
+		sums_add(sums, &system->frames[i], page);
 		sums->common += weights->marks && weights->marks[i] ? page : 0;
 		share_add(&pss[kind], page, weights->counted[i], weights->mappings[i]);
 		sums->uss += weights->single[i] != NOT_SINGLE ? page : 0;
@@ -373,7 +388,7 @@ static void tally_whole(const struct system *system, const struct weights *weigh
 	for (size_t i = 0; i < system->frames_n; i++) {
 		if (!weights->mappings[i])
 			continue;
-		add_sums(sums, &system->frames[i], page);
+		sums_add(sums, &system->frames[i], page);
 		share_add(&pss, page, weights->counted[i], weights->mappings[i]);
 		sums->uss += weights->counted[i] == weights->mappings[i] ? page : 0;
 	}
@@ -408,23 +423,11 @@ struct marking {
 	uint64_t bit;
 };
 
-static void mark_bit(void *arg, size_t number, const struct extent *extent, uint64_t vpn)
+static void mark_bit(void *arg, size_t number)
 {
 	struct marking *marking = arg;
 
-	(void)extent;
-	(void)vpn;
 	marking->masks[number] |= marking->bit;
-}
-
-static void mark_item(const struct system *system, const struct item *item, struct marking *marking)
-{
-	const struct process *process = &system->processes[item->process];
-
-	if (item->what == ITEM_ALL)
-		process_visit(system, process, mark_bit, marking);
-	else if (item->what == ITEM_EXTENT)
-		visit_extent(system, process, &process->extents[item->number], mark_bit, marking);
 }
 
 void tally_common(const struct system *system, const struct weights *weights, enum by by, const struct tally *tally,
@@ -439,7 +442,7 @@ void tally_common(const struct system *system, const struct weights *weights, en
 		for (size_t k = 0; k < n; k++)
 			if (tally->groups[k].number == items.items[i].key) {
 				marking.bit = UINT64_C(1) << k;
-				mark_item(system, &items.items[i], &marking);
+				visit_item(system, &items.items[i], mark_bit, &marking);
 			}
 	memset(out, 0, n * n * sizeof(*out));
 	for (size_t at = 0; at < system->frames_n; at++)

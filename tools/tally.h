@@ -100,10 +100,11 @@ static inline uint64_t share_bytes(const struct share *share)
 	return share->bytes + (share->fraction + (UINT64_C(1) << 31)) / (UINT64_C(1) << 32);
 }
 
-/** A visitor of all mappings of one process that count; @number is that of the frame. */
-typedef void (*counted_visit)(void *arg, size_t number, const struct extent *extent, uint64_t vpn);
+/** process_count - add to the @counts of all frames how many mappings of @process each has */
+void process_count(const struct system *system, const struct process *process, uint32_t *counts);
 
-void process_visit(const struct system *system, const struct process *process, counted_visit visit, void *arg);
+/** sums_add - add a page of @page bytes to @sums, but for Pss, Uss and Swap, which depend on who asks */
+void sums_add(struct sums *sums, const struct frame *frame, uint64_t page);
 
 /** tally_system - sum up; the groups come in no order. tally_fini() frees them */
 void tally_system(const struct system *system, const struct weights *weights, enum by by, struct tally *tally);
