@@ -48,31 +48,15 @@ static int add_page(struct pages *pages, uint64_t pfn, uint32_t process, uint64_
 	return STATUS_OK;
 }
 
-/*
- * The number of the process that is named, or of the one whose address space it shares; processes_n if it was not
- * read.
- */
-static size_t find_process(const struct system *system, uint64_t pid)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; system->aliases && i < system->sharing; i++)
-		if ((uint64_t)system->aliases[i].pid == pid)
-			pid = (uint64_t)system->aliases[i].owner;
-	while (at < system->processes_n && (uint64_t)system->processes[at].task.pid != pid)
-		at++;
-	return at;
-}
-
 static int find_addresses(const struct system *system, const struct procfs *procfs, const struct question *question,
 			  struct pages *pages)
 {
-	size_t number = find_process(system, question->pid), before = pages->n;
+	const struct process *process = system_process(system, question->pid);
+	size_t before = pages->n;
 	uint64_t first = question->first >> system->page_shift, last = question->last >> system->page_shift;
-	const struct process *process = &system->processes[number];
 	int status = STATUS_OK;
 
-	if (number == system->processes_n)
+	if (!process)
 		return complain("the memory of process %" PRIu64
 				" cannot be read: it is not there, or this user may not read it",
 				question->pid);
@@ -83,7 +67,7 @@ static int find_addresses(const struct system *system, const struct procfs *proc
 
 		for (uint64_t vpn = from; vpn < end && !status; vpn++)
 			status = add_page(pages, process->ptes[extent->first + (vpn - extent->vpn)] & PTE_PFN,
-					  (uint32_t)number, vpn);
+					  (uint32_t)(process - system->processes), vpn);
 	}
 	if (!status && pages->n == before)
 		return reason_no_page(procfs, process, question->first, system->page_shift);
@@ -143,10 +127,10 @@ static int find_bytes(const struct system *system, const struct procfs *procfs, 
 		mapped |= is_file(system, i, question->path, known ? &stat_of : NULL);
 	for (size_t i = 0; i < system->frames_n && mapped && !status; i++) {
 		uint64_t identity = frame_identity(system, &system->frames[i]);
-		uint64_t index = identity & ((UINT64_C(1) << IDENTITY_INDEX_BITS) - 1);
+		uint64_t index = IDENTITY_INDEX(identity);
 
 		if (identity && index >= first && index <= last &&
-		    is_file(system, identity >> IDENTITY_INDEX_BITS, question->path, known ? &stat_of : NULL))
+		    is_file(system, IDENTITY_FILE(identity), question->path, known ? &stat_of : NULL))
 			status = add_page(pages, system->frames[i].pfn, NOBODY, 0);
 	}
 	if (!status && pages->n == before)

@@ -30,27 +30,18 @@ static bool is_named(const struct chosen *chosen, pid_t pid)
 	return false;
 }
 
-/* The number of the process whose address space @pid has. */
-static pid_t owner_of(const struct system *system, pid_t pid)
-{
-	for (size_t i = 0; system->aliases && i < system->sharing; i++)
-		if (system->aliases[i].pid == pid)
-			return system->aliases[i].owner;
-	return pid;
-}
-
 /* Choose what @word names; how many that are. */
 static size_t choose(struct chosen *chosen, const struct system *system, const char *word)
 {
 	uint64_t number = 0;
 	bool is_pid = parse_number(word, 1, INT32_MAX, &number);
-	pid_t owner = owner_of(system, (pid_t)number);
+	const struct process *named = is_pid ? system_process(system, number) : NULL;
 	size_t found = 0;
 
 	for (size_t i = 0; i < system->processes_n; i++) {
 		const struct process *process = &system->processes[i];
 
-		if (is_pid ? process->task.pid != owner : !process_is_in(system, process, word))
+		if (is_pid ? process != named : !process_is_in(system, process, word))
 			continue;
 		found++;
 		chosen->n += !chosen->is_in[i];

@@ -81,7 +81,7 @@ static bool belongs(const struct stretch *stretch, const struct stretch *page)
 		return false;
 	if (!stretch->identity)
 		return !page->identity && page->frame->pfn == stretch->frame->pfn + stretch->pages;
-	return page->identity >> IDENTITY_INDEX_BITS == stretch->identity >> IDENTITY_INDEX_BITS;
+	return IDENTITY_FILE(page->identity) == IDENTITY_FILE(stretch->identity);
 }
 
 size_t figures_top(const struct system *system, size_t max, bool join, struct stretch **out)

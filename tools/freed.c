@@ -133,7 +133,7 @@ static struct held_file *file_of(const struct asking *asking, size_t number)
 {
 	uint64_t identity = frame_identity(asking->system, &asking->system->frames[number]);
 
-	return &asking->holders.files[asking->holders.numbers[identity >> IDENTITY_INDEX_BITS]];
+	return &asking->holders.files[asking->holders.numbers[IDENTITY_FILE(identity)]];
 }
 
 /* Whatever @file ends as, what becomes of a page of it; of a file on a disk that has a name it stays as cache. */

@@ -200,15 +200,9 @@ static void look_at_mappings(struct finding *finding)
 /* Is @pid one of those chosen, or has it the memory of one of them? */
 static bool is_inside(const struct finding *finding, pid_t pid)
 {
-	const struct system *system = finding->system;
+	const struct process *process = system_process(finding->system, (uint64_t)pid);
 
-	for (size_t i = 0; system->aliases && i < system->sharing; i++)
-		if (system->aliases[i].pid == pid)
-			pid = system->aliases[i].owner;
-	for (size_t i = 0; i < system->processes_n; i++)
-		if (system->processes[i].task.pid == pid)
-			return finding->chosen->is_in[i];
-	return false;
+	return process && finding->chosen->is_in[process - finding->system->processes];
 }
 
 /* The processes of now: more of them may have it than when the system was read. */

@@ -531,6 +531,17 @@ int system_build(struct system *system, unsigned threads)
 
 /* ---- asking ---- */
 
+const struct process *system_process(const struct system *system, uint64_t pid)
+{
+	for (size_t i = 0; system->aliases && i < system->sharing; i++)
+		if ((uint64_t)system->aliases[i].pid == pid)
+			pid = (uint64_t)system->aliases[i].owner;
+	for (size_t i = 0; i < system->processes_n; i++)
+		if ((uint64_t)system->processes[i].task.pid == pid)
+			return &system->processes[i];
+	return NULL;
+}
+
 /* Is the linear candidate @visit really there? Then @mapper is it. */
 static bool is_mapper(const struct system *system, const struct frame *frame, const struct rmap_visit *visit,
 		      struct mapper *mapper)
@@ -570,10 +581,10 @@ static int compare_mappers(const void *left, const void *right)
 size_t system_mappers(const struct system *system, const struct frame *frame, struct mapper **out)
 {
 	uint64_t identity = frame_identity(system, frame);
-	uint64_t index = identity & ((UINT64_C(1) << IDENTITY_INDEX_BITS) - 1);
+	uint64_t index = IDENTITY_INDEX(identity);
 	struct rmap_target target = {
 		.page = frame_page(system, frame),
-		.object = identity ? system->names.files[identity >> IDENTITY_INDEX_BITS].object : NULL,
+		.object = identity ? system->names.files[IDENTITY_FILE(identity)].object : NULL,
 		.first = index,
 		.last = index,
 	};

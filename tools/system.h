@@ -137,6 +137,8 @@ struct frame {
 
 /** An identity: file << IDENTITY_INDEX_BITS | index, the page of which file a frame is; 0 if no vma says so. */
 #define IDENTITY_INDEX_BITS 40
+#define IDENTITY_FILE(identity) ((identity) >> IDENTITY_INDEX_BITS)
+#define IDENTITY_INDEX(identity) ((identity) & ((UINT64_C(1) << IDENTITY_INDEX_BITS) - 1))
 
 /** struct recorded - a frame as a recording has it: the members of struct frame of the same names */
 struct recorded {
@@ -205,6 +207,9 @@ void process_add_swapped(struct process *process, size_t *at, uint64_t vpn, uint
 
 /** process_fini - free what a process has */
 void process_fini(struct process *process);
+
+/** system_process - process @pid, or the one whose address space it has; NULL if that was not read */
+const struct process *system_process(const struct system *system, uint64_t pid);
 
 /** process_find_pte - the pte of page @vpn and its extent; NULL if none was present */
 const uint64_t *process_find_pte(const struct process *process, uint64_t vpn, const struct extent **extent);

@@ -9,7 +9,6 @@
  */
 #include "asked.h"
 #include "command.h"
-#include "file.h"
 #include "report.h"
 #include "scan.h"
 #include "verify.h"
@@ -17,7 +16,6 @@
 #include <argp.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define READINGS 3
 #define READING_SECONDS 10
@@ -178,27 +176,31 @@ static void answers_free(struct answer *answers, size_t n)
 	free(answers);
 }
 
-static int ask_recorded(const struct options *options)
+static int answer_recorded(void *arg, struct system *system, const struct procfs *procfs)
 {
-	struct pages pages = { 0 };
-	struct answer *answers;
+	const struct options *options = arg;
+	struct pages pages;
+	int status = pages_find(system, procfs, &options->questions, &pages);
+
+	if (!status) {
+		struct answer *answers = answers_of(system, &pages);
+
+		report(options, system, &pages, answers);
+		answers_free(answers, pages.n);
+	}
+	free(pages.items);
+	return status;
+}
+
+static int ask_recorded(struct options *options)
+{
+	struct source source = { .threads = 1, .load = options->load, .ask = answer_recorded, .arg = options };
+	struct timing timing;
 	struct system system;
 	int status;
 
 	system_init(&system);
-	status = file_load(options->load, &system);
-	if (!status)
-		status = system_build(&system, 1);
-	if (!status)
-		status = verify_recorded(&system, 1);
-	if (!status)
-		status = pages_find(&system, NULL, &options->questions, &pages);
-	if (!status) {
-		answers = answers_of(&system, &pages);
-		report(options, &system, &pages, answers);
-		answers_free(answers, pages.n);
-	}
-	free(pages.items);
+	status = source_take(&source, &system, &timing);
 	system_fini(&system);
 	return status;
 }
@@ -291,12 +293,11 @@ static int ask_once(struct asking *asking)
 static int ask_running(const struct options *options)
 {
 	struct asking asking = { .options = options, .began = seconds_now() };
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	int status = procfs_open(&asking.procfs);
 
 	if (status)
 		return status;
-	asking.procfs.threads = online > 0 ? (unsigned)online : 1;
+	asking.procfs.threads = source_threads();
 	for (size_t i = 0; i < options->questions.n && !status; i++)
 		if (options->questions.items[i].by == ASKED_ADDRESS)
 			status = procfs_check_pid(&asking.procfs, (pid_t)options->questions.items[i].pid);
