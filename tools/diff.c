@@ -16,28 +16,20 @@
 #include <string.h>
 #include <time.h>
 
-#define LIMIT 20
-
-enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_JSON };
-
 struct options {
 	const char *recordings[2];
 	unsigned recordings_n;
 	unsigned threads;
-	struct bys bys;
-	enum sort sort;
-	size_t limit;
-	bool has_limit;
-	bool json;
+	struct view view;
 };
 
 static const struct argp_option option_list[] = {
-	{ "by", KEY_BY, "WHAT", 0,
+	{ "by", VIEW_BY, "WHAT", 0,
 	  "Compare by process (the default), cgroup, user, file or kind of memory; may be given several times", 0 },
-	{ "sort", KEY_SORT, "FIGURE", 0, "The largest change first of pss (the default), uss, rss or swap; or by name",
+	{ "sort", VIEW_SORT, "FIGURE", 0, "The largest change first of pss (the default), uss, rss or swap; or by name",
 	  0 },
-	{ "limit", KEY_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
-	{ "json", KEY_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
+	{ "limit", VIEW_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
+	{ "json", VIEW_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
 	{ 0 },
 };
 
@@ -45,20 +37,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
+	if (view_parse(&options->view, key, arg, SORT_SHARED, state))
+		return 0;
 	switch (key) {
-	case KEY_BY:
-		bys_add(&options->bys, arg, state);
-		return 0;
-	case KEY_SORT:
-		options->sort = sort_parse(arg, SORT_SHARED, state);
-		return 0;
-	case KEY_LIMIT:
-		options->limit = limit_parse(arg, state);
-		options->has_limit = true;
-		return 0;
-	case KEY_JSON:
-		options->json = true;
-		return 0;
 	case ARGP_KEY_ARG:
 		if (options->recordings_n == 2)
 			argp_error(state, "two recordings are compared, and \"%s\" is a third one", arg);
@@ -67,10 +48,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (options->recordings_n < 2)
 			argp_error(state, "name two recordings that rmap snapshot --save has written");
-		if (!options->bys.n)
-			bys_add(&options->bys, by_words[BY_PROCESS], state);
-		if (!options->has_limit)
-			options->limit = options->json ? SIZE_MAX : LIMIT;
+		view_complete(&options->view);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -94,7 +72,6 @@ static const struct sums none;
 /* A group of one recording, or of both. */
 struct change {
 	char *key; /* the same in both */
-	enum by by;
 	const struct group *groups[2]; /* in the old and in the new one; NULL if it is not there */
 };
 
@@ -156,14 +133,9 @@ static int compare_keys(const void *left, const void *right)
 	return order ? order : (a->groups[1] != NULL) - (b->groups[1] != NULL);
 }
 
-static const char *name_of(const struct change *change)
+static const struct group *last_of(const struct change *change)
 {
-	return change->groups[change->groups[1] ? 1 : 0]->name;
-}
-
-static uint64_t number_of(const struct change *change)
-{
-	return change->groups[change->groups[1] ? 1 : 0]->key;
+	return change->groups[change->groups[1] ? 1 : 0];
 }
 
 static int compare_changes(const void *left, const void *right, void *arg)
@@ -171,7 +143,7 @@ static int compare_changes(const void *left, const void *right, void *arg)
 	const struct change *a = left, *b = right;
 	enum sort sort = *(enum sort *)arg;
 	uint64_t of_a = (uint64_t)llabs(grown(a, sort)), of_b = (uint64_t)llabs(grown(b, sort));
-	int order = strcmp(name_of(a), name_of(b));
+	int order = strcmp(last_of(a)->name, last_of(b)->name);
 
 	if (sort != SORT_NAME && of_a != of_b)
 		return of_a < of_b ? 1 : -1;
@@ -181,7 +153,7 @@ static int compare_changes(const void *left, const void *right, void *arg)
 /* List the groups of both, put those together that are the same, and leave out those that did not change. */
 static void compare(struct comparison *comparison, enum by by)
 {
-	enum sort sort = comparison->options->sort;
+	enum sort sort = comparison->options->view.sort;
 	struct change *changes;
 	size_t n = 0, kept = 0;
 
@@ -193,7 +165,6 @@ static void compare(struct comparison *comparison, enum by by)
 		for (size_t i = 0; i < comparison->sides[side].tally.n; i++) {
 			struct change *change = &changes[n++];
 
-			change->by = by;
 			change->groups[side] = &comparison->sides[side].tally.groups[i];
 			change->key = key_of(comparison, &comparison->sides[side].system, by, change->groups[side]);
 		}
@@ -245,19 +216,19 @@ static const char *what_happened(const struct change *change)
 	return !change->groups[0] ? "new" : !change->groups[1] ? "gone" : "";
 }
 
-static void print_change(const struct change *change)
+static void print_change(const struct change *change, enum by by)
 {
 	printf(" %11s %11s %11s %11s  %-4s ", signed_size(grown(change, SORT_PSS)),
 	       signed_size(grown(change, SORT_USS)), signed_size(grown(change, SORT_RSS)),
 	       signed_size(grown(change, SORT_SWAP)), what_happened(change));
-	if (change->by == BY_PROCESS)
-		printf("%7" PRIu64 " ", number_of(change));
-	if (change->by != BY_USER)
-		print_name(name_of(change), change->by == BY_PROCESS ? 17 : 25, false);
-	else if (number_of(change) == UID_UNKNOWN)
+	if (by == BY_PROCESS)
+		printf("%7" PRIu64 " ", last_of(change)->key);
+	if (by != BY_USER)
+		print_name(last_of(change)->name, by == BY_PROCESS ? 17 : 25, false);
+	else if (last_of(change)->key == UID_UNKNOWN)
 		printf("?");
 	else
-		printf("%" PRIu64, number_of(change));
+		printf("%" PRIu64, last_of(change)->key);
 	printf("\n");
 }
 
@@ -283,12 +254,12 @@ static void print_head(const struct comparison *comparison)
 
 static void print_text(const struct comparison *comparison, enum by by)
 {
-	size_t shown = comparison->n < comparison->options->limit ? comparison->n : comparison->options->limit;
+	size_t shown = view_shown(&comparison->options->view, comparison->n);
 
 	printf("\n %11s %11s %11s %11s       %s\n", "Pss", "Uss", "Rss", "Swap",
 	       by == BY_PROCESS ? "    pid command" : by_words[by]);
 	for (size_t i = 0; i < shown; i++)
-		print_change(&comparison->changes[i]);
+		print_change(&comparison->changes[i], by);
 	if (shown < comparison->n)
 		printf("  and %s more that changed: --limit 0\n", grouped(comparison->n - shown));
 	printf("  %s did not change\n", grouped(comparison->unchanged));
@@ -304,28 +275,28 @@ static json_t *json_sums(const struct sums *sums)
 	return json;
 }
 
-static json_t *json_change(const struct change *change)
+static json_t *json_change(const struct change *change, enum by by)
 {
 	json_t *json = json_pack("{s:o, s:o}", "old", change->groups[0] ? json_sums(sums_in(change, 0)) : json_null(),
 				 "new", change->groups[1] ? json_sums(sums_in(change, 1)) : json_null());
 
-	if (change->by != BY_USER)
-		json_object_set_new(json, "name", json_of_name(name_of(change)));
+	if (by != BY_USER)
+		json_object_set_new(json, "name", json_of_name(last_of(change)->name));
 	else
 		json_object_set_new(json, "uid",
-				    number_of(change) == UID_UNKNOWN ? json_null() : json_of_number(number_of(change)));
-	if (change->by == BY_PROCESS)
-		json_object_set_new(json, "pid", json_of_number(number_of(change)));
+				    last_of(change)->key == UID_UNKNOWN ? json_null() : json_of_number(last_of(change)->key));
+	if (by == BY_PROCESS)
+		json_object_set_new(json, "pid", json_of_number(last_of(change)->key));
 	return json;
 }
 
 static void add_json(struct comparison *comparison, enum by by)
 {
-	size_t shown = comparison->n < comparison->options->limit ? comparison->n : comparison->options->limit;
+	size_t shown = view_shown(&comparison->options->view, comparison->n);
 	json_t *groups = json_array();
 
 	for (size_t i = 0; i < shown; i++)
-		json_array_append_new(groups, json_change(&comparison->changes[i]));
+		json_array_append_new(groups, json_change(&comparison->changes[i], by));
 	json_array_append_new(comparison->tallies, json_pack("{s:s, s:o, s:o, s:o}", "by", by_words[by], "groups",
 							     groups, "left_out", json_of_number(comparison->n - shown),
 							     "unchanged", json_of_number(comparison->unchanged)));
@@ -360,17 +331,17 @@ static void show_all(struct comparison *comparison)
 
 	comparison->begins = says_begins(&comparison->sides[0].system) && says_begins(&comparison->sides[1].system);
 	comparison->tallies = json_array();
-	for (size_t i = 0; i < options->bys.n; i++) {
-		compare(comparison, options->bys.items[i]);
-		if (!i && options->json)
+	for (size_t i = 0; i < options->view.bys.n; i++) {
+		compare(comparison, options->view.bys.items[i]);
+		if (!i && options->view.json)
 			json = json_pack("{s:o, s:o, s:o}", "old", json_sums(&comparison->sides[0].tally.whole), "new",
 					 json_sums(&comparison->sides[1].tally.whole), "tallies", comparison->tallies);
-		if (!i && !options->json)
+		if (!i && !options->view.json)
 			print_head(comparison);
-		if (options->json)
-			add_json(comparison, options->bys.items[i]);
+		if (options->view.json)
+			add_json(comparison, options->view.bys.items[i]);
 		else
-			print_text(comparison, options->bys.items[i]);
+			print_text(comparison, options->view.bys.items[i]);
 		forget(comparison);
 	}
 	if (json)

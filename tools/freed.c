@@ -419,18 +419,12 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 int freed_main(int argc, char **argv)
 {
 	struct options options = { .source.threads = source_threads() };
-	struct timing timing;
-	struct system system;
 	int status;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &options);
 	options.source.ask = ask;
 	options.source.arg = &options;
-	system_init(&system);
-	status = source_take(&options.source, &system, &timing);
-	if (!status && verify_sum(&system).mismatched)
-		status = STATUS_DIFFERS;
-	system_fini(&system);
+	status = source_ask(&options.source);
 	chosen_fini(&options.chosen);
 	return status;
 }

@@ -20,9 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT 20
-
-enum { KEY_BY = 256, KEY_SORT, KEY_LIMIT, KEY_WITH, KEY_MATRIX, KEY_KERNEL, KEY_JSON, KEY_LOAD };
+enum { KEY_WITH = VIEW_KEYS, KEY_MATRIX, KEY_KERNEL, KEY_LOAD };
 
 /* Rows and columns of a matrix that fit into 80 columns. */
 #define MATRIX 6
@@ -45,24 +43,19 @@ static const struct {
 struct options {
 	struct source source;
 	struct chosen with;
+	struct view view;
 	bool matrix;
-	struct bys bys;
-	enum sort sort;
-	size_t limit;
-	bool has_limit;
 	bool kernel;
-	bool json;
 };
 
 static const struct argp_option option_list[] = {
-	{ "by", KEY_BY, "WHAT", 0,
+	{ "by", VIEW_BY, "WHAT", 0,
 	  "Sum up by process (the default), cgroup, user, file or kind of memory; may be given several times", 0 },
-	{ "sort", KEY_SORT, "FIGURE", 0,
-	  "The largest first by pss (the default), uss, rss or swap; or by name; or, beside --with, shared (the "
-	  "default "
+	{ "sort", VIEW_SORT, "FIGURE", 0,
+	  "The largest first by pss (the default), uss, rss or swap; or by name; or, beside --with, shared (the default "
 	  "there)",
 	  0 },
-	{ "limit", KEY_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
+	{ "limit", VIEW_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
 	{ "with", KEY_WITH, "PID|CGROUP", 0,
 	  "Only who shares memory with this process, or with all of this cgroup, and how much; may be given several "
 	  "times",
@@ -71,7 +64,7 @@ static const struct argp_option option_list[] = {
 	{ "kernel", KEY_KERNEL, NULL, 0,
 	  "Beside each process the kernel's own sums (smaps_rollup), and why they differ", 0 },
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
-	{ "json", KEY_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
+	{ "json", VIEW_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a system that rmap snapshot --save has recorded", 0 },
 	{ 0 },
 };
@@ -81,35 +74,24 @@ static void complete(struct options *options, struct argp_state *state)
 {
 	if (options->kernel && options->source.load)
 		argp_error(state, "--kernel asks the running kernel, and --load reads a recording: give one of them");
-	if (!options->bys.n)
-		bys_add(&options->bys, by_words[BY_PROCESS], state);
-	if (options->kernel && !bys_have(&options->bys, BY_PROCESS))
+	view_complete(&options->view);
+	if (options->kernel && !bys_have(&options->view.bys, BY_PROCESS))
 		argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
-	if (options->matrix && bys_have(&options->bys, BY_KIND))
+	if (options->matrix && bys_have(&options->view.bys, BY_KIND))
 		argp_error(state, "--matrix does not go with --by kind: no page is of two kinds");
-	if (options->sort == SORTS)
-		options->sort = options->with.words_n ? SORT_SHARED : SORT_PSS;
-	if (options->sort == SORT_SHARED && !options->with.words_n)
+	if (options->view.sort == SORTS)
+		options->view.sort = options->with.words_n ? SORT_SHARED : SORT_PSS;
+	if (options->view.sort == SORT_SHARED && !options->with.words_n)
 		argp_error(state, "--sort shared goes with --with");
-	if (!options->has_limit)
-		options->limit = options->json ? SIZE_MAX : LIMIT;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
+	if (view_parse(&options->view, key, arg, SORTS, state))
+		return 0;
 	switch (key) {
-	case KEY_BY:
-		bys_add(&options->bys, arg, state);
-		return 0;
-	case KEY_SORT:
-		options->sort = sort_parse(arg, SORTS, state);
-		return 0;
-	case KEY_LIMIT:
-		options->limit = limit_parse(arg, state);
-		options->has_limit = true;
-		return 0;
 	case KEY_WITH:
 		if (!chosen_add(&options->with, arg))
 			argp_error(state, "--with wants a process's number or the path of a cgroup, not \"%s\"", arg);
@@ -122,9 +104,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 't':
 		options->source.threads = source_threads_parse(arg, state);
-		return 0;
-	case KEY_JSON:
-		options->json = true;
 		return 0;
 	case KEY_LOAD:
 		options->source.load = arg;
@@ -145,13 +124,10 @@ static const struct argp parser = {
 	.parser = parse_option,
 	.doc = "Who takes how much memory: exact sums over every page of the system and everyone who maps it."
 	       "\vRss is all that is mapped, each page once; Pss parts each page among its mappings, so that it sums "
-	       "up "
-	       "to all memory; Uss is what nobody else maps (by file or kind: what a single process maps); Swap is "
-	       "what "
-	       "is swapped out. What ending a process gives back, rmap freed tells.\n\n"
+	       "up to all memory; Uss is what nobody else maps (by file or kind: what a single process maps); Swap is "
+	       "what is swapped out. What ending a process gives back, rmap freed tells.\n\n"
 	       "Needs root, unless with --load. Exit status: 0 done, and the kernel counts the same mappings; 1 of "
-	       "some "
-	       "pages it counts others though nothing changed; 2 usage, privilege or kernel support lacking.",
+	       "some pages it counts others though nothing changed; 2 usage, privilege or kernel support lacking.",
 };
 
 /* ---- order ---- */
@@ -230,7 +206,7 @@ static void print_beside(const struct group *group, const struct beside *beside)
 static void print_tally(const struct options *options, enum by by, const struct tally *tally,
 			const struct beside *besides)
 {
-	size_t shown = tally->n < options->limit ? tally->n : options->limit;
+	size_t shown = view_shown(&options->view, tally->n);
 	bool with = options->with.words_n;
 	uint64_t rest = 0;
 
@@ -369,7 +345,7 @@ static json_t *json_group(const struct system *system, const struct options *opt
 static json_t *json_tally(const struct system *system, const struct options *options, enum by by,
 			  const struct tally *tally, const struct beside *besides)
 {
-	size_t shown = tally->n < options->limit ? tally->n : options->limit;
+	size_t shown = view_shown(&options->view, tally->n);
 	json_t *groups = json_array();
 
 	for (size_t i = 0; i < shown; i++)
@@ -426,7 +402,7 @@ static struct beside *look_beside(const struct asking *asking, enum by by, struc
 	if (!asking->options->kernel || by != BY_PROCESS || !procfs)
 		return NULL;
 	besides = zeroed(tally->n, sizeof(*besides));
-	for (size_t i = 0; i < tally->n && i < asking->options->limit; i++)
+	for (size_t i = 0; i < tally->n && i < asking->options->view.limit; i++)
 		beside_kernel(system, procfs, &asking->weights, &tally->groups[i], &besides[i]);
 	return besides;
 }
@@ -434,15 +410,15 @@ static struct beside *look_beside(const struct asking *asking, enum by by, struc
 static void show(struct asking *asking, size_t number, const struct system *system, const struct tally *tally,
 		 const struct beside *besides)
 {
-	enum by by = asking->options->bys.items[number];
-	size_t most = asking->options->json ? COMMON_MAX : MATRIX, n = tally->n < most ? tally->n : most;
+	enum by by = asking->options->view.bys.items[number];
+	size_t most = asking->options->view.json ? COMMON_MAX : MATRIX, n = tally->n < most ? tally->n : most;
 	uint64_t common[COMMON_MAX * COMMON_MAX];
 	json_t *json;
 
 	if (asking->options->matrix)
 		tally_common(system, &asking->weights, by, tally, n, common);
 
-	if (!asking->options->json) {
+	if (!asking->options->view.json) {
 		if (!number)
 			print_head(system, &tally->whole);
 		print_tally(asking->options, by, tally, besides);
@@ -464,15 +440,15 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 static int ask(void *arg, struct system *system, const struct procfs *procfs)
 {
 	struct asking *asking = arg;
-	enum sort sort = asking->options->sort;
+	enum sort sort = asking->options->view.sort;
 	int status = weights_init(&asking->weights, system);
 
 	if (!status && asking->options->with.words_n)
 		status = chosen_find(&asking->options->with, system);
 	if (!status && asking->options->with.words_n)
 		weights_mark(&asking->weights, system, asking->options->with.is_in);
-	for (size_t i = 0; i < asking->options->bys.n && !status; i++) {
-		enum by by = asking->options->bys.items[i];
+	for (size_t i = 0; i < asking->options->view.bys.n && !status; i++) {
+		enum by by = asking->options->view.bys.items[i];
 		struct beside *besides;
 		struct tally tally;
 
@@ -496,20 +472,14 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 
 int shares_main(int argc, char **argv)
 {
-	struct options options = { .source.threads = source_threads(), .sort = SORTS };
+	struct options options = { .source.threads = source_threads(), .view.sort = SORTS };
 	struct asking asking = { .options = &options };
-	struct timing timing;
-	struct system system;
 	int status;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &options);
 	options.source.ask = ask;
 	options.source.arg = &asking;
-	system_init(&system);
-	status = source_take(&options.source, &system, &timing);
-	if (!status && verify_sum(&system).mismatched)
-		status = STATUS_DIFFERS;
-	system_fini(&system);
+	status = source_ask(&options.source);
 	chosen_fini(&options.with);
 	return status;
 }

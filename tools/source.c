@@ -93,3 +93,17 @@ int source_take(const struct source *source, struct system *system, struct timin
 	*timing = (struct timing){ .threads = source->threads };
 	return source->load ? load(source, system, timing) : take(source, system, timing);
 }
+
+int source_ask(const struct source *source)
+{
+	struct timing timing;
+	struct system system;
+	int status;
+
+	system_init(&system);
+	status = source_take(source, &system, &timing);
+	if (!status && verify_sum(&system).mismatched)
+		status = STATUS_DIFFERS;
+	system_fini(&system);
+	return status;
+}

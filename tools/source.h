@@ -31,11 +31,15 @@ struct timing {
 	bool loaded; /* read from a recording, not scanned */
 };
 
-/** source_threads - one for each online CPU; source_threads_parse - what @word says, or end the program with a complaint */
+/** source_threads - one for each online CPU */
 unsigned source_threads(void);
+/** source_threads_parse - what @word says, or end the program with a complaint */
 unsigned source_threads_parse(const char *word, struct argp_state *state);
 
 /** source_take - read or load a system into @system, which is empty; build and verify it. Returns a status */
 int source_take(const struct source *source, struct system *system, struct timing *timing);
+
+/** source_ask - take a system for @source->ask alone; STATUS_DIFFERS if the kernel counts other mappings of some pages */
+int source_ask(const struct source *source);
 
 #endif

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * views.c - names of groups and figures; see views.h
+ * views.c - the options of a view, and its names of groups and figures; see views.h
  */
 #include "views.h"
 
 #include "text.h"
 
 #include <string.h>
+
+#define LIMIT 20
+#define LIMIT_MAX 1000000
 
 const char *const by_words[BYS] = { "process", "cgroup", "user", "file", "kind" };
 static const char *const sort_words[SORTS] = { "pss", "uss", "rss", "swap", "name", "shared" };
@@ -29,7 +32,7 @@ bool bys_have(const struct bys *bys, enum by by)
 	return false;
 }
 
-void bys_add(struct bys *bys, const char *word, struct argp_state *state)
+static void bys_add(struct bys *bys, const char *word, struct argp_state *state)
 {
 	enum by by = (enum by)word_number(word, by_words, BYS);
 
@@ -39,7 +42,7 @@ void bys_add(struct bys *bys, const char *word, struct argp_state *state)
 		bys->items[bys->n++] = by;
 }
 
-enum sort sort_parse(const char *word, enum sort end, struct argp_state *state)
+static enum sort sort_parse(const char *word, enum sort end, struct argp_state *state)
 {
 	enum sort sort = (enum sort)word_number(word, sort_words, end);
 
@@ -49,15 +52,42 @@ enum sort sort_parse(const char *word, enum sort end, struct argp_state *state)
 	return sort;
 }
 
-#define LIMIT_MAX 1000000
-
-size_t limit_parse(const char *word, struct argp_state *state)
+/* So many lines as @word says; 0 for all. */
+static size_t limit_parse(const char *word, struct argp_state *state)
 {
 	uint64_t value = 0;
 
 	if (!parse_number(word, 0, LIMIT_MAX, &value))
 		argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, word);
 	return value ? (size_t)value : SIZE_MAX;
+}
+
+bool view_parse(struct view *view, int key, const char *arg, enum sort sorts, struct argp_state *state)
+{
+	switch (key) {
+	case VIEW_BY:
+		bys_add(&view->bys, arg, state);
+		return true;
+	case VIEW_SORT:
+		view->sort = sort_parse(arg, sorts, state);
+		return true;
+	case VIEW_LIMIT:
+		view->limit = limit_parse(arg, state);
+		return true;
+	case VIEW_JSON:
+		view->json = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+void view_complete(struct view *view)
+{
+	if (!view->bys.n)
+		view->bys.items[view->bys.n++] = BY_PROCESS;
+	if (!view->limit)
+		view->limit = view->json ? SIZE_MAX : LIMIT;
 }
 
 uint64_t sums_figure(const struct sums *sums, enum sort sort)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * views.h - how the options of `rmap shares` and `rmap diff` name groups and figures
+ * views.h - what `rmap shares` and `rmap diff` are asked for alike: which groups, in what order, how many
  */
 #ifndef VIEWS_H
 #define VIEWS_H
@@ -21,15 +21,32 @@ struct bys {
 	size_t n;
 };
 
-/** bys_add - add what @word says, or end the program with a complaint */
-void bys_add(struct bys *bys, const char *word, struct argp_state *state);
 bool bys_have(const struct bys *bys, enum by by);
 
-/** sort_parse - what @word says, one of those before @end; or end the program with a complaint */
-enum sort sort_parse(const char *word, enum sort end, struct argp_state *state);
+/** Keys of the options that both have; their own begin at VIEW_KEYS. */
+enum { VIEW_BY = 256, VIEW_SORT, VIEW_LIMIT, VIEW_JSON, VIEW_KEYS };
 
-/** limit_parse - so many lines as @word says, SIZE_MAX for 0; or end the program with a complaint */
-size_t limit_parse(const char *word, struct argp_state *state);
+struct view {
+	struct bys bys;
+	enum sort sort;
+	size_t limit; /* lines at most; 0: not said yet */
+	bool json;
+};
+
+/**
+ * view_parse - take one of these options, or end the program with a complaint; false if @key is none of them
+ * @sorts: --sort takes those before this one
+ */
+bool view_parse(struct view *view, int key, const char *arg, enum sort sorts, struct argp_state *state);
+
+/** view_complete - after the last option: by process, and 20 lines of text, if nothing else was said */
+void view_complete(struct view *view);
+
+/** view_shown - how many of @n groups are shown */
+static inline size_t view_shown(const struct view *view, size_t n)
+{
+	return n < view->limit ? n : view->limit;
+}
 
 /** sums_figure - the one to sort by */
 uint64_t sums_figure(const struct sums *sums, enum sort sort);
