@@ -61,14 +61,17 @@
  *       that one of the visits names.
  *   G4  The mapcount is exact and linearizable: the mappings that were added, one or several at once, less those that
  *       were removed. (Of each page: who compares counts of several pages that change meanwhile, and wants one order
- *       for all observers, must provide it.) G5  The remove, of one or several, that takes the mapcount to zero is told
- *       so, and no other is; likewise the first and the last lock. G6  A block is reused only after a grace period. G7
- *       A page that has only linear or locked mappings takes no memory beyond its word. G8  Memory is bounded by the
- *       chained mappings, plus what the options let wait for grace periods, plus what fills asked for and what no drain
- *       has given back (pool.h has the figures). G9  Running out of memory is reported by the fill or the attach that
- *       met it, and nothing is changed. G10 A count that would overflow is refused (-EOVERFLOW) before anything
- *       changes; of several mappings at once none is added. G11 Misuse is -ENOENT or -EINVAL where that can be seen for
- *       free, and aborts with a message in checked builds.
+ *       for all observers, must provide it.)
+ *   G5  The remove, of one or several, that takes the mapcount to zero is told so, and no other is; likewise the first
+ *       and the last lock.
+ *   G6  A block is reused only after a grace period.
+ *   G7  A page that has only linear or locked mappings takes no memory beyond its word.
+ *   G8  Memory is bounded by the chained mappings, plus what the options let wait for grace periods, plus what fills
+ *       asked for and what no drain has given back (pool.h has the figures).
+ *   G9  Running out of memory is reported by the fill or the attach that met it, and nothing is changed.
+ *   G10 A count that would overflow is refused (-EOVERFLOW) before anything changes; of several mappings at once none
+ *       is added.
+ *   G11 Misuse is -ENOENT or -EINVAL where that can be seen for free, and aborts with a message in checked builds.
  *
  * A thread may end before its reserve does: whoever inherits the reserve uses or destroys it.
  *
