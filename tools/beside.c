@@ -69,18 +69,19 @@ void beside_kernel(struct system *system, const struct procfs *procfs, const str
 	struct comparing comparing = { .system = system, .weights = weights, .beside = beside };
 	const struct sums *ours = &group->sums;
 	const struct rollup *kernel = &beside->kernel;
+	int64_t differences[FIGURES];
 
 	*beside = (struct beside){ 0 };
 	beside->known = rollup_read(system, procfs, group->process, &beside->kernel);
 	if (!beside->known)
 		return;
 	compare_frames(&comparing, group->process);
-	beside->difference[FIGURE_RSS] = (int64_t)(ours->rss - kernel->rss);
-	beside->difference[FIGURE_PSS] = (int64_t)(ours->pss - kernel->pss);
-	beside->difference[FIGURE_USS] = (int64_t)(ours->uss - kernel->uss);
-	beside->difference[FIGURE_SWAP] = (int64_t)(ours->swap - kernel->swap);
+	differences[FIGURE_RSS] = (int64_t)(ours->rss - kernel->rss);
+	differences[FIGURE_PSS] = (int64_t)(ours->pss - kernel->pss);
+	differences[FIGURE_USS] = (int64_t)(ours->uss - kernel->uss);
+	differences[FIGURE_SWAP] = (int64_t)(ours->swap - kernel->swap);
 	for (int figure = 0; figure < FIGURES; figure++) {
-		int64_t left = beside->difference[figure];
+		int64_t left = differences[figure];
 		/* Each part of a page is rounded down to 1/4096 of a byte, the sum to KiB; and ours to a byte. */
 		int64_t rounding = 1024 + (int64_t)(comparing.shared / 4096) + 2;
 		enum reason reason = REASON_CHANGED;

@@ -20,11 +20,10 @@ enum reason {
 	REASONS,
 };
 
-/** struct beside - of each figure: ours - the kernel's, in bytes, and the same in parts */
+/** struct beside - of each figure: ours - the kernel's, in bytes, in parts */
 struct beside {
 	bool known; /* the kernel's were read */
 	struct rollup kernel;
-	int64_t difference[FIGURES];
 	int64_t parts[FIGURES][REASONS];
 };
 
