@@ -12,8 +12,8 @@ packages=(abigail-tools build-essential clang groff-base libck-dev libclang-rt-d
 	meson ninja-build pkg-config python3 spin util-linux)
 
 # For the variant aarch64 and the tests "freestanding", of which only check has need.
-cross_packages=(gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libjansson-dev:arm64 liburcu-dev:arm64
-	qemu-system-misc qemu-user)
+cross_packages=(gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64
+	libjansson-dev:arm64 liburcu-dev:arm64 qemu-system-misc qemu-user)
 
 say() {
 	printf '\n==> %s\n' "$*"

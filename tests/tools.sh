@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# tools.sh - the command line of `rmap snapshot`, `shares`, `diff`, `freed` and `who`, with recorded and forged systems; needs no privilege.
+# tools.sh - the command line of `rmap snapshot`, `shares`, `diff`, `freed` and `who`, with recorded and forged systems;
+# needs no privilege.
 #
 #      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1 RECORDING-OF-VERSION-2
 #

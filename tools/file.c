@@ -25,8 +25,8 @@
  *      list: process, of
  *            pid; string: comm; when it began, in ticks since the boot, or 0; effective user + 1, or 0 if that is not
  *            known; number of its cgroup's path, or 0
- *            list: vma: gap to the end of the one before, pages - 1, name's number, (file's number << 3 | access) << 1 | shared,
- *                  the file's first page
+ *            list: vma: gap to the end of the one before, pages - 1, name's number,
+ *                  (file's number << 3 | access) << 1 | shared, the file's first page
  *            list: run of present ptes: gap to the end of the one before, then list: pte:
  *                  (signed: frame number - frame number of the pte before - 1) << 1 | PTE_FILE is set
  *            list: pte of a swap slot: gap to the page after the one before,
@@ -36,8 +36,9 @@
  *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
  *
  * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
- * those they do not know. Two older ones are read too: version 2 lacks access, begins, users, cgroups, swap slots and the frames' flags
- * from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells only how many there are.
+ * those they do not know. Two older ones are read too: version 2 lacks access, begins, users, cgroups, swap slots and
+ * the frames' flags from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells only
+ * how many there are.
  */
 #include "file.h"
 

@@ -3,8 +3,8 @@
  * freed.c - `rmap freed`: what ending some processes would give back
  *
  * A page comes back if nobody else maps it; what then becomes of it depends on what it is. Anonymous memory is free at
- * once, but a page of a huge one only if nobody else maps any other page of that; files' pages stay as a cache; those of
- * tmpfs, memfds and shared memory stay as long as their file does, see holders.h. Nothing is ended.
+ * once, but a page of a huge one only if nobody else maps any other page of that; files' pages stay as a cache; those
+ * of tmpfs, memfds and shared memory stay as long as their file does, see holders.h. Nothing is ended.
  */
 #include "command.h"
 #include "folio.h"

@@ -223,7 +223,10 @@ static bool is_hole(const uint64_t *entries, size_t n)
 	return !(all & (PTE_PRESENT | PTE_SWAPPED));
 }
 
-/* Note the present and the swapped ones among @n entries, which are of neighbouring pages from @vpn on; returns how many smaps counts. */
+/*
+ * Note the present and the swapped ones among @n entries, which are of neighbouring pages from @vpn on; returns how many
+ * smaps counts.
+ */
 static uint64_t look_at(struct search *search, uint64_t vpn, const uint64_t *entries, size_t n)
 {
 	uint64_t huge = UINT64_C(1) << (search->procfs->page_shift - 3), pages = 0;

@@ -16,8 +16,8 @@ void populated_fini(struct procfs *procfs);
  * populated_find - set @reader->ranges to what is to be read of @reader->lines, in ascending order
  * @fd: the task's pagemap
  *
- * Every pte that is present or names a swap slot lies in one of the ranges, but for some of the zero page and of others that the kernel does not
- * count, where it lacks PAGEMAP_SCAN. @reader->text is used anew.
+ * Every pte that is present or names a swap slot lies in one of the ranges, but for some of the zero page and of others
+ * that the kernel does not count, where it lacks PAGEMAP_SCAN. @reader->text is used anew.
  */
 void populated_find(const struct procfs *procfs, const struct task *task, int fd, struct reader *reader);
 

@@ -314,8 +314,7 @@ static void print_verdict(const struct system *system, const struct timing *timi
 		       grouped(verified->moving), RECHECK_SECONDS);
 	if (system->averaging)
 		printf("  Of pages in large folios this kernel tells the average only: \"matched\" is that their "
-		       "mappings "
-		       "have it.\n");
+		       "mappings have it.\n");
 	print_mismatches(system);
 }
 

@@ -2,7 +2,7 @@
 /**
  * tally.h - who takes how much memory: sums over the reverse map, exact to the byte
  *
- * A *group* is a process, all processes of a cgroup or of a user, all that maps a file, or all pages of a kind. Of each,
+ * A *group* is a process, all processes of a cgroup or of a user, all that maps a file, or all pages of a kind. Of it,
  *
  *      Rss    the pages that it maps, each once
  *      Pss    of each page the part that its mappings are of all the page's mappings: these sum up to all memory

@@ -17,9 +17,10 @@
  * Before that, every frame's mapcount in the map is compared with how many of its ptes were read: where they differ,
  * the map is wrong, whatever the kernel says.
  *
- * What it costs: of each frame the kernel's count and its flags are read once, in stretches and by all threads. For either
- * word a kernel of today (6.18) takes 90 to 100 ns of a core, however much is read at once, and a fifth of that for a pte
- * in pagemap: so this takes longer than the scan. The flags cannot be left out, for the report's classes are made of them.
+ * What it costs: of each frame the kernel's count and its flags are read once, in stretches and by all threads. For
+ * either word a kernel of today (6.18) takes 90 to 100 ns of a core, however much is read at once, and a fifth of that
+ * for a pte in pagemap: so this takes longer than the scan. The flags cannot be left out, for the report's classes are
+ * made of them.
  *
  * The system lives. Frames that differ are looked at again, see recheck.h.
  */
