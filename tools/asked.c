@@ -24,7 +24,7 @@ bool question_parse(const char *text, uint64_t max, struct question *question)
 	bool right;
 
 	if (!first)
-		exit(complain("memory ran out; end other programs"));
+		out_of_memory();
 	right = parse_number(first, 0, max, &question->first);
 	free(first);
 	question->range = text[length];

@@ -121,7 +121,7 @@ static char *key_of(const struct comparison *comparison, const struct system *sy
 	else
 		length = asprintf(&key, "%s %" PRIx64 " %" PRIu64, group->name, file->device, file->inode);
 	if (length < 0)
-		exit(complain("memory ran out; end other programs"));
+		out_of_memory();
 	return key;
 }
 

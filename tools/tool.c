@@ -28,7 +28,7 @@ int complain(const char *format, ...)
 	return STATUS_LACKING;
 }
 
-static void *out_of_memory(void)
+void *out_of_memory(void)
 {
 	int error = refusal_of(ENOMEM);
 

@@ -25,6 +25,9 @@ enum status {
 /** complain - print one sentence after "rmap: " on standard error; returns STATUS_LACKING */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/** out_of_memory - end the program, and say why no more memory can be had */
+void *out_of_memory(void) __attribute__((noreturn));
+
 /**
  * grow - make room for @need items of @size bytes in @items, which holds *@capacity; ends the program if memory runs
  * out
