@@ -71,7 +71,7 @@ static const struct sums none;
 
 /* A group of one recording, or of both. */
 struct change {
-	char *key; /* the same in both */
+	char *key;                     /* the same in both */
 	const struct group *groups[2]; /* in the old and in the new one; NULL if it is not there */
 };
 
@@ -284,7 +284,8 @@ static json_t *json_change(const struct change *change, enum by by)
 		json_object_set_new(json, "name", json_of_name(last_of(change)->name));
 	else
 		json_object_set_new(json, "uid",
-				    last_of(change)->key == UID_UNKNOWN ? json_null() : json_of_number(last_of(change)->key));
+				    last_of(change)->key == UID_UNKNOWN ? json_null()
+									: json_of_number(last_of(change)->key));
 	if (by == BY_PROCESS)
 		json_object_set_new(json, "pid", json_of_number(last_of(change)->key));
 	return json;

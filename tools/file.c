@@ -579,9 +579,9 @@ static int decode(const char *path, const uint8_t *bytes, size_t n, struct syste
 	if (n >= MAGIC_SIZE + 4)
 		loader.version = (unsigned)get_fixed(bytes + MAGIC_SIZE, 4);
 	if (n >= MAGIC_SIZE + 4 && (loader.version < VERSION_WITHOUT_ALIASES || loader.version > VERSION))
-		return complain(
-			"%s has format version %u and this rmap reads versions %u to %u: load it with the rmap that wrote it",
-			path, loader.version, VERSION_WITHOUT_ALIASES, VERSION);
+		return complain("%s has format version %u and this rmap reads versions %u to %u: load it with the rmap "
+				"that wrote it",
+				path, loader.version, VERSION_WITHOUT_ALIASES, VERSION);
 	if (n < HEAD_SIZE + HASH_SIZE || get_fixed(bytes + MAGIC_SIZE + 4, 8) > n - HEAD_SIZE - HASH_SIZE)
 		return complain("%s is cut short: copy or record it again", path);
 	if (get_fixed(bytes + MAGIC_SIZE + 4, 8) < n - HEAD_SIZE - HASH_SIZE ||

@@ -368,14 +368,14 @@ static json_t *json_files(const struct asking *asking)
 
 static void print_as_json(const struct asking *asking)
 {
-	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "processes",
-				 json_of_number(asking->options->chosen.n), "outside",
-				 json_of_number(asking->options->chosen.outside), "mapped",
-				 json_of_number(asking->mapped.rss), "unmapped", json_of_number(asking->unmapped), "swap",
-				 json_of_number(asking->swap), "page_tables", json_of_number(asking->tables), "locked",
-				 json_of_number(asking->mapped.locked), "unsettled", json_of_number(asking->mapped.unsettled),
-				 "unreadable", json_of_number(asking->holders.unreadable + asking->system->refused),
-				 "files", json_files(asking), "pid_namespace", asking->system->pid_namespace);
+	json_t *json = json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "processes",
+		json_of_number(asking->options->chosen.n), "outside", json_of_number(asking->options->chosen.outside),
+		"mapped", json_of_number(asking->mapped.rss), "unmapped", json_of_number(asking->unmapped), "swap",
+		json_of_number(asking->swap), "page_tables", json_of_number(asking->tables), "locked",
+		json_of_number(asking->mapped.locked), "unsettled", json_of_number(asking->mapped.unsettled),
+		"unreadable", json_of_number(asking->holders.unreadable + asking->system->refused), "files",
+		json_files(asking), "pid_namespace", asking->system->pid_namespace);
 	json_t *bytes = json_object();
 
 	for (int fate = 0; fate < FATES; fate++)

@@ -52,8 +52,8 @@ static const struct argp_option option_list[] = {
 	{ "by", VIEW_BY, "WHAT", 0,
 	  "Sum up by process (the default), cgroup, user, file or kind of memory; may be given several times", 0 },
 	{ "sort", VIEW_SORT, "FIGURE", 0,
-	  "The largest first by pss (the default), uss, rss or swap; or by name; or, beside --with, shared (the default "
-	  "there)",
+	  "The largest first by pss (the default), uss, rss or swap; or by name; or, beside --with, shared "
+	  "(the default there)",
 	  0 },
 	{ "limit", VIEW_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
 	{ "with", KEY_WITH, "PID|CGROUP", 0,
