@@ -51,7 +51,7 @@ static struct {
 	struct history history;
 } world;
 
-static void must(int result, const char *what)
+void case_must(int result, const char *what)
 {
 	if (result < 0) {
 		fprintf(stderr, "explore: preparing a case: %s: %s\n", what, strerror(-result));
@@ -456,9 +456,9 @@ static void prepare_initial(const char *text)
 	for (unsigned i = 0; i < count; i++) {
 		struct record record = { .op = ops[i] };
 
-		must(rmap_reserve_fill(world.setup, FILL), "filling a reserve");
+		case_must(rmap_reserve_fill(world.setup, FILL), "filling a reserve");
 		run_op(world.setup, &record, 0, 0);
-		must(record.result, "an initial operation");
+		case_must(record.result, "an initial operation");
 		spec_apply(&world.history.initial, &ops[i]);
 	}
 }
@@ -473,7 +473,7 @@ struct rmap *case_map(unsigned bits)
 	options.rcu = &engine_rcu;
 	options.tier = options.metadata = &tier;
 	options.multiplicity_bits = bits;
-	must(rmap_create(&options, &map), "making the map");
+	case_must(rmap_create(&options, &map), "making the map");
 	return map;
 }
 
@@ -481,9 +481,9 @@ struct rmap_reserve *case_reserve(struct rmap *map)
 {
 	struct rmap_reserve *reserve;
 
-	must(rmap_reserve_create(map, &reserve), "making a reserve");
+	case_must(rmap_reserve_create(map, &reserve), "making a reserve");
 	engine_private(reserve, last_bytes);
-	must(rmap_reserve_fill(reserve, FILL), "filling a reserve");
+	case_must(rmap_reserve_fill(reserve, FILL), "filling a reserve");
 	return reserve;
 }
 
@@ -510,16 +510,16 @@ static void prepare_object(const struct explore_case *test)
 	world.range = (struct rmap_range){ tail ? PAGE_INDEX + 1 : 0, RANGE_LAST, 0x100000, 1, 12, 0 };
 	world.history.has_object = has_word(test, "smteqa");
 	if (world.history.has_object)
-		must(rmap_object_create(world.map, &world.object), "making the object");
+		case_must(rmap_object_create(world.map, &world.object), "making the object");
 	if (world.history.has_object && !has_word(test, "a")) {
 		world.history.indexes = ((1u << world.indexes) - 1) & ~(tail ? 1u : 0);
-		must(rmap_object_attach(world.object, &world.range), "attaching the range");
+		case_must(rmap_object_attach(world.object, &world.range), "attaching the range");
 	}
 	for (uint64_t i = 0; i < 4 && has_word_ahead(test, AMONG_OTHERS); i++) {
 		static const uint64_t firsts[] = { 0, 3, 4, 2 };
 		const struct rmap_range other = { .first = firsts[i], .last = i ? RANGE_LAST + 1 : 0, .owner = OTHERS };
 
-		must(rmap_object_attach(world.object, &other), "attaching another range");
+		case_must(rmap_object_attach(world.object, &other), "attaching another range");
 	}
 }
 

@@ -45,7 +45,10 @@ extern const unsigned explore_cases_count;
 /* Builds the page of @test; the run that explores it. Aborts with a message if that cannot be. */
 struct engine_run case_prepare(const struct explore_case *test);
 
-/* An empty map of the explorer's memory and flavor. Aborts with a message if that cannot be. */
+/* Aborts with a message about @what if @result is an error. */
+void case_must(int result, const char *what);
+
+/* An empty map of the explorer's memory and RCU. Aborts with a message if that cannot be. */
 struct rmap *case_map(unsigned bits);
 
 /* A filled reserve, of one thread alone. */

@@ -16,25 +16,21 @@
  * and the library order them.
  */
 #include "folio.h"
+#include "embedder.h"
 #include "step.h"
 
 #include <explore_env.h>
 #include <explore_step.h>
-#include <rmap/unmap.h>
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define FILL 4u
 #define PTES 4u
 #define PAGES 7u /* 0 is none */
 #define INDEXES 2u
 #define WHOLE_RANGE 0x100000u
 #define TAIL_RANGE 0x200000u
 #define TAGGED_RANGE 0x300000u
-#define WAITS_FREE 3u
 
 /* The indexes of a page, and what it may be split into. */
 static const struct shape {
@@ -55,30 +51,15 @@ static const uint64_t index_of[PTES] = { 0, 1, 1, 1 };
  */
 static struct {
 	enum folio_mistake mistake;
-	struct rmap *map;
-	struct rmap_object *object;
-	struct rmap_reserve *setup;
-	struct rmap_reserve *reserves[THREADS_MAX];
 	struct rmap_page *pages;
 	uint64_t *ptes;
 	uint64_t *end;
 	uint64_t *cache;
 	uint64_t *refs;
-	const char *const *programs;
-	unsigned threads;
 } vm;
-
-/* As in vm.c. */
-static struct {
-	uint64_t changes;
-	uint64_t awaited[THREADS_MAX];
-	unsigned waits[THREADS_MAX];
-	bool truncated;
-} * now;
 
 static struct env_mutex pte_locks[PTES];
 static struct env_mutex page_locks[PAGES];
-static char change_byte;
 
 static const struct rmap_range whole_range = { .last = 1, .address = WHOLE_RANGE, .owner = 1, .page_shift = 12 };
 static const struct rmap_range tail_range = {
@@ -87,20 +68,6 @@ static const struct rmap_range tail_range = {
 static const struct rmap_range tagged_range = {
 	.first = 8, .last = 8, .address = TAGGED_RANGE, .owner = 3, .page_shift = 12, .tags = RMAP_RANGE_NONLINEAR
 };
-
-static void must(int result, const char *what)
-{
-	if (result < 0) {
-		fprintf(stderr, "explore: folios: %s: %s\n", what, strerror(-result));
-		exit(2);
-	}
-}
-
-static void expect_done(int result)
-{
-	if (result < 0)
-		engine_fail("an operation on a page failed that cannot fail");
-}
 
 static uint64_t load(const uint64_t *word)
 {
@@ -144,9 +111,9 @@ static bool freeze(uint64_t page)
 		store(&vm.refs[page], 0);
 	else if (!explore_cas(&vm.refs[page], &refs, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return false;
-	rmap_read_lock(vm.map);
-	mapcount = rmap_page_mapcount(vm.map, &vm.pages[page]);
-	rmap_read_unlock(vm.map);
+	rmap_read_lock(embedder.map);
+	mapcount = rmap_page_mapcount(embedder.map, &vm.pages[page]);
+	rmap_read_unlock(embedder.map);
 	if (mapcount == 0 || vm.mistake == FOLIO_SPLITS_MAPPED)
 		return true;
 	thaw(page);
@@ -197,9 +164,9 @@ static void zap(struct rmap_reserve *reserve, unsigned pte, unsigned n)
 
 	for (unsigned i = pte; i < pte + n; i++)
 		store(&vm.ptes[i], 0);
-	rmap_read_lock(vm.map);
-	expect_done(rmap_page_remove(reserve, &vm.pages[page], n > 1 ? rmap_linear_many(n) : mapping_of(pte)));
-	rmap_read_unlock(vm.map);
+	rmap_read_lock(embedder.map);
+	embedder_expect(rmap_page_remove(reserve, &vm.pages[page], n > 1 ? rmap_linear_many(n) : mapping_of(pte)));
+	rmap_read_unlock(embedder.map);
 }
 
 static void lock_ptes(unsigned pte, unsigned n)
@@ -227,7 +194,7 @@ static bool all_are(unsigned pte, unsigned n, uint64_t page)
 /* Of @n ptes of one page, from @pte on. */
 static void fault(struct rmap_reserve *reserve, unsigned pte, unsigned n)
 {
-	uint64_t sequence = rmap_object_truncate_seq(vm.object);
+	uint64_t sequence = rmap_object_truncate_seq(embedder.object);
 	uint64_t page;
 
 	if (load(vm.end) <= index_of[pte + n - 1])
@@ -236,13 +203,13 @@ static void fault(struct rmap_reserve *reserve, unsigned pte, unsigned n)
 	if (!page || shapes[page].last < index_of[pte + n - 1] || !get(page))
 		return;
 	lock_ptes(pte, n);
-	rmap_read_lock(vm.map);
-	if (all_are(pte, n, 0) && rmap_object_truncate_seq(vm.object) == sequence) {
+	rmap_read_lock(embedder.map);
+	if (all_are(pte, n, 0) && rmap_object_truncate_seq(embedder.object) == sequence) {
 		for (unsigned i = pte; i < pte + n; i++)
 			store(&vm.ptes[i], page);
-		expect_done(rmap_page_add(reserve, &vm.pages[page], n > 1 ? rmap_linear_many(n) : mapping_of(pte)));
+		embedder_expect(rmap_page_add(reserve, &vm.pages[page], n > 1 ? rmap_linear_many(n) : mapping_of(pte)));
 	}
-	rmap_read_unlock(vm.map);
+	rmap_read_unlock(embedder.map);
 	unlock_ptes(pte, n);
 	if (vm.mistake != FOLIO_SPLITS_HELD)
 		put(page);
@@ -261,7 +228,7 @@ static void munmap(struct rmap_reserve *reserve, unsigned pte, unsigned n)
 
 static void split_range(void)
 {
-	int result = rmap_object_split(vm.object, &whole_range, 1);
+	int result = rmap_object_split(embedder.object, &whole_range, 1);
 
 	if (result != 0 && result != -ENOENT)
 		engine_fail("a range could not be split");
@@ -314,7 +281,7 @@ static int folio_clear_range(void *arg, const struct rmap_search *search, uint64
 
 static struct rmap_target target_of(uint64_t page)
 {
-	return (struct rmap_target){ &vm.pages[page], vm.object, shapes[page].first, shapes[page].last };
+	return (struct rmap_target){ &vm.pages[page], embedder.object, shapes[page].first, shapes[page].last };
 }
 
 static int folio_lock_next(void *arg, struct rmap_object *object, uint64_t first, uint64_t last,
@@ -363,25 +330,6 @@ static void folio_drop(void *arg, const struct rmap_target *target, int orphan)
 
 static int folio_split(void *arg, const struct rmap_target *target, uint64_t first, uint64_t last);
 
-static bool has_changed(unsigned thread)
-{
-	return now->changes != now->awaited[thread];
-}
-
-static int folio_wait(void *arg, const struct rmap_unmap_report *report)
-{
-	unsigned thread = 0;
-
-	(void)report;
-	while (vm.reserves[thread] != arg)
-		thread++;
-	if (now->waits[thread]++ < WAITS_FREE)
-		return 0;
-	engine_step_when(&change_byte, has_changed);
-	now->awaited[thread] = now->changes;
-	return 0;
-}
-
 static const struct rmap_unmap_callbacks callbacks = {
 	.size = sizeof(struct rmap_unmap_callbacks),
 	.clear = folio_clear,
@@ -390,7 +338,7 @@ static const struct rmap_unmap_callbacks callbacks = {
 	.split = folio_split,
 	.unlock = folio_unlock,
 	.drop = folio_drop,
-	.wait = folio_wait,
+	.wait = embedder_wait,
 };
 
 /* A locked page: one pass. */
@@ -398,7 +346,7 @@ static bool unmap(struct rmap_reserve *reserve, uint64_t page)
 {
 	const struct rmap_target target = target_of(page);
 
-	return rmap_unmap(vm.map, &callbacks, reserve, &target, 0, RMAP_FAILABLE, NULL) == RMAP_UNMAP_SUCCESS;
+	return rmap_unmap(embedder.map, &callbacks, reserve, &target, 0, RMAP_FAILABLE, NULL) == RMAP_UNMAP_SUCCESS;
 }
 
 /* New pages come into the file at one index after the other, and locked: or others would put theirs between. */
@@ -477,26 +425,15 @@ static void reclaim(struct rmap_reserve *reserve)
 
 static void truncate(struct rmap_reserve *reserve, const char *word)
 {
-	struct rmap_truncation truncation = {
-		.size = sizeof(truncation),
-		.object = vm.object,
-		.first = 1,
-		.last = UINT64_MAX,
-		.strategy = (enum rmap_strategy)(strchr("bscut", word[1]) - "bscut"),
-		.semantics = word[2] == 'r' ? RMAP_RELIABLE : RMAP_FAILABLE,
-	};
 	struct rmap_unmap_report report;
 	int result;
 
 	store(vm.end, 1);
-	result = rmap_truncate(vm.map, &callbacks, reserve, &truncation, &report);
+	result = embedder_truncate(&callbacks, reserve, word, 1, 0, &report);
 	if (result == RMAP_UNMAP_SUCCESS && is_mapped(1, 0))
 		engine_fail("a truncate says that nothing is mapped, and something is");
-	if (result != RMAP_UNMAP_SUCCESS && word[2] == 'r')
-		engine_fail("a reliable truncate has left something");
 	if (result != RMAP_UNMAP_SUCCESS && report.mapped + report.unsplit == 0)
 		engine_fail("a truncate has left something and does not say what");
-	now->truncated |= result == RMAP_UNMAP_SUCCESS;
 }
 
 /* Running ----------------------------------------------------------------------------------- */
@@ -538,65 +475,36 @@ static void run_word(struct rmap_reserve *reserve, const char *word)
 	}
 }
 
-static void run_program(struct rmap_reserve *reserve, const char *text)
-{
-	for (; *text; text += strcspn(text, " "), text += strspn(text, " "))
-		run_word(reserve, text);
-}
-
-static void run_thread(void *arg, unsigned thread)
-{
-	(void)arg;
-	run_program(vm.reserves[thread], vm.programs[thread]);
-	engine_step(&change_byte, 1, true);
-	now->changes++;
-}
-
-static const char *check_pages(void)
+static const char *check(bool truncated)
 {
 	const char *wrong = NULL;
 
-	rmap_read_lock(vm.map);
+	rmap_read_lock(embedder.map);
 	for (unsigned page = 1; page < PAGES; page++) {
 		unsigned mapped = 0;
 
 		for (unsigned i = 0; i < PTES; i++)
 			mapped += vm.ptes[i] == page;
-		if (rmap_page_check(vm.map, &vm.pages[page], NULL))
+		if (rmap_page_check(embedder.map, &vm.pages[page], NULL))
 			wrong = "the page breaks one of its equations";
-		else if (rmap_page_mapcount(vm.map, &vm.pages[page]) != mapped)
+		else if (rmap_page_mapcount(embedder.map, &vm.pages[page]) != mapped)
 			wrong = "the mapcount is not the number of ptes that map the page";
-		rmap_page_drop(vm.setup, &vm.pages[page]);
+		rmap_page_drop(embedder.setup, &vm.pages[page]);
 	}
-	rmap_read_unlock(vm.map);
+	rmap_read_unlock(embedder.map);
 	for (unsigned i = 0; i < PTES && !wrong; i++)
 		if (vm.ptes[i] && vm.ptes[i] != vm.cache[index_of[i]])
 			wrong = "a pte maps a page that its file no longer has";
-	if (!wrong && now->truncated && (vm.cache[1] || vm.cache[0] == 0 || shapes[vm.cache[0]].last > 0))
+	if (!wrong && truncated && (vm.cache[1] || vm.cache[0] == 0 || shapes[vm.cache[0]].last > 0))
 		wrong = "a truncated file has other pages than its size says";
 	return wrong;
-}
-
-static const char *verify(void *arg)
-{
-	const char *wrong = check_pages();
-
-	(void)arg;
-	if (wrong)
-		return wrong;
-	rmap_object_destroy(vm.object);
-	for (unsigned i = 0; i < vm.threads; i++)
-		rmap_reserve_destroy(vm.reserves[i]);
-	rmap_reserve_destroy(vm.setup);
-	return rmap_destroy(vm.map) ? "a block was lost, or retired twice (G8)" : NULL;
 }
 
 struct engine_run folio_prepare(const struct explore_case *test)
 {
 	memset(&vm, 0, sizeof(vm));
 	vm.mistake = (enum folio_mistake)test->bits;
-	vm.map = case_map(0);
-	now = engine_alloc(sizeof(*now), 64);
+	embedder_init(run_word);
 	vm.pages = engine_alloc(PAGES * sizeof(*vm.pages), 64);
 	vm.ptes = engine_alloc(PTES * sizeof(*vm.ptes), 64);
 	vm.end = engine_alloc(sizeof(*vm.end), 64);
@@ -604,22 +512,10 @@ struct engine_run folio_prepare(const struct explore_case *test)
 	vm.refs = engine_alloc(PAGES * sizeof(*vm.refs), 64);
 	*vm.end = INDEXES;
 	vm.cache[0] = vm.cache[1] = vm.refs[1] = 1;
-	vm.setup = case_reserve(vm.map);
-	vm.programs = test->threads;
-	while (vm.threads < THREADS_MAX && test->threads[vm.threads])
-		vm.reserves[vm.threads++] = case_reserve(vm.map);
-	must(rmap_object_create(vm.map, &vm.object), "making the object");
-	must(rmap_object_attach(vm.object, &whole_range), "attaching the range of both");
-	must(rmap_object_attach(vm.object, &tail_range), "attaching the range of one");
-	must(rmap_object_attach(vm.object, &tagged_range), "attaching the tagged range");
-	run_program(vm.setup, test->initial);
-	return (struct engine_run){ .threads = vm.threads, .body = run_thread, .verify = verify, .victim = -1 };
-}
-
-bool folio_blocks(const struct explore_case *test)
-{
-	(void)test;
-	return true;
+	embedder_attach(&whole_range);
+	embedder_attach(&tail_range);
+	embedder_attach(&tagged_range);
+	return embedder_run(test, check);
 }
 
 /* The cases --------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
  *      uN  munmap        U   munmap of what h maps
  *      S   split         C   collapse: one page of two          s   split the range of ptes 0 and 1
  *      R   reclaim: unmap the page of index 1, failable
- *      Txy truncate to one page: strategy x and semantics y as in vm.h
+ *      Txy truncate to one page: strategy x and semantics y as in embedder.h
  *
  * An operation that a page refuses (somebody else holds it, it is mapped again) is given up, but by a reliable truncate.
  */
@@ -23,9 +23,6 @@
 enum folio_mistake { FOLIO_RIGHT, FOLIO_SPLITS_HELD, FOLIO_SPLITS_MAPPED, FOLIO_PUBLISHES_UNLOCKED };
 
 struct engine_run folio_prepare(const struct explore_case *test);
-
-/* As case_blocks(): all do. */
-bool folio_blocks(const struct explore_case *test);
 
 extern const struct explore_case folio_cases[];
 extern const unsigned folio_cases_count;

@@ -4,6 +4,7 @@
  */
 #include "bytes.h"
 #include "cases.h"
+#include "embedder.h"
 #include "enumerate.h"
 #include "folio.h"
 #include "litmus.h"
@@ -180,8 +181,8 @@ static const struct family {
 	bool (*blocks)(const struct explore_case *test);
 } families[] = {
 	{ explore_cases, &explore_cases_count, case_prepare, case_blocks },
-	{ vm_cases, &vm_cases_count, vm_prepare, vm_blocks },
-	{ folio_cases, &folio_cases_count, folio_prepare, folio_blocks },
+	{ vm_cases, &vm_cases_count, vm_prepare, embedder_blocks },
+	{ folio_cases, &folio_cases_count, folio_prepare, embedder_blocks },
 };
 
 /* Those have a bare number for a name. */

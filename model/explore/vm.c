@@ -7,78 +7,48 @@
  * a page that unmap finds locked is left untouched; at the end the mapcount is the number of ptes that map the page. No
  * access by a translation meets memory that was the page's, and when a truncate says that nothing is mapped, there is none.
  *
- * A pte word is PRESENT, LOCKED or 0, a translation is one of them. They and @end and @cached are accessed relaxed, so that only the embedder's locks
- * and the library order them.
+ * A pte word is PRESENT, LOCKED or 0, a translation is one of them. They and @end and @cached are accessed relaxed, so
+ * that only the embedder's locks and the library order them.
  */
 #include "vm.h"
+#include "embedder.h"
 #include "step.h"
 
 #include <explore_env.h>
 #include <explore_step.h>
-#include <rmap/unmap.h>
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define FILL 4u
 #define PTES 3u
 #define PAGE_INDEX 5u
 #define PRESENT 1u
 #define LOCKED 2u
 #define LINEAR_RANGE 0x100000u
 #define TAGGED_RANGE 0x200000u
-#define WAITS_FREE 3u
 
 /*
  * @end:     set once the file ends before the page
  * @cached:  the page is in the file
  * @tlb:     the processor's translation of each pte, under tlb_lock; @memory: its contents are still the page's
+ * @owed:    by thread, ptes that it has cleared, and the processor may have translations of. In the arena
  */
 static struct {
 	enum vm_order order;
 	enum vm_flush flush;
-	struct rmap *map;
-	struct rmap_object *object;
-	struct rmap_reserve *setup;
-	struct rmap_reserve *reserves[THREADS_MAX];
 	struct rmap_page *page;
 	uint64_t *ptes;
 	uint64_t *end;
 	uint64_t *cached;
 	uint64_t *tlb;
 	uint64_t *memory;
-	const char *const *programs;
-	unsigned threads;
+	unsigned *owed;
 } vm;
-
-/*
- * The record of an execution. In the arena, so that each begins with zeroes.
- * @changes: threads that have ended; @awaited: by thread, how many of them it has seen; @waits: how often it waited
- * @owed:    ptes that a thread has cleared, and the processor may have translations of
- */
-static struct {
-	uint64_t changes;
-	uint64_t awaited[THREADS_MAX];
-	unsigned waits[THREADS_MAX];
-	unsigned owed[THREADS_MAX];
-	bool truncated;
-} * now;
 
 static struct env_mutex pte_locks[PTES];
 static struct env_mutex page_lock;
 static struct env_mutex chain_lock;
 static struct env_mutex tlb_lock;
-static char change_byte;
-
-static void must(int result, const char *what)
-{
-	if (result < 0) {
-		fprintf(stderr, "explore: a VM: %s: %s\n", what, strerror(-result));
-		exit(2);
-	}
-}
 
 /* Ptes -------------------------------------------------------------------------------------- */
 
@@ -114,20 +84,14 @@ static void enter_chain(void)
 {
 	if (vm.order != VM_TODAY)
 		explore_mutex_lock(&chain_lock);
-	rmap_read_lock(vm.map);
+	rmap_read_lock(embedder.map);
 }
 
 static void leave_chain(void)
 {
-	rmap_read_unlock(vm.map);
+	rmap_read_unlock(embedder.map);
 	if (vm.order != VM_TODAY)
 		explore_mutex_unlock(&chain_lock);
-}
-
-static void expect_done(int result)
-{
-	if (result < 0)
-		engine_fail("an operation on a page failed that cannot fail");
 }
 
 /* The processor forgets its translations of @ptes, if this is the time for it. */
@@ -142,19 +106,10 @@ static void forget(unsigned ptes, enum vm_flush when)
 	explore_mutex_unlock(&tlb_lock);
 }
 
-static unsigned thread_of(const struct rmap_reserve *reserve)
-{
-	unsigned thread = 0;
-
-	while (vm.reserves[thread] != reserve)
-		thread++;
-	return thread;
-}
-
 /* What this thread has cleared. */
 static void flush(const struct rmap_reserve *reserve, enum vm_flush when)
 {
-	unsigned *owed = &now->owed[thread_of(reserve)];
+	unsigned *owed = &vm.owed[embedder_thread(reserve)];
 
 	forget(*owed, when);
 	if (vm.flush == when)
@@ -165,12 +120,12 @@ static void flush(const struct rmap_reserve *reserve, enum vm_flush when)
 static void zap(struct rmap_reserve *reserve, unsigned pte, uint64_t word, bool flushed)
 {
 	write_pte(pte, 0);
-	now->owed[thread_of(reserve)] |= 1u << pte;
+	vm.owed[embedder_thread(reserve)] |= 1u << pte;
 	if (flushed)
 		flush(reserve, VM_FLUSH);
-	rmap_read_lock(vm.map);
-	expect_done(rmap_page_remove(reserve, vm.page, mapping_of(pte, word)));
-	rmap_read_unlock(vm.map);
+	rmap_read_lock(embedder.map);
+	embedder_expect(rmap_page_remove(reserve, vm.page, mapping_of(pte, word)));
+	rmap_read_unlock(embedder.map);
 }
 
 /* Under @tlb_lock, which the processor has for as long as its access takes. Return: whether it has a translation. */
@@ -187,7 +142,7 @@ static bool translated(unsigned pte)
 
 static void fault(struct rmap_reserve *reserve, unsigned pte, bool locked, bool rechecks)
 {
-	uint64_t sequence = rmap_object_truncate_seq(vm.object);
+	uint64_t sequence = rmap_object_truncate_seq(embedder.object);
 	uint64_t word = locked ? PRESENT | LOCKED : PRESENT;
 
 	if (explore_load(vm.end, __ATOMIC_RELAXED) || !explore_load(vm.cached, __ATOMIC_RELAXED))
@@ -196,9 +151,9 @@ static void fault(struct rmap_reserve *reserve, unsigned pte, bool locked, bool 
 		explore_mutex_lock(&page_lock);
 	explore_mutex_lock(&pte_locks[pte]);
 	enter_chain();
-	if (!read_pte(pte) && (!rechecks || rmap_object_truncate_seq(vm.object) == sequence)) {
+	if (!read_pte(pte) && (!rechecks || rmap_object_truncate_seq(embedder.object) == sequence)) {
 		write_pte(pte, word);
-		expect_done(rmap_page_add(reserve, vm.page, mapping_of(pte, word)));
+		embedder_expect(rmap_page_add(reserve, vm.page, mapping_of(pte, word)));
 	}
 	leave_chain();
 	explore_mutex_unlock(&pte_locks[pte]);
@@ -247,7 +202,7 @@ static void change_lock(struct rmap_reserve *reserve, unsigned pte, uint64_t fro
 	explore_mutex_lock(&pte_locks[pte]);
 	if (read_pte(pte) == from) {
 		enter_chain();
-		expect_done(rmap_page_move(reserve, vm.page, mapping_of(pte, from), mapping_of(pte, to)));
+		embedder_expect(rmap_page_move(reserve, vm.page, mapping_of(pte, from), mapping_of(pte, to)));
 		write_pte(pte, to);
 		leave_chain();
 	}
@@ -258,16 +213,16 @@ static void change_lock(struct rmap_reserve *reserve, unsigned pte, uint64_t fro
 
 static void copy_pte(struct rmap_reserve *reserve, unsigned from, unsigned to)
 {
-	uint64_t sequence = rmap_object_truncate_seq(vm.object);
+	uint64_t sequence = rmap_object_truncate_seq(embedder.object);
 
 	if (explore_load(vm.end, __ATOMIC_RELAXED))
 		return;
 	explore_mutex_lock(&pte_locks[from]);
 	explore_mutex_lock(&pte_locks[to]);
 	enter_chain();
-	if (read_pte(from) && !read_pte(to) && rmap_object_truncate_seq(vm.object) == sequence) {
+	if (read_pte(from) && !read_pte(to) && rmap_object_truncate_seq(embedder.object) == sequence) {
 		write_pte(to, PRESENT);
-		expect_done(rmap_page_duplicate(reserve, vm.page, mapping_of(to, PRESENT)));
+		embedder_expect(rmap_page_duplicate(reserve, vm.page, mapping_of(to, PRESENT)));
 	}
 	leave_chain();
 	explore_mutex_unlock(&pte_locks[to]);
@@ -283,7 +238,7 @@ static void move_pte(struct rmap_reserve *reserve, unsigned from, unsigned to)
 	word = read_pte(from);
 	if (word && !read_pte(to)) {
 		enter_chain();
-		expect_done(rmap_page_move(reserve, vm.page, mapping_of(from, word), mapping_of(to, word)));
+		embedder_expect(rmap_page_move(reserve, vm.page, mapping_of(from, word), mapping_of(to, word)));
 		write_pte(to, word);
 		write_pte(from, 0);
 		leave_chain();
@@ -413,24 +368,6 @@ static void vm_drop(void *arg, const struct rmap_target *target, int orphan)
 		explore_store(vm.memory, 0, __ATOMIC_RELAXED);
 }
 
-static bool has_changed(unsigned thread)
-{
-	return now->changes != now->awaited[thread];
-}
-
-/* The first tries are free. After that only what others do can help, so the next one waits until one of them ends. */
-static int vm_wait(void *arg, const struct rmap_unmap_report *report)
-{
-	unsigned thread = thread_of(arg);
-
-	(void)report;
-	if (now->waits[thread]++ < WAITS_FREE)
-		return 0;
-	engine_step_when(&change_byte, has_changed);
-	now->awaited[thread] = now->changes;
-	return 0;
-}
-
 static const struct rmap_unmap_callbacks callbacks = {
 	.size = sizeof(struct rmap_unmap_callbacks),
 	.clear = vm_clear,
@@ -439,7 +376,7 @@ static const struct rmap_unmap_callbacks callbacks = {
 	.unlock = vm_unlock,
 	.drop = vm_drop,
 	.flush = vm_flush,
-	.wait = vm_wait,
+	.wait = embedder_wait,
 };
 
 /* Of reclaim, which flushes later. */
@@ -450,12 +387,12 @@ static const struct rmap_unmap_callbacks deferring = {
 
 static void reclaim(struct rmap_reserve *reserve)
 {
-	const struct rmap_target target = { vm.page, vm.object, PAGE_INDEX, PAGE_INDEX };
+	const struct rmap_target target = { vm.page, embedder.object, PAGE_INDEX, PAGE_INDEX };
 	struct rmap_unmap_report report;
 	int result;
 
 	lock_page();
-	result = rmap_unmap(vm.map, &deferring, reserve, &target, vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
+	result = rmap_unmap(embedder.map, &deferring, reserve, &target, vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
 			    RMAP_FAILABLE, &report);
 	if (result == RMAP_UNMAP_LOCKED && report.cleared)
 		engine_fail("a page with locked mappings was left half unmapped");
@@ -466,31 +403,20 @@ static void reclaim(struct rmap_reserve *reserve)
 
 static void truncate(struct rmap_reserve *reserve, const char *word)
 {
-	struct rmap_truncation truncation = {
-		.size = sizeof(truncation),
-		.object = vm.object,
-		.first = PAGE_INDEX,
-		.last = UINT64_MAX,
-		.strategy = (enum rmap_strategy)(strchr("bscut", word[1]) - "bscut"),
-		.semantics = word[2] == 'r' ? RMAP_RELIABLE : RMAP_FAILABLE,
-		.flags = vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
-	};
 	struct rmap_unmap_report report;
 	int result;
 
 	explore_store(vm.end, 1, __ATOMIC_RELAXED);
-	result = rmap_truncate(vm.map, &callbacks, reserve, &truncation, &report);
+	result = embedder_truncate(&callbacks, reserve, word, PAGE_INDEX, vm.order == VM_2003 ? RMAP_UNMAP_TRY : 0,
+				   &report);
 	if (result == RMAP_UNMAP_SUCCESS && mapped_ptes() > 0)
 		engine_fail("a truncate says that nothing is mapped, and something is");
 	if (result == RMAP_UNMAP_SUCCESS && translated_ptes() > 0)
 		engine_fail("a truncate says that nothing is mapped, and a processor uses it");
-	if (result != RMAP_UNMAP_SUCCESS && word[2] == 'r')
-		engine_fail("a reliable truncate has left something");
 	if (result != RMAP_UNMAP_SUCCESS && word[3] == '!')
 		engine_fail("a failable truncate has left something");
 	if (mapped_ptes() > report.left.chained + report.left.linear + report.left.locked)
 		engine_fail("a truncate has left more than it reports");
-	now->truncated |= result == RMAP_UNMAP_SUCCESS;
 }
 
 /* Running ----------------------------------------------------------------------------------- */
@@ -534,43 +460,22 @@ static void run_word(struct rmap_reserve *reserve, const char *word)
 	}
 }
 
-static void run_program(struct rmap_reserve *reserve, const char *text)
-{
-	for (; *text; text += strcspn(text, " "), text += strspn(text, " "))
-		run_word(reserve, text);
-}
-
-static void run_thread(void *arg, unsigned thread)
-{
-	(void)arg;
-	run_program(vm.reserves[thread], vm.programs[thread]);
-	engine_step(&change_byte, 1, true);
-	now->changes++;
-}
-
-static const char *verify(void *arg)
+static const char *check(bool truncated)
 {
 	const char *wrong = NULL;
 	uint32_t mapcount;
 
-	(void)arg;
-	rmap_read_lock(vm.map);
-	mapcount = rmap_page_mapcount(vm.map, vm.page);
-	if (rmap_page_check(vm.map, vm.page, NULL))
+	rmap_read_lock(embedder.map);
+	mapcount = rmap_page_mapcount(embedder.map, vm.page);
+	if (rmap_page_check(embedder.map, vm.page, NULL))
 		wrong = "the page breaks one of its equations";
 	else if (mapcount != mapped_ptes())
 		wrong = "the mapcount is not the number of ptes that map the page";
-	else if (now->truncated && mapcount)
+	else if (truncated && mapcount)
 		wrong = "a truncated page is mapped again";
-	rmap_page_drop(vm.setup, vm.page);
-	rmap_read_unlock(vm.map);
-	if (wrong)
-		return wrong;
-	rmap_object_destroy(vm.object);
-	for (unsigned i = 0; i < vm.threads; i++)
-		rmap_reserve_destroy(vm.reserves[i]);
-	rmap_reserve_destroy(vm.setup);
-	return rmap_destroy(vm.map) ? "a block was lost, or retired twice (G8)" : NULL;
+	rmap_page_drop(embedder.setup, vm.page);
+	rmap_read_unlock(embedder.map);
+	return wrong;
 }
 
 static void attach_ranges(void)
@@ -580,9 +485,8 @@ static void attach_ranges(void)
 		.last = 1, .address = TAGGED_RANGE, .owner = 2, .page_shift = 12, .tags = RMAP_RANGE_NONLINEAR
 	};
 
-	must(rmap_object_create(vm.map, &vm.object), "making the object");
-	must(rmap_object_attach(vm.object, &linear), "attaching the linear range");
-	must(rmap_object_attach(vm.object, &tagged), "attaching the tagged range");
+	embedder_attach(&linear);
+	embedder_attach(&tagged);
 }
 
 struct engine_run vm_prepare(const struct explore_case *test)
@@ -590,8 +494,7 @@ struct engine_run vm_prepare(const struct explore_case *test)
 	memset(&vm, 0, sizeof(vm));
 	vm.order = (enum vm_order)(test->bits & 3);
 	vm.flush = (enum vm_flush)(test->bits & ~3u);
-	vm.map = case_map(0);
-	now = engine_alloc(sizeof(*now), 64);
+	embedder_init(run_word);
 	vm.page = engine_alloc(sizeof(*vm.page), 64);
 	vm.ptes = engine_alloc(PTES * sizeof(*vm.ptes), 64);
 	vm.end = engine_alloc(sizeof(*vm.end), 64);
@@ -600,19 +503,9 @@ struct engine_run vm_prepare(const struct explore_case *test)
 	vm.tlb = engine_alloc(PTES * sizeof(*vm.tlb), 64);
 	vm.memory = engine_alloc(sizeof(*vm.memory), 64);
 	*vm.memory = 1;
-	vm.setup = case_reserve(vm.map);
-	vm.programs = test->threads;
-	while (vm.threads < THREADS_MAX && test->threads[vm.threads])
-		vm.reserves[vm.threads++] = case_reserve(vm.map);
+	vm.owed = engine_alloc(THREADS_MAX * sizeof(*vm.owed), 64);
 	attach_ranges();
-	run_program(vm.setup, test->initial);
-	return (struct engine_run){ .threads = vm.threads, .body = run_thread, .verify = verify, .victim = -1 };
-}
-
-bool vm_blocks(const struct explore_case *test)
-{
-	(void)test;
-	return true;
+	return embedder_run(test, check);
 }
 
 /* The cases --------------------------------------------------------------------------------- */

@@ -8,8 +8,7 @@
  *      fN  fault          lN  fault in a locked vma       FN  a fault that forgets to recheck the sequence
  *      uN  munmap         kN  mlock     nN  munlock       dNM fork: copy pte N to M       mNM mremap: move it
  *      R   reclaim: unmap the page, failable
- *      Txy truncate by strategy x (s search, c cleanup, u unmap, b combined, t tolerate), y: f failable, r reliable;
- *      Txy! asserts that nothing was left
+ *      Txy truncate by strategy x with semantics y (embedder.h); Txy! asserts that nothing was left
  *      aN  access: by the translation of pte N that the processor has, or by the pte, and then it has one
  *
  * The locks are those of an embedder; bits of a case choose their order. All accesses are of one processor, whose translations
@@ -33,9 +32,6 @@ enum vm_flush {
 };
 
 struct engine_run vm_prepare(const struct explore_case *test);
-
-/* As case_blocks(): all do. */
-bool vm_blocks(const struct explore_case *test);
 
 extern const struct explore_case vm_cases[];
 extern const unsigned vm_cases_count;
