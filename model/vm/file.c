@@ -91,10 +91,10 @@ int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struc
 }
 
 /*
- * Nobody else has a reference, and so nobody maps it: it goes, or @instead comes. What a truncate left goes as if it
- * had not. Holds: the page lock.
+ * Nobody else has a reference, and so nobody maps it: it goes. What a truncate left goes as if it had not. Holds: the
+ * page lock.
  */
-bool file_evict(struct vm_thread *thread, struct page *page, struct page *instead)
+bool file_evict(struct vm_thread *thread, struct page *page)
 {
 	struct vm *vm = thread->vm;
 	struct file *file = file_of(page->object);
@@ -112,8 +112,6 @@ bool file_evict(struct vm_thread *thread, struct page *page, struct page *instea
 		file->cache[page->index] = NULL;
 		count(thread, FIGURE_WRITTEN_BACK, dirty);
 	}
-	if (evicted && instead && extent_holds(&file->extent, page->index))
-		cache_insert(thread, file, instead);
 	vm_unlock(&thread->held, &file->lock);
 	return evicted;
 }
@@ -353,7 +351,10 @@ static void clean_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf
 	*pte &= ~PTE_DIRTY;
 }
 
-/* After the flush a write marks its pte again; what was written before is copied. What is mlocked cannot be found, and may be dirty: such pages are written each time. Holds: the page lock. */
+/*
+ * After the flush a write marks its pte again; what was written before is copied. What is mlocked cannot be found, and may
+ * be dirty: such pages are written each time. Holds: the page lock.
+ */
 static void write_back_page(struct vm_thread *thread, struct file *file, struct page *page)
 {
 	struct vm *vm = thread->vm;

@@ -12,9 +12,9 @@
  * page looks for MOVING under the pte lock; those that did so before hold a reference, and there must be none but the file's, the
  * mappings' and this thread's. References are counted before mappings, which get fewer meanwhile: so none is hidden.
  *
- * Memory has two nodes (vm_options.far), and a look at the accessed bits says on which a page is better kept.
- *
  * All are new when the old frame has no mapping. Mlocked pages stay: of those that are nonlinear no walk tells.
+ *
+ * Memory has two nodes (vm_options.far), and a look at the accessed bits says on which a page is better kept.
  */
 #include "system.h"
 
@@ -166,7 +166,6 @@ static int move_begin(struct vm_thread *thread, struct page *page)
 static int move_end(struct vm_thread *thread, struct page *page, struct page *new)
 {
 	struct vm *vm = thread->vm;
-
 	uint32_t mapped = page_mapcount(thread, page);
 
 	if (mapped > RMAP_RESERVE_ADDS_MAX || rmap_reserve_fill(thread->reserve, mapped)) {
@@ -174,7 +173,8 @@ static int move_end(struct vm_thread *thread, struct page *page, struct page *ne
 		return -ENOMEM;
 	}
 	words_copy(new->words, page->words, page_words(vm));
-	while (!vm_trylock(&thread->held, &new->lock)) /* who waits for what the frame held before (fault.c) has it for a moment */
+	/* Who waits for what the frame held before (fault.c) has it for a moment. */
+	while (!vm_trylock(&thread->held, &new->lock))
 		sched_yield();
 	if (page_is_file(page)) {
 		file_replace(thread, page, new);
@@ -309,26 +309,6 @@ static uint64_t migrated(struct vm_thread *thread)
 	return atomic_load_explicit(&thread->figures[FIGURE_MIGRATED], memory_order_relaxed);
 }
 
-/* Frames first: to have one may take a reclaim, which holds pages of its own. */
-uint32_t vm_compact(struct vm_thread *thread, uint32_t n)
-{
-	uint64_t before = migrated(thread);
-
-	for (uint32_t done = 0; done < n; done += BATCH) {
-		struct move moves[BATCH];
-		uint32_t had = 0;
-
-		for (; had < n - done && had < BATCH; had++) {
-			moves[had].page = isolate_any(thread, false);
-			if (!moves[had].page)
-				break;
-			moves[had].frame = frame_for(thread, moves[had].page, ANYWHERE);
-		}
-		move_pages(thread, moves, had);
-	}
-	return (uint32_t)(migrated(thread) - before);
-}
-
 /* --- tiers ------------------------------------------------------------------------------------ */
 
 /* As many visits as one look at a page may cost. */
@@ -343,7 +323,9 @@ static void look_at_pte(struct vm_thread *thread, struct mm *mm, struct leaf *le
 		*accessed = true;
 }
 
-/* The walk ends at the first access. It clears nothing: aging does, which alone tells when. Bounded, it says "no" too often. */
+/*
+ * The walk ends at the first access. It clears nothing: aging does, which alone tells when. Bounded, it says "no" too often.
+ */
 static bool is_used(struct vm_thread *thread, struct page *page)
 {
 	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
@@ -355,8 +337,8 @@ static bool is_used(struct vm_thread *thread, struct page *page)
 	return accessed;
 }
 
-/* What is far and used, and what is near and not. */
-uint32_t vm_balance(struct vm_thread *thread, uint32_t n)
+/* Of several pages: those that are to be anywhere else, or on the other node. */
+static uint32_t move_some(struct vm_thread *thread, uint32_t n, bool by_use)
 {
 	uint64_t before = migrated(thread);
 
@@ -364,18 +346,30 @@ uint32_t vm_balance(struct vm_thread *thread, uint32_t n)
 		struct move moves[BATCH];
 		uint32_t had = 0;
 
+		/* Frames first: to have one may take a reclaim, which holds pages of its own. */
 		for (; had < n - done && had < BATCH; had++) {
-			struct page *page = moves[had].page = isolate_any(thread, had % 2);
-			enum node wanted;
+			struct page *page = moves[had].page = isolate_any(thread, by_use && had % 2);
+			enum node node = ANYWHERE;
 
 			if (!page)
 				break;
-			wanted = is_used(thread, page) ? NODE_NEAR : NODE_FAR;
+			if (by_use)
+				node = is_used(thread, page) ? NODE_NEAR : NODE_FAR;
 			moves[had].frame = NULL;
-			if (wanted != page_node(thread->vm, page))
-				moves[had].frame = frame_for(thread, page, wanted);
+			if (node != page_node(thread->vm, page))
+				moves[had].frame = frame_for(thread, page, node);
 		}
 		move_pages(thread, moves, had);
 	}
 	return (uint32_t)(migrated(thread) - before);
+}
+
+uint32_t vm_compact(struct vm_thread *thread, uint32_t n)
+{
+	return move_some(thread, n, false);
+}
+
+uint32_t vm_balance(struct vm_thread *thread, uint32_t n)
+{
+	return move_some(thread, n, true);
 }

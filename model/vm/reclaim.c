@@ -136,7 +136,7 @@ struct victim {
 	int result;
 };
 
-static void unmap_begin(struct vm_thread *thread, struct victim *victim, enum rmap_semantics semantics, bool defers)
+static void unmap_begin(struct vm_thread *thread, struct victim *victim)
 {
 	struct page *page = victim->page;
 
@@ -151,7 +151,7 @@ static void unmap_begin(struct vm_thread *thread, struct victim *victim, enum rm
 			return;
 		}
 	}
-	victim->result = page_unmap(thread, page, victim->slot, semantics, defers);
+	victim->result = page_unmap(thread, page, victim->slot);
 }
 
 /* No processor uses what was unmapped. */
@@ -168,7 +168,7 @@ static void unmap_end(struct vm_thread *thread, const struct victim *victim)
 static bool give_up(struct vm_thread *thread, struct page *page)
 {
 	if (page_has(page, PAGE_CACHED))
-		return file_evict(thread, page, NULL);
+		return file_evict(thread, page);
 	return page_freeze(page, 1);
 }
 
@@ -184,7 +184,7 @@ static bool victim_begin(struct vm_thread *thread, struct victim *victim, struct
 		return false;
 	}
 	victim->page = page;
-	unmap_begin(thread, victim, RMAP_FAILABLE, true);
+	unmap_begin(thread, victim);
 	return true;
 }
 

@@ -570,8 +570,8 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write);
 struct extent file_extent(struct vm_thread *thread, struct file *file);
 /* The page, found or read, with a reference. Return: 0; -ENXIO, -ENOMEM. Waits for a hole that is being punched */
 int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struct page **out);
-/* Give an unmapped page, locked and with one reference of the caller, back, or to @instead, which gets its place. */
-bool file_evict(struct vm_thread *thread, struct page *page, struct page *instead);
+/* Give an unmapped page back, which is locked, and of which the caller has a reference. Return: whether nobody else has */
+bool file_evict(struct vm_thread *thread, struct page *page);
 
 /* Does the pte map a private copy, or say where it is swapped out? *@index: of what page of the file */
 bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index);
@@ -596,8 +596,10 @@ void slot_get(struct vm_thread *thread, uint32_t slot);
 void slot_put(struct vm_thread *thread, uint32_t slot);
 #define SLOT_NONE UINT32_MAX
 
-/* What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller flushes; @saves: what is
-   dropped goes to the disk before */
+/*
+ * What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller flushes;
+ * @saves: what is dropped goes to the disk before
+ */
 struct pass {
 	struct vm_thread *thread;
 	uint32_t slot;
@@ -607,12 +609,15 @@ struct pass {
 };
 extern const struct rmap_unmap_callbacks unmap_callbacks;
 unsigned unmap_flags(const struct vm *vm);
-/* Context: the page lock. @defers: the caller flushes before it lets that go. Return: an rmap_unmap_result */
-int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics, bool defers);
+/* Failable. Context: the page lock; the caller flushes before it lets that go. Return: an rmap_unmap_result */
+int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot);
 
 /* What is done to one pte that maps a page, under its lock. */
 typedef void (*pte_action)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg);
-/* Each pte that @visit stands for and that maps @page, or did and is moving. Return: 0; -EAGAIN: @try, and a lock was not to be had */
+/*
+ * Each pte that @visit stands for and that maps @page, or did and is moving. Return: 0; -EAGAIN: @try, and a lock was not to
+ * be had
+ */
 int visit_ptes(struct vm_thread *thread, const struct page *page, const struct rmap_visit *visit, bool try,
 	       pte_action action, void *arg);
 /* Each pte that a walk over @page's mappings finds. Return: how many mappings it could not name */

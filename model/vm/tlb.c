@@ -16,12 +16,12 @@
  *
  *      munmap, fork, mprotect, mremap,     one flush for what a leaf owes, before its pte lock is let go; then the mappings
  *      copy on write, bulk pass, search    are removed, then their references go
- *      unmap of one page, page pass        mappings are removed at once. One flush for each batch of visits
+ *      page pass of a truncate             mappings are removed at once. One flush for each batch of visits
  *      reclaim                             the same, and one flush for several pages, which stay locked until then
  *      write-back                          one for all dirty bits of a page that were cleared, before it is read
  *      aging                               one for all pages that were looked at, or none: an accessed bit is a hint
  *
- * While the third or the fourth owe something the mm counts it. A pte that was found empty may then be in use yet, by the
+ * While a page pass or reclaim owes something the mm counts it. A pte that was found empty may then be in use yet, by the
  * processors; so who gives its address away or copies what it says settles first.
  *
  * A stale access is caught by contents: a free page's words belong to nobody, a page that is used again has another's.

@@ -360,7 +360,7 @@ const struct rmap_unmap_callbacks unmap_callbacks = {
 
 /* --- one page --------------------------------------------------------------------------------- */
 
-int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum rmap_semantics semantics, bool defers)
+int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot)
 {
 	static const enum figure figures[] = {
 		[RMAP_UNMAP_SUCCESS] = FIGURE_UNMAPS,
@@ -368,16 +368,15 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot, enum 
 		[RMAP_UNMAP_LOCKED] = FIGURE_UNMAPS_LOCKED,
 	};
 	struct vm *vm = thread->vm;
-	struct pass pass = { .thread = thread, .slot = slot, .defers = defers };
+	struct pass pass = { .thread = thread, .slot = slot, .defers = true };
 	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
 	struct rmap_unmap_report report;
 	int result;
 
 	pass_begin(thread, page);
-	result = rmap_unmap(vm->map, &unmap_callbacks, &pass, &target, unmap_flags(vm), semantics, &report);
+	result = rmap_unmap(vm->map, &unmap_callbacks, &pass, &target, unmap_flags(vm), RMAP_FAILABLE, &report);
 	pass_end(thread, page);
 	vm_must(result >= 0 && result != RMAP_UNMAP_STOPPED);
-	vm_must(semantics == RMAP_FAILABLE || result != RMAP_UNMAP_AGAIN);
 	vm_must(result != RMAP_UNMAP_LOCKED || report.cleared == 0); /* no page is left half unmapped */
 	count(thread, FIGURE_REFUSED, report.refused);
 	count(thread, figures[result], 1);

@@ -31,9 +31,10 @@ static bool options_set(struct vm_options *options, const struct vm_options *giv
 	option(&options->files, 4);
 	option(&options->file_pages, 64);
 	option(&options->table_bits, 9);
-	return options->mms <= 2048 && options->files <= 512 && options->frames <= 1u << 20 && options->far < options->frames &&
-	       options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 16 && options->table_bits >= 4 &&
-	       options->table_bits <= 9 && options->cluster_bits <= 4 && options->locks <= VM_LOCKS_2003_BLOCKING && options->flush <= VM_FLUSH_UNSETTLED &&
+	return options->mms <= 2048 && options->files <= 512 && options->frames <= 1u << 20 &&
+	       options->far < options->frames && options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 16 &&
+	       options->table_bits >= 4 && options->table_bits <= 9 && options->cluster_bits <= 4 &&
+	       options->locks <= VM_LOCKS_2003_BLOCKING && options->flush <= VM_FLUSH_UNSETTLED &&
 	       (unsigned)options->strategy <= RMAP_TOLERATE && (unsigned)options->semantics <= RMAP_RELIABLE;
 }
 

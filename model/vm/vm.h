@@ -92,7 +92,7 @@ enum vm_window {
  * @cluster_bits: log2 of the pieces of a page: 0 .. 4
  * @locks:        the order of locks
  * @strategy:     of truncates
- * @semantics:    of truncates, and of migration's unmaps where locks allow it
+ * @semantics:    of truncates
  * @reclaim:      the map's, see rmap.h
  * @flush:        of translations
  * @no_recheck:   known to be bad: faults do not recheck the truncate sequence, and forks and mremaps do not look where the
@@ -299,8 +299,8 @@ int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsig
  * vm_compact - the same for up to @n pages of the LRU lists, several for one flush
  * vm_balance - look at up to @n pages: what is used comes to near memory, what is not to far memory, if there is a frame
  * Locks:    lru; page (tried), chain, object, pte, swap
- * Return:   age, reclaim, compact, balance: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use, or locks were refused),
- *           -EPERM (mlocked)
+ * Return:   age, reclaim, compact, balance: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use), -EPERM
+ *           (mlocked)
  */
 uint32_t vm_age(struct vm_thread *thread, uint32_t n);
 uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n);
