@@ -8,7 +8,6 @@
 #include "world.h"
 
 #include <errno.h>
-#include <sched.h>
 
 /* 8 ptes of anonymous memory at 100, of file 0 at 200 and, nonlinear, at 300, private copies of it at 400. Vpns are tags. */
 struct scene {
@@ -16,9 +15,8 @@ struct scene {
 	uint32_t mm;
 	uint64_t vpn;
 	bool armed;
-	_Atomic int done;
-	pthread_t thread;
-	void (*act)(struct vm_thread *thread, struct scene *scene);
+	struct beside beside;
+	void (*act)(struct vm_thread *thread, void *arg);
 };
 
 static void scene_init(struct scene *scene, struct vm_options options)
@@ -108,18 +106,6 @@ static void what_is_used_is_near(void **state)
 
 /* --- at the window ---------------------------------------------------------------------------- */
 
-static void *act_main(void *arg)
-{
-	struct scene *scene = arg;
-	struct vm_thread *thread;
-
-	expect(vm_thread_create(scene->world.vm, &thread) == 0);
-	scene->act(thread, scene);
-	scene->done = 1;
-	vm_thread_destroy(thread);
-	return NULL;
-}
-
 static void act_and_join(void *arg, enum vm_window where)
 {
 	struct scene *scene = arg;
@@ -127,8 +113,8 @@ static void act_and_join(void *arg, enum vm_window where)
 	if (!scene->armed || where != VM_WINDOW_MOVING)
 		return;
 	scene->armed = false;
-	expect(pthread_create(&scene->thread, NULL, act_main, scene) == 0);
-	expect(pthread_join(scene->thread, NULL) == 0);
+	beside_begin(&scene->beside, &scene->world, scene->act, scene);
+	beside_end(&scene->beside);
 }
 
 static void act_and_wait_at(struct scene *scene)
@@ -136,10 +122,7 @@ static void act_and_wait_at(struct scene *scene)
 	if (!scene->armed)
 		return;
 	scene->armed = false;
-	expect(pthread_create(&scene->thread, NULL, act_main, scene) == 0);
-	for (unsigned i = 0; i < 300 && !scene->done; i++)
-		sched_yield();
-	expect(!scene->done);
+	beside_wait(&scene->beside, &scene->world, scene->act, scene);
 }
 
 static void act_and_wait(void *arg, enum vm_window where)
@@ -154,29 +137,37 @@ static void act_when_replaced(void *arg, enum vm_window where)
 		act_and_wait_at(arg);
 }
 
-static void unmap_it(struct vm_thread *thread, struct scene *scene)
+static void unmap_it(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
+
 	expect(vm_munmap(thread, scene->mm, scene->vpn, 1) == 0);
 }
 
-static void move_it(struct vm_thread *thread, struct scene *scene)
+static void move_it(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
+
 	expect(vm_mremap(thread, scene->mm, scene->vpn, 1, 1000, 1) == 0);
 }
 
-static void protect_it(struct vm_thread *thread, struct scene *scene)
+static void protect_it(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
+
 	expect(vm_protect(thread, scene->mm, scene->vpn, 1, false) == 0);
 }
 
-static void exit_all(struct vm_thread *thread, struct scene *scene)
+static void exit_all(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
+
 	expect(vm_exit(thread, scene->mm) == 0);
 }
 
 static int migrate_meanwhile(struct scene *scene, uint32_t bits, uint64_t vpn,
 			     void (*window)(void *arg, enum vm_window where),
-			     void (*act)(struct vm_thread *thread, struct scene *scene))
+			     void (*act)(struct vm_thread *thread, void *arg))
 {
 	*scene = (struct scene){ .vpn = vpn, .act = act };
 	scene_init(scene, (struct vm_options){ .cluster_bits = bits, .window = window, .window_arg = scene });
@@ -210,27 +201,32 @@ static void what_does_not_wait_finds_the_entries(void **state)
 		}
 }
 
-static void write_it(struct vm_thread *thread, struct scene *scene)
+static void write_it(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
+
 	expect(vm_write(thread, scene->mm, scene->vpn, 1, 9) == 0);
 }
 
-static void fork_it(struct vm_thread *thread, struct scene *scene)
+static void fork_it(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
 	uint32_t child;
 
 	expect(vm_fork(thread, scene->mm, &child) == 0);
 	expect(vm_write(thread, child, scene->vpn, 2, 9) == 0);
 }
 
-static void mlock_it(struct vm_thread *thread, struct scene *scene)
+static void mlock_it(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
+
 	expect(vm_mlock(thread, scene->mm, scene->vpn, 1) == 0);
 }
 
-static void cut_it(struct vm_thread *thread, struct scene *scene)
+static void cut_it(struct vm_thread *thread, void *arg)
 {
-	(void)scene;
+	(void)arg;
 	expect(vm_truncate(thread, 0, 0) == 0);
 }
 
@@ -242,17 +238,17 @@ static void what_waits_finds_the_new_frame(void **state)
 			struct scene scene;
 
 			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, write_it) == 0);
-			expect(pthread_join(scene.thread, NULL) == 0);
+			beside_end(&scene.beside);
 			expect(tag_at(&scene.world, scene.mm, vpn) == 9);
 			world_fini(&scene.world, true);
 
 			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, fork_it) == 0);
-			expect(pthread_join(scene.thread, NULL) == 0);
+			beside_end(&scene.beside);
 			expect_all(&scene);
 			world_fini(&scene.world, true);
 
 			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, mlock_it) == 0);
-			expect(pthread_join(scene.thread, NULL) == 0);
+			beside_end(&scene.beside);
 			expect(vm_migrate(scene.world.thread, scene.mm, vpn) == -EPERM);
 			expect_all(&scene);
 			world_fini(&scene.world, true);
@@ -260,12 +256,12 @@ static void what_waits_finds_the_new_frame(void **state)
 			if (vpn != 203 && vpn != 303)
 				continue;
 			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, cut_it) == 0);
-			expect(pthread_join(scene.thread, NULL) == 0);
+			beside_end(&scene.beside);
 			expect(access_error(&scene.world, scene.mm, vpn) == -ENXIO);
 			world_fini(&scene.world, true);
 
 			expect(migrate_meanwhile(&scene, *bits, vpn, act_when_replaced, cut_it) == 0);
-			expect(pthread_join(scene.thread, NULL) == 0);
+			beside_end(&scene.beside);
 			expect(access_error(&scene.world, scene.mm, vpn) == -ENXIO);
 			world_fini(&scene.world, true);
 		}

@@ -169,58 +169,50 @@ struct meeting {
 	struct scene scene;
 	enum vm_window in;
 	bool armed;
-	void (*act)(struct vm_thread *thread, struct scene *scene);
+	void (*act)(struct vm_thread *thread, void *arg);
 };
-
-static void *act_main(void *arg)
-{
-	struct meeting *meeting = arg;
-	struct vm_thread *thread;
-
-	expect(vm_thread_create(meeting->scene.world.vm, &thread) == 0);
-	meeting->act(thread, &meeting->scene);
-	vm_thread_destroy(thread);
-	return NULL;
-}
 
 static void act_in_the_window(void *arg, enum vm_window where)
 {
 	struct meeting *meeting = arg;
-	pthread_t thread;
+	struct beside beside;
 
 	if (!meeting->armed || where != meeting->in)
 		return;
 	meeting->armed = false;
-	expect(pthread_create(&thread, NULL, act_main, meeting) == 0);
-	expect(pthread_join(thread, NULL) == 0);
+	beside_begin(&beside, &meeting->scene.world, meeting->act, &meeting->scene);
+	beside_end(&beside);
 }
 
-static void cut(struct vm_thread *thread, struct scene *scene)
+static void cut(struct vm_thread *thread, void *arg)
 {
-	(void)scene;
+	(void)arg;
 	expect(vm_truncate(thread, 0, 2) == 0);
 }
 
-static void punch(struct vm_thread *thread, struct scene *scene)
+static void punch(struct vm_thread *thread, void *arg)
 {
-	(void)scene;
+	(void)arg;
 	expect(vm_punch(thread, 0, 5, 5) == 0);
 }
 
-static void move(struct vm_thread *thread, struct scene *scene)
+static void move(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
+
 	expect(vm_mremap(thread, scene->mm, 300, scene->n, 5000, scene->n) == 0);
 }
 
-static void fork_it(struct vm_thread *thread, struct scene *scene)
+static void fork_it(struct vm_thread *thread, void *arg)
 {
+	const struct scene *scene = arg;
 	uint32_t child;
 
 	expect(vm_fork(thread, scene->mm, &child) == 0);
 }
 
 static void meet(struct meeting *meeting, uint32_t bits, enum vm_window in, bool no_recheck,
-		 void (*act)(struct vm_thread *thread, struct scene *scene))
+		 void (*act)(struct vm_thread *thread, void *arg))
 {
 	*meeting = (struct meeting){ .in = in, .act = act };
 	scene_init(&meeting->scene, (struct vm_options){ .cluster_bits = bits,
@@ -257,7 +249,7 @@ static void a_copy_rechecks(void **state)
 /* The new range comes behind the bulk pass, and its copies are in no count. */
 static void a_copy_that_moves_or_is_forked_is_not_missed(void **state)
 {
-	void (*const acts[])(struct vm_thread *thread, struct scene *scene) = { move, fork_it };
+	void (*const acts[])(struct vm_thread *thread, void *arg) = { move, fork_it };
 
 	(void)state;
 	each_size (bits)

@@ -324,7 +324,7 @@ static void a_translation_is_used_until_the_flush(void **state)
 
 /* A reclaimer in its window, and the test that goes on meanwhile. */
 struct reclaimer {
-	struct vm *vm;
+	struct beside beside;
 	sem_t met;
 	sem_t go;
 	bool armed;
@@ -341,15 +341,35 @@ static void wait_in_the_window(void *arg, enum vm_window where)
 	sem_wait(&reclaimer->go);
 }
 
-static void *reclaim_all(void *arg)
+static void reclaim_all(struct vm_thread *thread, void *arg)
 {
-	struct reclaimer *reclaimer = arg;
-	struct vm_thread *thread;
-
-	expect(vm_thread_create(reclaimer->vm, &thread) == 0);
+	(void)arg;
 	expect(vm_reclaim(thread, 100) > 0);
-	vm_thread_destroy(thread);
-	return NULL;
+}
+
+static struct vm_options reclaimer_options(struct reclaimer *reclaimer, uint32_t bits, bool right)
+{
+	return (struct vm_options){ .cluster_bits = bits,
+				    .flush = right ? VM_FLUSH_RIGHT : VM_FLUSH_UNSETTLED,
+				    .window = wait_in_the_window,
+				    .window_arg = reclaimer };
+}
+
+/* Until it owes a flush. */
+static void reclaimer_begin(struct reclaimer *reclaimer, struct world *world)
+{
+	sem_init(&reclaimer->met, 0, 0);
+	sem_init(&reclaimer->go, 0, 0);
+	reclaimer->armed = true;
+	beside_begin(&reclaimer->beside, world, reclaim_all, NULL);
+	sem_wait(&reclaimer->met);
+}
+
+static void reclaimer_end(struct reclaimer *reclaimer)
+{
+	beside_end(&reclaimer->beside);
+	sem_destroy(&reclaimer->met);
+	sem_destroy(&reclaimer->go);
 }
 
 /* While the flush is owed the pte is empty, and its address is given to other memory; or it is copied by a fork. */
@@ -357,19 +377,10 @@ static void renew_while_a_flush_is_owed(uint32_t bits, bool right)
 {
 	struct reclaimer reclaimer = { .armed = false };
 	struct scene scene;
-	pthread_t thread;
 	uint32_t child;
 
-	sem_init(&reclaimer.met, 0, 0);
-	sem_init(&reclaimer.go, 0, 0);
-	scene_init(&scene, (struct vm_options){ .cluster_bits = bits,
-						.flush = right ? VM_FLUSH_RIGHT : VM_FLUSH_UNSETTLED,
-						.window = wait_in_the_window,
-						.window_arg = &reclaimer });
-	reclaimer.vm = scene.world.vm;
-	reclaimer.armed = true;
-	expect(pthread_create(&thread, NULL, reclaim_all, &reclaimer) == 0);
-	sem_wait(&reclaimer.met);
+	scene_init(&scene, reclaimer_options(&reclaimer, bits, right));
+	reclaimer_begin(&reclaimer, &scene.world);
 	expect(vm_munmap(scene.world.thread, scene.mm, 101, 1) == 0);
 	expect(vm_mmap(scene.world.thread, scene.mm, 101, 1, true, VM_ANONYMOUS, 0) == 0);
 	expect((tag_there(&scene.processor, scene.mm, 101) == 0) == right);
@@ -379,12 +390,10 @@ static void renew_while_a_flush_is_owed(uint32_t bits, bool right)
 	sem_post(&reclaimer.go);
 	if (right) /* it faults, and waits for what the reclaimer has */
 		expect(there(&scene.processor, scene.mm, 100, 7) == 0);
-	expect(pthread_join(thread, NULL) == 0);
+	reclaimer_end(&reclaimer);
 	expect(tag_at(&scene.world, child, 101) == 0);
 	expect(tag_at(&scene.world, child, 100) == (right ? 100 : 7));
 	expect(right == (world_stats(&scene.world).settled > 0));
-	sem_destroy(&reclaimer.met);
-	sem_destroy(&reclaimer.go);
 	scene_fini(&scene, right);
 }
 
@@ -394,31 +403,20 @@ static void cut_while_a_flush_is_owed(uint32_t bits, bool right)
 	struct reclaimer reclaimer = { .armed = false };
 	struct processor processor;
 	struct world world;
-	pthread_t thread;
 	uint32_t mm;
 
-	sem_init(&reclaimer.met, 0, 0);
-	sem_init(&reclaimer.go, 0, 0);
-	world_init(&world, (struct vm_options){ .cluster_bits = bits,
-						.flush = right ? VM_FLUSH_RIGHT : VM_FLUSH_UNSETTLED,
-						.window = wait_in_the_window,
-						.window_arg = &reclaimer });
-	reclaimer.vm = world.vm;
+	world_init(&world, reclaimer_options(&reclaimer, bits, right));
 	processor_init(&processor, &world);
 	mm = new_mm(&world);
 	expect(vm_mmap_private(world.thread, mm, 100, 1, true, 0, 0) == 0);
 	expect(there(&processor, mm, 100, 5) == 0);
 	expect(vm_punch(world.thread, 0, 0, 0) == 0);
 	expect(tag_there(&processor, mm, 100) == 5);
-	reclaimer.armed = true;
-	expect(pthread_create(&thread, NULL, reclaim_all, &reclaimer) == 0);
-	sem_wait(&reclaimer.met);
+	reclaimer_begin(&reclaimer, &world);
 	expect(vm_truncate(world.thread, 0, 0) == 0);
 	expect(tag_there(&processor, mm, 100) == (right ? -ENXIO : 5));
 	sem_post(&reclaimer.go);
-	expect(pthread_join(thread, NULL) == 0);
-	sem_destroy(&reclaimer.met);
-	sem_destroy(&reclaimer.go);
+	reclaimer_end(&reclaimer);
 	processor_fini(&processor);
 	world_fini(&world, true);
 }

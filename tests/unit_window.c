@@ -8,7 +8,6 @@
 #include "world.h"
 
 #include <errno.h>
-#include <sched.h>
 
 /* A truncate between a fault's look-up and its pte, as another thread's might be. */
 static void truncate_in_the_window(void *arg, enum vm_window where)
@@ -93,57 +92,46 @@ static void a_fault_rechecks_for_holes(void **state)
 }
 
 struct late {
-	struct vm *vm;
-	pthread_t faulter;
+	struct world world;
+	struct beside faulter;
 	uint32_t mm;
 	uint64_t vpn;
-	_Atomic int done;
 };
 
-static void *read_late(void *arg)
+static void read_late(struct vm_thread *thread, void *arg)
 {
-	struct late *late = arg;
-	struct vm_thread *thread;
+	const struct late *late = arg;
 	uint64_t word;
 
-	expect(vm_thread_create(late->vm, &thread) == 0);
 	expect(vm_read(thread, late->mm, late->vpn, 1, &word) == 0);
 	expect(vm_word_tag(word) == 0);
-	late->done = 1;
-	vm_thread_destroy(thread);
-	return NULL;
 }
 
 static void fault_during_the_punch(void *arg, enum vm_window where)
 {
 	struct late *late = arg;
 
-	if (where != VM_WINDOW_PUNCH)
-		return;
-	expect(pthread_create(&late->faulter, NULL, read_late, late) == 0);
-	for (int i = 0; i < 1000 && !late->done; i++)
-		sched_yield();
-	expect(!late->done);
+	if (where == VM_WINDOW_PUNCH)
+		beside_wait(&late->faulter, &late->world, read_late, late);
 }
 
 static void a_fault_waits_for_a_punch(void **state)
 {
 	(void)state;
 	each_size (bits) {
-		struct late late = { .done = 0 };
-		struct world world;
+		struct late late;
+		struct world *world = &late.world;
 
-		world_init(&world, (struct vm_options){ .cluster_bits = *bits,
-							.window = fault_during_the_punch,
-							.window_arg = &late });
-		late.vm = world.vm;
-		late.mm = new_mm(&world);
-		late.vpn = 100 + 2 * world.pieces;
-		expect(vm_mmap(world.thread, late.mm, 100, 4 * world.pieces, true, 0, 0) == 0);
-		write_tags(&world, late.mm, 100, 4 * world.pieces, 1);
-		expect(vm_punch(world.thread, 0, 1, 2) == 0);
-		expect(pthread_join(late.faulter, NULL) == 0);
-		world_fini(&world, true);
+		world_init(world, (struct vm_options){ .cluster_bits = *bits,
+						       .window = fault_during_the_punch,
+						       .window_arg = &late });
+		late.mm = new_mm(world);
+		late.vpn = 100 + 2 * world->pieces;
+		expect(vm_mmap(world->thread, late.mm, 100, 4 * world->pieces, true, 0, 0) == 0);
+		write_tags(world, late.mm, 100, 4 * world->pieces, 1);
+		expect(vm_punch(world->thread, 0, 1, 2) == 0);
+		beside_end(&late.faulter);
+		world_fini(world, true);
 	}
 }
 
@@ -182,32 +170,26 @@ static void a_moving_vma_is_found(void **state)
  * lock. The page is nonlinear, in a range of indexes that stay, so that no bulk pass comes by either.
  */
 struct refusal {
-	struct vm *vm;
-	pthread_t truncater;
-	bool begun;
+	struct world world;
+	bool armed;
 	int result;
 };
 
-static void *truncate_meanwhile(void *arg)
+static void truncate_meanwhile(struct vm_thread *thread, void *arg)
 {
-	struct refusal *refusal = arg;
-	struct vm_thread *thread;
-
-	expect(vm_thread_create(refusal->vm, &thread) == 0);
-	refusal->result = vm_truncate(thread, 0, 2);
-	vm_thread_destroy(thread);
-	return NULL;
+	((struct refusal *)arg)->result = vm_truncate(thread, 0, 2);
 }
 
 static void truncate_with_the_lock_held(void *arg, enum vm_window where)
 {
 	struct refusal *refusal = arg;
+	struct beside truncater;
 
-	if (refusal->begun || !refusal->vm || where != VM_WINDOW_LOCKED)
+	if (!refusal->armed || where != VM_WINDOW_LOCKED)
 		return;
-	refusal->begun = true;
-	expect(pthread_create(&refusal->truncater, NULL, truncate_meanwhile, refusal) == 0);
-	expect(pthread_join(refusal->truncater, NULL) == 0);
+	refusal->armed = false;
+	beside_begin(&truncater, &refusal->world, truncate_meanwhile, refusal);
+	beside_end(&truncater);
 }
 
 static void a_refused_lock_leaves_a_page(void **state)
@@ -216,28 +198,28 @@ static void a_refused_lock_leaves_a_page(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
-		struct refusal refusal = { .vm = NULL };
-		struct world world;
+		struct refusal refusal = { .armed = false };
+		struct world *world = &refusal.world;
 		uint32_t mm;
 
-		world_init(&world, (struct vm_options){ .locks = VM_LOCKS_2003,
-							.strategy = strategies[i],
-							.semantics = RMAP_FAILABLE,
-							.window = truncate_with_the_lock_held,
-							.window_arg = &refusal });
-		mm = new_mm(&world);
-		expect(vm_mmap(world.thread, mm, 100, 2, true, 0, 0) == 0);
-		expect(vm_remap_file_pages(world.thread, mm, 100, 1, 5) == 0);
-		expect(vm_fault(world.thread, mm, 100, false) == 0);
-		refusal.vm = world.vm;
-		expect(vm_fault(world.thread, mm, 101, false) == 0);
+		world_init(world, (struct vm_options){ .locks = VM_LOCKS_2003,
+						       .strategy = strategies[i],
+						       .semantics = RMAP_FAILABLE,
+						       .window = truncate_with_the_lock_held,
+						       .window_arg = &refusal });
+		mm = new_mm(world);
+		expect(vm_mmap(world->thread, mm, 100, 2, true, 0, 0) == 0);
+		expect(vm_remap_file_pages(world->thread, mm, 100, 1, 5) == 0);
+		expect(vm_fault(world->thread, mm, 100, false) == 0);
+		refusal.armed = true;
+		expect(vm_fault(world->thread, mm, 101, false) == 0);
 		expect(refusal.result == -EAGAIN);
-		expect(world_stats(&world).refused > 0 && world_stats(&world).left_again == 1);
-		expect(vm_check(world.thread) == 0);
-		expect(vm_fault(world.thread, mm, 100, false) == 0); /* past the end, and mapped */
-		expect(vm_truncate(world.thread, 0, 2) == 0);        /* nobody is in the way now */
-		expect(vm_fault(world.thread, mm, 100, false) == -ENXIO);
-		world_fini(&world, true);
+		expect(world_stats(world).refused > 0 && world_stats(world).left_again == 1);
+		expect(vm_check(world->thread) == 0);
+		expect(vm_fault(world->thread, mm, 100, false) == 0); /* past the end, and mapped */
+		expect(vm_truncate(world->thread, 0, 2) == 0);        /* nobody is in the way now */
+		expect(vm_fault(world->thread, mm, 100, false) == -ENXIO);
+		world_fini(world, true);
 	}
 }
 

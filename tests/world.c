@@ -4,6 +4,8 @@
  */
 #include "world.h"
 
+#include <sched.h>
+
 void world_init(struct world *world, struct vm_options options)
 {
 	options.size = sizeof(options);
@@ -76,4 +78,40 @@ void expect_tags(struct world *world, uint32_t mm, uint64_t vpn, uint64_t n, uin
 int access_error(struct world *world, uint32_t mm, uint64_t vpn)
 {
 	return vm_fault(world->thread, mm, vpn, false);
+}
+
+static void *beside_main(void *arg)
+{
+	struct beside *beside = arg;
+	struct vm_thread *thread;
+
+	expect(vm_thread_create(beside->vm, &thread) == 0);
+	beside->act(thread, beside->arg);
+	beside->done = true;
+	vm_thread_destroy(thread);
+	return NULL;
+}
+
+void beside_begin(struct beside *beside, struct world *world, void (*act)(struct vm_thread *thread, void *arg),
+		  void *arg)
+{
+	beside->vm = world->vm;
+	beside->act = act;
+	beside->arg = arg;
+	beside->done = false;
+	expect(pthread_create(&beside->thread, NULL, beside_main, beside) == 0);
+}
+
+void beside_wait(struct beside *beside, struct world *world, void (*act)(struct vm_thread *thread, void *arg),
+		 void *arg)
+{
+	beside_begin(beside, world, act, arg);
+	for (unsigned i = 0; i < 1000 && !beside->done; i++)
+		sched_yield();
+	expect(!beside->done);
+}
+
+void beside_end(struct beside *beside)
+{
+	expect(pthread_join(beside->thread, NULL) == 0);
 }

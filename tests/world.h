@@ -27,6 +27,22 @@ void write_tags(struct world *world, uint32_t mm, uint64_t vpn, uint64_t n, uint
 void expect_tags(struct world *world, uint32_t mm, uint64_t vpn, uint64_t n, uint32_t tag);
 int access_error(struct world *world, uint32_t mm, uint64_t vpn);
 
+/* struct beside - another thread at the world's VM, that does one thing. @done: it has */
+struct beside {
+	pthread_t thread;
+	struct vm *vm;
+	void (*act)(struct vm_thread *thread, void *arg);
+	void *arg;
+	_Atomic bool done;
+};
+
+void beside_begin(struct beside *beside, struct world *world, void (*act)(struct vm_thread *thread, void *arg),
+		  void *arg);
+/* The same; and what it does is seen to wait for what the caller does. */
+void beside_wait(struct beside *beside, struct world *world, void (*act)(struct vm_thread *thread, void *arg),
+		 void *arg);
+void beside_end(struct beside *beside);
+
 /* The test runs once for each size of pages. */
 static const uint32_t cluster_bits[] = { 0, 4 };
 #define each_size(bits) for (const uint32_t *bits = cluster_bits; bits < cluster_bits + LENGTH(cluster_bits); bits++)
