@@ -27,7 +27,8 @@
 #define SHIFT 3u
 
 /*
- * What an operation may cost in the mean of a round. In no order it is 120 to 330 with four threads, rebuilds and the help for them included.
+ * What an operation may cost in the mean of a round. In no order it is 120 to 330 with four threads, rebuilds and the help
+ * for them included.
  */
 #define STEPS_MOST 1024u
 
@@ -86,7 +87,10 @@ static void walk_finds(struct rmap *map, const struct rmap_page *page, uint32_t 
 #define STEADY 64u
 #define REMOVES_A_FILL 64u
 
-/* A seed that an embedder has given away; and the factors of key_hash() in lib/leaf.h. If those change, these handles hurt no more. */
+/*
+ * A seed that an embedder has given away; and the factors of key_hash() in lib/leaf.h. If those change, these handles hurt no
+ * more.
+ */
 #define SEED 0x5DEECE66Du
 #define FACTOR (SEED * (uint64_t)0x9E3779B97F4A7C15u | 1)
 #define LAST_FACTOR ((uint64_t)0xD6E8FEB86659FD93u)
@@ -128,7 +132,7 @@ struct hasher {
 
 /*
  * struct hashed
- * @collide, @ordered: which handles, and in which order they are removed; @known: the map has SEED
+ * @collide, @ordered: which handles, and in which order they are removed
  * @keys:   handles of each thread
  * @target: how many of them each is to hold at the end of the round; written by the thread that checks
  * @meter:  all operations; @worst: the highest mean of a round in which mappings were removed
@@ -139,7 +143,6 @@ struct hashed {
 	struct hasher hashers[STRESS_THREADS_MAX];
 	bool collide;
 	bool ordered;
-	bool known;
 	unsigned keys;
 	unsigned target;
 	struct meter meter;
@@ -196,7 +199,10 @@ static void add(struct stress_thread *thread, struct hashed *hashed)
 	hasher->n++;
 }
 
-/* Removes need no memory, but a chain gives its own back for a copy of what is left, which has to come from somewhere (pool.h). */
+/*
+ * Removes need no memory, but a chain gives its own back for a copy of what is left, which has to come from somewhere
+ * (pool.h).
+ */
 static void drop(struct stress_thread *thread, struct hashed *hashed)
 {
 	struct hasher *hasher = &hashed->hashers[thread->id];
@@ -275,22 +281,25 @@ static void hashed_check(struct stress_thread *thread, void *arg)
 	hashed->target = share ? hashed->keys / share : 0;
 }
 
-/* One of @parts runs of a test. Returns what it has measured. */
-static struct hashed run_hashed(struct stress *stress, bool collide, bool ordered, bool known, unsigned parts)
+/* One of two runs of a test. @known: the map has SEED. Returns what it has measured. */
+static struct hashed run_hashed(struct stress *stress, bool collide, bool ordered, bool known)
 {
 	static struct hashed hashed;
-	struct stress_plan plan = { .body = hashed_body, .check = hashed_check, .arg = &hashed, .parts = parts };
+	struct stress_plan plan = { .body = hashed_body, .check = hashed_check, .arg = &hashed, .parts = 2 };
 	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
 	struct stress_map map;
 
-	hashed = (struct hashed){ .collide = collide, .ordered = ordered, .known = known };
+	hashed = (struct hashed){ .collide = collide, .ordered = ordered };
 	hashed.keys = (collide ? COLLIDING : CORRELATED) / stress->threads;
 	options.hash_seed = known ? SEED : 0;
 	plan.round_ops = 2 * hashed.keys + STEADY;
 	stress_map_init(&map, &options, false);
 	plan.map = map.map;
 	stress_run(stress, &plan);
-	stress_map_fini(&map, ordered ? "by hash" : !collide ? "in no order" : known ? "colliding" : "chosen for another map");
+	stress_map_fini(&map, ordered	 ? "by hash"
+			      : !collide ? "in no order"
+			      : known	 ? "colliding"
+					 : "chosen for another map");
 	printf("  steps=%" PRIu64 " worst=%" PRIu64 "\n", meter_mean(&hashed.meter), hashed.worst);
 	return hashed;
 }
@@ -306,20 +315,20 @@ static void costs_as_usual(const struct hashed *hashed)
 
 static void run_collide(struct stress *stress)
 {
-	struct hashed hashed = run_hashed(stress, true, false, false, 2);
+	struct hashed hashed = run_hashed(stress, true, false, false);
 
 	costs_as_usual(&hashed);
-	hashed = run_hashed(stress, true, false, true, 2);
+	hashed = run_hashed(stress, true, false, true);
 	if (hashed.bytes)
 		printf("  bytes=%" PRIu64 " elements=%" PRIu64 "\n", hashed.bytes, hashed.elements);
 }
 
 static void run_correlated(struct stress *stress)
 {
-	struct hashed hashed = run_hashed(stress, false, false, true, 2);
+	struct hashed hashed = run_hashed(stress, false, false, true);
 
 	costs_as_usual(&hashed);
-	hashed = run_hashed(stress, false, true, true, 2);
+	hashed = run_hashed(stress, false, true, true);
 	costs_as_usual(&hashed);
 }
 
@@ -544,7 +553,7 @@ static void run_reserves(struct stress *stress)
 }
 
 const struct stress_test stress_hostile_collide = {
-	"hostile-collide", "all handles hash to one line: exact, complete, bounded memory; what a step costs is known",
+	"hostile-collide", "handles that collide under one seed: as any in other maps, exact and complete in that one",
 	run_collide, false
 };
 const struct stress_test stress_hostile_correlated = {

@@ -48,18 +48,6 @@ void stress_fail(const char *file, int line, const char *format, ...)
 	_exit(1);
 }
 
-void stress_known(bool holds, const char *format, ...)
-{
-	char sentence[400];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(sentence, sizeof(sentence), format, args);
-	va_end(args);
-	stress_assert(!holds, "this is known not to hold, and it does; assert it: %s", sentence);
-	printf("  known: %s\n", sentence);
-}
-
 bool stress_counts_steps(void)
 {
 	if (!RMAP_INJECT)

@@ -183,13 +183,6 @@ _Noreturn void stress_fail(const char *file, int line, const char *format, ...) 
 			stress_fail(__FILE__, __LINE__, __VA_ARGS__);                                                  \
 	} while (0)
 
-/**
- * stress_known - a theorem that is known not to hold yet: prints the figure, for scripts/check-report
- *
- * If it does hold the test fails, so that whoever mends it makes an assertion of it.
- */
-void stress_known(bool holds, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /** stress_counts_steps - does this build count the library's steps? If not, says that what is asserted of them is not run */
 bool stress_counts_steps(void);
 

@@ -9,6 +9,14 @@
 
 #include <errno.h>
 
+/* What @object has: all there may be, unless it is a file. Read after the truncate sequence. */
+static struct extent extent_of(struct vm_thread *thread, struct object *object)
+{
+	if (object->is_file && !thread->vm->options.no_recheck)
+		return file_extent(thread, file_of(object));
+	return (struct extent){ .size = UINT64_MAX, .hole_first = 1 };
+}
+
 /* --- fork ------------------------------------------------------------------------------------- */
 
 /*
@@ -48,7 +56,7 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 			return;
 		*to = *from;
 		if (*from & PTE_SWAP)
-			slot_get(thread, (uint32_t)(pte_value(*from) >> vm->options.cluster_bits));
+			slot_get(thread, pte_slot(vm, *from));
 		return;
 	}
 	page = pte_page(vm, *from);
@@ -73,9 +81,7 @@ static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 	uint64_t seq = rmap_object_truncate_seq(object->map);
 	bool valid;
 
-	copying->extent = (struct extent){ .size = UINT64_MAX, .hole_first = 1 };
-	if (object->is_file && !vm->options.no_recheck)
-		copying->extent = file_extent(thread, file_of(object));
+	copying->extent = extent_of(thread, object);
 	vm_lock_two(&thread->held, &copying->from->lock, &copying->to->lock);
 	tlb_settle(thread, copying->parent, start, end);
 	rmap_read_lock(vm->map);
@@ -175,12 +181,10 @@ static bool move_leaf(struct vm_thread *thread, struct mm *mm, struct moving *mo
 {
 	struct vm *vm = thread->vm;
 	uint64_t seq = rmap_object_truncate_seq(moving->object->map);
-	struct extent extent = { .size = UINT64_MAX, .hole_first = 1 };
+	const struct extent extent = extent_of(thread, moving->object);
 	uint64_t index;
 	bool valid;
 
-	if (moving->object->is_file && !vm->options.no_recheck)
-		extent = file_extent(thread, file_of(moving->object));
 	vm_lock_two(&thread->held, &moving->old->lock, &moving->new->lock);
 	tlb_settle(thread, mm, from, from + n);
 	rmap_read_lock(vm->map);

@@ -63,7 +63,7 @@ static void check_words(struct check *check, const struct page *page, const stru
 {
 	struct vm *vm = check->vm;
 	uint32_t piece = piece_of(vm, pte_value(pte));
-	uint64_t want = word_of(page, pte_offset(vm, pte));
+	uint64_t want = word_of(page->object, page, pte_offset(vm, pte));
 
 	equation(check, page->object == vma->object, "mm %u vpn %#" PRIx64 ": a page of another object", check->mm->id,
 		 vpn);
@@ -146,7 +146,7 @@ static void check_pte(struct check *check, uint64_t vpn, uint64_t pte)
 	} else if (pte & PTE_PRESENT) {
 		check_present(check, vma, vpn, pte);
 	} else if (pte & PTE_SWAP) {
-		uint32_t number = (uint32_t)(pte_value(pte) >> vm->options.cluster_bits);
+		uint32_t number = pte_slot(vm, pte);
 		const struct slot *slot = &vm->slots[number];
 		uint64_t offset = slot->index << vm->options.cluster_bits | piece_of(vm, pte_value(pte));
 

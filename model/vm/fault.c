@@ -205,7 +205,7 @@ static void map_swapped(const struct attempt *attempt, struct page *page, uint32
 static int fault_swap(const struct attempt *attempt, uint64_t pte)
 {
 	struct vm_thread *thread = attempt->thread;
-	uint32_t slot = (uint32_t)(pte_value(pte) >> thread->vm->options.cluster_bits);
+	uint32_t slot = pte_slot(thread->vm, pte);
 	struct page *page = anonymous_page(attempt);
 	struct page *source = NULL;
 
@@ -448,14 +448,6 @@ static int access_words(struct vm_thread *thread, uint64_t pte, uint64_t want, s
 	return 0;
 }
 
-/* By the vma, but whether it was copied the page tells. */
-static uint64_t word_want(const struct vma *vma, uint64_t offset, bool copy)
-{
-	const struct object copies = { .id = VM_COPY_OF(vma->object->id) };
-
-	return word_fresh(copy ? &copies : vma->object, offset);
-}
-
 /* Return: whether this processor has a translation for it; then *@result is as access_words() says. */
 static bool access_translated(struct vm_thread *thread, uint32_t id, struct access *access, int *result)
 {
@@ -483,8 +475,7 @@ static int access_once(struct vm_thread *thread, struct mm *mm, struct access *a
 	pte = leaf_pte(vm, leaf, access->vpn);
 	if ((*pte & PTE_PRESENT) && (!access->write || (*pte & PTE_WRITE))) {
 		uint64_t offset = *pte & PTE_NONLINEAR ? pte_offset(vm, *pte) : vma_offset(vma, access->vpn);
-		bool copy = page_has(pte_page(vm, *pte), PAGE_COPY);
-		uint64_t want = word_want(vma, offset, copy);
+		uint64_t want = word_of(vma->object, pte_page(vm, *pte), offset);
 
 		*pte |= PTE_ACCESSED | (access->write ? PTE_DIRTY : 0);
 		tlb_fill(thread, mm, access->vpn, *pte, want);

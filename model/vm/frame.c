@@ -162,11 +162,11 @@ bool page_is_file(const struct page *page)
 	return page->object->is_file && !page_has(page, PAGE_COPY);
 }
 
-uint64_t word_of(const struct page *page, uint64_t offset)
+uint64_t word_of(const struct object *object, const struct page *page, uint64_t offset)
 {
-	const struct object copies = { .id = VM_COPY_OF(page->object->id) };
+	const struct object copies = { .id = VM_COPY_OF(object->id) };
 
-	return word_fresh(page_has(page, PAGE_COPY) ? &copies : page->object, offset);
+	return word_fresh(page_has(page, PAGE_COPY) ? &copies : object, offset);
 }
 
 /* A copy says that it is one. */
@@ -176,7 +176,7 @@ void words_copy_private(const struct vm *vm, struct page *copy, const struct pag
 		uint64_t word = atomic_load_explicit(&page->words[i], memory_order_relaxed);
 		uint64_t offset = (copy->index << vm->options.cluster_bits) + i / VM_WORDS;
 
-		atomic_store_explicit(&copy->words[i], word_of(copy, offset) | vm_word_tag(word),
+		atomic_store_explicit(&copy->words[i], word_of(copy->object, copy, offset) | vm_word_tag(word),
 				      memory_order_relaxed);
 	}
 }

@@ -428,6 +428,12 @@ static inline struct page *pte_page(const struct vm *vm, uint64_t pte)
 	return &vm->pages[pte_value(pte) >> vm->options.cluster_bits];
 }
 
+/* Of a swap entry. */
+static inline uint32_t pte_slot(const struct vm *vm, uint64_t pte)
+{
+	return (uint32_t)(pte_value(pte) >> vm->options.cluster_bits);
+}
+
 /* The piece of the object that a present pte maps. */
 static inline uint64_t pte_offset(const struct vm *vm, uint64_t pte)
 {
@@ -462,8 +468,8 @@ bool page_clear(struct page *page, enum page_flag flag);
 uint32_t page_mapcount(struct vm_thread *thread, const struct page *page);
 
 uint64_t word_fresh(const struct object *object, uint64_t offset);
-/* What a piece that is mapped from @page has, and what a private copy of a file's has. */
-uint64_t word_of(const struct page *page, uint64_t offset);
+/* What a piece of @object has that is mapped from @page, which tells whether it is a private copy. */
+uint64_t word_of(const struct object *object, const struct page *page, uint64_t offset);
 void words_copy_private(const struct vm *vm, struct page *copy, const struct page *page);
 /* Is it in its file, or anonymous memory, whose contents are nowhere else? */
 bool page_is_file(const struct page *page);

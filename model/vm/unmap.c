@@ -158,7 +158,7 @@ static int clear(void *arg, const struct rmap_target *target, const struct rmap_
 bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index)
 {
 	if (pte & PTE_SWAP) {
-		const struct slot *slot = &vm->slots[pte_value(pte) >> vm->options.cluster_bits];
+		const struct slot *slot = &vm->slots[pte_slot(vm, pte)];
 
 		*index = slot->index;
 		return slot->object->is_file;
@@ -179,7 +179,7 @@ bool zap_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64
 	if (*pte & PTE_MAPS)
 		pte_clear(thread, mm, leaf, vpn, 0);
 	else
-		slot_put(thread, (uint32_t)(pte_value(*pte) >> thread->vm->options.cluster_bits));
+		slot_put(thread, pte_slot(thread->vm, *pte));
 	*pte = 0;
 	count(thread, FIGURE_COPIES_TAKEN, 1);
 	return true;
@@ -197,7 +197,7 @@ static bool search_wants(const struct vm *vm, const struct rmap_search *search, 
 	if (pte & PTE_MAPS)
 		object = pte_page(vm, pte)->object;
 	else
-		object = vm->slots[pte_value(pte) >> vm->options.cluster_bits].object;
+		object = vm->slots[pte_slot(vm, pte)].object;
 	return object->map == search->object && search->first <= index && index <= search->last;
 }
 

@@ -362,7 +362,7 @@ static void zap_leaf(struct vm_thread *thread, struct mm *mm, struct leaf *leaf,
 		if (*pte & PTE_MAPS)
 			pte_clear(thread, mm, leaf, vpn, 0);
 		else if (*pte & PTE_SWAP)
-			slot_put(thread, (uint32_t)(pte_value(*pte) >> thread->vm->options.cluster_bits));
+			slot_put(thread, pte_slot(thread->vm, *pte));
 		*pte = 0;
 	}
 	tlb_flush(thread);
