@@ -59,6 +59,16 @@ void rmap_inject_at(uint64_t nth, void (*hook)(void));
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
+static inline uint64_t at_least(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline uint64_t at_most(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 __attribute__((noreturn)) void expect_failed(const char *file, int line, const char *what);
 #define expect(condition) ((condition) ? (void)0 : expect_failed(__FILE__, __LINE__, #condition))
 

@@ -323,8 +323,8 @@ static void g3_linear_becomes_chained_while_its_range_is_looked_at(void **state)
 }
 
 /*
- * The leaf in which a walk stopped is gone when it goes on, and another, smaller or larger, is where it was. What was it belongs to
- * other pages.
+ * The leaf in which a walk stopped is gone when it goes on, and another, smaller or larger, is where it was. Its memory belongs
+ * to other pages.
  */
 static void g3_another_leaf_is_where_a_walk_stopped(void **state)
 {

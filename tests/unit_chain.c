@@ -131,6 +131,7 @@ static void check_shrinking(struct fixture *fixture, const struct rmap_page *pag
 	struct rmap_shape shape = fixture_shape(fixture, page);
 
 	assert_int_equal(shape.elements, n);
+	assert_true(shape.bytes <= 24 * n + 256); /* design.md, G8: 64 removes at most go between two fills */
 }
 
 /* @order 0: the oldest goes first; 1: the newest; beyond: shuffled, by that seed */
@@ -470,8 +471,8 @@ static void one_key_takes_no_more_than_others(void **state)
 }
 
 /*
- * Adds of one key that no fill came in between use up what leaves are rebuilt with, and overflow; the next ones have memory, and split
- * what is there, of which one child gets more than a leaf holds. Nothing is lost by that.
+ * Adds of one key that no fill came in between use up what leaves are rebuilt with, and overflow; the next ones have memory,
+ * and split what is there, of which one child gets more than a leaf holds. Nothing is lost by that.
  */
 static void what_no_leaf_holds_overflows(void **state)
 {

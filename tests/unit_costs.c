@@ -129,7 +129,9 @@ static void equal_keys_take_two(void **state)
 	end(&fixture, &page);
 }
 
-/* Two each for count and slot; what a pair takes besides is for leaves that are rebuilt: a slot takes one, an element another. */
+/*
+ * Two each for count and slot; what a pair takes besides is for leaves that are rebuilt: a slot takes one, an element another.
+ */
 static void long_chains_take_two(void **state)
 {
 	static const unsigned sizes[] = { 7, 64, 1024 };

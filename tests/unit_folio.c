@@ -45,16 +45,6 @@ static int find_batch(void *arg, const struct rmap_visits *visits)
 	return 0;
 }
 
-static uint64_t at_least(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static uint64_t at_most(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Each of @ranges once, with the part of @target that it covers; those that cover none not at all. */
 static void expect_parts(const struct found *found, const struct rmap_target *target, const struct rmap_range *ranges,
 			 size_t n)

@@ -56,11 +56,6 @@ struct toy {
 	unsigned patience;
 };
 
-static uint64_t at_most(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static struct folio *make_folio(struct toy *toy, uint64_t first, uint64_t last)
 {
 	struct folio *folio = &toy->folios[toy->used++];
