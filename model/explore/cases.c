@@ -557,7 +557,8 @@ bool case_blocks(const struct explore_case *test)
 
 /* The cases --------------------------------------------------------------------------------- */
 
-#define FULL "+A +B +C +D +E +F +G +H +I +J "
+/* So many that a branch leads to them. */
+#define BRANCHED "+A +B +C +D +E +F +G +H +I +J "
 
 /*
  * Most pins have changed since the search tries whoever can lead to the other order of a race (engine.c), where it tried
@@ -602,7 +603,7 @@ const struct explore_case explore_cases[] = {
 	{ "cursor-promote", 0, "+A", { "+B -B", "c" }, 11, NULL },
 	{ "cursor-collapse", 0, "+A +B", { "-A -B +C +D", "c" }, 1179, NULL },
 	{ "cursor-push", 0, "+A +B +C", { "+D +E", "c" }, 2413, NULL },
-	{ "cursor-branch", 0, FULL, { "-F +K", "c" }, 144, NULL },
+	{ "cursor-branch", 0, BRANCHED, { "-F +K", "c" }, 144, NULL },
 	{ "family-units-cursor", 1, "+A +B +J +J +C +C +C", { "-J", "c" }, 42, NULL },
 	{ "family-leaf-cursor", 9, "+A +B +C +D -A -B", { "-C +E +F +G", "c" }, 713, NULL },
 	/* Slots 0 and 1 (claim.h): a slot that is claimed again and again, beside those who look into it. */
@@ -625,21 +626,21 @@ const struct explore_case explore_cases[] = {
 	{ "batches-promote", 0, "+A", { "+B -B", "b" }, 10, NULL },
 	{ "batches-collapse", 0, "+A +B", { "-A -B +C +D", "b" }, 879, NULL },
 	{ "split-batches", 0, "+A +B +C +D +E", { "+F", "b" }, 438, NULL },
-	{ "batches-branch", 0, FULL, { "+K", "b" }, 5, NULL },
+	{ "batches-branch", 0, BRANCHED, { "+K", "b" }, 5, NULL },
 	{ "merge-batches", 0, "+A +B +C +D +E +F -C", { "-F", "b" }, 1405, NULL },
 	{ "over-batches", 0, "+A +B +C +D +E -D +F", { "-F", "b" }, 93, NULL },
 	{ "fewer-batches", 0, "+A +B +C +D +E -C", { "-D", "b" }, 277, NULL },
-	{ "batches-move", 0, FULL, { "A>K", "b" }, 122, NULL },
+	{ "batches-move", 0, BRANCHED, { "A>K", "b" }, 122, NULL },
 	{ "batches-linear", 0, "+A +B -B", { "a A>l", "b" }, 1573, NULL },
 	{ "batches-split", 0, "+A", { "s s", "b" }, 20207, NULL },
-	{ "batches-family", 9, FULL "-A -B -C", { "-D", "+J -J", "b" }, 10452, NULL },
+	{ "batches-family", 9, BRANCHED "-A -B -C", { "-D", "+J -J", "b" }, 10452, NULL },
 	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1106 /* an unlock is written down */, NULL },
 	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 5, NULL },
 	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 48, NULL },
 	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 13, NULL },
 	{ "push-walk", 0, "+A +B +C", { "+D", "?" }, 5, NULL },
-	{ "branch-remove", 0, FULL, { "+K", "-C" }, 5, NULL },
-	{ "branch-walk", 0, FULL, { "-E", "?" }, 8, NULL },
+	{ "branch-remove", 0, BRANCHED, { "+K", "-C" }, 5, NULL },
+	{ "branch-walk", 0, BRANCHED, { "-E", "?" }, 8, NULL },
 	{ "end-walk", 9, "+A +B +C +D -A -B", { "-C -D", "?" }, 217, NULL },
 	{ "end-remove", 9, "+A +B +C +D -A -B", { "-C", "-D" }, 1540, NULL },
 	{ "family-leaf", 9, "+A +B +C +D -A -B", { "-C", "+D" }, 13, NULL },
@@ -694,7 +695,7 @@ const struct explore_case explore_cases[] = {
 	{ "linear-slot-walk", 0, "+A +B +C -A -B", { "a C>l", "?" }, 339, NULL },
 	{ "linear-slot-help-walk", 0, "+A +B +C -A -B", { "?", "a C>l", "-A" }, 9689, NULL },
 	{ "linear-help-walk", 0, "+A +B -B", { "?", "a A>l", "-C" }, 4883, NULL },
-	{ "family-branch", 9, FULL "-A -B -C", { "-D", "+J", "?" }, 615, NULL },
+	{ "family-branch", 9, BRANCHED "-A -B -C", { "-D", "+J", "?" }, 615, NULL },
 	{ "truncate-fault", 0, "", { "e e", "q q" }, 19, NULL },
 	{ "truncate-both", 0, "", { "e", "e", "q" }, 22, NULL },
 	{ "collapse-remove-count", 0, "+A +B", { "-A", "-B", "# #" }, 744, NULL },
@@ -709,10 +710,10 @@ const struct explore_case explore_cases[] = {
 	{ "drain-reuse", 0, "+A +B", { "-A -B F +C +D", "d f" }, 0, NULL },
 	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 29, NULL },
 	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 432, NULL },
-	{ "three-branch", 0, FULL "-A -B -C", { "-D", "-E", "?" }, 9086, NULL },
+	{ "three-branch", 0, BRANCHED "-A -B -C", { "-D", "-E", "?" }, 9086, NULL },
 	/*
-	 * Leaves (lib/leaf.c). With the explorer's sizes, slots 0 and 1 hold A and B; C and D fill a leaf of one line, of which E
-	 * makes two, and F a node with C, F and D, E. A leaf shrinks for its last element, a node merges for three.
+	 * Leaves (lib/leaf.c). With the explorer's sizes, slots 0 and 1 hold A and B; C and D fill a leaf of one line, of
+	 * which E makes two, and F a branch with C, F and D, E. A leaf shrinks for its last element, a branch merges for three.
 	 */
 	{ "grow-add", 0, "+A +B +C +D", { "+E", "+F" }, 0, NULL },
 	{ "grow-remove", 0, "+A +B +C +D", { "+E", "-C" }, 0, NULL },
