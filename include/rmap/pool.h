@@ -15,7 +15,7 @@
  *
  * How much memory there is (G8), in the figures of struct rmap_statistics:
  *   - reserve_bytes: a reserve has at most what the largest of its last 512 fills asked for, 96 bytes an add, and 10 KiB,
- *     for rebuilding leaves, however long chains are; after fills of 32 adds at most 16 KiB. Nothing after a drain
+ *     for rebuilding leaves, however long chains are. Nothing after a drain
  *   - waiting_bytes: at most waiting_max, and 256 bytes of each reserve, and what each thread retires between two of its
  *     fills. Half of waiting_max is left to reserves that are in use: what those that nobody uses have retired is in the
  *     other half, until an rmap_reserve_flush() of each. A hand-over takes a line for its record: in hand there are eight
