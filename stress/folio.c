@@ -2,19 +2,19 @@
 /*
  * folio.c - a file whose pages have 1 to 16 indexes, split and collapsed while others fault, walk, unmap and truncate
  *
- * The file is mapped by three address spaces, of which each maps other indexes linearly, and by a fourth that maps any of them
- * nonlinearly. Each pte counts as one; what a fault or an unmap does to one folio in one address space is one step. A fault
- * takes as large a folio as there is room for. Ranges are cut and mended inside folios, and truncates and punches begin and end
- * inside them; of the splits that these ask for some fail.
+ * The file is mapped by three address spaces, of which each maps other indexes linearly, and by a fourth that maps any
+ * of them nonlinearly. Each pte counts as one; what a fault or an unmap does to one folio in one address space is one
+ * step. A fault takes as large a folio as there is room for. Ranges are cut and mended inside folios, and truncates and
+ * punches begin and end inside them; of the splits that these ask for some fail.
  *
- * Theorems: a walk sees, of each address space, each index of its folio that this maps (G3); when a truncate says that nothing
- * is mapped, no pte maps what it took away, and the file has no page there. While all stand: each folio's mapcount is the number
- * of ptes that map it (G4), RMAP_FIRST was told once more than RMAP_LAST for each that is mapped (G5), and a pte maps the folio
- * that the file has at its index.
+ * Theorems: a walk sees, of each address space, each index of its folio that this maps (G3); when a truncate says that
+ * nothing is mapped, no pte maps what it took away, and the file has no page there. While all stand: each folio's
+ * mapcount is the number of ptes that map it (G4), RMAP_FIRST was told once more than RMAP_LAST for each that is mapped
+ * (G5), and a pte maps the folio that the file has at its index.
  *
- * A folio is freed by whoever lets its last reference go, and is soon another one. References are of the file and of who is at
- * work; model/explore/folio.c says how a split and a collapse go by them. Here the file's lock makes publishing one step, so new
- * folios need not be locked.
+ * A folio is freed by whoever lets its last reference go, and is soon another one. References are of the file and of
+ * who is at work; model/explore/folio.c says how a split and a collapse go by them. Here the file's lock makes
+ * publishing one step, so new folios need not be locked.
  */
 #include "stress.h"
 

@@ -3,8 +3,8 @@
  * grow.c - chains grow to thousands and shrink to nothing, over and over, with walkers beside them
  *
  * In each round the threads bring two pages to a size that all agree on: up to thousands, down to a few, to nothing. So
- * every round crosses promotion, leaves that grow, split, shrink and merge, and collapse. Some threads of each round only
- * walk meanwhile; what they hold themselves, every walk of theirs visits (G3).
+ * every round crosses promotion, leaves that grow, split, shrink and merge, and collapse. Some threads of each round
+ * only walk meanwhile; what they hold themselves, every walk of theirs visits (G3).
  *
  *      at each check   page_check is 0, counts are the sums of the records, memory is within its bound (G8), pieces
  *                      are few (what makes an operation O(1))
@@ -23,7 +23,9 @@
 /* The bound of G8 on a page with n stored elements, at rest, however it came to have them. */
 #define BOUND(elements) (24u * (uint64_t)(elements) + 256u)
 
-/* Branches with their leaves, and some overflow. If a chain were made of that, it would be a seventh of the elements. */
+/*
+ * Branches with their leaves, and some overflow. If a chain were made of that, it would be a seventh of the elements.
+ */
 #define PIECES_MOST(elements) (17u + (elements) / 9u)
 
 /*

@@ -2,8 +2,8 @@
 /*
  * hostile.c - callers that keep every rule and choose what hurts most
  *
- * Who maps pages chooses the addresses, and so the handles; the hash of chains is public, but for the seed of each map. So
- * these tests choose by it:
+ * Who maps pages chooses the addresses, and so the handles; the hash of chains is public, but for the seed of each map.
+ * So these tests choose by it:
  *
  *      hostile-collide      all handles of a page have one hash but for its last bits, under a seed: of other maps, so that it
  *                           must not matter; then of this map, where they may cost what equal keys cost
@@ -27,8 +27,8 @@
 #define SHIFT 3u
 
 /*
- * What an operation may cost in the mean of a round. In no order it is 120 to 330 with four threads, rebuilds and the help
- * for them included.
+ * What an operation may cost in the mean of a round. In no order it is 120 to 330 with four threads, rebuilds and the
+ * help for them included.
  */
 #define STEPS_MOST 1024u
 
@@ -88,8 +88,8 @@ static void walk_finds(struct rmap *map, const struct rmap_page *page, uint32_t 
 #define REMOVES_A_FILL 64u
 
 /*
- * A seed that an embedder has given away; and the factors of key_hash() in lib/leaf.h. If those change, these handles hurt no
- * more.
+ * A seed that an embedder has given away; and the factors of key_hash() in lib/leaf.h. If those change, these handles
+ * hurt no more.
  */
 #define SEED 0x5DEECE66Du
 #define FACTOR (SEED * (uint64_t)0x9E3779B97F4A7C15u | 1)
@@ -453,7 +453,10 @@ static void run_unit(struct stress *stress)
 /* What waits beyond that: of each reserve (pool.h), and of each thread what it retires between two fills. */
 #define UNTOLD 256u
 #define BETWEEN_FILLS 16384u
-/* What one reserve may have in hand that was filled for ADDS_MOST adds: a block and a single line for each, and some more. */
+/*
+ * What one reserve may have in hand that was filled for ADDS_MOST adds: a block and a single line for each, and some
+ * more.
+ */
 #define RESERVE_HELD (ADDS_MOST * 96u + 16384u)
 
 /* struct user - one thread's own memory; the first @n of its addresses are mapped */

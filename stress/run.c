@@ -147,7 +147,9 @@ bool stress_round(struct stress_thread *thread)
 	return stress->more;
 }
 
-/* What a reserve counted stays counted when it ends. (It may hand over what it had in hand, which is one more batch.) */
+/*
+ * What a reserve counted stays counted when it ends. (It may hand over what it had in hand, which is one more batch.)
+ */
 static void compare_events(const struct rmap_statistics *before, const struct rmap_statistics *after)
 {
 	stress_assert(before->promotions == after->promotions && before->collapses == after->collapses &&
@@ -160,8 +162,8 @@ static void compare_events(const struct rmap_statistics *before, const struct rm
 }
 
 /*
- * Everything a thread retired is handed over and freed, and all that is whole given back, before one of them looks whether
- * anything is left.
+ * Everything a thread retired is handed over and freed, and all that is whole given back, before one of them looks
+ * whether anything is left.
  */
 static void end_reserve(struct stress_thread *thread)
 {

@@ -11,8 +11,8 @@
  * reach, and a fill that finds it not reached never waits. (ThreadSanitizer puts signals off to places of its own
  * choice: there the test sees less than elsewhere.)
  *
- * hostile-stop has chains of hundreds, and where steps are counted (lib/inject.h) it needs no signals: the victim stands
- * still at a step, the next one each time.
+ * hostile-stop has chains of hundreds, and where steps are counted (lib/inject.h) it needs no signals: the victim
+ * stands still at a step, the next one each time.
  *
  *      at each check   counts are the sums of the records, and the equations hold; hostile-stop: what the others'
  *                      operations cost, in steps

@@ -384,7 +384,10 @@ static void set_end(struct stress_thread *thread, struct owner *owner)
 		world.end = ++world.turn << END_BITS | pages;
 }
 
-/* Others: an access past an end that holds before and after it; through a private mapping, which is linear, or the shared. */
+/*
+ * Others: an access past an end that holds before and after it; through a private mapping, which is linear, or the
+ * shared.
+ */
 static void look_beyond(struct stress_thread *thread, struct owner *owner)
 {
 	unsigned i = stress_below(thread, OWN_PTES);

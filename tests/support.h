@@ -43,7 +43,10 @@
 #define TSAN 0
 #endif
 
-/* Of a long test of one thread: ThreadSanitizer has nothing to find there, takes twenty times as long, and gets a tenth. */
+/*
+ * Of a long test of one thread: ThreadSanitizer has nothing to find there, takes twenty times as long, and gets a
+ * tenth.
+ */
 #define LONE(n) (TSAN ? (n) / 10 : (n))
 
 #ifndef RMAP_INJECT

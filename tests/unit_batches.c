@@ -323,8 +323,8 @@ static void g3_linear_becomes_chained_while_its_range_is_looked_at(void **state)
 }
 
 /*
- * The leaf in which a walk stopped is gone when it goes on, and another, smaller or larger, is where it was. Its memory belongs
- * to other pages.
+ * The leaf in which a walk stopped is gone when it goes on, and another, smaller or larger, is where it was. Its memory
+ * belongs to other pages.
  */
 static void g3_another_leaf_is_where_a_walk_stopped(void **state)
 {
@@ -609,7 +609,10 @@ static void tags_are_no_reason_to_visit_again(void **state)
 }
 
 #if RMAP_INJECT
-/* Beside a walk: a unit comes to a key, in whichever of its elements has room, and one goes, from the first that is found. */
+/*
+ * Beside a walk: a unit comes to a key, in whichever of its elements has room, and one goes, from the first that is
+ * found.
+ */
 static struct {
 	struct rmap_reserve *reserve;
 	struct rmap_page *page;
@@ -656,8 +659,8 @@ static bool sees_all_units(struct fixture *fixture, uint64_t step, unsigned unit
 }
 
 /*
- * key_hash() of lib/leaf.h: does @key begin in the last line of its leaf, however many it has, and is it among the last that a
- * walk visits there? If that changes, this finds less.
+ * key_hash() of lib/leaf.h: does @key begin in the last line of its leaf, however many it has, and is it among the last
+ * that a walk visits there? If that changes, this finds less.
  */
 static bool comes_last(uint64_t key, uint64_t seed)
 {

@@ -471,8 +471,8 @@ static void one_key_takes_no_more_than_others(void **state)
 }
 
 /*
- * Adds of one key that no fill came in between use up what leaves are rebuilt with, and overflow; the next ones have memory,
- * and split what is there, of which one child gets more than a leaf holds. Nothing is lost by that.
+ * Adds of one key that no fill came in between use up what leaves are rebuilt with, and overflow; the next ones have
+ * memory, and split what is there, of which one child gets more than a leaf holds. Nothing is lost by that.
  */
 static void what_no_leaf_holds_overflows(void **state)
 {

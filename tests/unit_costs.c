@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * unit_costs.c - how many read-modify-writes each operation takes: the table of docs/performance.md; and how many accesses at
- * most
+ * unit_costs.c - how many read-modify-writes each operation takes: the table of docs/performance.md; and how many
+ * accesses at most
  *
- * Counted where the library does them (lib/atomic.h), with no race lost. Where the memory comes from is the fill's affair,
- * and not counted; what an operation retires is.
+ * Counted where the library does them (lib/atomic.h), with no race lost. Where the memory comes from is the fill's
+ * affair, and not counted; what an operation retires is.
  */
 #include "support.h"
 
@@ -130,7 +130,8 @@ static void equal_keys_take_two(void **state)
 }
 
 /*
- * Two each for count and slot; what a pair takes besides is for leaves that are rebuilt: a slot takes one, an element another.
+ * Two each for count and slot; what a pair takes besides is for leaves that are rebuilt: a slot takes one, an element
+ * another.
  */
 static void long_chains_take_two(void **state)
 {

@@ -2,14 +2,17 @@
 /*
  * unit_migrate.c - model/vm: pages get other frames while others use, unmap, move and fork them
  *
- * What meets a page that is on its way is done by another thread at the window where its ptes are moving ones: what does not
- * wait for the page is over before that goes on, what does is seen not to be.
+ * What meets a page that is on its way is done by another thread at the window where its ptes are moving ones: what
+ * does not wait for the page is over before that goes on, what does is seen not to be.
  */
 #include "world.h"
 
 #include <errno.h>
 
-/* 8 ptes of anonymous memory at 100, of file 0 at 200 and, nonlinear, at 300, private copies of it at 400. Vpns are tags. */
+/*
+ * 8 ptes of anonymous memory at 100, of file 0 at 200 and, nonlinear, at 300, private copies of it at 400. Vpns are
+ * tags.
+ */
 struct scene {
 	struct world world;
 	uint32_t mm;

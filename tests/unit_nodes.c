@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * unit_nodes.c - the memory of range indexes (object.h): nodes are used again, no more of them wait than may, and detaches
- * need none; and queries of earlier versions beside updates
+ * unit_nodes.c - the memory of range indexes (object.h): nodes are used again, no more of them wait than may, and
+ * detaches need none; and queries of earlier versions beside updates
  */
 #include "support.h"
 
@@ -287,8 +287,8 @@ static void a_list_of_detaches_needs_no_memory(void **state)
 }
 
 /*
- * A list that builds a flat tree, takes it apart and builds a high one has nodes enough for that in stock; as many spares as
- * the high one asks for are left all the same. In builds whose nodes are small this takes few ranges.
+ * A list that builds a flat tree, takes it apart and builds a high one has nodes enough for that in stock; as many
+ * spares as the high one asks for are left all the same. In builds whose nodes are small this takes few ranges.
  */
 static void a_list_leaves_spares_for_its_tree(void **state)
 {
@@ -396,7 +396,9 @@ static void a_detach_without_memory_waits_for_queries(void **state)
 	fixture_fini(&fixture);
 }
 
-/* Also in a map without a helper thread, of which no reserve is filled: nobody else waits there for what updates leave. */
+/*
+ * Also in a map without a helper thread, of which no reserve is filled: nobody else waits there for what updates leave.
+ */
 static void g8_updates_wait_for_what_they_leave(void **state)
 {
 	const size_t waiting_max = 4096, one_update = 4096;
@@ -442,7 +444,10 @@ static void g8_updates_hand_over_what_they_leave(void **state)
 #if RMAP_INJECT
 #define HIGH 40u
 
-/* Between a query's loads of version and root: ranges come, and a list takes the last ones, after which the tree is lower. */
+/*
+ * Between a query's loads of version and root: ranges come, and a list takes the last ones, after which the tree is
+ * lower.
+ */
 static struct {
 	struct rmap *map;
 	struct rmap_object *object;

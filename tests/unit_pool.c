@@ -270,7 +270,10 @@ static void g8_little_of_a_slab_is_lost(void **state)
 			assert_true(fixture_add(&fixture, &pages[p], mapping_of(RMAP_CHAINED, i)) >= 0);
 	assert_int_equal(rmap_stats(fixture.map, &after), 0);
 	assert_true(after.tier_bytes > 30 * tier.granule); /* sweeps have given some of what was there back */
-	/* Of a slab its head's line, and one until the next multiple of two; of the newest one all that is not carved yet. */
+	/*
+	 * Of a slab its head's line, and one until the next multiple of two; of the newest one all that is not carved
+	 * yet.
+	 */
 	assert_in_range(after.rest_bytes, 0, tier.granule + 128 * (after.tier_bytes / tier.granule));
 	for (unsigned p = 0; p < LENGTH(pages); p++)
 		assert_int_equal(fixture_drop(&fixture, &pages[p]), 120);
@@ -379,9 +382,9 @@ static void g8_in_hand_for_32_adds(void **state)
 }
 
 /*
- * One fill serves as many adds as there may be, also if nothing is freed meanwhile: what rebuilds take is what adds leave, so
- * pages in turns do without it at times, and not for long. Each piece that a chain has beyond two for each hundred elements
- * and a few is a line of overflow.
+ * One fill serves as many adds as there may be, also if nothing is freed meanwhile: what rebuilds take is what adds
+ * leave, so pages in turns do without it at times, and not for long. Each piece that a chain has beyond two for each
+ * hundred elements and a few is a line of overflow.
  */
 static void adds_of_a_large_fill(unsigned pages, unsigned before)
 {
@@ -587,7 +590,9 @@ static void waiting_memory_holds_fills_back(void **state)
 	hold_back_in(RMAP_RECLAIM_BLOCKING);
 }
 
-/* The cap is what fills are held back by: never below it, and at the first fill above it; idle reserves' share counts. */
+/*
+ * The cap is what fills are held back by: never below it, and at the first fill above it; idle reserves' share counts.
+ */
 static void the_cap_counts_all_that_waits(enum rmap_reclaim reclaim)
 {
 	struct rmap_page page = { 0 };
@@ -686,7 +691,9 @@ static void flush_and_fill_nowait(void **state)
 	flush_and_fill_nowait_in(RMAP_RECLAIM_BLOCKING);
 }
 
-/* What a fill waits for is also what its own reserve has retired and not handed over: otherwise it would wait in vain. */
+/*
+ * What a fill waits for is also what its own reserve has retired and not handed over: otherwise it would wait in vain.
+ */
 static void a_fill_held_back_hands_over_its_own(void **state)
 {
 	struct rmap_page page = { 0 };

@@ -2,8 +2,9 @@
 /*
  * unit_private.c - model/vm: private mappings of files, whose copies a truncate takes and a hole does not
  *
- * As unit_vm.c: with pages of one piece and of sixteen, and the whole compared after each test. Where operations meet in
- * the middle, another thread is at a window of vm.h; one option is known to be bad, and its tests expect that this shows.
+ * As unit_vm.c: with pages of one piece and of sixteen, and the whole compared after each test. Where operations meet
+ * in the middle, another thread is at a window of vm.h; one option is known to be bad, and its tests expect that this
+ * shows.
  */
 #include "world.h"
 

@@ -2,9 +2,9 @@
 /*
  * unit_tlb.c - model/vm: translations that another processor has, and what each operation owes it
  *
- * A second thread is that processor. It reads a word, and so has a translation of that pte; the test changes the pte; the
- * processor reads again. Each test runs with right flushes and with the mistakes that it is about, and expects to see
- * these: a stale access succeeds, meets a foreign word, or loses what was written.
+ * A second thread is that processor. It reads a word, and so has a translation of that pte; the test changes the pte;
+ * the processor reads again. Each test runs with right flushes and with the mistakes that it is about, and expects to
+ * see these: a stale access succeeds, meets a foreign word, or loses what was written.
  */
 #include "world.h"
 
@@ -155,7 +155,10 @@ static void unmapped_memory_is_gone(void **state)
 		}
 }
 
-/* What the parent writes after the fork is not the child's; what the child's copy replaced, nobody of the parent's sees. */
+/*
+ * What the parent writes after the fork is not the child's; what the child's copy replaced, nobody of the parent's
+ * sees.
+ */
 static void a_fork_has_what_was_there(void **state)
 {
 	(void)state;

@@ -2,8 +2,8 @@
 /*
  * unit_window.c - model/vm: operations that meet in the middle, at the marked windows of vm.h
  *
- * What another thread does there is done by the test, at that very point, so that each meeting happens in every run. One
- * option is known to be bad, and its test expects that this is noticed.
+ * What another thread does there is done by the test, at that very point, so that each meeting happens in every run.
+ * One option is known to be bad, and its test expects that this is noticed.
  */
 #include "world.h"
 
@@ -166,8 +166,8 @@ static void a_moving_vma_is_found(void **state)
 }
 
 /*
- * A truncate in the order of 2003 while a fault holds the lock of the leaf that maps a doomed page: it may only try that
- * lock. The page is nonlinear, in a range of indexes that stay, so that no bulk pass comes by either.
+ * A truncate in the order of 2003 while a fault holds the lock of the leaf that maps a doomed page: it may only try
+ * that lock. The page is nonlinear, in a range of indexes that stay, so that no bulk pass comes by either.
  */
 struct refusal {
 	struct world world;

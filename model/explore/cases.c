@@ -22,8 +22,9 @@
 #define RANGE_LAST 15u
 
 /*
- * Begins an initial program: four more ranges, of which nothing is asked, so that the index has two leaves. They begin before
- * the page's and end after it, so a split that puts a part of that into the other leaf swings two words of a root that stays.
+ * Begins an initial program: four more ranges, of which nothing is asked, so that the index has two leaves. They begin
+ * before the page's and end after it, so a split that puts a part of that into the other leaf swings two words of a
+ * root that stays.
  */
 #define AMONG_OTHERS "* "
 #define OTHERS 2u
@@ -561,14 +562,14 @@ bool case_blocks(const struct explore_case *test)
 #define BRANCHED "+A +B +C +D +E +F +G +H +I +J "
 
 /*
- * Most pins have changed since the search tries whoever can lead to the other order of a race (engine.c), where it tried
- * the racing thread, or all; since a compare-and-swap that fails only reads when races are looked for; and since the end
- * of a section never writes, that of a callback is a step, and a barrier waits for what is queued when it begins. Those
- * of plain maps with a chain, since slots 0 and 1 are claimed there: count and slot in one step, where a walk reads meta
- * first; and nothing moves there.
- * Those of walks, since these hand over batches: they read the log of moves behind each, of up to eight mappings, no
- * longer behind every second mapping, and once more when the last has been looked at; and a cursor reads no further than
- * it has room for. Those of chains that have more than two elements, or end: frozen leaves instead of segments.
+ * Most pins have changed since the search tries whoever can lead to the other order of a race (engine.c), where it
+ * tried the racing thread, or all; since a compare-and-swap that fails only reads when races are looked for; and since
+ * the end of a section never writes, that of a callback is a step, and a barrier waits for what is queued when it
+ * begins. Those of plain maps with a chain, since slots 0 and 1 are claimed there: count and slot in one step, where a
+ * walk reads meta first; and nothing moves there. Those of walks, since these hand over batches: they read the log of
+ * moves behind each, of up to eight mappings, no longer behind every second mapping, and once more when the last has
+ * been looked at; and a cursor reads no further than it has room for. Those of chains that have more than two elements,
+ * or end: frozen leaves instead of segments.
  */
 const struct explore_case explore_cases[] = {
 	{ "count-count", 0, "", { "+l -l", "+l #" }, 44, NULL },
@@ -591,7 +592,9 @@ const struct explore_case explore_cases[] = {
 	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 12, NULL },
 	{ "collapse-absent", 0, "+A +B", { "-A -B", "-C" }, 42, NULL },
 	{ "collapse-reuse", 0, "+A +B", { "-A -B f +C +D", "+E" }, 2768, NULL },
-	/* Moves and walks step through the log of moves: both its head and an entry are words that others may change. */
+	/*
+	 * Moves and walks step through the log of moves: both its head and an entry are words that others may change.
+	 */
 	{ "move-move", 0, "+A +B", { "A>C", "B>D" }, 228, NULL },
 	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 32, NULL },
 	{ "move-cursor", 0, "+A +B", { "A>D", "c" }, 276, NULL },
@@ -712,8 +715,9 @@ const struct explore_case explore_cases[] = {
 	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 432, NULL },
 	{ "three-branch", 0, BRANCHED "-A -B -C", { "-D", "-E", "?" }, 9086, NULL },
 	/*
-	 * Leaves (lib/leaf.c). With the explorer's sizes, slots 0 and 1 hold A and B; C and D fill a leaf of one line, of
-	 * which E makes two, and F a branch with C, F and D, E. A leaf shrinks for its last element, a branch merges for three.
+	 * Leaves (lib/leaf.c). With the explorer's sizes, slots 0 and 1 hold A and B; C and D fill a leaf of one line,
+	 * of which E makes two, and F a branch with C, F and D, E. A leaf shrinks for its last element, a branch merges
+	 * for three.
 	 */
 	{ "grow-add", 0, "+A +B +C +D", { "+E", "+F" }, 0, NULL },
 	{ "grow-remove", 0, "+A +B +C +D", { "+E", "-C" }, 0, NULL },

@@ -3,31 +3,32 @@
  * engine.c - coroutines, and the search over their interleavings; see engine.h
  *
  * An execution is a row of nodes, one a step. Each node knows who could go on there, who has been tried, who must be
- * tried (backtrack), and who sleeps: whose next step was tried before and has met nothing since that depends on it. When
- * a step is over, each earlier step that races with it (they depend on each other, and nothing else orders them) asks its
- * node for the other order. The search is depth first over those.
+ * tried (backtrack), and who sleeps: whose next step was tried before and has met nothing since that depends on it.
+ * When a step is over, each earlier step that races with it (they depend on each other, and nothing else orders them)
+ * asks its node for the other order. The search is depth first over those.
  *
- * Why it is whole. Let e race with a later step t, and let v be the steps after e that e does not come before, and t. In
- * front of e, v can be taken without e, and t with it comes first. Whoever has a step in v that depends on none before it
- * there, an initial of v, can begin: the rest of v follows. So one initial has to be tried at e's node, and any of them
- * does; if one was tried, or sleeps, then executions that begin with it are seen there or were before. It does not do to
- * try the thread of t, as a persistent set would have it: if it is no initial, because its own next step at the node is
- * another one, or waits for another, what follows from it need not lead to v, and if it sleeps, nobody is tried. An
- * execution that is cut short, since all who could go on sleep, has looked for the races of all its steps; what the
- * sleepers would do was done before where they fell asleep, and their races were found there.
+ * Why it is whole. Let e race with a later step t, and let v be the steps after e that e does not come before, and t.
+ * In front of e, v can be taken without e, and t with it comes first. Whoever has a step in v that depends on none
+ * before it there, an initial of v, can begin: the rest of v follows. So one initial has to be tried at e's node, and
+ * any of them does; if one was tried, or sleeps, then executions that begin with it are seen there or were before. It
+ * does not do to try the thread of t, as a persistent set would have it: if it is no initial, because its own next step
+ * at the node is another one, or waits for another, what follows from it need not lead to v, and if it sleeps, nobody
+ * is tried. An execution that is cut short, since all who could go on sleep, has looked for the races of all its steps;
+ * what the sleepers would do was done before where they fell asleep, and their races were found there.
  *
- * The argument needs three things of a step. What it depends on has to be the same in each order of the others: so races
- * are looked for when it is over, since only then is it known whether a compare-and-swap wrote. Until then the step that
- * waits to be taken counts as a write, and wakes too early rather than too late. What ends a wait has to depend on the
- * step that waits: sync.c says by which byte. If e is what ends the wait of t, v cannot be taken, and its initials may be
- * none; the two do not race. And a wait that could end must not be made to wait again by others, or e may keep t from
- * going first and a third step end the wait and hide the race of the two. Only mutexes do so. There the third step is
- * known: it gives the mutex back, or is a try that failed meanwhile; it is passed over, and the acquisition is found.
+ * The argument needs three things of a step. What it depends on has to be the same in each order of the others: so
+ * races are looked for when it is over, since only then is it known whether a compare-and-swap wrote. Until then the
+ * step that waits to be taken counts as a write, and wakes too early rather than too late. What ends a wait has to
+ * depend on the step that waits: sync.c says by which byte. If e is what ends the wait of t, v cannot be taken, and its
+ * initials may be none; the two do not race. And a wait that could end must not be made to wait again by others, or e
+ * may keep t from going first and a third step end the wait and hide the race of the two. Only mutexes do so. There the
+ * third step is known: it gives the mutex back, or is a try that failed meanwhile; it is passed over, and the
+ * acquisition is found.
  *
  * reduction.c compares the outcomes with those of a search that leaves nothing out.
  *
- * Coroutines switch by setjmp and longjmp, which cost no system call. Nor does a new life of one: only its first begins by
- * setcontext(), and the others where actor_main() then called setjmp().
+ * Coroutines switch by setjmp and longjmp, which cost no system call. Nor does a new life of one: only its first begins
+ * by setcontext(), and the others where actor_main() then called setjmp().
  */
 #include "engine.h"
 #include "step.h"
@@ -219,7 +220,9 @@ static unsigned lowest(unsigned set)
 	return (unsigned)__builtin_ctz(set);
 }
 
-/* Was the step at @later after the one at @earlier in every order that keeps those of steps that depend on each other? */
+/*
+ * Was the step at @later after the one at @earlier in every order that keeps those of steps that depend on each other?
+ */
 static bool is_after(const struct node *later, const struct node *earlier)
 {
 	return later->clock[earlier->chosen] >= earlier->clock[earlier->chosen];

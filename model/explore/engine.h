@@ -7,12 +7,12 @@
  * runs one execution after the other until every order of operations that depend on each other has been seen.
  *
  * Two searches. Whole: dynamic partial-order reduction with source sets and sleep sets (Abdulla, Aronis, Jonsson and
- * Sagonas, POPL 2014); two steps depend on each other if they touch common bytes and one of them writes. Executions that
- * order such steps alike are one class, and of each class one is seen, so that whatever threads read, and what memory
- * holds at the end, is seen in all the ways there are. What is no step is not: when an operation began and ended, beside
- * others that it shares nothing with, is that of the one that was seen. Bounded, for longer programs: every
- * execution in which at most so many times a thread has to stop that could have gone on (Musuvathi and Qadeer, PLDI
- * 2007). With @stale, loads of a bounded search may also read what is not the newest, as weak memory lets them
+ * Sagonas, POPL 2014); two steps depend on each other if they touch common bytes and one of them writes. Executions
+ * that order such steps alike are one class, and of each class one is seen, so that whatever threads read, and what
+ * memory holds at the end, is seen in all the ways there are. What is no step is not: when an operation began and
+ * ended, beside others that it shares nothing with, is that of the one that was seen. Bounded, for longer programs:
+ * every execution in which at most so many times a thread has to stop that could have gone on (Musuvathi and Qadeer,
+ * PLDI 2007). With @stale, loads of a bounded search may also read what is not the newest, as weak memory lets them
  * (weak.h), so many times in an execution.
  *
  * RCU is modelled, too: a section is a pair of steps, a callback may run as soon as all sections that were open when it

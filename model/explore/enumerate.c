@@ -78,7 +78,10 @@ static const struct start starts[] = {
 	{ 1, "+A +B +C +D +E", "CDF", { 1, 1, 0, 0 } },
 	{ 0, "+A +B +C +D +E -C", "DEF", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +D +E -C", "DEF", { 1, 1, 0, 0 } },
-	/* a branch: C and D under different words, and G makes the leaf of D larger; and about to be merged, when F goes */
+	/*
+	 * a branch: C and D under different words, and G makes the leaf of D larger; and about to be merged, when F
+	 * goes
+	 */
 	{ 0, "+A +B +C +D +E +F", "CDG", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +D +E +F", "CDG", { 1, 1, 0, 0 } },
 	{ 0, "+A +B +C +D +E +F -C", "DFH", { 1, 1, 0, 0 } },
@@ -87,8 +90,8 @@ static const struct start starts[] = {
 	{ 0, "+A +B +C +D +E -D +F", "CFG", { 1, 1, 0, 0 } },
 	{ 1, "+A +B +C +C +C +C +C", "ACD", { 1, 5, 0, 0 } },
 	/*
-	 * No start has a leaf whose free slots are shut: a remove of a lone thread that shuts them has the memory to rebuild the
-	 * leaf. They are shut while calls of the programs run.
+	 * No start has a leaf whose free slots are shut: a remove of a lone thread that shuts them has the memory to
+	 * rebuild the leaf. They are shut while calls of the programs run.
 	 */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore_env.h - the explorer as the environment of the library (lib/env.h): its mutexes block a coroutine, its RCU and its
- * memory come in the options, and nobody else can run while a thread does
+ * explore_env.h - the explorer as the environment of the library (lib/env.h): its mutexes block a coroutine, its RCU
+ * and its memory come in the options, and nobody else can run while a thread does
  */
 #ifndef RMAP_EXPLORE_ENV_H
 #define RMAP_EXPLORE_ENV_H

@@ -2,18 +2,19 @@
 /*
  * folio.c - an embedder of two pages that may be one, and four ptes; see folio.h
  *
- * What must hold: when a truncate says that nothing is mapped, no pte maps index 1, and none does later; what is on the other
- * side stays in the file, in a page of its own; no page is dropped while it is mapped; a pte maps the page that the file has
- * at its index; at the end the mapcount of each page is the number of ptes that map it.
+ * What must hold: when a truncate says that nothing is mapped, no pte maps index 1, and none does later; what is on the
+ * other side stays in the file, in a page of its own; no page is dropped while it is mapped; a pte maps the page that
+ * the file has at its index; at the end the mapcount of each page is the number of ptes that map it.
  *
- * Pages are used once each: the folio of the beginning, its two halves, the folio that these make, and its halves. A page has
- * references, of the file and of who is at work on it, but none of its mappings. Who splits it, or makes one of two, has it
- * locked and unmapped, and then takes all references away in one step (freezes it), unless there are others: a fault has one
- * from where it finds the page to where the mapping is counted. So when a page is frozen, each mapping is counted, and a look
- * at the mapcount tells whether one has come since it was unmapped. Whoever finds a frozen page does without.
+ * Pages are used once each: the folio of the beginning, its two halves, the folio that these make, and its halves. A
+ * page has references, of the file and of who is at work on it, but none of its mappings. Who splits it, or makes one
+ * of two, has it locked and unmapped, and then takes all references away in one step (freezes it), unless there are
+ * others: a fault has one from where it finds the page to where the mapping is counted. So when a page is frozen, each
+ * mapping is counted, and a look at the mapcount tells whether one has come since it was unmapped. Whoever finds a
+ * frozen page does without.
  *
- * A pte word is the number of a page, from 1 on, or 0. It, @end and @cache are accessed relaxed, so that only locks, references
- * and the library order them.
+ * A pte word is the number of a page, from 1 on, or 0. It, @end and @cache are accessed relaxed, so that only locks,
+ * references and the library order them.
  */
 #include "folio.h"
 #include "embedder.h"

@@ -2,9 +2,10 @@
 /*
  * reduction.c - does the whole search miss nothing? See reduction.h
  *
- * A bounded search that may stop everyone at every step reduces nothing. Over programs that are small enough for it, the
- * whole search must reach the same outcomes: what all threads read, and what memory holds at the end; and if one finds
- * that nobody can go on, so must the other. A program is a row of words, where N is one of three words or two mutexes:
+ * A bounded search that may stop everyone at every step reduces nothing. Over programs that are small enough for it,
+ * the whole search must reach the same outcomes: what all threads read, and what memory holds at the end; and if one
+ * finds that nobody can go on, so must the other. A program is a row of words, where N is one of three words or two
+ * mutexes:
  *
  *      rN  read         wN  write a value of its own     aN  add one
  *      cN  replace 0 by a value of its own (compare-and-swap)
@@ -249,7 +250,10 @@ static struct engine_result search(const struct program *program, bool reduces, 
 /* Programs ---------------------------------------------------------------------------------- */
 
 static const struct program written[] = {
-	/* At w0 the second thread tries r0, and the third begins. Behind r0 the first sleeps: r1 has to be tried, not w0. */
+	/*
+	 * At w0 the second thread tries r0, and the third begins. Behind r0 the first sleeps: r1 has to be tried, not
+	 * w0.
+	 */
 	{ 3, { "w0", "r0", "r1 r0" } },
 	{ 3, { "w1 w0", "r0", "r1 r0" } },
 	{ 3, { "c0 r0", "r0", "w1 r1 r0" } },

@@ -5,7 +5,8 @@
  * What must hold: when a truncate says that nothing is mapped, no pte maps the page, and none does later, for the file
  * never grows again; a failable one leaves no more than it reports; no page is dropped while it is mapped, but orphans;
  * a page that unmap finds locked is left untouched; at the end the mapcount is the number of ptes that map the page. No
- * access by a translation meets memory that was the page's, and when a truncate says that nothing is mapped, there is none.
+ * access by a translation meets memory that was the page's, and when a truncate says that nothing is mapped, there is
+ * none.
  *
  * A pte word is PRESENT, LOCKED or 0, a translation is one of them. They and @end and @cached are accessed relaxed, so
  * that only the embedder's locks and the library order them.

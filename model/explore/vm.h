@@ -11,8 +11,9 @@
  *      Txy truncate by strategy x with semantics y (embedder.h); Txy! asserts that nothing was left
  *      aN  access: by the translation of pte N that the processor has, or by the pte, and then it has one
  *
- * The locks are those of an embedder; bits of a case choose their order. All accesses are of one processor, whose translations
- * are flushed in cases that say so, rightly or with a mistake: reclaim does it once, before it lets go of the page.
+ * The locks are those of an embedder; bits of a case choose their order. All accesses are of one processor, whose
+ * translations are flushed in cases that say so, rightly or with a mistake: reclaim does it once, before it lets go of
+ * the page.
  */
 #ifndef RMAP_EXPLORE_VM_H
 #define RMAP_EXPLORE_VM_H
@@ -22,7 +23,10 @@
 /* Orders of locks: page > pte; pte > chain and page > chain > try pte (2003); the same, but waiting for the pte. */
 enum vm_order { VM_TODAY, VM_2003, VM_2003_WAITING };
 
-/* Flushes, or-ed to them: there are none; before a mapping is removed, or the page is dropped or let go; one mistake each. */
+/*
+ * Flushes, or-ed to them: there are none; before a mapping is removed, or the page is dropped or let go; one mistake
+ * each.
+ */
 enum vm_flush {
 	VM_NO_TLB,
 	VM_FLUSH = 4,

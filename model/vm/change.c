@@ -171,8 +171,8 @@ struct moving {
 };
 
 /*
- * Both pte locks are held, so whoever clears ptes sees each mapping at one of its places; and until the flush, or who clears
- * it at the new one would not know of translations at the old one.
+ * Both pte locks are held, so whoever clears ptes sees each mapping at one of its places; and until the flush, or who
+ * clears it at the new one would not know of translations at the old one.
  *
  * Copies have no count: a truncate that takes them either comes after the section, or this sees the file as it is then.
  */

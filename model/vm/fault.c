@@ -2,9 +2,9 @@
 /*
  * fault.c - accesses, and the faults that make them possible
  *
- * An access goes by a translation that its processor has, without any lock of the page tables (tlb.c); or it reads the pte,
- * and has one. If that does not allow it, it faults, and is done again. A fault holds the mm lock, which keeps vmas as they
- * are, but no pte lock while it looks for a page; so it rechecks the pte when it has it.
+ * An access goes by a translation that its processor has, without any lock of the page tables (tlb.c); or it reads the
+ * pte, and has one. If that does not allow it, it faults, and is done again. A fault holds the mm lock, which keeps
+ * vmas as they are, but no pte lock while it looks for a page; so it rechecks the pte when it has it.
  *
  * With clusters a fault maps all neighbours that want a piece of the same page, within the vma and the leaf: that is
  * what a page of 2^k pieces is for. Copy-on-write likewise.
@@ -326,8 +326,8 @@ static void forget_orphan(const struct attempt *attempt, struct page *page)
 /*
  * A write through a private mapping to the file's @page. Done or not, the access is tried again.
  *
- * A truncate that takes copies comes by this pte after the end was looked at, if it began after that, for the range has been
- * there longer; then it finds the copy, or has cleared the pte. So it is enough that the pte still maps the page.
+ * A truncate that takes copies comes by this pte after the end was looked at, if it began after that, for the range has
+ * been there longer; then it finds the copy, or has cleared the pte. So it is enough that the pte still maps the page.
  */
 static int fault_private(const struct attempt *attempt, struct page *page)
 {
@@ -427,7 +427,10 @@ struct access {
 	uint64_t value;
 };
 
-/* In one moment: under the pte lock or that of the translations. Return: 0; -EIO: what is there is not what belongs there */
+/*
+ * In one moment: under the pte lock or that of the translations. Return: 0; -EIO: what is there is not what belongs
+ * there
+ */
 static int access_words(struct vm_thread *thread, uint64_t pte, uint64_t want, struct access *access)
 {
 	struct vm *vm = thread->vm;

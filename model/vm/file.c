@@ -136,7 +136,9 @@ void file_replace(struct vm_thread *thread, struct page *page, struct page *new)
 
 /* --- truncate --------------------------------------------------------------------------------- */
 
-/* What is not in the cache is fresh on the disk from now on. Holds: the resize lock; nobody read it since it was cut. */
+/*
+ * What is not in the cache is fresh on the disk from now on. Holds: the resize lock; nobody read it since it was cut.
+ */
 static void disk_fresh(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
 {
 	struct vm *vm = thread->vm;
@@ -352,8 +354,8 @@ static void clean_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf
 }
 
 /*
- * After the flush a write marks its pte again; what was written before is copied. What is mlocked cannot be found, and may
- * be dirty: such pages are written each time. Holds: the page lock.
+ * After the flush a write marks its pte again; what was written before is copied. What is mlocked cannot be found, and
+ * may be dirty: such pages are written each time. Holds: the page lock.
  */
 static void write_back_page(struct vm_thread *thread, struct file *file, struct page *page)
 {

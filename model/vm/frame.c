@@ -247,7 +247,9 @@ struct page *lru_isolate(struct vm_thread *thread, bool active)
 	return page;
 }
 
-/* Nobody else has put it on a list since, or could isolate it: only here it is seen whether it was mlocked meanwhile. */
+/*
+ * Nobody else has put it on a list since, or could isolate it: only here it is seen whether it was mlocked meanwhile.
+ */
 void lru_put_back(struct vm_thread *thread, struct page *page, bool active)
 {
 	vm_lock(&thread->held, &thread->vm->lru_lock);

@@ -2,15 +2,17 @@
 /*
  * migrate.c - pages get other frames, without swap: alone, and several for one flush
  *
- * Each pte of the page becomes a moving entry: all of the pte but PRESENT. It still is a mapping of the old frame, counted and
- * named, so that munmap, mremap and truncate do with it what they do with any, and a walk finds it again. When all are, the
- * contents are copied, the file gets the new frame, and a second walk makes each entry a pte of it. The page is locked that
- * long. Who faults at an entry, forks or mlocks it, waits for that lock; a fault that finds the entry after that restores it.
+ * Each pte of the page becomes a moving entry: all of the pte but PRESENT. It still is a mapping of the old frame,
+ * counted and named, so that munmap, mremap and truncate do with it what they do with any, and a walk finds it again.
+ * When all are, the contents are copied, the file gets the new frame, and a second walk makes each entry a pte of it.
+ * The page is locked that long. Who faults at an entry, forks or mlocks it, waits for that lock; a fault that finds the
+ * entry after that restores it.
  *
- * All are entries when a walk found no pte that is present, and as many entries as the page had mappings when that walk began.
- * Mappings come only from two sides. A fork copies ptes that are present, which that count includes. A fault of a file's
- * page looks for MOVING under the pte lock; those that did so before hold a reference, and there must be none but the file's, the
- * mappings' and this thread's. References are counted before mappings, which get fewer meanwhile: so none is hidden.
+ * All are entries when a walk found no pte that is present, and as many entries as the page had mappings when that walk
+ * began. Mappings come only from two sides. A fork copies ptes that are present, which that count includes. A fault of
+ * a file's page looks for MOVING under the pte lock; those that did so before hold a reference, and there must be none
+ * but the file's, the mappings' and this thread's. References are counted before mappings, which get fewer meanwhile:
+ * so none is hidden.
  *
  * All are new when the old frame has no mapping. Mlocked pages stay: of those that are nonlinear no walk tells.
  *
@@ -160,8 +162,9 @@ static int move_begin(struct vm_thread *thread, struct page *page)
 }
 
 /*
- * After the flush. No memory for the reverse map: then it stays where it is. The new frame is locked from the moment at which
- * a truncate can find it until it has all its mappings. The old one stays MOVING: faults may have found it before.
+ * After the flush. No memory for the reverse map: then it stays where it is. The new frame is locked from the moment at
+ * which a truncate can find it until it has all its mappings. The old one stays MOVING: faults may have found it
+ * before.
  */
 static int move_end(struct vm_thread *thread, struct page *page, struct page *new)
 {
@@ -324,7 +327,8 @@ static void look_at_pte(struct vm_thread *thread, struct mm *mm, struct leaf *le
 }
 
 /*
- * The walk ends at the first access. It clears nothing: aging does, which alone tells when. Bounded, it says "no" too often.
+ * The walk ends at the first access. It clears nothing: aging does, which alone tells when. Bounded, it says "no" too
+ * often.
  */
 static bool is_used(struct vm_thread *thread, struct page *page)
 {

@@ -2,9 +2,9 @@
 /*
  * reclaim.c - swap, aging and reclaim: who asks the reverse map for all ptes of a page
  *
- * Reclaim isolates the oldest inactive pages, sees whether they were accessed, unmaps them, flushes once for all, and frees
- * those to which nobody else has a reference. It runs in any thread that needs a frame, whatever mm locks are held, since it
- * takes none; it tries page locks, as it holds several.
+ * Reclaim isolates the oldest inactive pages, sees whether they were accessed, unmaps them, flushes once for all, and
+ * frees those to which nobody else has a reference. It runs in any thread that needs a frame, whatever mm locks are
+ * held, since it takes none; it tries page locks, as it holds several.
  *
  * A slot of swap is owned by the ptes that name it. Each mm reads it into a page of its own: after a fork they would
  * have to be copied at the first write anyway.

@@ -186,8 +186,8 @@ struct directory {
 };
 
 /*
- * What [start, end) maps: pieces of @object from @offset on, linearly, unless a pte is nonlinear. If it is @private, what
- * was written are copies of those pieces.
+ * What [start, end) maps: pieces of @object from @offset on, linearly, unless a pte is nonlinear. If it is @private,
+ * what was written are copies of those pieces.
  *
  *      range.first  = offset >> cluster_bits
  *      range.last   = (offset + end - start - 1) >> cluster_bits
@@ -324,7 +324,9 @@ enum owed_until {
 	OWED_REMOVE, /* the removal of the mapping; the pte lock is held that long */
 };
 
-/* A translation that processors may have and must forget. @pte: what it was, if it was cleared; 0: it was not, or moved */
+/*
+ * A translation that processors may have and must forget. @pte: what it was, if it was cleared; 0: it was not, or moved
+ */
 struct owed {
 	struct mm *mm;
 	uint64_t vpn;
@@ -527,7 +529,9 @@ void chain_unlock(struct vm_thread *thread, struct page *page);
 
 /* --- tlb.c: what processors keep of ptes, and what a change of them owes ------------------------ */
 
-/* This thread's translation of @vpn from now on; @want: the word that belongs there, without a tag. Context: pte lock */
+/*
+ * This thread's translation of @vpn from now on; @want: the word that belongs there, without a tag. Context: pte lock
+ */
 void tlb_fill(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte, uint64_t want);
 /* If this thread has a translation that allows the access, it stays until tlb_leave(). Context: no lock but MM's */
 bool tlb_enter(struct vm_thread *thread, uint32_t mm, uint64_t vpn, bool write, struct translation *out);
@@ -576,7 +580,9 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write);
 struct extent file_extent(struct vm_thread *thread, struct file *file);
 /* The page, found or read, with a reference. Return: 0; -ENXIO, -ENOMEM. Waits for a hole that is being punched */
 int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struct page **out);
-/* Give an unmapped page back, which is locked, and of which the caller has a reference. Return: whether nobody else has */
+/*
+ * Give an unmapped page back, which is locked, and of which the caller has a reference. Return: whether nobody else has
+ */
 bool file_evict(struct vm_thread *thread, struct page *page);
 
 /* Does the pte map a private copy, or say where it is swapped out? *@index: of what page of the file */
@@ -621,8 +627,8 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot);
 /* What is done to one pte that maps a page, under its lock. */
 typedef void (*pte_action)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg);
 /*
- * Each pte that @visit stands for and that maps @page, or did and is moving. Return: 0; -EAGAIN: @try, and a lock was not to
- * be had
+ * Each pte that @visit stands for and that maps @page, or did and is moving. Return: 0; -EAGAIN: @try, and a lock was
+ * not to be had
  */
 int visit_ptes(struct vm_thread *thread, const struct page *page, const struct rmap_visit *visit, bool try,
 	       pte_action action, void *arg);

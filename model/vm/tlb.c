@@ -2,17 +2,17 @@
 /*
  * tlb.c - translations that processors keep, and the flushes that a changed pte owes
  *
- * Each thread is a processor, with a table of translations of its own. An access that finds one there uses it: no mm lock,
- * no pte lock, no look at the pte. What a translation allows is what the pte allowed when it was read; a write through
- * one that is not dirty goes back to the page table, so that a pte is dirty before its page is.
+ * Each thread is a processor, with a table of translations of its own. An access that finds one there uses it: no mm
+ * lock, no pte lock, no look at the pte. What a translation allows is what the pte allowed when it was read; a write
+ * through one that is not dirty goes back to the page table, so that a pte is dirty before its page is.
  *
  * A table's lock is held by its processor for one access, and by whoever takes translations out of it: that is what an
- * interrupt to that processor gives, after which it has ended what it was doing and looks again. A translation is put in
- * under the pte lock, which a processor does not have; so the window between the look at a pte and the use of what it said
- * is narrower here than in hardware.
+ * interrupt to that processor gives, after which it has ended what it was doing and looks again. A translation is put
+ * in under the pte lock, which a processor does not have; so the window between the look at a pte and the use of what
+ * it said is narrower here than in hardware.
  *
- * What is cleared, moved or restricted is noted (tlb_owe) and flushed for all notes together (tlb_flush), in the order that
- * unmap.h asks for:
+ * What is cleared, moved or restricted is noted (tlb_owe) and flushed for all notes together (tlb_flush), in the order
+ * that unmap.h asks for:
  *
  *      munmap, fork, mprotect, mremap,     one flush for what a leaf owes, before its pte lock is let go; then the mappings
  *      copy on write, bulk pass, search    are removed, then their references go
@@ -21,8 +21,8 @@
  *      write-back                          one for all dirty bits of a page that were cleared, before it is read
  *      aging                               one for all pages that were looked at, or none: an accessed bit is a hint
  *
- * While a page pass or reclaim owes something the mm counts it. A pte that was found empty may then be in use yet, by the
- * processors; so who gives its address away or copies what it says settles first.
+ * While a page pass or reclaim owes something the mm counts it. A pte that was found empty may then be in use yet, by
+ * the processors; so who gives its address away or copies what it says settles first.
  *
  * A stale access is caught by contents: a free page's words belong to nobody, a page that is used again has another's.
  * vm_check() finds stale translations at rest. vm_options.flush has the mistakes.
@@ -90,7 +90,9 @@ static void shoot_range(struct vm_thread *thread, const struct mm *mm, uint64_t 
 	count(thread, FIGURE_FLUSHES, 1);
 }
 
-/* Every processor forgets what this thread has noted. EARLY did so for ptes that are cleared, when they were not yet. */
+/*
+ * Every processor forgets what this thread has noted. EARLY did so for ptes that are cleared, when they were not yet.
+ */
 static void shoot_owed(struct vm_thread *thread)
 {
 	bool early = thread->vm->options.flush == VM_FLUSH_EARLY;

@@ -7,8 +7,8 @@
  * pte lock; and since the pte itself tells its mapping's kind, no vma is needed to remove it.
  *
  * Anonymous pages leave a swap entry behind. The slot gets its contents after the flush, when nobody writes what was
- * unmapped: if others map the page, too, they all share it read-only, and a write to it waits for the page lock. A fault
- * that finds the entry before that waits for that lock likewise.
+ * unmapped: if others map the page, too, they all share it read-only, and a write to it waits for the page lock. A
+ * fault that finds the entry before that waits for that lock likewise.
  *
  * In the order of 2003 a pass over a page holds its chain lock, which lies below pte locks; so it only tries those.
  */

@@ -5,23 +5,24 @@
  * It shows what an embedder has to do, and it is what the library's promises are tried on: mms with vmas and page
  * tables, files with a page cache, anonymous memory with copy-on-write and swap, LRU lists and a reclaimer. There is no
  * hardware underneath, but all else is real: ptes are words in tables, contents are words in frames, and every access
- * goes through them. Each thread is a processor and keeps translations (a TLB), which it uses without a look at the pte.
- * Any thread may call any operation at any time, on any mm and file.
+ * goes through them. Each thread is a processor and keeps translations (a TLB), which it uses without a look at the
+ * pte. Any thread may call any operation at any time, on any mm and file.
  *
  *      mm --- vmas --- page tables --- pte ---> frame: struct page { struct rmap_page; refs; lock; object, index }
  *                                                ^ |
  *                      object (file, family) ----' `---> reverse map: rmap_object's ranges, the page's chain
  *
- * A private mapping of a file shows the file's pages until it is written to; what is written are copies, which stay when a
- * hole is punched under them, and go when the file ends before them or is collapsed there.
+ * A private mapping of a file shows the file's pages until it is written to; what is written are copies, which stay
+ * when a hole is punched under them, and go when the file ends before them or is collapsed there.
  *
  * Addresses are virtual page numbers (vpn), one for each pte. A *page* holds 2^cluster_bits pieces of one pte each.
  * Offsets of a mapping into a file are in pieces, so a mapping may begin and end in the middle of a page, and need not
  * be aligned to pages; sizes of files and holes are in pages.
  *
  * Contents check themselves: each of the VM_WORDS words of a piece says which piece of which object it belongs to, and
- * carries a tag, which is 0 in fresh memory and what vm_write() wrote later; free memory says that it is nobody's. An access
- * through a wrong mapping or a stale translation meets a foreign word, says so on standard error and returns -EIO.
+ * carries a tag, which is 0 in fresh memory and what vm_write() wrote later; free memory says that it is nobody's. An
+ * access through a wrong mapping or a stale translation meets a foreign word, says so on standard error and returns
+ * -EIO.
  *
  * Errors are negative errno values: -ESRCH (no such mm, or it is exiting), -EFAULT (nothing mapped there), -EACCES (not
  * writable), -ENXIO (past the file's end: SIGBUS), -EEXIST (something is mapped there), -EINVAL, -ENOMEM (no frame to
