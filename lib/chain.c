@@ -410,7 +410,7 @@ int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_
 	return insert_slowly(reserve, block, hash, entry);
 }
 
-/* One take merges so many branches, one above the other. */
+/* One take merges so many branches, one above the other, and then rebuilds what has become of them. */
 #define MERGES_MAX 2u
 
 /* Less, and end ----------------------------------------------------------------------------- */
@@ -418,12 +418,12 @@ int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_
 void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64_t key)
 {
 	uint64_t hash = key_hash(reserve->map, key);
+	struct place place = leaf_find(reserve, block, hash);
 
-	for (unsigned merges = 0; merges < MERGES_MAX; merges++) {
-		struct place place = leaf_find(reserve, block, hash);
-
-		if (slot_kind(place.value) != SLOT_LINK || !rmap_leaf_shrink(reserve, &place))
+	for (unsigned merges = 0; slot_kind(place.value) == SLOT_LINK; merges++) {
+		if (!rmap_leaf_shrink(reserve, &place, merges < MERGES_MAX))
 			return;
+		place = leaf_find(reserve, block, hash);
 	}
 }
 

@@ -41,7 +41,8 @@
  * What one operation costs at worst, alone in its place, follows from the sizes: of S slots below, each is read up to three times
  * (census, count, copy) and frozen once, and each of at most S elements takes a compare-and-swap. An add does one rebuild, the largest
  * a split: S = 256 of LEAF_LINES_MAX lines, so less than 1,400 accesses with what it searches, or 2,000 with as much overflow as
- * lines_to_split() lets pass. A remove does one rebuild, or MERGES_MAX merges (chain.c) of S = 192 and few elements, less than 900 each.
+ * lines_to_split() lets pass. A remove does MERGES_MAX merges (chain.c), of S = 192 and at most half as many elements, less than 800 each,
+ * and one rebuild of what has become of them, less than 1,000 more, or of another leaf.
  * What the pool does for a block or a piece comes on top: at most it takes a magazine out of a depot. tests/unit_costs.c counts.
  *
  *      label  orders                                                   breaks without it
@@ -565,28 +566,27 @@ static void pop(struct rmap_reserve *reserve, struct place *place)
 	}
 }
 
-/* A branch is merged when its leaves hold 15/16 of a line each, which is far from what makes one (rmap_leaf_grow()). */
-static bool few(uint64_t entries, unsigned leaves)
-{
-	return entries * 16 <= (uint64_t)leaves * LEAF_SLOTS * 15;
-}
-
-/* The branch above @place, whose leaves may have had more lines than their elements need. False: it has too many of these. */
+/*
+ * The branch above @place, if all in it fits into a leaf. False: it does not, or there is no memory. That is asked of the branch and
+ * not of the leaf that became emptier: all else in it may have gone before.
+ */
 static bool merge(struct rmap_reserve *reserve, const struct place *place)
 {
 	struct place above = { .word = place->parent, .value = place->branch, .level = place->level - 1 };
 	uint64_t *branch = link_memory(place->branch);
+	uint64_t leaves[BRANCH_WORDS];
 	unsigned entries = 0;
 	unsigned lines = 0;
 
 	for (unsigned i = 0; i < BRANCH_WORDS; i++) {
-		uint64_t leaf = load_acq(&branch[i]); /* A1: pairs with R1, R2. */
-
-		lines += link_lines(leaf);
-		if (!link_is_leaf(leaf) || lines > 3 * BRANCH_WORDS || lines > reserve->map->leaf_lines)
+		leaves[i] = load_acq(&branch[i]); /* A1: pairs with R1, R2. */
+		lines += link_lines(leaves[i]);
+		if (!link_is_leaf(leaves[i]) || lines > 3 * BRANCH_WORDS || lines > reserve->map->leaf_lines)
 			return false;
-		entries += take_census(reserve->map, leaf).entries;
-		if (!few(entries, BRANCH_WORDS))
+	}
+	for (unsigned i = 0; i < BRANCH_WORDS; i++) {
+		entries += take_census(reserve->map, leaves[i]).entries;
+		if (entries > MERGED_MOST(reserve->map->leaf_lines))
 			return false;
 	}
 	if (!make_plan(reserve, &above, lines_up(lines), BRANCH_LINES))
@@ -595,7 +595,7 @@ static bool merge(struct rmap_reserve *reserve, const struct place *place)
 	return true;
 }
 
-bool rmap_leaf_shrink(struct rmap_reserve *reserve, struct place *place)
+bool rmap_leaf_shrink(struct rmap_reserve *reserve, struct place *place, bool may_merge)
 {
 	const struct rmap *map = reserve->map;
 	struct census census;
@@ -610,7 +610,7 @@ bool rmap_leaf_shrink(struct rmap_reserve *reserve, struct place *place)
 	census = take_census(map, place->value);
 	if (census.held || !census.lines)
 		return false;
-	if (place->parent && few(census.entries, 1) && merge(reserve, place))
+	if (may_merge && place->parent && merge(reserve, place))
 		return true;
 	lines = lines_for_fewer(census.entries);
 	if (!place->parent && census.entries == 0 && census.overs == 0)

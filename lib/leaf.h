@@ -206,10 +206,10 @@ static inline bool plan_merges(const struct plan *plan)
 bool rmap_leaf_grow(struct rmap_reserve *reserve, struct place *place);
 
 /*
- * A remove left few elements in a line of @place: rebuilds it smaller, or merges its branch, if there are few enough, or takes an
- * empty top off. True: it was a merge, after which there may be too much yet.
+ * A remove left few elements in a line of @place: merges its branch, if it may and there are few enough, or rebuilds it smaller, or
+ * takes an empty top off. True: it was a merge, after which there may be too much yet.
  */
-bool rmap_leaf_shrink(struct rmap_reserve *reserve, struct place *place);
+bool rmap_leaf_shrink(struct rmap_reserve *reserve, struct place *place, bool may_merge);
 
 /* The figures of what @link leads to, for a chain that has ended: no late step of another changes them any more. */
 struct extent {

@@ -169,12 +169,14 @@ _Static_assert(sizeof(struct plan) == sizeof(struct block) &&
 #define LEAF_WINDOW 1u
 #define BRANCH_BITS 1u
 #define BRANCH_LEVELS 8u
+#define MERGED_MOST(lines) ((lines) * LEAF_SLOTS * 3 / 4) /* elements of a branch that is merged, as of one that is made */
 #else
 #define LEAF_SLOTS LINE_SLOTS
 #define LEAF_LINES_MAX 32u
 #define LEAF_WINDOW 6u
 #define BRANCH_BITS 3u
 #define BRANCH_LEVELS 10u /* the bits of a hash that do not choose a line */
+#define MERGED_MOST(lines) ((lines) * LEAF_SLOTS * 3 / 8) /* elements of a branch that is merged: half of what makes one */
 #endif
 #define OVER_SLOTS (LEAF_SLOTS < LINE_SLOTS ? LEAF_SLOTS : LINE_SLOTS - 1)
 #define BRANCH_WORDS (1u << BRANCH_BITS)

@@ -3,7 +3,8 @@
  * unit_chain.c - chains that grow to 10^5 mappings and shrink to none: their memory, their shape, their content
  *
  * At each step of a log scale the equations of rmap_page_check() must hold and the bytes stay under the bounds that
- * page.h and docs/design.md state. Time is not measured here; unit_costs.c counts what an operation does.
+ * page.h and docs/design.md state; at the end, adds get less memory than they ask for. Time is not measured here;
+ * unit_costs.c counts what an operation does.
  */
 #include "support.h"
 
@@ -501,6 +502,120 @@ static void what_no_leaf_holds_overflows(void **state)
 	fixture_fini(&fixture);
 }
 
+/* struct found - what a walk has found, leaf by leaf */
+struct found {
+	uint64_t handles[40000];
+	uint64_t n;
+};
+
+static int found_visit(void *arg, const struct rmap_visit *visit)
+{
+	struct found *found = arg;
+
+	found->handles[found->n++] = visit->handle;
+	return 0;
+}
+
+/*
+ * Leaves that are emptied one after another, as in the order of the hash, are merged as well: the last remove finds all
+ * leaves empty but for its own, which has more than a few. A remove that makes little of a branch need not be in a leaf
+ * that has little.
+ */
+static void leaves_emptied_in_order_are_merged(void **state)
+{
+	static struct found found;
+
+	(void)state;
+	for (uint64_t n = 500; n <= LENGTH(found.handles); n *= 2) {
+		struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+		struct rmap_page page = { 0 };
+		struct fixture fixture;
+
+		options.hash_seed = n; /* so that chance does not decide when a line gets thin */
+		fixture_init_with(&fixture, options);
+		for (uint64_t i = 0; i < n; i++)
+			assert_true(fixture_add(&fixture, &page, rmap_chained(spread(i, 0))) >= 0);
+		found.n = 0;
+		rmap_read_lock(fixture.map);
+		expect(rmap_walk(fixture.map, &(struct rmap_target){ .page = &page }, found_visit, &found, NULL) == 0);
+		rmap_read_unlock(fixture.map);
+		assert_int_equal(found.n, n);
+		while (found.n > 16) {
+			fixture_fill(&fixture, 0);
+			assert_int_equal(fixture_remove(&fixture, &page, rmap_chained(found.handles[--found.n])), 0);
+			if (found.n <= 24)
+				check_shrinking(&fixture, &page, found.n);
+		}
+		assert_int_equal(fixture_drop(&fixture, &page), found.n);
+		fixture_fini(&fixture);
+	}
+}
+
+/* struct churn - adds and removes in no order; @handles: of the @n elements; @next: not used yet */
+struct churn {
+	struct generator generator;
+	struct rmap_page page;
+	uint64_t handles[16384];
+	uint64_t next;
+	uint64_t n;
+};
+
+/* One operation. Returns whether it was done: an add that nothing was promised to may be refused. */
+static bool churn_step(struct churn *churn, const struct fixture *fixture)
+{
+	uint64_t i = generator_below(&churn->generator, churn->n + 1);
+	bool done;
+
+	if (i < churn->n && generator_below(&churn->generator, 5) < 2) {
+		assert_true(rmap_page_remove(fixture->reserve, &churn->page, rmap_chained(churn->handles[i])) >= 0);
+		churn->handles[i] = churn->handles[--churn->n];
+		return true;
+	}
+	assert_in_range(churn->n, 0, sizeof(churn->handles) / sizeof(churn->handles[0]) - 1);
+	i = generator_below(&churn->generator, 2) ? generator_below(&churn->generator, 2) : churn->next++;
+	churn->handles[churn->n] = handle_of(i);
+	done = rmap_page_add(fixture->reserve, &churn->page, rmap_chained(churn->handles[churn->n])) >= 0;
+	churn->n += done;
+	return done;
+}
+
+/*
+ * An add that nothing was promised to is refused, or there: the last line in hand becomes no record, and no block, while its
+ * add may need it. Elements of few keys overflow their leaf, so that an add rebuilds it and then pushes a line, too. Now and
+ * then adds go on until one is refused: after a drain, hand and depots are not for ten thousand more.
+ */
+static void g9_adds_beyond_their_fill_are_refused_or_there(void **state)
+{
+	static struct churn churn;
+	struct fixture fixture;
+
+	(void)state;
+	churn = (struct churn){ .generator = { test_seed() } };
+	fixture_init(&fixture, 1, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned round = 0; round < (unsigned)test_scaled(LONE(20000)); round++) {
+		bool until_refused = round % 500 == 0;
+		uint64_t left = generator_below(&churn.generator, generator_below(&churn.generator, 2) ? 3 : 400);
+
+		if (until_refused) {
+			rmap_reserve_drain(fixture.reserve);
+			left = UINT64_MAX;
+		}
+		fixture_fill(&fixture, 1);
+		rmap_read_lock(fixture.map);
+		while (left && (churn_step(&churn, &fixture) || !until_refused))
+			left--;
+		for (; churn.n > 3000; churn.n = 5)
+			for (uint64_t i = 5; i < churn.n; i++)
+				assert_true(rmap_page_remove(fixture.reserve, &churn.page,
+							     rmap_chained(churn.handles[i])) >= 0);
+		rmap_read_unlock(fixture.map);
+		assert_int_equal(fixture_mapcount(&fixture, &churn.page), churn.n);
+	}
+	fixture_shape(&fixture, &churn.page);
+	fixture_drop(&fixture, &churn.page);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -520,6 +635,8 @@ int main(void)
 		cmocka_unit_test(a_saw_tooth_piles_nothing_up),
 		cmocka_unit_test(one_key_takes_no_more_than_others),
 		cmocka_unit_test(what_no_leaf_holds_overflows),
+		cmocka_unit_test(leaves_emptied_in_order_are_merged),
+		cmocka_unit_test(g9_adds_beyond_their_fill_are_refused_or_there),
 	};
 
 	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);

@@ -218,71 +218,6 @@ static void many_destroy(struct rmap_reserve *reserves[MANY])
 /* A chain that has grown has left leaves of all smaller sizes in the depots, for others. */
 #define TIER_GROWING 7
 
-/* struct churn - adds and removes in no order; @handles: of the @n elements; @next: not used yet */
-struct churn {
-	struct generator generator;
-	struct rmap_page page;
-	uint64_t handles[16384];
-	uint64_t next;
-	uint64_t n;
-};
-
-/* One operation. Returns whether it was done: an add that nothing was promised to may be refused. */
-static bool churn_step(struct churn *churn, const struct fixture *fixture)
-{
-	uint64_t i = generator_below(&churn->generator, churn->n + 1);
-	bool done;
-
-	if (i < churn->n && generator_below(&churn->generator, 5) < 2) {
-		assert_true(rmap_page_remove(fixture->reserve, &churn->page, rmap_chained(churn->handles[i])) >= 0);
-		churn->handles[i] = churn->handles[--churn->n];
-		return true;
-	}
-	assert_in_range(churn->n, 0, sizeof(churn->handles) / sizeof(churn->handles[0]) - 1);
-	i = generator_below(&churn->generator, 2) ? generator_below(&churn->generator, 2) : churn->next++;
-	churn->handles[churn->n] = handle_of(i);
-	done = rmap_page_add(fixture->reserve, &churn->page, rmap_chained(churn->handles[churn->n])) >= 0;
-	churn->n += done;
-	return done;
-}
-
-/*
- * An add that nothing was promised to is refused, or there: the last line in hand becomes no record, and no block, while its
- * add may need it. Elements of few keys overflow their leaf, so that an add rebuilds it and then pushes a line, too. Now and
- * then adds go on until one is refused: after a drain, hand and depots are not for ten thousand more.
- */
-static void g9_adds_beyond_their_fill_are_refused_or_there(void **state)
-{
-	static struct churn churn;
-	struct fixture fixture;
-
-	(void)state;
-	churn = (struct churn){ .generator = { test_seed() } };
-	fixture_init(&fixture, 1, RMAP_RECLAIM_CALLBACK, 0);
-	for (unsigned round = 0; round < (unsigned)test_scaled(LONE(20000)); round++) {
-		bool until_refused = round % 500 == 0;
-		uint64_t left = generator_below(&churn.generator, generator_below(&churn.generator, 2) ? 3 : 400);
-
-		if (until_refused) {
-			rmap_reserve_drain(fixture.reserve);
-			left = UINT64_MAX;
-		}
-		fixture_fill(&fixture, 1);
-		rmap_read_lock(fixture.map);
-		while (left && (churn_step(&churn, &fixture) || !until_refused))
-			left--;
-		for (; churn.n > 3000; churn.n = 5)
-			for (uint64_t i = 5; i < churn.n; i++)
-				assert_true(rmap_page_remove(fixture.reserve, &churn.page,
-							     rmap_chained(churn.handles[i])) >= 0);
-		rmap_read_unlock(fixture.map);
-		assert_int_equal(fixture_mapcount(&fixture, &churn.page), churn.n);
-	}
-	fixture_shape(&fixture, &churn.page);
-	fixture_drop(&fixture, &churn.page);
-	fixture_fini(&fixture);
-}
-
 /* Reserves that take turns on one long chain: what each keeps for its next rebuild does not depend on its length. */
 static void g8_what_a_rebuild_needs_is_small(void **state)
 {
@@ -890,7 +825,6 @@ int main(void)
 		cmocka_unit_test(g1_records_take_nothing_promised),
 		cmocka_unit_test(g1_what_is_kept_is_still_promised),
 		cmocka_unit_test(g1_a_promise_lasts_until_its_add_has_ended),
-		cmocka_unit_test(g9_adds_beyond_their_fill_are_refused_or_there),
 		cmocka_unit_test(g8_what_a_rebuild_needs_is_small),
 		cmocka_unit_test(g8_a_chain_that_grows_sweeps),
 		cmocka_unit_test(g8_a_large_fill_is_given_back),
