@@ -20,9 +20,6 @@
 #define KEYS 2048u
 #define SHIFT 3u
 
-/* The bound of G8 on a page with n stored elements, at rest, however it came to have them. */
-#define BOUND(elements) (24u * (uint64_t)(elements) + 256u)
-
 /*
  * Branches with their leaves, and some overflow. If a chain were made of that, it would be a seventh of the elements.
  */
@@ -255,10 +252,10 @@ static void check(struct stress_thread *thread, void *arg)
 		stress_assert(shape.elements == sum.chained, "page %u stores %u elements, the records say %u", page,
 			      shape.elements, sum.chained);
 		stress_assert(
-			shape.bytes <= BOUND(shape.elements),
+			shape.bytes <= STRESS_BOUND(shape.elements),
 			"G8: page %u takes %llu bytes for %u elements (%u pieces, %llu slots), the bound is %llu",
 			page, (unsigned long long)shape.bytes, shape.elements, shape.pieces,
-			(unsigned long long)shape.slots, (unsigned long long)BOUND(shape.elements));
+			(unsigned long long)shape.slots, (unsigned long long)STRESS_BOUND(shape.elements));
 		stress_assert(shape.pieces <= PIECES_MOST(shape.elements),
 			      "O(1): page %u has %u pieces for %u elements, at most %u are expected", page,
 			      shape.pieces, shape.elements, PIECES_MOST(shape.elements));

@@ -33,11 +33,10 @@
 #define STEPS_MOST 1024u
 
 /*
- * The bound of G8 on a page with n stored elements, at rest, however it came to have them; but where they went in the order of
- * the hash, each level of branches may have seven leaves in which nothing is left. What the tests hold has two.
+ * Where mappings went in the order of the hash, each level of branches may have seven leaves in which nothing is left. What the
+ * tests hold has two.
  */
-#define BOUND(elements) (24u * (uint64_t)(elements) + 256u)
-#define BOUND_ORDERED(elements) (BOUND(elements) + 2 * 512u)
+#define BOUND_ORDERED(elements) (STRESS_BOUND(elements) + 2 * 512u)
 
 /* Operations, and the steps that they took. */
 struct meter {
@@ -276,7 +275,7 @@ static void hashed_check(struct stress_thread *thread, void *arg)
 	}
 	shape = stress_page_verify(thread->map, &hashed->page, 0, sum, &events);
 	walk_finds(thread->map, &hashed->page, sum.chained);
-	bound = hashed->ordered ? BOUND_ORDERED(shape.elements) : BOUND(shape.elements);
+	bound = hashed->ordered ? BOUND_ORDERED(shape.elements) : STRESS_BOUND(shape.elements);
 	if (shape.bytes > bound && shape.bytes * hashed->elements >= hashed->bytes * shape.elements) {
 		hashed->bytes = shape.bytes;
 		hashed->elements = shape.elements;
@@ -430,9 +429,9 @@ static void unit_check(struct stress_thread *thread, void *arg)
 	stress_assert(meter_mean(&unit->meter) <= STEPS_MOST,
 		      "O(1): a move takes %" PRIu64 " steps, %u at most are expected", meter_mean(&unit->meter),
 		      STEPS_MOST);
-	stress_assert(shape.bytes <= BOUND(shape.elements), "G8: a page takes %" PRIu64 " bytes for %u elements",
+	stress_assert(shape.bytes <= STRESS_BOUND(shape.elements), "G8: a page takes %" PRIu64 " bytes for %u elements",
 		      shape.bytes, shape.elements);
-	stress_assert(held <= BOUND(shape.elements) + UNIT_HELD(thread->stress->threads),
+	stress_assert(held <= STRESS_BOUND(shape.elements) + UNIT_HELD(thread->stress->threads),
 		      "G8: %" PRIu64 " bytes are taken for %u elements: moves leave something behind", held,
 		      shape.elements);
 }
@@ -539,7 +538,7 @@ static void reserves_check(struct stress_thread *thread, void *arg)
 	}
 	shape = stress_page_verify(thread->map, &reserves->page, 0, sum, &events);
 	stress_assert(rmap_stats(thread->map, &stats) == 0, "rmap_stats refused its own size");
-	stress_assert(held <= stats.waiting_bytes + BOUND(shape.elements) + (uint64_t)RESERVES * RESERVE_HELD,
+	stress_assert(held <= stats.waiting_bytes + STRESS_BOUND(shape.elements) + (uint64_t)RESERVES * RESERVE_HELD,
 		      "G8: %" PRIu64 " bytes are taken for %u elements and %u reserves, %" PRIu64 " wait", held,
 		      shape.elements, RESERVES, stats.waiting_bytes);
 	stress_assert(stats.waiting_bytes <= WAITING_MAX + RESERVES * UNTOLD + thread->stress->threads * BETWEEN_FILLS,

@@ -55,6 +55,9 @@ static inline void rmap_inject_at(uint64_t nth, void (*hook)(void))
 
 #define STRESS_THREADS_MAX 64u
 
+/* The bound of G8 on the bytes of a page with n stored elements, at rest, however it came to have them. */
+#define STRESS_BOUND(elements) (24u * (uint64_t)(elements) + 384u)
+
 struct stress;
 struct stress_thread;
 
