@@ -713,6 +713,7 @@ const struct explore_case explore_cases[] = {
 	{ "drain-reuse", 0, "+A +B", { "-A -B F +C +D", "d f" }, 0, NULL },
 	{ "three-promote", 0, "+A", { "+B", "-A", "#" }, 29, NULL },
 	{ "three-last", 0, "+A +B +l", { "-A", "-B", "-l" }, 432, NULL },
+	{ "three-slot-2-again", 0, "+A +B +C", { "-C", "+D", "?" }, 252, NULL },
 	{ "three-branch", 0, BRANCHED "-A -B -C", { "-D", "-E", "?" }, 9086, NULL },
 	/*
 	 * Leaves (lib/leaf.c). With the explorer's sizes, slots 0 and 1 hold A and B; C and D fill a leaf of one line,
@@ -745,6 +746,9 @@ const struct explore_case explore_cases[] = {
 	{ "merge-walk", 0, "+A +B +C +D +E +F -C", { "-F", "?" }, 359, NULL },
 	{ "merge-cursor", 0, "+A +B +C +D +E +F -C", { "-F", "c" }, 0, NULL },
 	{ "merge-last", 0, "+D +E +A +B +C +F -C -D -E", { "-F", "-A -B" }, 0, NULL },
+	/* Who makes the copy, or only swings, has acquired what others added to a leaf meanwhile. */
+	{ "merge-add-walk", 0, "+A +B +C +D +E +F -C", { "+H", "-F ?" }, 0, NULL },
+	{ "merge-split-walk", 0, "+A +B +C +D +E +F -C", { "+G", "-F", "+H ?" }, 0, NULL },
 	/* The leaf of slot 2 with D alone goes with it; F, in a line on top of a leaf with C and E, with that line. */
 	{ "empty-add", 0, "+A +B +C +D -C", { "-D", "+E" }, 478, NULL },
 	{ "empty-adds", 0, "+A +B +C +D -C", { "-D", "+E +F" }, 0, NULL },
