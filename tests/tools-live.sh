@@ -280,6 +280,14 @@ for whom in $$ /; do
 	grep -q "free at once: anonymous memory" "$work/out" || fail "rmap freed $whom tells nothing: $(cat "$work/out")"
 	[ "$(LC_ALL=C.UTF-8 wc -L <"$work/out")" -le 80 ] || fail "rmap freed $whom is wider than 80 columns"
 done
+"$rmap" freed $$ --csv >"$work/csv" || fail "rmap freed $$: no table"
+"$rmap" freed $$ --json >"$work/json" || fail "rmap freed $$: no document"
+python3 - "$work/csv" "$work/json" <<-'END' || fail "the table of rmap freed is none, or names not what its JSON does"
+	import csv, json, sys
+	rows, report = list(csv.DictReader(open(sys.argv[1]))), json.load(open(sys.argv[2]))
+	assert {row["what"] for row in rows} == {*report["bytes"], "unmapped", "swap", "page_tables"}
+	assert all(int(row["bytes"]) >= 0 for row in rows) and int(rows[0]["bytes"]) > 0
+END
 # Processes of which every page is known.
 "$tool_shares" "$rmap" || fail "rmap shares is wrong"
 

@@ -66,6 +66,12 @@ expect 2 "--threads wants" "$rmap" shares --threads 0
 expect 2 "no option" "$rmap" shares 1
 expect 2 "give one of them" "$rmap" shares --kernel --load "$recording"
 expect 2 "--kernel goes with" "$rmap" shares --kernel --by cgroup
+expect 2 "--matrix and --kernel" "$rmap" shares --csv --matrix
+expect 2 "--matrix and --kernel" "$rmap" shares --csv --kernel
+for command in shares "diff a b" "freed 1"; do
+	# shellcheck disable=SC2086
+	expect 2 "give one of them" "$rmap" $command --json --csv
+done
 expect 2 "name two recordings" "$rmap" diff "$recording"
 expect 2 "is a third one" "$rmap" diff "$recording" "$recording" "$recording"
 expect 2 "--sort wants" "$rmap" diff --sort shared "$recording" "$recording"
@@ -229,6 +235,35 @@ END
 "$rmap" diff "${older[1]}" "$recording" --by cgroup | grep -q ' gone ?$' || fail "a cgroup that went is not told"
 expect 2 "cannot be read" "$rmap" diff "$recording" "$work/none"
 
+# CSV has the groups of JSON, in its order and with its figures, all of them unless --limit says otherwise.
+cat >"$work/table.py" <<-'END'
+	import csv, io, json, subprocess, sys
+	FIGURES = ["rss", "pss", "uss", "swap", "locked", "unsettled"]
+	def both(*words):
+	    run = lambda how: subprocess.run([*words, how], check=True, stdout=subprocess.PIPE).stdout
+	    table, document = run("--csv"), run("--json")
+	    return list(csv.DictReader(io.StringIO(table.decode(), newline=""), strict=True)), json.loads(document)
+	def cells(by, group):
+	    row = {"by": by} | {name: group.get(name) for name in ("name", "pid", "uid")}
+	    if "old" in group:
+	        return row | {f"{side}_{f}": (group[side] or {}).get(f) for side in ("old", "new") for f in FIGURES}
+	    return row | {name: group.get(name) for name in ["cgroup", *FIGURES, "shared"]}
+	table, document = both(*sys.argv[1:])
+	groups = [cells(tally["by"], group) for tally in document["tallies"] for group in tally["groups"]]
+	text = lambda cell: "" if cell is None else str(cell)
+	assert groups and table == [{name: text(cell) for name, cell in row.items()} for row in groups]
+END
+for words in "" "--with 2" "--limit 3" "--sort name"; do
+	# shellcheck disable=SC2086
+	python3 "$work/table.py" "$rmap" shares --load "$recording" "${bys[@]}" $words ||
+		fail "shares $words: CSV is not as JSON"
+	[ "$words" = "--with 2" ] || # shellcheck disable=SC2086
+		python3 "$work/table.py" "$rmap" diff "${older[1]}" "$recording" "${bys[@]}" $words ||
+		fail "diff $words: CSV is not as JSON"
+done
+[ "$(shares --csv --by process --by user --limit 2 | cut -d, -f1 | tr '\n' ' ')" = "by process process user user " ] ||
+	fail "CSV does not say by what its lines are"
+
 # Files that are none. The format is described in tools/file.c.
 size=$(stat -c %s "$recording")
 expect 2 "cannot be read" "$rmap" snapshot --load "$work/none"
@@ -301,8 +336,10 @@ lost snapshot --load "$recording" --json
 lost snapshot --load "$recording" --json --top 100000
 lost diff "$recording" "$recording"
 lost diff "$recording" "$recording" --json
+lost diff "${older[1]}" "$recording" --csv
 lost shares --load "$recording"
 lost shares --load "$recording" --json
+lost shares --load "$recording" --csv
 lost who --load "$recording" --pfn "$pfn"
 lost who --load "$recording" --pfn "$pfn" --json
 # A file that is opened meanwhile does not become standard output or standard error.
@@ -340,6 +377,19 @@ LC_ALL=C.UTF-8 "$rmap" snapshot --load "$work/forged" | grep -q '/????ä' || fai
 "$rmap" snapshot --load "$work/forged" --json --top 1000 >"$work/out" || fail "no JSON with forged names"
 grep -qaP '[^\n\x20-\x7f]' "$work/out" && fail "JSON with forged names is not ASCII"
 grep -qF '/\u009B\u001B'$'\x7f''\u202E\u00E4"' "$work/out" || fail "in JSON, a forged name is another"
+# CSV quotes what parts cells and lines, and keeps no other control character; a name that is no UTF-8 is as in JSON.
+"$tool_forge" "$recording" "$work/forged" "$at" 0x2c $((at + 1)) 0x22 $((at + 2)) 0x0a $((at + 3)) 0x0d \
+	$((at + 4)) 0xe2 $((at + 5)) 0x80 $((at + 6)) 0xae $((at + 7)) 0xc2 $((at + 8)) 0x9b || fail "tool_forge fails"
+LC_ALL=C "$rmap" shares --load "$work/forged" --by file --csv >"$work/out" || fail "no CSV with forged names"
+grep -A 1 -F '/,""' "$work/out" | grep -A 1 '^file,"/.*/,""$' | tail -n 1 | grep -q '^???",,,,[0-9]' ||
+	fail "in CSV, a forged name is another: $(grep -a -A 1 -F '/,""' "$work/out")"
+"$tool_forge" "$recording" "$work/forged" "$at" 0x0a $((at + 1)) 0x7f $((at + 2)) 0xc3 $((at + 3)) 0xa4 ||
+	fail "tool_forge fails"
+LC_ALL=C "$rmap" shares --load "$work/forged" --by file --csv | grep -A 1 '^file,"[^"]*/$' | grep -q '^?ä.so.6",' ||
+	fail "CSV lacks a letter of a name, or quotes for a newline"
+"$tool_forge" "$recording" "$work/forged" $((at + 1)) 0xff || fail "tool_forge fails"
+python3 "$work/table.py" "$rmap" shares --load "$work/forged" --by file ||
+	fail "in CSV a name that is no UTF-8 is not as in JSON"
 # A recording of a kernel that tells averages says so.
 "$tool_forge" "$recording" "$work/forged" 21 6 || fail "tool_forge fails"
 "$rmap" snapshot --load "$work/forged" | grep -q "tells the average only" || fail "it is not said that averages are compared"

@@ -7,7 +7,6 @@
  */
 #include "command.h"
 #include "source.h"
-#include "text.h"
 #include "verify.h"
 #include "views.h"
 
@@ -28,8 +27,9 @@ static const struct argp_option option_list[] = {
 	  "Compare by process (the default), cgroup, user, file or kind of memory; may be given several times", 0 },
 	{ "sort", VIEW_SORT, "FIGURE", 0, "The largest change first of pss (the default), uss, rss or swap; or by name",
 	  0 },
-	{ "limit", VIEW_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
+	{ "limit", VIEW_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json or --csv all", 0 },
 	{ "json", VIEW_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
+	{ "csv", VIEW_CSV, NULL, 0, "Report in CSV, in bytes: a line for each group that changed", 0 },
 	{ 0 },
 };
 
@@ -303,6 +303,26 @@ static void add_json(struct comparison *comparison, enum by by)
 							     "unchanged", json_of_number(comparison->unchanged)));
 }
 
+/* ---- CSV ---- */
+
+static void print_csv(const struct comparison *comparison, enum by by)
+{
+	size_t shown = view_shown(&comparison->options->view, comparison->n);
+
+	for (size_t i = 0; i < shown; i++) {
+		const struct change *change = &comparison->changes[i];
+		const struct group *group = last_of(change);
+
+		fputs(by_words[by], stdout);
+		csv_name(by == BY_USER ? "" : group->name);
+		csv_number(by == BY_PROCESS, group->key);
+		csv_number(by == BY_USER && group->key != UID_UNKNOWN, group->key);
+		for (int side = 0; side < 2; side++)
+			sums_to_csv(change->groups[side] ? &change->groups[side]->sums : NULL);
+		putchar('\n');
+	}
+}
+
 /* ---- asking ---- */
 
 static int load(const struct options *options, struct side *side, const char *path)
@@ -334,13 +354,17 @@ static void show_all(struct comparison *comparison)
 	comparison->tallies = json_array();
 	for (size_t i = 0; i < options->view.bys.n; i++) {
 		compare(comparison, options->view.bys.items[i]);
-		if (!i && options->view.json)
+		if (!i && options->view.format == FORMAT_JSON)
 			json = json_pack("{s:o, s:o, s:o}", "old", json_sums(&comparison->sides[0].tally.whole), "new",
 					 json_sums(&comparison->sides[1].tally.whole), "tallies", comparison->tallies);
-		if (!i && !options->view.json)
+		if (!i && options->view.format == FORMAT_CSV)
+			puts("by,name,pid,uid," SUMS_CSV("old_") "," SUMS_CSV("new_"));
+		if (!i && options->view.format == FORMAT_TEXT)
 			print_head(comparison);
-		if (options->view.json)
+		if (options->view.format == FORMAT_JSON)
 			add_json(comparison, options->view.bys.items[i]);
+		else if (options->view.format == FORMAT_CSV)
+			print_csv(comparison, options->view.bys.items[i]);
 		else
 			print_text(comparison, options->view.bys.items[i]);
 		forget(comparison);

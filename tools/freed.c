@@ -12,15 +12,14 @@
 #include "owners.h"
 #include "source.h"
 #include "tally.h"
-#include "text.h"
 #include "verify.h"
+#include "views.h"
 
-#include <argp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_FRAMES = 256, KEY_JSON };
+enum { KEY_FRAMES = 256, KEY_JSON, KEY_CSV };
 
 enum fate {
 	FATE_FREE,    /* anonymous */
@@ -56,12 +55,13 @@ struct options {
 	struct source source;
 	struct chosen chosen;
 	bool frames;
-	bool json;
+	enum format format;
 };
 
 static const struct argp_option option_list[] = {
 	{ "frames", KEY_FRAMES, NULL, 0, "With --json: name the page frames", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
+	{ "csv", KEY_CSV, NULL, 0, "Report in CSV, in bytes: a line for each fate", 0 },
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
 	{ 0 },
 };
@@ -75,7 +75,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->frames = true;
 		return 0;
 	case KEY_JSON:
-		options->json = true;
+		format_choose(&options->format, FORMAT_JSON, state);
+		return 0;
+	case KEY_CSV:
+		format_choose(&options->format, FORMAT_CSV, state);
 		return 0;
 	case 't':
 		options->source.threads = source_threads_parse(arg, state);
@@ -90,7 +93,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!options->chosen.words_n)
 			argp_error(state, "name the processes by their numbers, or a cgroup by its path");
-		if (options->frames && !options->json)
+		if (options->frames && options->format != FORMAT_JSON)
 			argp_error(state, "--frames goes with --json");
 		return 0;
 	default:
@@ -386,6 +389,17 @@ static void print_as_json(const struct asking *asking)
 	print_json(json);
 }
 
+/* ---- CSV ---- */
+
+static void print_csv(const struct asking *asking)
+{
+	puts("what,bytes");
+	for (int fate = 0; fate < FATES; fate++)
+		printf("%s,%" PRIu64 "\n", fates[fate].key, asking->bytes[fate]);
+	printf("unmapped,%" PRIu64 "\nswap,%" PRIu64 "\npage_tables,%" PRIu64 "\n", asking->unmapped, asking->swap,
+	       asking->tables);
+}
+
 /* ---- asking ---- */
 
 static int ask(void *arg, struct system *system, const struct procfs *procfs)
@@ -404,8 +418,10 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 		judge(&asking);
 		status = procfs_status(procfs);
 	}
-	if (!status && options->json)
+	if (!status && options->format == FORMAT_JSON)
 		print_as_json(&asking);
+	else if (!status && options->format == FORMAT_CSV)
+		print_csv(&asking);
 	else if (!status)
 		print_text(&asking);
 	free(asking.own);

@@ -55,7 +55,7 @@ static const struct argp_option option_list[] = {
 	  "The largest first by pss (the default), uss, rss or swap; or by name; or, beside --with, shared "
 	  "(the default there)",
 	  0 },
-	{ "limit", VIEW_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json all", 0 },
+	{ "limit", VIEW_LIMIT, "N", 0, "How many lines at most, 0 for all; default 20, with --json or --csv all", 0 },
 	{ "with", KEY_WITH, "PID|CGROUP", 0,
 	  "Only who shares memory with this process, or with all of this cgroup, and how much; may be given several "
 	  "times",
@@ -65,6 +65,7 @@ static const struct argp_option option_list[] = {
 	  "Beside each process the kernel's own sums (smaps_rollup), and why they differ", 0 },
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
 	{ "json", VIEW_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
+	{ "csv", VIEW_CSV, NULL, 0, "Report in CSV, in bytes: a line for each group", 0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a system that rmap snapshot --save has recorded", 0 },
 	{ 0 },
 };
@@ -79,6 +80,9 @@ static void complete(struct options *options, struct argp_state *state)
 		argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
 	if (options->matrix && bys_have(&options->view.bys, BY_KIND))
 		argp_error(state, "--matrix does not go with --by kind: no page is of two kinds");
+	if (options->view.format == FORMAT_CSV && (options->matrix || options->kernel))
+		argp_error(state,
+			   "--csv is a table of groups, and has no place for --matrix and --kernel: take --json");
 	if (options->view.sort == SORTS)
 		options->view.sort = options->with.words_n ? SORT_SHARED : SORT_PSS;
 	if (options->view.sort == SORT_SHARED && !options->with.words_n)
@@ -370,6 +374,28 @@ static json_t *json_head(const struct system *system, const struct sums *whole)
 	return json;
 }
 
+/* ---- CSV ---- */
+
+static void csv_tally(const struct system *system, const struct options *options, enum by by, const struct tally *tally)
+{
+	size_t shown = view_shown(&options->view, tally->n);
+
+	for (size_t i = 0; i < shown; i++) {
+		const struct group *group = &tally->groups[i];
+		const struct process *process = group->process;
+		uint64_t uid = process ? process->uid : by == BY_USER ? group->key : UID_UNKNOWN;
+
+		fputs(by_words[by], stdout);
+		csv_name(by == BY_USER ? user_name(options, group->key) : group->name);
+		csv_number(process, group->key);
+		csv_number(uid != UID_UNKNOWN, uid);
+		csv_name(process ? system->names.strings[process->cgroup] : "");
+		sums_to_csv(&group->sums);
+		csv_number(options->with.words_n, group->sums.common);
+		putchar('\n');
+	}
+}
+
 /* ---- asking ---- */
 
 struct asking {
@@ -411,14 +437,21 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 		 const struct beside *besides)
 {
 	enum by by = asking->options->view.bys.items[number];
-	size_t most = asking->options->view.json ? COMMON_MAX : MATRIX, n = tally->n < most ? tally->n : most;
+	size_t most = asking->options->view.format == FORMAT_JSON ? COMMON_MAX : MATRIX,
+	       n = tally->n < most ? tally->n : most;
 	uint64_t common[COMMON_MAX * COMMON_MAX];
 	json_t *json;
 
 	if (asking->options->matrix)
 		tally_common(system, &asking->weights, by, tally, n, common);
 
-	if (!asking->options->view.json) {
+	if (asking->options->view.format == FORMAT_CSV) {
+		if (!number)
+			puts("by,name,pid,uid,cgroup," SUMS_CSV("") ",shared");
+		csv_tally(system, asking->options, by, tally);
+		return;
+	}
+	if (asking->options->view.format == FORMAT_TEXT) {
 		if (!number)
 			print_head(system, &tally->whole);
 		print_tally(asking->options, by, tally, besides);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * text.c - figures and names as people and as JSON are told them; see text.h
+ * text.c - figures and names as people, JSON and CSV are told them; see text.h
  */
 #include "text.h"
 
@@ -80,4 +80,43 @@ void print_json(json_t *json)
 	json_dumpf(json, stdout, JSON_ENSURE_ASCII | JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(json);
+}
+
+/* How many bytes the character at @at of UTF-8 has, which is valid; sets *@c to it. */
+static size_t utf8_next(const char *at, uint32_t *c)
+{
+	const unsigned char *bytes = (const unsigned char *)at;
+	size_t length = bytes[0] < 0x80 ? 1 : bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : 4;
+
+	*c = length == 1 ? bytes[0] : bytes[0] & (0x7fu >> length);
+	for (size_t i = 1; i < length; i++)
+		*c = *c << 6 | (bytes[i] & 0x3f);
+	return length;
+}
+
+void csv_name(const char *name)
+{
+	json_t *json = json_of_name(name);
+	const char *at = json_string_value(json);
+	bool quoted = at[strcspn(at, ",\"\n")] != '\0';
+	uint32_t c;
+
+	fputs(quoted ? ",\"" : ",", stdout);
+	for (size_t length; *at; at += length) {
+		length = utf8_next(at, &c);
+		if ((c < 0x20 && c != '\n') || (c >= 0x7f && c < 0xa0) || is_bidirectional(c))
+			putchar('?');
+		else
+			printf("%s%.*s", c == '"' ? "\"" : "", (int)length, at);
+	}
+	fputs(quoted ? "\"" : "", stdout);
+	json_decref(json);
+}
+
+void csv_number(bool known, uint64_t value)
+{
+	if (known)
+		printf(",%" PRIu64, value);
+	else
+		putchar(',');
 }

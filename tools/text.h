@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * text.h - figures and names as people and as JSON are told them
+ * text.h - figures and names as people, JSON and CSV are told them
  */
 #ifndef TEXT_H
 #define TEXT_H
@@ -8,6 +8,9 @@
 #include "tool.h"
 
 #include <jansson.h>
+
+/** enum format - what a report is for: to be read, or for a program, as a document or as a table */
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV };
 
 /** grouped, sized - a number such as 12,345, and bytes such as 1.2 MiB; each stays until the eighth next call */
 const char *grouped(uint64_t value);
@@ -34,5 +37,14 @@ static inline json_t *json_of_number(uint64_t value)
 
 /** print_json - print @json, in ASCII, for it may go to a terminal; and free it. main() looks whether it was written */
 void print_json(json_t *json);
+
+/**
+ * csv_name, csv_number - print a comma and a cell of CSV as RFC 4180 has it
+ *
+ * Names are UTF-8, those of JSON, but CSV has no escapes, and may go to a terminal: what would command that is a
+ * question mark. A newline commands nothing and stays. @known: the cell is empty otherwise
+ */
+void csv_name(const char *name);
+void csv_number(bool known, uint64_t value);
 
 #endif

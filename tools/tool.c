@@ -188,8 +188,8 @@ void progress_end(struct progress *progress)
 	progress->drawn = false;
 }
 
-/* Marks, embeddings, overrides and isolates of the bidirectional algorithm: text behind them stands elsewhere. */
-static bool is_bidirectional(wchar_t c)
+/* Marks, embeddings, overrides and isolates of the bidirectional algorithm. */
+bool is_bidirectional(uint32_t c)
 {
 	return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
@@ -210,7 +210,7 @@ const char *printable(const char *name)
 		size_t length = mbrtowc(&c, name, left, &state);
 		bool valid = length && length <= left;
 
-		if (valid && iswprint((wint_t)c) && !is_bidirectional(c)) {
+		if (valid && iswprint((wint_t)c) && !is_bidirectional((uint32_t)c)) {
 			memcpy(out + n, name, length);
 			n += length;
 		} else {

@@ -88,6 +88,9 @@ void progress_end(struct progress *progress);
  */
 const char *printable(const char *name);
 
+/** is_bidirectional - does this character turn the direction of writing, so that text behind it stands elsewhere? */
+bool is_bidirectional(uint32_t c);
+
 /** is_unicode - may the terminal be shown block characters? */
 bool is_unicode(void);
 

@@ -4,8 +4,7 @@
  */
 #include "views.h"
 
-#include "text.h"
-
+#include <inttypes.h>
 #include <string.h>
 
 #define LIMIT 20
@@ -62,6 +61,13 @@ static size_t limit_parse(const char *word, struct argp_state *state)
 	return value ? (size_t)value : SIZE_MAX;
 }
 
+void format_choose(enum format *format, enum format chosen, struct argp_state *state)
+{
+	if (*format != FORMAT_TEXT && *format != chosen)
+		argp_error(state, "--json and --csv are two formats of one report: give one of them");
+	*format = chosen;
+}
+
 bool view_parse(struct view *view, int key, const char *arg, enum sort sorts, struct argp_state *state)
 {
 	switch (key) {
@@ -75,7 +81,10 @@ bool view_parse(struct view *view, int key, const char *arg, enum sort sorts, st
 		view->limit = limit_parse(arg, state);
 		return true;
 	case VIEW_JSON:
-		view->json = true;
+		format_choose(&view->format, FORMAT_JSON, state);
+		return true;
+	case VIEW_CSV:
+		format_choose(&view->format, FORMAT_CSV, state);
 		return true;
 	default:
 		return false;
@@ -87,7 +96,7 @@ void view_complete(struct view *view)
 	if (!view->bys.n)
 		view->bys.items[view->bys.n++] = BY_PROCESS;
 	if (!view->limit)
-		view->limit = view->json ? SIZE_MAX : LIMIT;
+		view->limit = view->format == FORMAT_TEXT ? LIMIT : SIZE_MAX;
 }
 
 uint64_t sums_figure(const struct sums *sums, enum sort sort)
@@ -114,4 +123,13 @@ void sums_to_json(json_t *json, const struct sums *sums)
 	json_object_set_new(json, "swap", json_of_number(sums->swap));
 	json_object_set_new(json, "locked", json_of_number(sums->locked));
 	json_object_set_new(json, "unsettled", json_of_number(sums->unsettled));
+}
+
+void sums_to_csv(const struct sums *sums)
+{
+	if (sums)
+		printf(",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, sums->rss, sums->pss,
+		       sums->uss, sums->swap, sums->locked, sums->unsettled);
+	else
+		fputs(",,,,,,", stdout);
 }

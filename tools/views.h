@@ -6,9 +6,9 @@
 #define VIEWS_H
 
 #include "tally.h"
+#include "text.h"
 
 #include <argp.h>
-#include <jansson.h>
 
 enum sort { SORT_PSS, SORT_USS, SORT_RSS, SORT_SWAP, SORT_NAME, SORT_SHARED, SORTS };
 
@@ -24,14 +24,17 @@ struct bys {
 bool bys_have(const struct bys *bys, enum by by);
 
 /** Keys of the options that both have; their own begin at VIEW_KEYS. */
-enum { VIEW_BY = 256, VIEW_SORT, VIEW_LIMIT, VIEW_JSON, VIEW_KEYS };
+enum { VIEW_BY = 256, VIEW_SORT, VIEW_LIMIT, VIEW_JSON, VIEW_CSV, VIEW_KEYS };
 
 struct view {
 	struct bys bys;
 	enum sort sort;
 	size_t limit; /* lines at most; 0: not said yet */
-	bool json;
+	enum format format;
 };
+
+/** format_choose - take --json or --csv, or end the program with a complaint if both are given */
+void format_choose(enum format *format, enum format chosen, struct argp_state *state);
 
 /**
  * view_parse - take one of these options, or end the program with a complaint; false if @key is none of them
@@ -53,5 +56,9 @@ uint64_t sums_figure(const struct sums *sums, enum sort sort);
 
 /** sums_to_json - set all of @sums in @json */
 void sums_to_json(json_t *json, const struct sums *sums);
+
+/** sums_to_csv - print all of @sums as cells, or empty ones if it is NULL; SUMS_CSV names them, behind @prefix */
+#define SUMS_CSV(prefix) prefix "rss," prefix "pss," prefix "uss," prefix "swap," prefix "locked," prefix "unsettled"
+void sums_to_csv(const struct sums *sums);
 
 #endif
