@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 char *text_buffer(void)
 {
@@ -39,6 +40,17 @@ const char *sized(double bytes)
 	for (; bytes >= 1024 && unit < 4; unit++)
 		bytes /= 1024;
 	snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+	return out;
+}
+
+const char *dated(uint64_t seconds)
+{
+	time_t time = (time_t)seconds;
+	char *out = text_buffer();
+	struct tm tm;
+
+	if (!localtime_r(&time, &tm) || !strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm))
+		strcpy(out, "?");
 	return out;
 }
 

@@ -21,6 +21,9 @@ static inline const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
+/** dated - the local date and time of @seconds since 1970; stays until the eighth next call, too */
+const char *dated(uint64_t seconds);
+
 /** text_buffer - 32 bytes that stay until the eighth next call of any of these */
 char *text_buffer(void);
 
