@@ -272,6 +272,9 @@ kill $background
 wait $background 2>/dev/null
 background=
 
+# The same while it goes on.
+"$(dirname "$0")/check_watch.py" "$rmap" || fail "rmap shares --watch is wrong"
+
 # What nobody is asked about cannot be told; one's own shell and everything can, in text of 80 columns.
 incomplete "cannot be read" "$rmap" freed $(($(cat /proc/sys/kernel/pid_max) + 1))
 incomplete "no process that was read is in a cgroup" "$rmap" freed /no/such/group

@@ -72,6 +72,12 @@ for command in shares "diff a b" "freed 1"; do
 	# shellcheck disable=SC2086
 	expect 2 "give one of them" "$rmap" $command --json --csv
 done
+for bad in 0 -1 86401 1s ""; do
+	expect 2 "--watch wants" "$rmap" shares --watch "$bad"
+done
+expect 2 "give one of them" "$rmap" shares --watch 1 --load "$recording"
+expect 2 "give one of them" "$rmap" shares --watch 1 --with 1
+expect 2 "--csv is one table" "$rmap" shares --watch 1 --csv
 expect 2 "name two recordings" "$rmap" diff "$recording"
 expect 2 "is a third one" "$rmap" diff "$recording" "$recording" "$recording"
 expect 2 "--sort wants" "$rmap" diff --sort shared "$recording" "$recording"

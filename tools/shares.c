@@ -6,13 +6,13 @@
  * within 80 columns. JSON has the fields that README names; fields may be added, none is taken away.
  */
 #include "beside.h"
+#include "changes.h"
 #include "chosen.h"
 #include "command.h"
 #include "source.h"
 #include "tally.h"
-#include "text.h"
 #include "verify.h"
-#include "views.h"
+#include "watch.h"
 
 #include <argp.h>
 #include <inttypes.h>
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_WITH = VIEW_KEYS, KEY_MATRIX, KEY_KERNEL, KEY_LOAD };
+enum { KEY_WITH = VIEW_KEYS, KEY_MATRIX, KEY_KERNEL, KEY_LOAD, KEY_WATCH };
 
 /* Rows and columns of a matrix that fit into 80 columns. */
 #define MATRIX 6
@@ -46,6 +46,8 @@ struct options {
 	struct view view;
 	bool matrix;
 	bool kernel;
+	unsigned watch; /* every so many seconds; 0 for once */
+	bool fits;      /* as many lines as the terminal has room for */
 };
 
 static const struct argp_option option_list[] = {
@@ -67,14 +69,32 @@ static const struct argp_option option_list[] = {
 	{ "json", VIEW_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
 	{ "csv", VIEW_CSV, NULL, 0, "Report in CSV, in bytes: a line for each group", 0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a system that rmap snapshot --save has recorded", 0 },
+	{ "watch", KEY_WATCH, "N", 0,
+	  "Read the system again every N seconds, and tell what changed since the reading before; with --json a line "
+	  "for each reading",
+	  0 },
 	{ 0 },
 };
+
+/* --watch has nothing to do with some. */
+static void complete_watch(struct options *options, struct argp_state *state)
+{
+	if (options->source.load)
+		argp_error(state, "--watch reads the running system, and --load a recording: give one of them");
+	if (options->with.words_n)
+		argp_error(state, "--watch compares all groups, and --with leaves most of them out: give one of them");
+	if (options->view.format == FORMAT_CSV)
+		argp_error(state, "--csv is one table of one reading: with --watch take --json");
+	options->fits = !options->view.limit && options->view.format == FORMAT_TEXT;
+}
 
 /* What goes with what, and what is meant where nothing is said. */
 static void complete(struct options *options, struct argp_state *state)
 {
 	if (options->kernel && options->source.load)
 		argp_error(state, "--kernel asks the running kernel, and --load reads a recording: give one of them");
+	if (options->watch)
+		complete_watch(options, state);
 	view_complete(&options->view);
 	if (options->kernel && !bys_have(&options->view.bys, BY_PROCESS))
 		argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
@@ -92,6 +112,7 @@ static void complete(struct options *options, struct argp_state *state)
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
+	uint64_t seconds = 0;
 
 	if (view_parse(&options->view, key, arg, SORTS, state))
 		return 0;
@@ -112,6 +133,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_LOAD:
 		options->source.load = arg;
 		return 0;
+	case KEY_WATCH:
+		if (!parse_number(arg, 1, WATCH_SECONDS_MAX, &seconds))
+			argp_error(state, "--watch wants seconds, from 1 to %d, not \"%s\"", WATCH_SECONDS_MAX, arg);
+		options->watch = (unsigned)seconds;
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
@@ -130,6 +156,8 @@ static const struct argp parser = {
 	       "\vRss is all that is mapped, each page once; Pss parts each page among its mappings, so that it sums "
 	       "up to all memory; Uss is what nobody else maps (by file or kind: what a single process maps); Swap is "
 	       "what is swapped out. What ending a process gives back, rmap freed tells.\n\n"
+	       "--watch goes on until it is interrupted (SIGINT, SIGTERM), which ends it behind the report under way, "
+	       "or until nobody reads its output any more; its exit status is the worst of all readings.\n\n"
 	       "Needs root, unless with --load. Exit status: 0 done, and the kernel counts the same mappings; 1 of "
 	       "some pages it counts others though nothing changed; 2 usage, privilege or kernel support lacking.",
 };
@@ -253,39 +281,46 @@ static void print_matrix(const struct options *options, enum by by, const struct
 	}
 }
 
-static void print_note(const char *figure, const char *text)
+/* What is not in the sums, or not certain; returns how many lines that takes. */
+static unsigned print_notes(const struct system *system, const struct sums *whole)
 {
-	printf("  %10s  %s\n", figure, text);
-}
+	const struct {
+		const char *figure;
+		bool any;
+		const char *text;
+	} notes[] = {
+		{ sized((double)whole->locked), whole->locked, "of it cannot be reclaimed: locked, or of a ramfs" },
+		{ sized((double)whole->unsettled), whole->unsettled,
+		  "of it changed while it was read: its parts are not certain" },
+		{ grouped(system->refused), system->refused, "processes may not be read; they are in nobody's sums" },
+		{ grouped(system->gone), system->gone, "processes ended while they were read" },
+		{ grouped(system->sharing), system->sharing,
+		  "processes have the memory of another one, and are not listed" },
+	};
+	unsigned lines = 0;
 
-/* What is not in the sums, or not certain. */
-static void print_notes(const struct system *system, const struct sums *whole)
-{
-	if (whole->locked)
-		print_note(sized((double)whole->locked), "of it cannot be reclaimed: locked, or of a ramfs");
-	if (whole->unsettled)
-		print_note(sized((double)whole->unsettled),
-			   "of it changed while it was read: its parts are not certain");
-	if (system->refused)
-		print_note(grouped(system->refused), "processes may not be read; they are in nobody's sums");
-	if (system->gone)
-		print_note(grouped(system->gone), "processes ended while they were read");
-	if (system->sharing)
-		print_note(grouped(system->sharing), "processes have the memory of another one, and are not listed");
+	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+		if (!notes[i].any)
+			continue;
+		printf("  %10s  %s\n", notes[i].figure, notes[i].text);
+		lines++;
+	}
 	if (system->pid_namespace)
 		printf("  Processes outside this container are not read; what they map is shared.\n");
 	if (system->averaging)
 		printf("  Of large folios this kernel tells averages: what others map there is not known.\n");
+	return lines + system->pid_namespace + system->averaging;
 }
 
-static void print_head(const struct system *system, const struct sums *whole)
+/* Returns how many lines it takes. */
+static unsigned print_head(const struct system *system, const struct sums *whole)
 {
 	printf("Memory of %s, each page once: %s mapped", system->pid_namespace ? "this container" : "the whole system",
 	       sized((double)whole->rss));
 	if (whole->swap)
 		printf(", %s swapped out", sized((double)whole->swap));
 	printf("\n");
-	print_notes(system, whole);
+	return 1 + print_notes(system, whole);
 }
 
 /* ---- JSON ---- */
@@ -361,8 +396,8 @@ static json_t *json_tally(const struct system *system, const struct options *opt
 
 static json_t *json_head(const struct system *system, const struct sums *whole)
 {
-	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "page_size",
-				 json_of_number(UINT64_C(1) << system->page_shift), "processes",
+	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "time", json_of_number(system->time),
+				 "page_size", json_of_number(UINT64_C(1) << system->page_shift), "processes",
 				 json_of_number(system->processes_n), "refused", json_of_number(system->refused),
 				 "gone", json_of_number(system->gone), "sharing", json_of_number(system->sharing),
 				 "pid_namespace", system->pid_namespace, "averaging", system->averaging, "mismatched",
@@ -403,6 +438,9 @@ struct asking {
 	struct weights weights;
 	json_t *json;
 	json_t *tallies;
+	struct reading before; /* with --watch: what it compares with; without groups at first */
+	struct reading now;
+	bool again; /* there was one before */
 };
 
 /* Leave those out that share nothing with the chosen ones, and these themselves. */
@@ -433,6 +471,32 @@ static struct beside *look_beside(const struct asking *asking, enum by by, struc
 	return besides;
 }
 
+/*
+ * As many groups as the terminal has room for below @head lines: four more are there once, and seven in the two tables
+ * of each grouping. What --kernel and --matrix add is not counted.
+ */
+static void fit(struct view *view, size_t head)
+{
+	size_t rows = watch_rows(), others = head + 4 + 7 * view->bys.n, tables = 2 * view->bys.n;
+
+	if (rows && rows < others + tables * view->limit)
+		view->limit = rows > others + tables ? (rows - others) / tables : 1;
+}
+
+static void begin_text(struct asking *asking, const struct system *system, const struct sums *whole)
+{
+	unsigned seconds = asking->options->watch, head;
+
+	if (seconds) {
+		watch_part(!asking->again);
+		printf("%s, every %s %s\n", dated(system->time), grouped(seconds),
+		       plural(seconds, "second", "seconds"));
+	}
+	head = print_head(system, whole);
+	if (asking->options->fits)
+		fit(&asking->options->view, head);
+}
+
 static void show(struct asking *asking, size_t number, const struct system *system, const struct tally *tally,
 		 const struct beside *besides)
 {
@@ -453,7 +517,7 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 	}
 	if (asking->options->view.format == FORMAT_TEXT) {
 		if (!number)
-			print_head(system, &tally->whole);
+			begin_text(asking, system, &tally->whole);
 		print_tally(asking->options, by, tally, besides);
 		if (asking->options->matrix)
 			print_matrix(asking->options, by, tally, n, common);
@@ -470,12 +534,37 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 	json_array_append_new(asking->tallies, json);
 }
 
+/* Tell what changed since the reading before, and keep this one in its place. */
+static void show_changes(struct asking *asking)
+{
+	const struct options *options = asking->options;
+	char title[64];
+
+	if (asking->json)
+		json_object_set_new(asking->json, "changes",
+				    asking->again ? changes_to_json(&asking->before, &asking->now, &options->view)
+						  : json_null());
+	if (!asking->json && asking->again) {
+		snprintf(title, sizeof(title), "\nChange since %s", dated(asking->before.time));
+		changes_to_text(&asking->before, &asking->now, &options->view, title);
+	}
+	reading_fini(&asking->before);
+	asking->before = asking->now;
+	asking->now = (struct reading){ 0 };
+	asking->again = true;
+}
+
 static int ask(void *arg, struct system *system, const struct procfs *procfs)
 {
 	struct asking *asking = arg;
 	enum sort sort = asking->options->view.sort;
 	int status = weights_init(&asking->weights, system);
 
+	asking->json = NULL;
+	if (asking->options->fits)
+		asking->options->view.limit = VIEW_LIMIT_TEXT;
+	if (asking->options->watch)
+		reading_init(&asking->now, system);
 	if (!status && asking->options->with.words_n)
 		status = chosen_find(&asking->options->with, system);
 	if (!status && asking->options->with.words_n)
@@ -490,6 +579,8 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 			keep_sharers(system, asking->options, &tally);
 		if (tally.n)
 			qsort_r(tally.groups, tally.n, sizeof(*tally.groups), compare_groups, &sort);
+		if (asking->options->watch)
+			reading_add(&asking->now, system, by, &tally);
 		besides = look_beside(asking, by, system, procfs, &tally);
 		status = procfs ? procfs_status(procfs) : STATUS_OK;
 		if (!status)
@@ -497,10 +588,17 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 		free(besides);
 		tally_fini(&tally);
 	}
+	if (!status && asking->options->watch)
+		show_changes(asking);
 	if (asking->json)
-		print_json(asking->json);
+		(asking->options->watch ? print_json_line : print_json)(asking->json);
 	weights_fini(&asking->weights);
 	return status;
+}
+
+static int report(void *arg)
+{
+	return source_ask(arg);
 }
 
 int shares_main(int argc, char **argv)
@@ -512,7 +610,9 @@ int shares_main(int argc, char **argv)
 	argp_parse(&parser, argc, argv, 0, NULL, &options);
 	options.source.ask = ask;
 	options.source.arg = &asking;
-	status = source_ask(&options.source);
+	status = options.watch ? watch(options.watch, report, &options.source) : source_ask(&options.source);
+	reading_fini(&asking.before);
+	reading_fini(&asking.now);
 	chosen_fini(&options.with);
 	return status;
 }

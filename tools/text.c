@@ -87,11 +87,21 @@ json_t *json_of_name(const char *name)
 	return json;
 }
 
-void print_json(json_t *json)
+static void dump_json(json_t *json, size_t flags)
 {
-	json_dumpf(json, stdout, JSON_ENSURE_ASCII | JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	json_dumpf(json, stdout, JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6) | flags);
 	putchar('\n');
 	json_decref(json);
+}
+
+void print_json(json_t *json)
+{
+	dump_json(json, JSON_INDENT(2));
+}
+
+void print_json_line(json_t *json)
+{
+	dump_json(json, 0);
 }
 
 /* How many bytes the character at @at of UTF-8 has, which is valid; sets *@c to it. */

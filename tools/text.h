@@ -38,8 +38,13 @@ static inline json_t *json_of_number(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
-/** print_json - print @json, in ASCII, for it may go to a terminal; and free it. main() looks whether it was written */
+/**
+ * print_json, print_json_line - print @json, in ASCII, for it may go to a terminal; and free it
+ *
+ * The second one prints a single line, for documents that follow each other. main() looks whether it was written.
+ */
 void print_json(json_t *json);
+void print_json_line(json_t *json);
 
 /**
  * csv_name, csv_number - print a comma and a cell of CSV as RFC 4180 has it

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define LIMIT 20
 #define LIMIT_MAX 1000000
 
 const char *const by_words[BYS] = { "process", "cgroup", "user", "file", "kind" };
@@ -96,7 +95,7 @@ void view_complete(struct view *view)
 	if (!view->bys.n)
 		view->bys.items[view->bys.n++] = BY_PROCESS;
 	if (!view->limit)
-		view->limit = view->format == FORMAT_TEXT ? LIMIT : SIZE_MAX;
+		view->limit = view->format == FORMAT_TEXT ? VIEW_LIMIT_TEXT : SIZE_MAX;
 }
 
 uint64_t sums_figure(const struct sums *sums, enum sort sort)

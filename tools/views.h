@@ -26,6 +26,9 @@ bool bys_have(const struct bys *bys, enum by by);
 /** Keys of the options that both have; their own begin at VIEW_KEYS. */
 enum { VIEW_BY = 256, VIEW_SORT, VIEW_LIMIT, VIEW_JSON, VIEW_CSV, VIEW_KEYS };
 
+/** So many lines of text, if nothing else was said. */
+#define VIEW_LIMIT_TEXT 20
+
 struct view {
 	struct bys bys;
 	enum sort sort;
@@ -42,7 +45,7 @@ void format_choose(enum format *format, enum format chosen, struct argp_state *s
  */
 bool view_parse(struct view *view, int key, const char *arg, enum sort sorts, struct argp_state *state);
 
-/** view_complete - after the last option: by process, and 20 lines of text, if nothing else was said */
+/** view_complete - after the last option: by process, and as many lines of text, if nothing else was said */
 void view_complete(struct view *view);
 
 /** view_shown - how many of @n groups are shown */
