@@ -9,7 +9,7 @@ exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(abigail-tools build-essential clang groff-base libck-dev libclang-rt-dev libcmocka-dev libjansson-dev liburcu-dev
-	meson ninja-build pkg-config python3 spin util-linux)
+	meson ninja-build pkg-config python3 spin util-linux zsh)
 
 # For the variant aarch64 and the tests "freestanding", of which only check has need.
 cross_packages=(gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64
