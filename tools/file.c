@@ -42,12 +42,11 @@
  */
 #include "file.h"
 
+#include "aside.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MAGIC "RMAPSNAP"
 #define MAGIC_SIZE 8
@@ -249,75 +248,6 @@ static void put_body(struct writer *writer, const struct system *system)
 	put_frames(writer, system);
 }
 
-/* Write all of @file and close @fd; false if that fails, and errno says why. */
-static bool write_and_close(int fd, const struct writer *file)
-{
-	size_t done = 0;
-	ssize_t put = 1;
-	int error = 0;
-
-	while (done < file->n && put > 0) {
-		put = write(fd, file->bytes + done, file->n - done);
-		done += put > 0 ? (size_t)put : 0;
-	}
-	/* What cannot be synchronized, a pipe or a device, has no older content either. */
-	if (done < file->n || (fsync(fd) && errno != EINVAL && errno != EROFS))
-		error = put ? errno : ENOSPC;
-	if (close(fd) && !error)
-		error = errno;
-	errno = error;
-	return !error;
-}
-
-/*
- * Write @file beside @path, then put it in its place: an older file stays as it is until all of the new one is there.
- * Nobody else may read it, for it tells where everything lies in every process.
- */
-static bool replace_file(const char *path, const struct writer *file)
-{
-	const char *slash = strrchr(path, '/');
-	int directory = slash ? (int)(slash - path) + 1 : 0;
-	char *aside;
-	mode_t mask;
-	bool done;
-	int fd;
-
-	if (asprintf(&aside, "%.*s.rmap-XXXXXX", directory, path) < 0)
-		return false;
-	/* 0600, also where the owner's mask would leave less. Nobody else makes files meanwhile. */
-	mask = umask(0);
-	fd = mkostemp(aside, O_CLOEXEC);
-	umask(mask);
-	done = fd >= 0 && write_and_close(fd, file) && !rename(aside, path);
-	if (fd >= 0 && !done) {
-		int error = errno;
-
-		unlink(aside);
-		errno = error;
-	}
-	free(aside);
-	return done;
-}
-
-/* Write @file where @path leads; false if that fails, and errno says why. */
-static bool write_file(const char *path, const struct writer *file)
-{
-	char *target = realpath(path, NULL);
-	struct stat stat_of;
-	bool done;
-	int fd;
-
-	/* A device or a pipe is written to, not replaced. */
-	if (!stat(path, &stat_of) && !S_ISREG(stat_of.st_mode)) {
-		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-		done = fd >= 0 && write_and_close(fd, file);
-	} else {
-		done = replace_file(target ? target : path, file);
-	}
-	free(target);
-	return done;
-}
-
 int file_save(const char *path, const struct system *system)
 {
 	struct writer body = { 0 }, file = { 0 };
@@ -329,7 +259,7 @@ int file_save(const char *path, const struct system *system)
 	put_fixed(&file, body.n, 8);
 	put_bytes(&file, body.bytes, body.n);
 	put_fixed(&file, hash_bytes(file.bytes, file.n), HASH_SIZE);
-	if (!write_file(path, &file))
+	if (!aside_write(path, file.bytes, file.n))
 		status = complain(
 			"%s cannot be written (%s): name a file in a directory of yours with room for %zu bytes", path,
 			strerror(errno), file.n);
