@@ -9,11 +9,14 @@ exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(abigail-tools build-essential clang groff-base libck-dev libclang-rt-dev libcmocka-dev libjansson-dev liburcu-dev
-	meson ninja-build pkg-config python3 spin util-linux zsh)
+	meson ninja-build node-d3 pkg-config python3 spin util-linux zsh)
 
 # For the variant aarch64 and the tests "freestanding", of which only check has need.
 cross_packages=(gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64
 	libjansson-dev:arm64 liburcu-dev:arm64 qemu-system-misc qemu-user)
+
+# For the test "tool_page", of which only check has need.
+browser_packages=(chromium)
 
 say() {
 	printf '\n==> %s\n' "$*"

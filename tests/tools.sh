@@ -62,6 +62,13 @@ expect 2 "--sort shared goes with" "$rmap" shares --sort shared
 expect 2 "--with wants" "$rmap" shares --with service
 expect 2 "--matrix does not go with" "$rmap" shares --matrix --by kind
 expect 2 "--limit wants" "$rmap" shares --limit -1
+# Without d3 there are no pages, and that is said.
+pages=1
+"$rmap" shares --html "$work/page" --load "$recording" 2>"$work/err" || pages=0
+[ $pages = 1 ] || grep -q "install node-d3" "$work/err" || fail "it is not said why there are no pages"
+for other in --json --matrix --kernel "--by user" "--sort rss" "--with 1"; do
+	expect 2 "--html shows all" "$rmap" shares --html "$work/page" $other
+done
 expect 2 "--threads wants" "$rmap" shares --threads 0
 expect 2 "no option" "$rmap" shares 1
 expect 2 "give one of them" "$rmap" shares --kernel --load "$recording"
@@ -292,6 +299,9 @@ for at in 12 20 40 $((size / 3)) $((size / 2)) $((size - 9)) $((size - 1)); do
 done
 expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save "$work/no/such/file"
 [ ! -w /dev/full ] || expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save /dev/full
+
+[ $pages = 0 ] || expect 2 "cannot be written" "$rmap" shares --load "$recording" --html "$work/no/such/file"
+[ $pages = 0 ] || [ ! -w /dev/full ] || expect 2 "cannot be written" "$rmap" shares --load "$recording" --html /dev/full
 
 # A recording is for its owner only, whatever the umask and whatever was there. One that fails leaves the older file, and nothing
 # else; where a name leads to is replaced, not the link, and no device or pipe.

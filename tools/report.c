@@ -320,7 +320,7 @@ static void print_verdict(const struct system *system, const struct timing *timi
 
 /* ---- JSON ---- */
 
-static json_t *json_histogram(const struct figures *figures)
+json_t *json_histogram(const struct figures *figures)
 {
 	json_t *histogram = json_array();
 

@@ -5,7 +5,10 @@
 #ifndef REPORT_H
 #define REPORT_H
 
+#include "figures.h"
 #include "source.h"
+
+#include <jansson.h>
 
 /**
  * report_snapshot - print a verified system
@@ -15,6 +18,9 @@
  * Return:  a status, after complaining
  */
 int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json);
+
+/** json_histogram - how many pages have how many mappings */
+json_t *json_histogram(const struct figures *figures);
 
 /** struct answer - everyone who maps a frame */
 struct answer {

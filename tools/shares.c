@@ -9,6 +9,8 @@
 #include "changes.h"
 #include "chosen.h"
 #include "command.h"
+#include "page.h"
+#include "shares_page.h"
 #include "source.h"
 #include "tally.h"
 #include "verify.h"
@@ -20,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_WITH = VIEW_KEYS, KEY_MATRIX, KEY_KERNEL, KEY_LOAD, KEY_WATCH };
+enum { KEY_WITH = VIEW_KEYS, KEY_MATRIX, KEY_KERNEL, KEY_LOAD, KEY_WATCH, KEY_HTML };
 
 /* Rows and columns of a matrix that fit into 80 columns. */
 #define MATRIX 6
@@ -48,6 +50,7 @@ struct options {
 	bool kernel;
 	unsigned watch; /* every so many seconds; 0 for once */
 	bool fits;      /* as many lines as the terminal has room for */
+	const char *html;
 };
 
 static const struct argp_option option_list[] = {
@@ -68,6 +71,10 @@ static const struct argp_option option_list[] = {
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
 	{ "json", VIEW_JSON, NULL, 0, "Report in JSON, in bytes", 0 },
 	{ "csv", VIEW_CSV, NULL, 0, "Report in CSV, in bytes: a line for each group", 0 },
+	{ "html", KEY_HTML, "FILE", 0,
+	  "Write all of that as a page with charts, which any browser opens without a network, to FILE, which only its "
+	  "owner may read",
+	  0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a system that rmap snapshot --save has recorded", 0 },
 	{ "watch", KEY_WATCH, "N", 0,
 	  "Read the system again every N seconds, and tell what changed since the reading before; with --json a line "
@@ -88,6 +95,24 @@ static void complete_watch(struct options *options, struct argp_state *state)
 	options->fits = !options->view.limit && options->view.format == FORMAT_TEXT;
 }
 
+/* A page has the document of --json with all that there is to see: what would choose among that goes with none. */
+static void complete_html(struct options *options, struct argp_state *state)
+{
+	struct view *view = &options->view;
+
+	if (view->format != FORMAT_TEXT || view->bys.n || view->sort != SORTS || options->matrix || options->kernel ||
+	    options->with.words_n || options->watch)
+		argp_error(state, "--html shows all groups and their matrices: give it with --load, --threads and "
+				  "--limit alone");
+	if (!page_is_built(&page_shares))
+		argp_failure(state, STATUS_LACKING, 0,
+			     "--html: this rmap was built without d3, which draws the charts: install node-d3, "
+			     "configure anew and build");
+	view->format = FORMAT_JSON;
+	for (enum by by = 0; by < BYS; by++)
+		view->bys.items[view->bys.n++] = by;
+}
+
 /* What goes with what, and what is meant where nothing is said. */
 static void complete(struct options *options, struct argp_state *state)
 {
@@ -95,6 +120,8 @@ static void complete(struct options *options, struct argp_state *state)
 		argp_error(state, "--kernel asks the running kernel, and --load reads a recording: give one of them");
 	if (options->watch)
 		complete_watch(options, state);
+	if (options->html)
+		complete_html(options, state);
 	view_complete(&options->view);
 	if (options->kernel && !bys_have(&options->view.bys, BY_PROCESS))
 		argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
@@ -137,6 +164,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (!parse_number(arg, 1, WATCH_SECONDS_MAX, &seconds))
 			argp_error(state, "--watch wants seconds, from 1 to %d, not \"%s\"", WATCH_SECONDS_MAX, arg);
 		options->watch = (unsigned)seconds;
+		return 0;
+	case KEY_HTML:
+		options->html = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
@@ -435,6 +465,7 @@ static void csv_tally(const struct system *system, const struct options *options
 
 struct asking {
 	struct options *options;
+	char **argv;
 	struct weights weights;
 	json_t *json;
 	json_t *tallies;
@@ -497,6 +528,12 @@ static void begin_text(struct asking *asking, const struct system *system, const
 		fit(&asking->options->view, head);
 }
 
+/* Files share no pages but where one is seen through another: a page shows that of processes, cgroups and users. */
+static bool has_matrix(const struct options *options, enum by by)
+{
+	return options->matrix || (options->html && by < BY_FILE);
+}
+
 static void show(struct asking *asking, size_t number, const struct system *system, const struct tally *tally,
 		 const struct beside *besides)
 {
@@ -506,7 +543,7 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 	uint64_t common[COMMON_MAX * COMMON_MAX];
 	json_t *json;
 
-	if (asking->options->matrix)
+	if (has_matrix(asking->options, by))
 		tally_common(system, &asking->weights, by, tally, n, common);
 
 	if (asking->options->view.format == FORMAT_CSV) {
@@ -529,7 +566,7 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 		json_object_set_new(asking->json, "tallies", asking->tallies);
 	}
 	json = json_tally(system, asking->options, by, tally, besides);
-	if (asking->options->matrix)
+	if (has_matrix(asking->options, by))
 		json_object_set_new(json, "matrix", json_matrix(common, n));
 	json_array_append_new(asking->tallies, json);
 }
@@ -590,8 +627,13 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 	}
 	if (!status && asking->options->watch)
 		show_changes(asking);
-	if (asking->json)
+	if (asking->json && !asking->options->html)
 		(asking->options->watch ? print_json_line : print_json)(asking->json);
+	else if (asking->json && !status)
+		status = shares_page_write(asking->options->html, &asking->options->source, system, asking->argv,
+					   asking->json);
+	else
+		json_decref(asking->json);
 	weights_fini(&asking->weights);
 	return status;
 }
@@ -604,7 +646,7 @@ static int report(void *arg)
 int shares_main(int argc, char **argv)
 {
 	struct options options = { .source.threads = source_threads(), .view.sort = SORTS };
-	struct asking asking = { .options = &options };
+	struct asking asking = { .options = &options, .argv = argv };
 	int status;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &options);

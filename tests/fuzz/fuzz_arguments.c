@@ -7,7 +7,7 @@
  * command must end with one of its three statuses. It may end the process (argp does), so it runs in a child, which
  * hands its coverage counters back, or the fuzzer would learn nothing.
  *
- * --save is left out, in all its abbreviations: it would write to files of the fuzzer's choice.
+ * --save and --html are left out, in all their abbreviations: they would write to files of the fuzzer's choice.
  */
 #include "counters.h"
 
@@ -119,6 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	memcpy(text, bytes + 1, size - 1);
 	for (size_t at = 0; at < size - 1 && argc <= ARGUMENTS_MAX; at += strlen(text + at) + 1) {
 		if (!strncmp(text + at, "--s", 3) && strcmp(text + at, "--sort"))
+			return 0;
+		if (!strncmp(text + at, "--h", 3) && strcmp(text + at, "--help"))
 			return 0;
 		argv[argc++] = text + at;
 	}

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""tool_page.py RMAP TOOL_FORGE CHROMIUM RECORDING... - does the page of `rmap shares --html` show what --json prints?
+
+Headless Chromium runs the page of each recording, of one with hostile names, and of a part of the groups, and tells the document
+that came of it. In that all marks, rows and figures are looked up; and the console must have been silent.
+"""
+import html.parser
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+RMAP, FORGE, CHROMIUM = sys.argv[1:4]
+RECORDINGS = sys.argv[4:]
+WORK = tempfile.TemporaryDirectory()
+FIGURES = ["pss", "uss", "rss", "swap"]
+SHARING = ["process", "cgroup", "user"]
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Document(html.parser.HTMLParser):
+    """What the tests ask of a document: elements, each with its attributes, its text and what it is in."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.stack = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        element = {"tag": tag, "text": "", "in": list(self.stack), **dict(attributes)}
+        self.elements.append(element)
+        if tag not in VOID:
+            self.stack.append(element)
+
+    def handle_endtag(self, tag):
+        while self.stack and self.stack.pop()["tag"] != tag:
+            pass
+
+    def handle_data(self, text):
+        for element in self.stack:
+            element["text"] += text
+
+    def inside(self, outer, **wanted):
+        return [element for element in self.elements
+                if any(element_in is outer for element_in in element["in"]) and has(element, wanted)]
+
+    def find(self, **wanted):
+        [element] = [element for element in self.elements if has(element, wanted)]
+        return element
+
+
+def has(element, wanted):
+    """Has it these attributes? The class is one of its classes; an underscore stands for a hyphen."""
+    wanted = dict(wanted)
+    one = wanted.pop("class_", None)
+    return (one is None or one in element.get("class", "").split()) and all(
+        element.get(name.replace("_", "-")) == value for name, value in wanted.items())
+
+
+def browse(address):
+    """The document at the address once its scripts have run, and what the console says."""
+    ran = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={WORK.name}/profile",
+                          "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", address],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    return ran.stdout, [line for line in ran.stderr.split("\n") if "CONSOLE" in line]
+
+
+def rmap(command, *words):
+    return json.loads(subprocess.run([RMAP, command, "--json", *words], stdout=subprocess.PIPE, check=True).stdout)
+
+
+def expected(recording, words):
+    """The report as --json prints it, with the matrices of those that share."""
+    groupings = [f"--by={by}" for by in ("process", "cgroup", "user", "file", "kind")]
+    report = rmap("shares", "--load", recording, *groupings, *words)
+    sharing = rmap("shares", "--load", recording, *groupings[:3], "--matrix", *words)
+    report["tallies"][:3] = sharing["tallies"]
+    return report
+
+
+def shown(name):
+    return re.sub("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", "?", name) or "?"
+
+
+def check_table(document, series, names, rows, foot):
+    table = document.find(tag="table", data_series=series)
+    parts = [part for part in document.inside(table, tag="tr") if part["in"][-1]["tag"] == "tbody"]
+    told = [[int(amount["value"]) for amount in document.inside(row, tag="data")] for row in parts]
+    assert told == rows, f"the table by {series} has other figures"
+    assert [document.inside(row, tag="td")[0]["text"] for row in parts] == names, f"the table by {series} has other names"
+    last = [row for row in document.inside(table, tag="tr") if row["in"][-1]["tag"] == "tfoot"]
+    assert [[int(amount["value"]) for amount in document.inside(row, tag="data")] for row in last] == foot
+
+
+def check_marks(document, series, n):
+    chart = document.find(tag="svg", data_series=series)
+    marks = document.inside(chart, class_="mark")
+    assert len(marks) == n, f"the chart by {series} has {len(marks)} marks of {n}"
+    places = [float(mark[name]) for mark in marks for name in ("x", "y", "width", "height") if name in mark]
+    assert all(0 <= place < 10000 for place in places), f"the chart by {series} has marks that are nowhere"
+
+
+def label(group):
+    return shown(group["name"]) + (f" ({group['pid']})" if "pid" in group else "")
+
+
+def check_report(document, report):
+    whole = [[report["whole"][figure] for figure in FIGURES]]
+    for tally in report["tallies"]:
+        by, groups = tally["by"], tally["groups"]
+        check_table(document, by, [shown(group["name"]) for group in groups],
+                    [[group[figure] for figure in FIGURES] for group in groups], whole)
+        if by != "cgroup":
+            check_marks(document, by, len(groups))
+            rest = document.inside(document.find(tag="svg", data_series=by), class_="rest")
+            assert len(rest) == (tally["left_out"] > 0), f"by {by}, what is left out is not told"
+        if by in SHARING:
+            matrix = [row[:len(groups)] for row in tally["matrix"][:len(groups)]]
+            pairs = sorted((-row[k], i, k) for i, row in enumerate(matrix) for k in range(i + 1, len(row)) if row[k])
+            check_marks(document, f"{by}-matrix", len(matrix) ** 2)
+            check_table(document, f"pairs of {by}", [label(groups[i]) for _, i, _ in pairs],
+                        [[-common] for common, _, _ in pairs], [])
+    fact = document.find(tag="dd", data_fact="mapped")
+    assert int(document.inside(fact, tag="data")[0]["value"]) == report["whole"]["rss"], "the head tells another sum"
+
+
+def check(recording, *words):
+    page = pathlib.Path(WORK.name) / "it's a page.html"
+    subprocess.run([RMAP, "shares", "--load", recording, f"--html={page}", *words], check=True)
+    assert os.stat(page).st_mode & 0o777 == 0o600, "others may read the page"
+    text = page.read_text()
+    [source] = re.findall('id="document">(.*)</script>\n<script>\n/', text)
+    assert "<" not in source, "the document has what may end it"
+    data, report = json.loads(source), expected(recording, words)
+    assert data["report"] == report, "the page has another report than --json"
+    histogram = rmap("snapshot", "--load", recording)["histogram"]
+    assert data["histogram"] == histogram, "the page has another histogram than rmap snapshot"
+
+    dom, console = browse(page.as_uri())
+    assert not console, f"the console says {console}"
+    document = Document(dom)
+    assert sum(element["tag"] == "script" for element in document.elements) == 3, "a name became a script"
+    assert not any("src" in element or "href" in element for element in document.elements), "the page wants others"
+    assert "Redistribution and use in source and binary forms" in text, "the licence of d3 is not in the page"
+    assert document.find(id="command")["text"] == f"rmap shares --load {recording} '--html={page}'".replace(
+        "it's", "it'\\''s") + "".join(" " + word for word in words), "the page tells another command"
+    check_report(document, report)
+    check_marks(document, "mappings", len(histogram))
+    check_table(document, "mappings", [f"{bucket['min']:,}" for bucket in histogram],
+                [[bucket["pages"] * report["page_size"]] for bucket in histogram], [])
+    return [group["name"] for tally in report["tallies"] for group in tally["groups"]]
+
+
+def check_hostile(recording):
+    """Names that would end the script element, begin another one, or are no text at all."""
+    content, forged = pathlib.Path(recording).read_bytes(), str(pathlib.Path(WORK.name) / "forged")
+    path, other, comm = b"/usr/lib/x86_64-linux-gnu/libc.so.6", b"/usr/bin/dash", b"\x08tool_who"
+    changes = {content.index(path): b"</script><script>throw 1</script>\"\xff",
+               content.index(other): "/usr/\u202ehsad ".encode(), content.index(comm) + 1: b"<!--<b>\x1b"}
+    words = [str(word) for at, name in changes.items() for i, byte in enumerate(name) for word in (at + i, byte)]
+    subprocess.run([FORGE, recording, forged, *words], check=True)
+    names = check(forged)
+    assert {"</script><script>throw 1</script>\"?", "/usr/\u202ehsad ", "<!--<b>\x1b"} <= set(names), "names are not hostile"
+
+
+if "<html" not in browse("about:blank")[0]:
+    print("not run: browser: chromium does not start here")
+    sys.exit(77)
+for one in RECORDINGS:
+    check(one)
+check(RECORDINGS[0], "--limit", "3")
+check_hostile(RECORDINGS[0])
