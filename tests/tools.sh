@@ -66,7 +66,7 @@ expect 2 "--limit wants" "$rmap" shares --limit -1
 pages=1
 "$rmap" shares --html "$work/page" --load "$recording" 2>"$work/err" || pages=0
 [ $pages = 1 ] || grep -q "install node-d3" "$work/err" || fail "it is not said why there are no pages"
-for other in --json --matrix --kernel "--by user" "--sort rss" "--with 1"; do
+for other in --json --csv --watch=1 --matrix --kernel "--by user" "--sort rss" "--with 1"; do
 	expect 2 "--html shows all" "$rmap" shares --html "$work/page" $other
 done
 expect 2 "--threads wants" "$rmap" shares --threads 0

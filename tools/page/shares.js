@@ -47,7 +47,7 @@ function label(group) {
 
 /* Where there is little room: of a path its end says most. */
 function short(group) {
-	return label(group).replace(/^.*\/(?=.)/, "");
+	return label(group).replace(/^\/(.*\/)?(?=.)/, "");
 }
 
 function describe(group) {
@@ -221,7 +221,6 @@ function isNamed({ x0, y0, x1, y1 }) {
 function putBranch(svg, node) {
 	const { x0, y0, x1, y1, data } = node;
 	const box = putBox(svg, "branch", x0, y0, x1 - x0, y1 - y0, describe(data.group));
-
 	const name = x1 - x0 < 240 ? short(data.group) : label(data.group);
 
 	if (isNamed(node))
@@ -389,9 +388,15 @@ function putHistogram() {
 
 /* ---- the head ---- */
 
+/* A recording may say any time. */
+function timeOf(seconds) {
+	const time = new Date(seconds * 1000);
+
+	return isNaN(time) ? "at no time" : `${time.toISOString().replace("T", " ").slice(0, 16)} UTC`;
+}
+
 function putHead() {
 	const whole = d3.select("#whole");
-	const when = new Date(system.time * 1000).toISOString().replace("T", " ").slice(0, 16);
 	const { rss, swap, locked } = report.whole;
 	const facts = [["mapped", rss], ["swapped out", swap], ["cannot be reclaimed", locked]];
 	const what = report.pid_namespace ? "A container" : "The whole system";
@@ -399,7 +404,7 @@ function putHead() {
 	const processes = counted(report.processes, "process", "processes");
 
 	d3.select("#machine").text(`${what}: Linux ${shown(system.release)} on ${shown(system.machine)}, ` +
-		`${system.loaded ? "recorded" : "read"} ${when} UTC; ${processes}`);
+		`${system.loaded ? "recorded" : "read"} ${timeOf(system.time)}; ${processes}`);
 	if (system.memory)
 		facts.unshift(["memory of the machine", system.memory]);
 	for (const [name, bytes] of facts) {
