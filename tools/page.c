@@ -47,10 +47,14 @@ static void put_escaped(char **at, const char *text)
 int page_write(const char *path, const struct page *page, json_t *json)
 {
 	char *text = json_dumps(json, JSON_ENSURE_ASCII | JSON_COMPACT | JSON_REAL_PRECISION(6));
-	size_t n = page->before_n + strlen(text) + 5 * count(text, '<') + page->after_n;
-	char *file = zeroed(n, 1), *at = file;
 	int status = STATUS_OK;
+	char *file, *at;
+	size_t n;
 
+	if (!text)
+		out_of_memory();
+	n = page->before_n + strlen(text) + 5 * count(text, '<') + page->after_n;
+	at = file = zeroed(n, 1);
 	put(&at, page->before, page->before_n);
 	put_escaped(&at, text);
 	put(&at, page->after, page->after_n);
