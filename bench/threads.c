@@ -57,7 +57,7 @@ static int lane_open(struct lane *lane, const struct peer *peer, const struct be
 		*stream =
 			(struct chain_stream){ .random = 0x9e3779b97f4a7c15u + i, .fresh = (uint64_t)i << FRESH_SHIFT };
 		lane->contexts[i] = peer->enter(lane->map);
-		stream->handles = malloc(n * sizeof(uint64_t));
+		stream->handles = aligned_alloc(64, (n * sizeof(uint64_t) + 63) / 64 * 64); /* lines of its own */
 		if (!lane->contexts[i] || !stream->handles)
 			return bench_failed(peer->name, row, "there is no memory for it");
 		for (; stream->n < n; stream->n++)

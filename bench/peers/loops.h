@@ -168,10 +168,14 @@ static void loop_shrink(void *state, struct peer_page *page, const uint64_t *han
 	thread->own.failed |= failed;
 }
 
-/* One pair of each section is timed, in another place of it each time. */
-static size_t loop_contend(void *state, struct peer_page *page, struct chain_stream *stream,
+/*
+ * One pair of each section is timed, in another place of it each time. The stream is this thread's own meanwhile: those of
+ * all threads lie side by side, and would be what the threads wait for.
+ */
+static size_t loop_contend(void *state, struct peer_page *page, struct chain_stream *team_stream,
 			   const struct bench_team *team, struct bench_histogram *latency)
 {
+	struct chain_stream stream = *team_stream;
 	struct thread *thread = state;
 	size_t sections = 0;
 	int failed = 0;
@@ -181,7 +185,7 @@ static size_t loop_contend(void *state, struct peer_page *page, struct chain_str
 
 		section_begin(thread, CHAIN_SECTION);
 		for (size_t i = 0; i < CHAIN_SECTION; i++) {
-			struct chain_swap swap = chain_stream_next(stream);
+			struct chain_swap swap = chain_stream_next(&stream);
 			uint64_t began = i == watched ? bench_now() : 0;
 
 			failed |= head_remove(thread, HEAD(page), swap.out);
@@ -192,6 +196,7 @@ static size_t loop_contend(void *state, struct peer_page *page, struct chain_str
 		section_end(thread);
 	}
 	thread->own.failed |= failed;
+	*team_stream = stream;
 	return sections * CHAIN_SECTION;
 }
 
