@@ -40,10 +40,11 @@
  *
  * What one operation costs at worst, alone in its place, follows from the sizes: of S slots below, each is read up to three times
  * (census, count, copy) and frozen once, and each of at most S elements takes a compare-and-swap. An add does one rebuild, the largest
- * a split: S = 256 of LEAF_LINES_MAX lines, so less than 1,400 accesses with what it searches, or 2,000 with as much overflow as
- * lines_to_split() lets pass. A remove does MERGES_MAX merges (chain.c), of S = 192 and at most half as many elements, less than 800 each,
- * and one rebuild of what has become of them, less than 1,000 more, or of another leaf.
- * What the pool does for a block or a piece comes on top: at most it takes a magazine out of a depot. tests/unit_costs.c counts.
+ * a split: S = 256 of LEAF_LINES_MAX lines, so less than 1,400 accesses with what it searches, or 2,000 with as much
+ * overflow as lines_to_split() lets pass. A remove does MERGES_MAX merges (chain.c), of S = 192 and at most half as many
+ * elements, less than 800 each, and a rebuild of what they made, less than 1,000; or no merge, and a rebuild of any leaf.
+ * What the pool does for a block or a piece comes on top: at most it takes a magazine out of a depot. tests/unit_costs.c
+ * counts.
  *
  *      label  orders                                                   breaks without it
  *      R1     a plan, its memory and a branch before the place           helpers follow garbage
@@ -567,8 +568,8 @@ static void pop(struct rmap_reserve *reserve, struct place *place)
 }
 
 /*
- * The branch above @place, if all in it fits into a leaf. False: it does not, or there is no memory. That is asked of the branch and
- * not of the leaf that became emptier: all else in it may have gone before.
+ * Merges the branch above @place, if what is in it is little. False: it is not, or there is no memory. That is asked of the
+ * branch and not of the leaf that became emptier: all else in it may have gone before.
  */
 static bool merge(struct rmap_reserve *reserve, const struct place *place)
 {

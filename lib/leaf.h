@@ -206,8 +206,8 @@ static inline bool plan_merges(const struct plan *plan)
 bool rmap_leaf_grow(struct rmap_reserve *reserve, struct place *place);
 
 /*
- * A remove left few elements in a line of @place: merges its branch, if it may and there are few enough, or rebuilds it smaller, or
- * takes an empty top off. True: it was a merge, after which there may be too much yet.
+ * A remove left few elements in a line of @place: merges its branch, if it may and there are few enough, or rebuilds it
+ * smaller, or takes an empty top off. True: it was a merge, after which there may be too much yet.
  */
 bool rmap_leaf_shrink(struct rmap_reserve *reserve, struct place *place, bool may_merge);
 

@@ -169,8 +169,8 @@ static void loop_shrink(void *state, struct peer_page *page, const uint64_t *han
 }
 
 /*
- * One pair of each section is timed, in another place of it each time. The stream is this thread's own meanwhile: those of
- * all threads lie side by side, and would be what the threads wait for.
+ * One pair of each section is timed, in another place of it each time. The stream is this thread's own meanwhile: those
+ * of all threads lie side by side, and would be what the threads wait for.
  */
 static size_t loop_contend(void *state, struct peer_page *page, struct chain_stream *team_stream,
 			   const struct bench_team *team, struct bench_histogram *latency)

@@ -23,12 +23,12 @@
  *     adds to come were promised. Where there is none, and none in the depots, what is retired stays until the next fill
  *   - a thread that only removes, as an exit does, is never held back: it must not fail and need not fill. What it retires
  *     was in chains, so chain_bytes + waiting_bytes do not grow by it, and those who add are held back instead of it. But
- *     a chain gives memory back for a smaller copy of itself: without memory for that, in hand or free, it keeps what it has until
- *     a later remove finds some. A chain of which 64 mappings at most go between two fills takes 24 bytes a mapping and 384 at
- *     most (256 in all but a few of 100,000: what the hash puts where decides when a leaf is looked at); so let who removes
- *     many of one page call rmap_reserve_fill(reserve, 0) now and then. That also holds it back.
- *     Mappings that go in the order of their hashes leave 512 bytes more for each level of the chain's tree, of which there
- *     is one for each factor of eight that it was longer than 200; but only who knows hash_seed can choose that order
+ *     a chain gives memory back for a smaller copy of itself: without memory for that, in hand or free, it keeps what it
+ *     has until a later remove finds some. A chain of which 64 mappings at most go between two fills takes 24 bytes a
+ *     mapping and 384 at most (256 in all but a few of 100,000: what the hash puts where decides when a leaf is looked
+ *     at); so let who removes many of one page call rmap_reserve_fill(reserve, 0) now and then. That also holds it back.
+ *     Mappings that go in the order of their hashes may leave 512 bytes more for each level of branches: one from some
+ *     200 mappings on, and another for each factor of eight beyond; but only who knows hash_seed can choose that order
  *   - depot_bytes: free memory is kept for later fills. When slabs are carved although a fifth of what is carved may be free,
  *     and as a drain, or before a fill says -ENOMEM, a sweep joins what lies side by side and gives whole slabs to the tier
  *   - rest_bytes: of each slab 64 bytes, and less than 128 before a piece that must be aligned; of the newest slab also what
