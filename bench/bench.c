@@ -5,7 +5,6 @@
  * The command line picks a benchmark and rows of it; each row measures into its part of the report; the machine and
  * the compiler are added here; the result goes out as tables, as JSON, or both.
  */
-#include <argp.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include <urcu/urcu-memb.h>
 
+#include "../tools/arguments.h"
 #include "bench.h"
 
 #define BENCH_DECLARE(word) extern const struct benchmark bench_##word;
@@ -372,9 +372,7 @@ int bench_main(int argc, char **argv)
 	struct arguments arguments = { .options = { .threads = 2 } };
 	struct bench_options *options = &arguments.options;
 
-	argp_err_exit_status = 2;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &arguments))
-		return 2;
+	arguments_parse(&argp, argc, argv, &arguments);
 	if (arguments.list)
 		return list(arguments.benchmark);
 	if (options->seconds == 0)

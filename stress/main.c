@@ -8,7 +8,6 @@
  *
  * The seed fixes what every thread does; which thread gets the CPU when, it cannot fix.
  */
-#include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../tools/arguments.h"
 #include "stress.h"
 
 static const struct stress_test *const tests[] = {
@@ -226,8 +226,7 @@ int main(int argc, char **argv)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	stress.seed = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	argp_err_exit_status = 2;
-	argp_parse(&argp, argc, argv, 0, NULL, &stress);
+	arguments_parse(&argp, argc, argv, &stress);
 	if (!stress.ops && !stress.seconds)
 		stress.seconds = 5;
 

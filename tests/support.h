@@ -129,7 +129,12 @@ void probe_fail_all(struct probe *probe, bool all);
 void reader_register(struct rmap *map);
 void reader_unregister(struct rmap *map);
 
-/* struct fixture - one map on probes of its own, and the calling thread's reserve */
+/*
+ * struct fixture - one map on probes of its own, and the calling thread's reserve
+ *
+ * Its hash seed is always the same: chance, which every bound on bytes and accesses leaves a little to (docs/design.md,
+ * G8), must not decide what a test finds.
+ */
 struct fixture {
 	struct probe chains;
 	struct probe metadata;

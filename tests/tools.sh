@@ -42,6 +42,10 @@ done
 for command in snapshot shares diff freed who; do
 	"$rmap" $command --help | grep -q -- --json || fail "rmap $command --help does not name --json"
 done
+# argp has a hidden option that waits, for an hour if no seconds are given.
+for command in snapshot shares diff freed who bench; do
+	expect 2 "HANG" "$rmap" $command --HANG=0
+done
 expect 2 "Usage" "$rmap"
 expect 2 "rmap --help" "$rmap" frobnicate
 expect 2 "--nonsense" "$rmap" snapshot --nonsense

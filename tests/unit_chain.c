@@ -135,15 +135,6 @@ static void check_shrinking(struct fixture *fixture, const struct rmap_page *pag
 	assert_true(shape.bytes <= 24 * n + 384); /* design.md, G8: 64 removes at most go between two fills */
 }
 
-/* A map of a seed of its own: else chance would decide, of 150,000 chains for five, that no remove finds a thin line in time. */
-static void seeded_init(struct fixture *fixture, uint64_t seed)
-{
-	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
-
-	options.hash_seed = seed;
-	fixture_init_with(fixture, options);
-}
-
 /* @order 0: the oldest goes first; 1: the newest; beyond: shuffled, by that seed */
 static void order_of_going(uint64_t *going, uint64_t n, unsigned order)
 {
@@ -189,7 +180,7 @@ static void in_a_map_of_its_own(unsigned way, unsigned order, uint64_t longest)
 {
 	struct fixture fixture;
 
-	seeded_init(&fixture, order + 1);
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	grow_and_shrink(&fixture, way, order, longest);
 	fixture_fini(&fixture);
 }
@@ -217,7 +208,7 @@ static void every_way_and_order_in_small(void **state)
 	struct fixture fixture;
 
 	(void)state;
-	seeded_init(&fixture, 1);
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 	for (unsigned way = 0; way < 3; way++) {
 		for (unsigned order = 0; order < 20; order++) {
 			for (uint64_t n = 1; n <= 2000; n = n < 20 ? n + 1 : n * 5 / 3)
@@ -439,7 +430,7 @@ static void a_saw_tooth_piles_nothing_up(void **state)
 
 	(void)state;
 	for (uint64_t low = 2000; low <= 2600; low += 100) {
-		seeded_init(&fixture, low);
+		fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 		for (unsigned turn = 0; turn < 25; turn++) {
 			uint64_t pushes = fixture_stats(&fixture).pushes;
 
@@ -539,7 +530,7 @@ static void leaves_emptied_in_order_are_merged(void **state)
 		struct rmap_page page = { 0 };
 		struct fixture fixture;
 
-		seeded_init(&fixture, n);
+		fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
 		for (uint64_t i = 0; i < n; i++)
 			assert_true(fixture_add(&fixture, &page, rmap_chained(spread(i, 0))) >= 0);
 		found.n = 0;

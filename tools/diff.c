@@ -2,6 +2,7 @@
 /**
  * diff.c - `rmap diff`: who grew between two recordings; changes.h compares them
  */
+#include "arguments.h"
 #include "changes.h"
 #include "command.h"
 #include "source.h"
@@ -116,7 +117,7 @@ int diff_main(int argc, char **argv)
 	struct reading readings[2] = { 0 };
 	int status = STATUS_OK;
 
-	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	arguments_parse(&parser, argc, argv, &options);
 	for (int side = 0; side < 2 && status != STATUS_LACKING; side++) {
 		int of_side = take(&options, options.recordings[side], &readings[side]);
 

@@ -6,6 +6,7 @@
  * once, but a page of a huge one only if nobody else maps any other page of that; files' pages stay as a cache; those
  * of tmpfs, memfds and shared memory stay as long as their file does, see holders.h. Nothing is ended.
  */
+#include "arguments.h"
 #include "command.h"
 #include "folio.h"
 #include "holders.h"
@@ -437,7 +438,7 @@ int freed_main(int argc, char **argv)
 	struct options options = { .source.threads = source_threads() };
 	int status;
 
-	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	arguments_parse(&parser, argc, argv, &options);
 	options.source.ask = ask;
 	options.source.arg = &options;
 	status = source_ask(&options.source);

@@ -6,7 +6,6 @@
 #include "command.h"
 #include "tool.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -91,7 +90,6 @@ int main(int argc, char **argv)
 	json_set_alloc_funcs(allocate, free);
 	/* The terminal's characters are wanted, but no other locale: numbers are read and written alike everywhere. */
 	setlocale(LC_CTYPE, "");
-	argp_err_exit_status = STATUS_LACKING;
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(word, commands[i].word))
 			continue;

@@ -5,6 +5,7 @@
  * The whole system is read, built and verified as `rmap snapshot` does it; tally.h says what is summed up. Text keeps
  * within 80 columns. JSON has the fields that README names; fields may be added, none is taken away.
  */
+#include "arguments.h"
 #include "beside.h"
 #include "changes.h"
 #include "chosen.h"
@@ -16,7 +17,6 @@
 #include "verify.h"
 #include "watch.h"
 
-#include <argp.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -649,7 +649,7 @@ int shares_main(int argc, char **argv)
 	struct asking asking = { .options = &options, .argv = argv };
 	int status;
 
-	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	arguments_parse(&parser, argc, argv, &options);
 	options.source.ask = ask;
 	options.source.arg = &asking;
 	status = options.watch ? watch(options.watch, report, &options.source) : source_ask(&options.source);

@@ -2,13 +2,13 @@
 /**
  * snapshot.c - `rmap snapshot`: read or load a system, build its reverse map, verify it, report
  */
+#include "arguments.h"
 #include "command.h"
 #include "file.h"
 #include "report.h"
 #include "source.h"
 #include "verify.h"
 
-#include <argp.h>
 #include <stdlib.h>
 
 #define TOP_MAX 1000000
@@ -98,7 +98,7 @@ int snapshot_main(int argc, char **argv)
 	struct system system;
 	int status;
 
-	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	arguments_parse(&parser, argc, argv, &options);
 	options.source.pids = options.pids;
 	options.source.pids_n = options.pids_n;
 	system_init(&system);

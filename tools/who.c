@@ -7,13 +7,13 @@
  * many. If it does not, look after look, somebody else has mapped the page meanwhile, and all is read again: up to
  * READINGS times, and not later than READING_SECONDS after the first.
  */
+#include "arguments.h"
 #include "asked.h"
 #include "command.h"
 #include "report.h"
 #include "scan.h"
 #include "verify.h"
 
-#include <argp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -318,7 +318,7 @@ int who_main(int argc, char **argv)
 	struct options options = { 0 };
 	int status;
 
-	argp_parse(&parser, argc, argv, 0, NULL, &options);
+	arguments_parse(&parser, argc, argv, &options);
 	status = options.load ? ask_recorded(&options) : ask_running(&options);
 	free(options.questions.items);
 	return status;

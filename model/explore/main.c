@@ -2,6 +2,7 @@
 /*
  * main.c - the explorer's command line
  */
+#include "../../tools/arguments.h"
 #include "bytes.h"
 #include "cases.h"
 #include "embedder.h"
@@ -11,7 +12,6 @@
 #include "reduction.h"
 #include "vm.h"
 
-#include <argp.h>
 #include <err.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -410,7 +410,7 @@ int main(int argc, char **argv)
 	struct request request = { 0 };
 	struct totals totals = { 0, 0 };
 
-	argp_parse(&argp, argc, argv, 0, NULL, &request);
+	arguments_parse(&argp, argc, argv, &request);
 	if (request.litmus)
 		return litmus_run() ? 0 : 1;
 	if (request.reduction)

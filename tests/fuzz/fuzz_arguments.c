@@ -14,7 +14,6 @@
 #include "../../tools/command.h"
 #include "../../tools/tool.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -101,7 +100,6 @@ static int run(int (*command)(int argc, char **argv), int argc, char **argv, boo
 	signal(SIGALRM, SIG_DFL); /* the fuzzer's handler would go on */
 	on_exit(leave, NULL);
 	alarm(CHILD_SECONDS);
-	argp_err_exit_status = STATUS_LACKING;
 	exit(command(argc, argv));
 }
 
