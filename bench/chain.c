@@ -131,8 +131,8 @@ const struct benchmark bench_chain = {
 	.legend =
 		"pair: one remove of a random mapping and one add of a fresh one; fifo: the oldest goes; lifo: the\n"
 		"newest 32 go; add, remove: from nothing to n, and back; walk: the handles of all mappings summed, a\n"
-		"mapping; walk-batches: so by arrays of mappings; pair-batch: 32 at a time; fork: pages with n mappings\n"
-		"get and lose one more, 32 at a time;\n"
+		"mapping; walk-batches: so by arrays of mappings; pair-batch: 32 at a time; fork: pages with n\n"
+		"mappings get and lose one more, 32 at a time;\n"
 		"lock: a mapping is mlocked and munlocked; window: pairs of ptes in n windows of 16; block: two adds "
 		"and\n"
 		"two removes of a page, without and with a block, and the difference; fill: of a reserve after n "

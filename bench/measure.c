@@ -58,7 +58,10 @@ static void close_delay(void)
 	delay_fd = -1;
 }
 
-/* Both of one moment: a wait between the two would count as work at the beginning of a batch, and be taken off at its end. */
+/*
+ * Both of one moment: a wait between the two would count as work at the beginning of a batch, and be taken off at its
+ * end.
+ */
 uint64_t bench_work_now(void)
 {
 	uint64_t delay, now;

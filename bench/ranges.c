@@ -434,16 +434,16 @@ static const char *const one_by_one[] = { "rmap", NULL };
 static const struct bench_target targets[] = {
 	{ "attach + detach among 1,000, x revision 2725a32", "attach-detach", 1000, 1000, "rmap", "ns", NULL, false,
 	  0.1, "scripts/compare 2725a32" },
-	{ "exit of 200 ranges in one update, x single detaches", "exit", 1000, 100000, "rmap-list", "ns", one_by_one, false,
-	  0.3, NULL },
+	{ "exit of 200 ranges in one update, x single detaches", "exit", 1000, 100000, "rmap-list", "ns", one_by_one,
+	  false, 0.3, NULL },
 };
 
 const struct benchmark bench_ranges = {
 	.name = "ranges",
 	.summary = "the ranges of one object, 10 to 100000 of them: updates and stabs",
 	.legend =
-		"attach-detach: a range goes and another comes; move: one gets another address; split: one is split and\n"
-		"put together again, three updates; exit: 200 ranges go, a range (rmap-list: in one update);\n"
+		"attach-detach: a range goes and another comes; move: one gets another address; split: one is split\n"
+		"and put together again, three updates; exit: 200 ranges go, a range (rmap-list: in one update);\n"
 		"stab-K: a query that K ranges answer;\n"
 		"apart, together: attach-detach by several threads, on an object each or on one, with n ranges each;\n"
 		"stab-beside: a stab of 10, while another thread attaches and detaches.\n"

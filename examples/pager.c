@@ -3,9 +3,9 @@
  * pager.c - a pager in user space: userfaultfd brings a file's pages in, the reverse map takes them out again
  *
  * The file's page cache is a memfd. Windows map half of it each, where their ranges say, and move; single pages are
- * mapped elsewhere. A fault brings a page into the cache, sets one pte and adds one mapping. To evict a page all its ptes
- * must be cleared, and only the reverse map knows where they are: rmap_unmap() asks it, and for all pages behind a new
- * end rmap_truncate() does. At last each page must hold what users counted in it, and pagemap judges the mappings.
+ * mapped elsewhere. A fault brings a page into the cache, sets one pte and adds one mapping. To evict a page all its
+ * ptes must be cleared, and only the reverse map knows where they are: rmap_unmap() asks it, and for all pages behind a
+ * new end rmap_truncate() does. At last each page must hold what users counted in it, and pagemap judges the mappings.
  *
  * Locks, in this order:  users of a window   shared to touch its memory; exclusively to move it, for then it is nowhere
  *                        page->lock          to map or unmap a page, to bring or evict it
@@ -351,7 +351,8 @@ static void open_files(void)
 
 static void open_window(struct window *window, uint64_t first, uint64_t n, struct rmap_mapping mapping)
 {
-	void *address = mmap(NULL, n * page_size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, (off_t)(first * page_size));
+	void *address =
+		mmap(NULL, n * page_size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, (off_t)(first * page_size));
 
 	watch(address, n * page_size);
 	window->bytes = n * page_size;
@@ -390,7 +391,8 @@ int main(void)
 		evict(reserve, page);
 		must(page->stored.count == page->counted, "a page has what users counted in it");
 	}
-	fprintf(stderr, "pager: %u faults, %u evictions, %u truncates, %u moves\n", faults, evictions, truncates, moves);
+	fprintf(stderr, "pager: %u faults, %u evictions, %u truncates, %u moves\n", faults, evictions, truncates,
+		moves);
 	printf("each page has what users counted in it, and pagemap shows the ptes that the reverse map knows\n");
 	rmap_object_destroy(file);
 	rmap_reserve_destroy(reserve);

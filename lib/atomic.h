@@ -10,8 +10,8 @@
  *   rlx     relaxed                     acq     acquire                    rel    release
  *   acqrel  acquire and release; a compare-and-swap that fails is an acquire load of what it found
  *
- * A build with RMAP_EXPLORE does them through model/explore, which chooses which thread goes on, and what a load finds; one
- * with RMAP_INJECT counts them (inject.h).
+ * A build with RMAP_EXPLORE does them through model/explore, which chooses which thread goes on, and what a load finds;
+ * one with RMAP_INJECT counts them (inject.h).
  */
 #ifndef RMAP_LIB_ATOMIC_H
 #define RMAP_LIB_ATOMIC_H

@@ -2,32 +2,36 @@
 /*
  * chain.c - elements in a first block and in the leaves behind it: insert, take, end
  *
- * Layout and kinds are in slot.h, how leaves are rebuilt in leaf.c. Slot 2 of the first block is an element, or leads to a
- * leaf or to a tree of branches with leaves. A key's hash picks the leaf, and in it a line; the element is in that line or, if it
- * was full, in one of the next few; or, if those were full and no memory to rebuild the leaf was there, in a line of overflow on
- * top of it. Everyone searches in one order:
+ * Layout and kinds are in slot.h, how leaves are rebuilt in leaf.c. Slot 2 of the first block is an element, or leads
+ * to a leaf or to a tree of branches with leaves. A key's hash picks the leaf, and in it a line; the element is in that
+ * line or, if it was full, in one of the next few; or, if those were full and no memory to rebuild the leaf was there,
+ * in a line of overflow on top of it. Everyone searches in one order:
  *
  *      slot 2 of the first block: an element, or what it leads to: overflow from the top, then the leaf, line by
  *      line from the key's own one on; then, in maps with multiplicity, slots 0 and 1
  *
  * (Slots 0 and 1 of plain maps are claimed and found by claim.h: nothing moves between them and these.)
  *
- * A slot of a leaf that was used is never EMPTY again but VACANT, and adds and copies take the first free slot. So a search ends
- * at the first line whose last slot is EMPTY: when that was read, after all others of the line, no element had been put past it.
+ * A slot of a leaf that was used is never EMPTY again but VACANT, and adds and copies take the first free slot. So a
+ * search ends at the first line whose last slot is EMPTY: when that was read, after all others of the line, no element
+ * had been put past it.
  *
- * Elements move from a leaf to its copy only, by leaf.c, and are HELD in the leaf from before the copy is read until nobody
- * can read the leaf. A search that meets its own key HELD helps and begins again; it passes over all else that is frozen.
+ * Elements move from a leaf to its copy only, by leaf.c, and are HELD in the leaf from before the copy is read until
+ * nobody can read the leaf. A search that meets its own key HELD helps and begins again; it passes over all else that
+ * is frozen.
  *
  * What is linked where, and who may write it:
  *   - slot: anyone, by compare-and-swap, until it is frozen
- *   - slot 2 as LINK, and words of branches: a push (a line on top), a plan, the swing to its copy, or past what is empty (slot
+ *   - slot 2 as LINK, and words of branches: a push (a line on top), a plan, the swing to its copy, or past what is
+ *     empty (slot
  *     2 then to EMPTY); rmap_chain_retire(), which takes slot 2 by exchange and freezes the words of branches
  *
- * Values recur (a handle is removed and added again), addresses do not: a block or piece is not reused within a section that
- * has seen it. So a compare-and-swap from an element to nothing takes an equal element, which is as good; from LINK it meets
- * the very thing it read; from slot 2's element to the LINK it replaces an equal of the copy; and from EMPTY it finds slot 2
- * free, whatever was behind it in between. A search that loses slot 2's element to a LINK looks again, by the word it met, not by
- * another look: by then the leaf may have gone and an equal element have come, which is another's.
+ * Values recur (a handle is removed and added again), addresses do not: a block or piece is not reused within a section
+ * that has seen it. So a compare-and-swap from an element to nothing takes an equal element, which is as good; from
+ * LINK it meets the very thing it read; from slot 2's element to the LINK it replaces an equal of the copy; and from
+ * EMPTY it finds slot 2 free, whatever was behind it in between. A search that loses slot 2's element to a LINK looks
+ * again, by the word it met, not by another look: by then the leaf may have gone and an equal element have come, which
+ * is another's.
  *
  *      label  orders                                                     breaks without it
  *      R1     a leaf's and a line's words before their link              readers follow garbage
@@ -75,8 +79,8 @@ struct search {
 #define OUT_OF_LINE __attribute__((noinline))
 
 /*
- * Lock-free: a retry follows another's success. *@word: what an acquire load of @slot found last; @empty: what it becomes when
- * its last unit is taken.
+ * Lock-free: a retry follows another's success. *@word: what an acquire load of @slot found last; @empty: what it
+ * becomes when its last unit is taken.
  */
 static ALWAYS_INLINE enum adjusted slot_adjust(uint64_t *slot, uint64_t *word, struct search search, uint64_t empty)
 {
@@ -102,9 +106,9 @@ static ALWAYS_INLINE enum adjusted slot_adjust(uint64_t *slot, uint64_t *word, s
 }
 
 /*
- * The @n slots of a line, in order. *@end: the last one was never used. The first loop only looks, without branches; from the first
- * candidate on the second takes the slots one by one: a place counts as passed only when all before it have been
- * (rmap_chain_take()).
+ * The @n slots of a line, in order. *@end: the last one was never used. The first loop only looks, without branches;
+ * from the first candidate on the second takes the slots one by one: a place counts as passed only when all before it
+ * have been (rmap_chain_take()).
  */
 static ALWAYS_INLINE enum adjusted line_adjust(uint64_t *slots, unsigned n, struct search search, bool *end)
 {
@@ -180,7 +184,8 @@ static OUT_OF_LINE enum adjusted place_adjust(struct rmap_reserve *reserve, stru
 	if (slot_kind(place.value) != SLOT_LINK)
 		return ADJUSTED_NOT;
 	link = link_below(place.value);
-	for (; adjusted == ADJUSTED_NOT && link_form(link) == FORM_OVER; link = load_rlx(link_memory(link))) { /* RLX: fixed. */
+	/* RLX: fixed. */
+	for (; adjusted == ADJUSTED_NOT && link_form(link) == FORM_OVER; link = load_rlx(link_memory(link))) {
 		uint64_t *slots = link_memory(link) + 1;
 
 		adjusted = line_adjust(slots, OVER_SLOTS, search, &end);
@@ -236,10 +241,10 @@ static ALWAYS_INLINE bool chain_adjust(struct rmap_reserve *reserve, struct bloc
  *     at Q as was added, U(P) = U(Q) >= R(Q) >= R(P), and it does not fail.
  * Behind the last place there is no unit, so no owner passes that place.
  *
- * A rebuild takes no unit past a search: where one has passed a leaf and met nothing of its key HELD, the leaf was frozen without
- * a unit of that key, or will be with those that came behind it, whose owners are others. Overflow lies before what callers
- * have read of the place: they have passed its slots, empty, by that read. All that this needs is one order for all, place by
- * place, and that who finds nothing acquires.
+ * A rebuild takes no unit past a search: where one has passed a leaf and met nothing of its key HELD, the leaf was
+ * frozen without a unit of that key, or will be with those that came behind it, whose owners are others. Overflow lies
+ * before what callers have read of the place: they have passed its slots, empty, by that read. All that this needs is
+ * one order for all, place by place, and that who finds nothing acquires.
  */
 bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t key)
 {
@@ -268,8 +273,8 @@ static ALWAYS_INLINE bool line_place(uint64_t *slots, unsigned n, uint64_t entry
 	UNROLLED
 	for (unsigned i = 0; i < n; i++)
 		/*
-		 * RLX: a hint; the compare-and-swap revalidates a free slot. A stale full one costs a look elsewhere; an
-		 * EMPTY one is not missed, for what comes before it in the slot is ordered by A1.
+		 * RLX: a hint; the compare-and-swap revalidates a free slot. A stale full one costs a look elsewhere;
+		 * an EMPTY one is not missed, for what comes before it in the slot is ordered by A1.
 		 */
 		free |= (unsigned)((load_rlx(&slots[i]) & ~(uint64_t)SLOT_VACANT) == 0) << i;
 	for (; free; free &= free - 1) {
@@ -310,8 +315,8 @@ static bool over_place(uint64_t link, uint64_t entry)
 }
 
 /*
- * Puts a line into @place: on top of what it led to, or with the element that it was. 0; -EAGAIN: the place has changed, look
- * again; -ENOMEM.
+ * Puts a line into @place: on top of what it led to, or with the element that it was. 0; -EAGAIN: the place has
+ * changed, look again; -ENOMEM.
  */
 static int push_line(struct rmap_reserve *reserve, struct place *place, uint64_t entry)
 {
@@ -346,8 +351,8 @@ static bool block_place(struct block *block, uint64_t entry)
 }
 
 /*
- * Where the place leads to leaves. 0; -EAGAIN: look again; -ENOMEM. *@grown: an add rebuilds one leaf; if that did not help, the
- * next one may go on.
+ * Where the place leads to leaves. 0; -EAGAIN: look again; -ENOMEM. *@grown: an add rebuilds one leaf; if that did not
+ * help, the next one may go on.
  */
 static int insert_behind(struct rmap_reserve *reserve, struct place *place, uint64_t hash, uint64_t entry, bool *grown)
 {
@@ -430,11 +435,15 @@ void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64
 void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block)
 {
 	/*
-	 * A1: pairs with R1, and R1, R2 of leaf.c. R3: pairs with A11 of scan.c: who finds slot 2 SEALED has seen the note of the
-	 * move that emptied the chain around its element. The exchange takes the link from swings and pushes that are late.
+	 * A1: pairs with R1, and R1, R2 of leaf.c. R3: pairs with A11 of scan.c: who finds slot 2 SEALED has seen the
+	 * note of the move that emptied the chain around its element. The exchange takes the link from swings and
+	 * pushes that are late.
 	 */
 	uint64_t link = exchange_acqrel(&block->slots[BLOCK_LINK], SLOT_SEALED);
-	/* RLX: frozen, and acquired. A claim that is held still has its store to come, by misuse (claim.h): not to this slot. */
+	/*
+	 * RLX: frozen, and acquired. A claim that is held still has its store to come, by misuse (claim.h): not to this
+	 * slot.
+	 */
 	unsigned behind = load_rlx(&block->meta) & CLAIM_HELD(1) ? 0 : 1;
 	struct extent extent = { 0, 0 };
 

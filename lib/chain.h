@@ -13,10 +13,10 @@
 #include <rmap/page.h>
 
 /*
- * Stores @entry (kind ENTRY) in a slot that needs no claim (claim.h), or adds its unit to an element that has its key and
- * room. The caller has counted it already, or holds another counted mapping of the page meanwhile, so the chain stays. 0;
- * -ENOMEM if memory was needed and the reserve has none; -ENOENT if the chain has collapsed (the caller was wrong).
- * Lock-free.
+ * Stores @entry (kind ENTRY) in a slot that needs no claim (claim.h), or adds its unit to an element that has its key
+ * and room. The caller has counted it already, or holds another counted mapping of the page meanwhile, so the chain
+ * stays. 0; -ENOMEM if memory was needed and the reserve has none; -ENOENT if the chain has collapsed (the caller was
+ * wrong). Lock-free.
  */
 int rmap_chain_insert(struct rmap_reserve *reserve, struct block *block, uint64_t entry);
 
@@ -33,8 +33,8 @@ void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64
 void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block);
 
 /*
- * A place from which a scan may go on in another section: in what slot 2 leads to (depth 1), after so many @units of @hash and
- * all smaller hashes; then at a slot of the first block (depth 0). CHAIN_START is before everything.
+ * A place from which a scan may go on in another section: in what slot 2 leads to (depth 1), after so many @units of
+ * @hash and all smaller hashes; then at a slot of the first block (depth 0). CHAIN_START is before everything.
  */
 struct chain_position {
 	uint64_t hash;
@@ -50,7 +50,10 @@ static inline bool chain_at_end(struct chain_position position)
 	return position.depth == 0 && position.units == BLOCK_LINK;
 }
 
-/* Stores the elements (kind ENTRY) from *@position on into @words, up to @room of them, and sets it behind them. 0: none are left. */
+/*
+ * Stores the elements (kind ENTRY) from *@position on into @words, up to @room of them, and sets it behind them. 0:
+ * none are left.
+ */
 size_t rmap_chain_gather(const struct rmap *map, struct block *block, struct chain_position *position, uint64_t *words,
 			 size_t room);
 

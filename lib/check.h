@@ -35,8 +35,8 @@
 #endif
 
 /*
- * Blocks in a magazine, retired blocks that make a batch, and lines that a fill gets for records of batches; the explorer
- * wants each of them to be met at once.
+ * Blocks in a magazine, retired blocks that make a batch, and lines that a fill gets for records of batches; the
+ * explorer wants each of them to be met at once.
  */
 #ifdef RMAP_EXPLORE
 #define MAGAZINE_BLOCKS 1u
@@ -50,8 +50,8 @@
 #define BATCH_BYTES (RMAP_CHECK ? 512u : 16384u)
 
 /*
- * A struct of a caller's begins with its size. May one of @size bytes be read, of which the first version had @least and we
- * know @known? Only if nothing unknown is set.
+ * A struct of a caller's begins with its size. May one of @size bytes be read, of which the first version had @least
+ * and we know @known? Only if nothing unknown is set.
  */
 static inline bool check_size(const void *given, size_t size, size_t least, size_t known)
 {

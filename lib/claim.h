@@ -2,13 +2,14 @@
 /*
  * claim.h - slots 0 and 1 of a first block: claimed in meta, with the count
  *
- * In a plain map an element is counted and given one of these slots in one compare-and-swap of meta, which holds two bits
- * for each of them:
+ * In a plain map an element is counted and given one of these slots in one compare-and-swap of meta, which holds two
+ * bits for each of them:
  *
  *      3          2 1           0
  *      [ held 1 0  | phase 1 0  ]       an element is in slot i  <=>  held(i), and the slot's phase is phase(i)
  *
- *      add       one compare-and-swap: held(i) is set, phase(i) flips, and the count changes; then a store: element, phase
+ *      add       one compare-and-swap: held(i) is set, phase(i) flips, and the count changes; then a store: element,
+ *                phase
  *      remove    one compare-and-swap: held(i) goes, and the count changes. The slot keeps its value
  *      look      meta, then the slot
  *      move      the same, where another mapping's count covers both: without a change of the count
@@ -16,31 +17,31 @@
  * A word in slot i is the element as in any slot, an ENTRY, but bit 1 is its phase; before the first store it is EMPTY.
  * The compare-and-swap is where add, remove and move linearize.
  *
- * Why one bit is enough. Let claim g be the g-th of slot i, store g the store that follows it; phase(i) is the parity of g.
- * Claim g + 1 finds the slot not held, so whoever took mapping g had read store g (A1), and the claim acquires that: stores
- * come in the order of claims, and whoever has read claim g from meta, acquiring, finds store g - 1 or a later one in the
- * slot. That is g - 1, of the other phase, while the add of g is not through; or g; or one that is newer than the meta, and
- * was there while the reader looked. Never g - 2, which would pass for g.
+ * Why one bit is enough. Let claim g be the g-th of slot i, store g the store that follows it; phase(i) is the parity
+ * of g. Claim g + 1 finds the slot not held, so whoever took mapping g had read store g (A1), and the claim acquires
+ * that: stores come in the order of claims, and whoever has read claim g from meta, acquiring, finds store g - 1 or a
+ * later one in the slot. That is g - 1, of the other phase, while the add of g is not through; or g; or one that is
+ * newer than the meta, and was there while the reader looked. Never g - 2, which would pass for g.
  *
- * Who finds nothing. A mapping stays in its claim slot until it is taken: only its owner moves it, and nothing else moves
- * into these slots. An owner whose add has returned reads claim g or a later meta, in which g is held, and store g. A walk
- * that finds neither g nor what came later has acquired, with meta or with the newer store, what led to that: a note of the
- * move by which the mapping left (moves.c). One that sees a claim and not its store passes: that add, or move, has not
- * gone on to what would make the walk need it, the return or the end of the old place.
+ * Who finds nothing. A mapping stays in its claim slot until it is taken: only its owner moves it, and nothing else
+ * moves into these slots. An owner whose add has returned reads claim g or a later meta, in which g is held, and store
+ * g. A walk that finds neither g nor what came later has acquired, with meta or with the newer store, what led to that:
+ * a note of the move by which the mapping left (moves.c). One that sees a claim and not its store passes: that add, or
+ * move, has not gone on to what would make the walk need it, the return or the end of the old place.
  *
- * Stopped threads (G2). Who stops between claim and store keeps that slot, and is counted, so the chain stays. Others find
- * the wrong phase there and pass, adders use other slots, and nobody waits. The store may be late only by misuse, when a
- * count that covered a move was taken by another: then it lands in a block that may be retired already, and in no word of
- * it that anyone reads (rmap_chain_retire()).
+ * Stopped threads (G2). Who stops between claim and store keeps that slot, and is counted, so the chain stays. Others
+ * find the wrong phase there and pass, adders use other slots, and nobody waits. The store may be late only by misuse,
+ * when a count that covered a move was taken by another: then it lands in a block that may be retired already, and in
+ * no word of it that anyone reads (rmap_chain_retire()).
  *
- * What misuse may cost. The compare-and-swap of a remove says that meta is what it was, not that the slot is. If another
- * takes that very mapping meanwhile, and the slot is claimed twice more, and the counts are what they were, it takes a
- * stranger's mapping. That needs two callers at once that remove or move one handle of a page, so two mappings of one
- * handle, or a caller that removes what is not its own (page.h). More phases would make that rarer; a compare-and-swap of
- * the slot as well would exclude it, and cost what claims save.
+ * What misuse may cost. The compare-and-swap of a remove says that meta is what it was, not that the slot is. If
+ * another takes that very mapping meanwhile, and the slot is claimed twice more, and the counts are what they were, it
+ * takes a stranger's mapping. That needs two callers at once that remove or move one handle of a page, so two mappings
+ * of one handle, or a caller that removes what is not its own (page.h). More phases would make that rarer; a
+ * compare-and-swap of the slot as well would exclude it, and cost what claims save.
  *
- * Maps with multiplicity, in which many may adjust one element, change slots 0 and 1 as chain.c does any other slot: both
- * are held there from the beginning, in phase 0, so that their words mean what they mean in other slots.
+ * Maps with multiplicity, in which many may adjust one element, change slots 0 and 1 as chain.c does any other slot:
+ * both are held there from the beginning, in phase 0, so that their words mean what they mean in other slots.
  *
  * meta is read acquiring: A2 of page.c, A4 of chain.c, A2 of scan.c.
  *

@@ -10,8 +10,8 @@
  *      memcmp(), memcpy(), memmove(), memset()      as in C; compilers make calls of the last three by themselves, and
  *                                                   on some machines of what is in their own library (libgcc)
  *
- *      struct env_mutex                             by default serialises threads that may sleep. Taken by whom and where:
- *                                                   see pool.h; never while a spinlock of the embedder's is held
+ *      struct env_mutex                             by default serialises threads that may sleep. Taken by whom and
+ *                                                   where: see pool.h; never while a spinlock of the embedder's is held
  *      int env_mutex_init(mutex)                    0, or -ENOMEM
  *      void env_mutex_lock(mutex), _unlock, _destroy
  *      bool env_mutex_trylock(mutex)                true: it is taken, and did not have to be waited for
@@ -21,17 +21,19 @@
  *      env_yield()                                  lets others run whom a caller waits for
  *      env_sleep()                                  the same for about a millisecond
  *      uint64_t env_process()                       checked builds: differs between a parent and a child of fork()
- *      uint64_t env_seed()                          a number that nobody can guess who chooses handles (options.hash_seed)
+ *      uint64_t env_seed()                          a number that nobody can guess who chooses handles
+ *                                                   (options.hash_seed)
  *
- *      ENV_BATCH                                    how many visits, or ranges, an unmap or truncate copies out of a section at
- *                                                   once, onto its stack: 64 bytes each
+ *      ENV_BATCH                                    how many visits, or ranges, an unmap or truncate copies out of a
+ *                                                   section at once, onto its stack: 64 bytes each
  *
- *      const struct rmap_rcu_ops *env_rcu()         what options.rcu stands for if it is NULL; NULL: then there must be one
+ *      const struct rmap_rcu_ops *env_rcu()         what options.rcu stands for if it is NULL; NULL: then there must be
+ *                                                   one
  *      int env_tier(struct rmap_tier *tier)         likewise for tiers: sets *@tier, 0; -EINVAL: then there must be one
  *      bool env_tier_is_here(tier)                  false of one whose memory a child of fork() lacks
  *
- * The compiler's own headers (limits.h, stdbool.h, stddef.h, stdint.h) are all that the library includes besides, and no
- * condition elsewhere asks which environment this is.
+ * The compiler's own headers (limits.h, stdbool.h, stddef.h, stdint.h) are all that the library includes besides, and
+ * no condition elsewhere asks which environment this is.
  */
 #ifndef RMAP_LIB_ENV_H
 #define RMAP_LIB_ENV_H

@@ -2,15 +2,15 @@
 /*
  * hand.c - what a reserve has in hand: first blocks, and lines
  *
- * Lines are there as *runs*, up to 32 that lie one behind the other. An add that pushes takes one, a rebuild a piece of several;
- * each is cut from the end of the shortest run that has it. So a run's first line, in which a pop of the depot that is late may
- * still look, comes first in whatever it ends in.
+ * Lines are there as *runs*, up to 32 that lie one behind the other. An add that pushes takes one, a rebuild a piece of
+ * several; each is cut from the end of the shortest run that has it. So a run's first line, in which a pop of the depot
+ * that is late may still look, comes first in whatever it ends in.
  *
  *      lines in hand = promised, one to each add and move to come  + for records of batches (pool.c)  + for rebuilds
  *
- * A piece is cut if all that adds to come were promised is there after it; and each add that needs no line leaves its own,
- * for its promise ends with it (page.c). To grow a chain takes about as much in all, so one fill serves any number of adds.
- * And as soon as somebody has lacked a piece, each fill sees to it that two of the longest can be cut besides.
+ * A piece is cut if all that adds to come were promised is there after it; and each add that needs no line leaves its
+ * own, for its promise ends with it (page.c). To grow a chain takes about as much in all, so one fill serves any number
+ * of adds. And as soon as somebody has lacked a piece, each fill sees to it that two of the longest can be cut besides.
  *
  * All is of one reserve, so of one thread, and PRIV.
  */
@@ -75,7 +75,9 @@ static uint64_t *run_cut(struct rmap_reserve *reserve, unsigned lines)
 	return run + (size_t)left * LINE_SLOTS;
 }
 
-/* The shortest piece of at least @least and at most @most lines that is free; *@lines: its length. NULL: there is none. */
+/*
+ * The shortest piece of at least @least and at most @most lines that is free; *@lines: its length. NULL: there is none.
+ */
 static uint64_t *free_piece(struct rmap *map, unsigned least, unsigned most, unsigned *lines)
 {
 	for (unsigned class = piece_class(least); class < PIECE_CLASSES && piece_lines(class) <= most; class++) {
@@ -91,7 +93,9 @@ static uint64_t *free_piece(struct rmap *map, unsigned least, unsigned most, uns
 	return NULL;
 }
 
-/* As many lines of the shortest free piece that has @least of them, up to @most; *@lines of them. NULL: there is none. */
+/*
+ * As many lines of the shortest free piece that has @least of them, up to @most; *@lines of them. NULL: there is none.
+ */
 static uint64_t *part_of_piece(struct rmap *map, unsigned least, unsigned most, unsigned *lines)
 {
 	uint64_t *piece = free_piece(map, least, LEAF_LINES_MAX, lines);
@@ -158,8 +162,8 @@ static bool has_run(const struct rmap_reserve *reserve, unsigned lines)
 }
 
 /*
- * A row of *@count blocks from elsewhere than their depot: fresh, and at last those of any free piece, if the caller @sleeps;
- * otherwise those of a line in hand. NULL: there is none.
+ * A row of *@count blocks from elsewhere than their depot: fresh, and at last those of any free piece, if the caller
+ * @sleeps; otherwise those of a line in hand. NULL: there is none.
  */
 static struct block *row_of_blocks(struct rmap_reserve *reserve, bool sleeps, unsigned *count)
 {
@@ -249,9 +253,9 @@ void rmap_pool_put_piece(struct rmap_reserve *reserve, uint64_t *piece, unsigned
 /* Fills ------------------------------------------------------------------------------------- */
 
 /*
- * Gets lines until there are @wanted: short pieces first, but for no more than half of a large fill, since rebuilds need long
- * ones; then long ones, then, if the caller @sleeps, fresh memory. If that is not enough it fails or, if it is the
- * @last_resort, takes any piece. 0; -ENOMEM; -EAGAIN: not without sleeping.
+ * Gets lines until there are @wanted: short pieces first, but for no more than half of a large fill, since rebuilds
+ * need long ones; then long ones, then, if the caller @sleeps, fresh memory. If that is not enough it fails or, if it
+ * is the @last_resort, takes any piece. 0; -ENOMEM; -EAGAIN: not without sleeping.
  */
 static int fill_lines(struct rmap_reserve *reserve, uint64_t wanted, bool sleeps, bool last_resort)
 {
@@ -262,7 +266,8 @@ static int fill_lines(struct rmap_reserve *reserve, uint64_t wanted, bool sleeps
 
 	while (hand->lines < wanted) {
 		uint64_t missing = wanted - hand->lines;
-		unsigned most = missing < least ? least : missing > map->leaf_lines ? map->leaf_lines : (unsigned)missing;
+		uint64_t bounded = missing < map->leaf_lines ? missing : map->leaf_lines;
+		unsigned most = bounded < least ? least : (unsigned)bounded;
 		unsigned lines = most;
 		uint64_t *run = shorts ? free_piece(map, 1, least, &lines) : NULL;
 

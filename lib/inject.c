@@ -20,8 +20,8 @@ void rmap_inject_set(unsigned permille, uint64_t seed)
 }
 
 /*
- * This thread's steps, and at which of them to call @hook. With the state below it is all that is thread-local in the library,
- * and only in this build.
+ * This thread's steps, and at which of them to call @hook. With the state below it is all that is thread-local in the
+ * library, and only in this build.
  */
 static __thread struct {
 	uint64_t done;

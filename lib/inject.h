@@ -4,9 +4,9 @@
  *
  * INJECT() marks a window: between a read and the compare-and-swap that trusts it, between a load and the use of what
  * it found, between unlinking and retiring. In builds with -Dinject=true a window sometimes yields or spins, so that a
- * race that needs it open is met in seconds. STEP() stands before each operation of atomic.h, STEP_RMW() before those that
- * are read-modify-writes: such a build counts them, so that a test may assert what an operation costs whatever else the
- * machine does, and stop a thread at any of them. In other builds all three are nothing.
+ * race that needs it open is met in seconds. STEP() stands before each operation of atomic.h, STEP_RMW() before those
+ * that are read-modify-writes: such a build counts them, so that a test may assert what an operation costs whatever
+ * else the machine does, and stop a thread at any of them. In other builds all three are nothing.
  */
 #ifndef RMAP_LIB_INJECT_H
 #define RMAP_LIB_INJECT_H

@@ -5,46 +5,48 @@
  * All of these are one mechanism. What the place leads to is frozen, copied, and left to the grace period:
  *
  *      1  shut     shrinking only: free slots are frozen, so that no more elements than now can be there in the end
- *      2  plan     the place: LINK -> LINK to a plan, which has the memory for the copy and what the place led to, below
+ *      2  plan     the place: LINK -> LINK to a plan, which has memory for the copy, and what the place led to, below
  *      3  freeze   (anyone) every slot below, by one read-modify-write each, in order
  *      4  copy     (anyone) every element found: a slot of the copy EMPTY -> ENTRY
  *      5  swing    (anyone) the place: plan -> the copy; who succeeds retires the plan and what is below
  *
- * A helper needs no memory. What it copies where follows from the frozen words alone, so all helpers do the same; and a slot
- * of the copy is EMPTY once, so one that is late changes nothing. What is below stays as it was frozen until nobody can read
- * it: the plan is the record by which it is retired.
+ * A helper needs no memory. What it copies where follows from the frozen words alone, so all helpers do the same; and a
+ * slot of the copy is EMPTY once, so one that is late changes nothing. What is below stays as it was frozen until
+ * nobody can read it: the plan is the record by which it is retired.
  *
  * An element is live in one place: below until the swing, in the copy after it. Adds into slots below succeed until the
- * slot is frozen, and are copied then; so do takes, and are not. From the plan on nothing is put on top of what is below,
- * for that is a compare-and-swap of the place. Whoever sees its element HELD has acquired the plan, helps, and looks in the copy.
- * So does an add for every plan that it meets. A thread that stops after step 1 leaves a leaf that seems full to adds, which
- * have memory of their own to rebuild it with.
+ * slot is frozen, and are copied then; so do takes, and are not. From the plan on nothing is put on top of what is
+ * below, for that is a compare-and-swap of the place. Whoever sees its element HELD has acquired the plan, helps, and
+ * looks in the copy. So does an add for every plan that it meets. A thread that stops after step 1 leaves a leaf that
+ * seems full to adds, which have memory of their own to rebuild it with.
  *
  * The copy is large enough for whatever is found:
  *      larger    a leaf with as many slots as there are below
  *      smaller   a leaf with as many slots as were left open by step 1
- *      split     a branch, and leaves by what is found for each; what a child's leaf has no slot for is in lines of overflow on top of
- *                it, out of the same two pieces (lines_to_split()). So elements of one key, which no branch parts, are split off from
- *                all others level by level, down to a leaf of their own
- *      merge     of the leaves of a branch: a leaf with as many slots. The words of the branch are frozen first; if they lead to
- *                more by then, or to something else, the branch is copied instead of the elements
+ *      split     a branch, and leaves by what is found for each; what a child's leaf has no slot for is in lines of
+ *                overflow on top of it, out of the same two pieces (lines_to_split()). So elements of one key, which no
+ *                branch parts, are split off from all others level by level, down to a leaf of their own
+ *      merge     of the leaves of a branch: a leaf with as many slots. The words of the branch are frozen first; if
+ *                they lead to more by then, or to something else, the branch is copied instead of the elements
  *
- * An element whose lines are full in the copy goes anywhere in its leaf, whose form says SPILLED: then it is searched whole.
+ * An element whose lines are full in the copy goes anywhere in its leaf, whose form says SPILLED: then it is searched
+ * whole.
  *
- * What is empty needs no copy: a top line of overflow, and the leaf of slot 2, are shut (step 1), and if nothing was put there before
- * that, the place is swung to what is below, or to EMPTY; it was empty when it was shut, and is so for ever. A plan or another line
- * on top, put there meanwhile, makes that swing fail. A place under a branch always leads somewhere, so it keeps its leaf. From
- * EMPTY slot 2 goes on as if nothing had been behind it: who expects it EMPTY finds it so; who has read the LINK expects that, and
- * no other piece has its address in his section. Whoever searches reads slot 2 first, as ever: either he reads the leaf, in which
- * no unit is left but those that he meets there, or EMPTY, and has acquired what emptied it, or what an add put there since.
+ * What is empty needs no copy: a top line of overflow, and the leaf of slot 2, are shut (step 1), and if nothing was
+ * put there before that, the place is swung to what is below, or to EMPTY; it was empty when it was shut, and is so for
+ * ever. A plan or another line on top, put there meanwhile, makes that swing fail. A place under a branch always leads
+ * somewhere, so it keeps its leaf. From EMPTY slot 2 goes on as if nothing had been behind it: who expects it EMPTY
+ * finds it so; who has read the LINK expects that, and no other piece has its address in his section. Whoever searches
+ * reads slot 2 first, as ever: either he reads the leaf, in which no unit is left but those that he meets there, or
+ * EMPTY, and has acquired what emptied it, or what an add put there since.
  *
- * What one operation costs at worst, alone in its place, follows from the sizes: of S slots below, each is read up to three times
- * (census, count, copy) and frozen once, and each of at most S elements takes a compare-and-swap. An add does one rebuild, the largest
- * a split: S = 256 of LEAF_LINES_MAX lines, so less than 1,400 accesses with what it searches, or 2,000 with as much
- * overflow as lines_to_split() lets pass. A remove does MERGES_MAX merges (chain.c), of S = 192 and at most half as many
- * elements, less than 800 each, and a rebuild of what they made, less than 1,000; or no merge, and a rebuild of any leaf.
- * What the pool does for a block or a piece comes on top: at most it takes a magazine out of a depot. tests/unit_costs.c
- * counts.
+ * What one operation costs at worst, alone in its place, follows from the sizes: of S slots below, each is read up to
+ * three times (census, count, copy) and frozen once, and each of at most S elements takes a compare-and-swap. An add
+ * does one rebuild, the largest a split: S = 256 of LEAF_LINES_MAX lines, so less than 1,400 accesses with what it
+ * searches, or 2,000 with as much overflow as lines_to_split() lets pass. A remove does MERGES_MAX merges (chain.c), of
+ * S = 192 and at most half as many elements, less than 800 each, and a rebuild of what they made, less than 1,000; or
+ * no merge, and a rebuild of any leaf. What the pool does for a block or a piece comes on top: at most it takes a
+ * magazine out of a depot. tests/unit_costs.c counts.
  *
  *      label  orders                                                   breaks without it
  *      R1     a plan, its memory and a branch before the place           helpers follow garbage
@@ -57,7 +59,9 @@
 #include "leaf.h"
 #include "pool.h"
 
-/* A copy is made for a load of at most 3/4, when it shrinks of 7/10, and not for less than half unless slots were shut. */
+/*
+ * A copy is made for a load of at most 3/4, when it shrinks of 7/10, and not for less than half unless slots were shut.
+ */
 static unsigned lines_for(uint64_t elements)
 {
 	return lines_up((unsigned)((elements * 4 + 3 * LEAF_SLOTS - 1) / (3 * LEAF_SLOTS)));
@@ -202,7 +206,8 @@ static void count_children(const struct copy *copy, uint64_t below, unsigned chi
 	memset(children, 0, BRANCH_WORDS * sizeof(*children));
 	while ((slots = next_line(&walk, &n))) {
 		for (unsigned i = 0; i < n; i++) {
-			uint64_t word = fetch_or_acqrel(&slots[i], SLOT_FROZEN) | SLOT_FROZEN; /* A3: as in copy_line(). */
+			/* A3: as in copy_line(). */
+			uint64_t word = fetch_or_acqrel(&slots[i], SLOT_FROZEN) | SLOT_FROZEN;
 			uint64_t hash = key_hash(copy->map, slot_key(word, copy->map->key_low));
 
 			children[hash_child(hash, copy->level)] += slot_kind(word) == SLOT_HELD;
@@ -221,7 +226,8 @@ static unsigned lines_full(unsigned elements)
 }
 
 /*
- * Cuts a branch and its leaves, for so many elements each, out of the pieces: with room to grow, or if that does not fit @tight.
+ * Cuts a branch and its leaves, for so many elements each, out of the pieces: with room to grow, or if that does not
+ * fit @tight.
  * False: it does not. Of what no leaf can hold the rest will overflow.
  */
 static bool cut_children(struct copy *copy, const unsigned children[BRANCH_WORDS], bool tight)
@@ -387,7 +393,9 @@ void rmap_leaf_help(struct rmap_reserve *reserve, const struct place *place)
 {
 	const struct plan *made = (const struct plan *)link_memory(place->value);
 	/* RLX: fixed, and ordered by A1. */
-	struct plan plan = { .into = load_rlx(&made->into), .more = load_rlx(&made->more), .below = load_rlx(&made->below) };
+	struct plan plan = { .into = load_rlx(&made->into),
+			     .more = load_rlx(&made->more),
+			     .below = load_rlx(&made->below) };
 	struct copy copy = { .map = reserve->map, .level = place->level };
 
 	copy.cuts[0] = (struct cut){ link_memory(plan.into), link_lines(plan.into), 0, 0 };
@@ -443,8 +451,8 @@ static struct census take_census(const struct rmap *map, uint64_t link)
 }
 
 /*
- * Steps 2 to 5 with a copy of @into lines and, if not 0, @more. False: there is no memory. True: it is done, or another has
- * changed the place.
+ * Steps 2 to 5 with a copy of @into lines and, if not 0, @more. False: there is no memory. True: it is done, or another
+ * has changed the place.
  */
 static bool make_plan(struct rmap_reserve *reserve, struct place *place, unsigned into, unsigned more)
 {
@@ -484,7 +492,10 @@ static bool make_plan(struct rmap_reserve *reserve, struct place *place, unsigne
 	return true;
 }
 
-/* Before anything is counted: is there memory for a leaf that is larger than the one of @place, or for two of the largest? */
+/*
+ * Before anything is counted: is there memory for a leaf that is larger than the one of @place, or for two of the
+ * largest?
+ */
 static bool can_grow(struct rmap_reserve *reserve, const struct place *place)
 {
 	unsigned most = reserve->map->leaf_lines;
@@ -549,8 +560,8 @@ static unsigned shut_lines(uint64_t link, unsigned most)
 }
 
 /*
- * What is on top in @place, a line of overflow or the leaf of slot 2, seems empty: shuts it, and if nothing came before that, the
- * place leads to what is below it, or to nothing.
+ * What is on top in @place, a line of overflow or the leaf of slot 2, seems empty: shuts it, and if nothing came before
+ * that, the place leads to what is below it, or to nothing.
  */
 static void pop(struct rmap_reserve *reserve, struct place *place)
 {
@@ -568,8 +579,8 @@ static void pop(struct rmap_reserve *reserve, struct place *place)
 }
 
 /*
- * Merges the branch above @place, if what is in it is little. False: it is not, or there is no memory. That is asked of the
- * branch and not of the leaf that became emptier: all else in it may have gone before.
+ * Merges the branch above @place, if what is in it is little. False: it is not, or there is no memory. That is asked of
+ * the branch and not of the leaf that became emptier: all else in it may have gone before.
  */
 static bool merge(struct rmap_reserve *reserve, const struct place *place)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * leaf.h - what a place of a chain leads to: leaves, overflow lines, branches and plans; what chain.c and scan.c see of leaf.c
+ * leaf.h - what a place of a chain leads to: leaves, overflow lines, branches and plans; what chain.c and scan.c see of
+ * leaf.c
  *
- * A place is slot 2 of a first block or a word of a branch. What it leads to holds the elements whose hashes begin with the
- * bits that lead there:
+ * A place is slot 2 of a first block or a word of a branch. What it leads to holds the elements whose hashes begin with
+ * the bits that lead there:
  *
  *      leaf      lines of slots. An element is in the first of the LEAF_WINDOW lines from its own one on that had room
  *      over      a line that was put on top of a leaf that had no room; its first word is the LINK below
@@ -44,7 +45,9 @@ static inline unsigned hash_line(uint64_t hash, unsigned lines)
 	return (unsigned)((uint64_t)(uint32_t)hash * lines >> 32);
 }
 
-/* What is under the lines of overflow of @link, no plan. RLX: fixed, and ordered by the acquire load that led to @link. */
+/*
+ * What is under the lines of overflow of @link, no plan. RLX: fixed, and ordered by the acquire load that led to @link.
+ */
 static inline uint64_t leaf_under(uint64_t link)
 {
 	while (link_form(link) == FORM_OVER)
@@ -176,7 +179,10 @@ static inline unsigned line_entries(const uint64_t *slots, unsigned n)
 	return entries;
 }
 
-/* How many lines all leaves of @branch have; 0: something else is among what it leads to. RLX: the caller has acquired them. */
+/*
+ * How many lines all leaves of @branch have; 0: something else is among what it leads to. RLX: the caller has acquired
+ * them.
+ */
 static inline unsigned branch_lines(const uint64_t *branch)
 {
 	unsigned lines = 0;
@@ -200,7 +206,8 @@ static inline bool plan_merges(const struct plan *plan)
 }
 
 /*
- * An add found no room in @place: rebuilds it larger, or makes a branch of it. True: it did so, or was overtaken: look again.
+ * An add found no room in @place: rebuilds it larger, or makes a branch of it. True: it did so, or was overtaken: look
+ * again.
  * False: there is no memory for that, or it would not help.
  */
 bool rmap_leaf_grow(struct rmap_reserve *reserve, struct place *place);

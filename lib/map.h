@@ -2,8 +2,8 @@
 /*
  * map.h - the map and the reserve as the library's own files see them
  *
- *      lib/atomic.h, rcu.h <- pool, hand <- leaf <- chain <- page <- walk <- unmap      nodes <- tree <- object <- walk, unmap
- *      moves <- pool, page, walk
+ *      lib/atomic.h, rcu.h <- pool, hand <- leaf <- chain <- page <- walk <- unmap      nodes <- tree <- object <-
+ *      walk, unmap moves <- pool, page, walk
  */
 #ifndef RMAP_LIB_MAP_H
 #define RMAP_LIB_MAP_H
@@ -19,8 +19,8 @@
 #define RMAP_GRANULE_MIN ((size_t)1024)
 
 /*
- * The log of moves (moves.c): how many stripes of pages, how many moves each remembers, and how many reserves can be told
- * apart in it. The explorer wants every ring to be lapped.
+ * The log of moves (moves.c): how many stripes of pages, how many moves each remembers, and how many reserves can be
+ * told apart in it. The explorer wants every ring to be lapped.
  */
 #ifdef RMAP_EXPLORE
 #define MOVE_STRIPES 1u
@@ -62,10 +62,11 @@ enum statistic {
  * @carved:  bytes of all pieces that are carved
  * @slabs:   address of the first slab of a list that anyone may read in a section
  * @newest:  the slab that is carved now, from @bump to @bump_end; meaningless if @bump is NULL
- * @sweeps:  how many sweeps have begun; @sweeping: one runs; @kept: what was carved when the last one had ended; @sweep:
- *           deferred work of the one that runs; @swept: what it took out of the depots; @gone: slabs it gives back
- * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it that
- *           was seen
+ * @sweeps:  how many sweeps have begun; @sweeping: one runs; @kept: what was carved when the last one had ended;
+ *           @sweep: deferred work of the one that runs; @swept: what it took out of the depots; @gone: slabs it gives
+ *           back
+ * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it
+ *           that was seen
  * @wanted:  0 until somebody has lacked a piece; then leaf_lines: of these each fill sees to two
  * @bytes:   bytes taken from the tier and not given back
  * @rest:    of slabs, what is not carved; stored under @lock
@@ -119,8 +120,8 @@ struct rmap_nodes {
  * @hash_seed, @hash_factor: of the hash that places elements (leaf.h)
  * @leaf_lines: the most lines that a leaf may have: a slab must hold them
  * @movers:    a bit for each number that a reserve bears in the log of moves
- * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @nodes. Taken
- *             last: updates of ranges hold their object's mutex
+ * @lock:      serialises the list of @reserves, @movers, @folded, the counts of reserves that have ended, and @nodes.
+ *             Taken last: updates of ranges hold their object's mutex
  * @objects:   how many objects there are
  * @nodes:     of range indexes
  */
@@ -146,8 +147,8 @@ struct rmap {
 /*
  * struct hand - blocks and lines that a reserve has in hand (hand.c)
  * @blocks:  a stack of first blocks, linked through their first words; @n_blocks: how many
- * @runs:    runs of lines that lie one behind the other, by their length less one: stacks like that; @lengths: a bit for each
- *           that is not empty; @lines: of all of them
+ * @runs:    runs of lines that lie one behind the other, by their length less one: stacks like that; @lengths: a bit
+ *           for each that is not empty; @lines: of all of them
  */
 struct hand {
 	uint64_t *blocks;
@@ -158,12 +159,13 @@ struct hand {
 };
 
 /*
- * struct rmap_reserve - one thread's context. Only its owner writes it; rmap_stats() reads @stats, the counts of what is
- * in @hand, @retired_bytes and @announced
+ * struct rmap_reserve - one thread's context. Only its owner writes it; rmap_stats() reads @stats, the counts of what
+ * is in @hand, @retired_bytes and @announced
  * @thin:           the last take left few elements where it was
- * @promised:       so many adds and moves to come were promised a block and a line each of those in hand; lines beyond them
- *                  serve as records of batches. Below zero: so many came that no fill was for
- * @retired_blocks, @retired_pieces: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of which
+ * @promised:       so many adds and moves to come were promised a block and a line each of those in hand; lines beyond
+ *                  them serve as records of batches. Below zero: so many came that no fill was for
+ * @retired_blocks, @retired_pieces: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of
+ * which
  *                  @announced are in the map's figure
  * @asked:          the most adds that one of the fills since the last multiple of KEEP_FILLS asked for, of @fills
  * @pauses:         how long an operation backs off if it loses once more (page.c)

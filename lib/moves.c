@@ -7,7 +7,7 @@
  * stripe of pages has a ring of the last moves, and a walk reads what was added since it looked last.
  *
  *      head       how many moves were written down, or one less: the last one is not counted yet
- *      entries    [ lap | page | mover ]     move i lies in entries[i % MOVE_ENTRIES], and its lap is 1 + i / MOVE_ENTRIES
+ *      entries    [ lap | page | mover ]   move i is in entries[i % MOVE_ENTRIES]; its lap is 1 + i / MOVE_ENTRIES
  *                 63  32 31  12 11   0
  *
  * An entry is one word, and the compare-and-swap that stores it claims it: no thread can be stopped between the two, so
@@ -17,23 +17,24 @@
  * than 2^32 of them pass between two loads of one call; head, which has 64 bits, tells how many passed between calls.
  *
  * The mover is the number of its reserve, which no other reserve of the map bears as long as it lives; 0 is nobody's. A
- * walk that knows its own reserve passes over that one's entries, and if they are gone asks the reserve how many it wrote.
+ * walk that knows its own reserve passes over that one's entries, and if they are gone asks the reserve how many it
+ * wrote.
  *
  * Complete. If a walk has seen what a move did after its entry, it sees the entry: the move came from R1 to there, and
- * the walk from there to A1. It sees head no older than the mover, which had read its own place there, so it reads on to
- * that entry. A walk begins at a head by which R2 counted all entries before (each R2 is a read-modify-write, and passes
- * on those before it) and sees what led to them; of each that it reads itself, A1 shows that.
+ * the walk from there to A1. It sees head no older than the mover, which had read its own place there, so it reads on
+ * to that entry. A walk begins at a head by which R2 counted all entries before (each R2 is a read-modify-write, and
+ * passes on those before it) and sees what led to them; of each that it reads itself, A1 shows that.
  *
- * Ends. Where the first look does not fit, a mover reads head again and finds its place there no older than a lap before
- * (A2). Finds it that, it claims the place, or another has; finds it the entry that head lacks, it counts that; finds it a
- * later lap, it sees the head that led there (A1). So each time round is a step of another mover, however old a value a
- * load may find; without A2 a place two laps old would tell nothing, and go on doing so.
+ * Ends. Where the first look does not fit, a mover reads head again and finds its place there no older than a lap
+ * before (A2). Finds it that, it claims the place, or another has; finds it the entry that head lacks, it counts that;
+ * finds it a later lap, it sees the head that led there (A1). So each time round is a step of another mover, however
+ * old a value a load may find; without A2 a place two laps old would tell nothing, and go on doing so.
  *
- *      label  orders                                              breaks without it
- *      R1     the new place before the entry                      a walk that begins behind the entry finds no new place
- *             (and the entry before the old place's end)          a walk finds neither place, and no entry
+ *      label  orders                                            breaks without it
+ *      R1     the new place before the entry                    a walk that begins behind the entry finds no new place
+ *             (and the entry before the old place's end)        a walk finds neither place, and no entry
  *      A1     pairs with R1: a walk or a mover sees what led to the entry
- *      R2     an entry before the head that counts it             a walk that begins at head finds no new place
+ *      R2     an entry before the head that counts it           a walk that begins at head finds no new place
  *      A2     pairs with R2: what led to the entries before head is visible, and the entries are
  */
 #include "moves.h"

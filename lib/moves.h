@@ -20,8 +20,8 @@ void rmap_moves_note(struct rmap_reserve *reserve, const struct rmap_page *page)
 void rmap_moves_begin(struct rmap_cursor *cursor);
 
 /*
- * Since @cursor looked last, has a mapping of its page moved, and not by the walk's own mover? True also if that may be:
- * what was written down is gone. Wait-free.
+ * Since @cursor looked last, has a mapping of its page moved, and not by the walk's own mover? True also if that may
+ * be: what was written down is gone. Wait-free.
  */
 bool rmap_moves_since(struct rmap_cursor *cursor);
 

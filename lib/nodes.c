@@ -2,26 +2,26 @@
 /*
  * nodes.c - where the nodes of range indexes are while they are in no tree
  *
- * An update replaces about as many nodes as it builds, so a map keeps those that have seen a grace period for the updates
- * to come, and asks the metadata tier only while its trees, or what waits, grow:
+ * An update replaces about as many nodes as it builds, so a map keeps those that have seen a grace period for the
+ * updates to come, and asks the metadata tier only while its trees, or what waits, grow:
  *
  *      tier -> free -> an update's stock -> tree -> replaced -> retired -> grace period -> free
  *                            `---- what is left ------------------------------------------^
  *
  *      made = in trees + retired or handed over + free, apart from what running updates have in stock
  *
- * Lists are under the map's lock, and are joined as wholes: no step here takes longer for a long one. An update takes all
- * that it may need before each change, so that nothing fails while it builds. The record that carries a batch through RCU
- * is a node as well, out of the stock, which for this holds one more than the tree needs.
+ * Lists are under the map's lock, and are joined as wholes: no step here takes longer for a long one. An update takes
+ * all that it may need before each change, so that nothing fails while it builds. The record that carries a batch
+ * through RCU is a node as well, out of the stock, which for this holds one more than the tree needs.
  *
- * Borrowing. A detach must not fail for want of memory: an exit cannot. So of what is free a few nodes stay, enough for a
- * detach from the map's highest tree. A detach that gets no memory borrows them, waits for a grace period once it has
- * published, and returns what it has left and what it replaced: no fewer nodes, for a tree does not grow by a removal. If
- * too few are free, others have borrowed, and return them after a wait of their own.
+ * Borrowing. A detach must not fail for want of memory: an exit cannot. So of what is free a few nodes stay, enough for
+ * a detach from the map's highest tree. A detach that gets no memory borrows them, waits for a grace period once it has
+ * published, and returns what it has left and what it replaced: no fewer nodes, for a tree does not grow by a removal.
+ * If too few are free, others have borrowed, and return them after a wait of their own.
  *
- * Bounds. What is retired and not handed over is less than BATCH_NODES nodes of a map, and nothing while more than half of
- * waiting_max waits. What is free is at most waiting_max bytes and O(log n) nodes, and no more than trees and waiting had at
- * once; a drain gives it back, but for what may be borrowed.
+ * Bounds. What is retired and not handed over is less than BATCH_NODES nodes of a map, and nothing while more than half
+ * of waiting_max waits. What is free is at most waiting_max bytes and O(log n) nodes, and no more than trees and
+ * waiting had at once; a drain gives it back, but for what may be borrowed.
  */
 #include "nodes.h"
 
@@ -198,7 +198,10 @@ static void freed(struct rmap *map, struct magazine *magazine)
 	for (unsigned i = 0; i < magazine->n; i++)
 		forget(magazine->nodes[i]);
 	env_mutex_lock(&map->lock);
-	/* What waited when the last node was made: the most that may, and one update's; and what was in hand and to spare. */
+	/*
+	 * What waited when the last node was made: the most that may, and one update's; and what was in hand and to
+	 * spare.
+	 */
 	keeps = rmap_nodes_bytes(nodes->free_n + n) <= map->waiting_max + rmap_nodes_bytes(4 * nodes->spares);
 	if (keeps) {
 		magazine->next = nodes->free;
@@ -261,7 +264,10 @@ void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_li
 	env_mutex_lock(&map->lock);
 	map->nodes.in_trees += (uint64_t)built;
 	full = load(map, stock, replaced, waiting > map->waiting_max / 2);
-	/* RLX: a figure. Under the lock, lest another hand over what carries these, and it be freed before it is counted. */
+	/*
+	 * RLX: a figure. Under the lock, lest another hand over what carries these, and it be freed before it is
+	 * counted.
+	 */
 	fetch_add_rlx(&map->pool.waiting, rmap_nodes_bytes(had - stock->n));
 	while ((node = rmap_nodes_pop(stock)))
 		free_push(&map->nodes, node);

@@ -13,8 +13,8 @@ void rmap_nodes_push(struct node_list *list, struct node *node);
 struct node *rmap_nodes_pop(struct node_list *list);
 
 /*
- * Moves nodes to @to until it has @needed, and leaves @spares, or more, for borrowers. 0 or -ENOMEM. The caller may hold its
- * object's mutex; may sleep. Unless it @sleeps it asks the tier for nothing: -EAGAIN, if too few are free.
+ * Moves nodes to @to until it has @needed, and leaves @spares, or more, for borrowers. 0 or -ENOMEM. The caller may
+ * hold its object's mutex; may sleep. Unless it @sleeps it asks the tier for nothing: -EAGAIN, if too few are free.
  */
 int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares, bool sleeps);
 

@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * object.c - an object's ranges: updates that publish a new version of a tree (tree.c), and queries of the one they find
+ * object.c - an object's ranges: updates that publish a new version of a tree (tree.c), and queries of the one they
+ * find
  *
- * Updates. The object's mutex serialises them. An update is a list of changes, most often of one. It makes them in a tree
- * of its own, whose top it copies, and has the nodes for a change in hand before it makes it (nodes.c), so all that may fail
- * lies before its first store to a word that readers see.
+ * Updates. The object's mutex serialises them. An update is a list of changes, most often of one. It makes them in a
+ * tree of its own, whose top it copies, and has the nodes for a change in hand before it makes it (nodes.c), so all
+ * that may fail lies before its first store to a word that readers see.
  *
- * Linearization. An update takes effect at its store of the version (R1), a query at its load of it (A1). The words that the
- * update swung before that lead to nodes that bear the new version, which queries of earlier ones pass over for what was there
- * before (tree.c). So a query sees exactly the ranges of one moment, and nobody waits for anybody.
+ * Linearization. An update takes effect at its store of the version (R1), a query at its load of it (A1). The words
+ * that the update swung before that lead to nodes that bear the new version, which queries of earlier ones pass over
+ * for what was there before (tree.c). So a query sees exactly the ranges of one moment, and nobody waits for anybody.
  *
  * Order. What an update swings and raises comes before R1, and after all of earlier updates, whose mutex sections came
  * before. So behind A1 a query finds of each word the node of its version, or a newer one and behind that its own.
  *
- * Reclamation. A published node leaves the tree by one update only, which retires it after R1. A reader that can come to it,
- * from the root or as what was there before a newer node, has an older version, so it was in its section before the grace
- * period began, which waits for it. Later readers have this version or a later one, and go past no newer node to it. An
- * updater needs no section to read the tree: only updates retire nodes, and it holds the mutex. The nodes of an update that
- * failed, and copies that were given up, were never published and are used again at once.
+ * Reclamation. A published node leaves the tree by one update only, which retires it after R1. A reader that can come
+ * to it, from the root or as what was there before a newer node, has an older version, so it was in its section before
+ * the grace period began, which waits for it. Later readers have this version or a later one, and go past no newer node
+ * to it. An updater needs no section to read the tree: only updates retire nodes, and it holds the mutex. The nodes of
+ * an update that failed, and copies that were given up, were never published and are used again at once.
  *
  * Detaches without memory borrow nodes that the map keeps for them (nodes.c) and, after R1, wait for a grace period.
  *
  * Updates and rmap_object_destroy() call rmap_rcu_defer(), so their threads must be registered readers.
  *
  *      label  orders                                                     breaks without it
- *      R1     all that an update swung and raised before its version   a query of this version finds words of earlier ones
+ *      R1     all that an update swung and raised before its version   a query of it finds words of earlier ones
  *      A1     pairs with R1: a query that has the version finds them
  *      R2     the end that a truncate has set before the new sequence;  a faulter has the new sequence and the old end:
  *             what earlier truncates did before what this one does     its recheck passes for a truncated page
@@ -94,7 +95,10 @@ static int update_refuse(struct update *update, int error)
 	return error;
 }
 
-/* Publishes the new tree and releases the mutex. Returns by how many nodes it has grown; then @update has those to retire. */
+/*
+ * Publishes the new tree and releases the mutex. Returns by how many nodes it has grown; then @update has those to
+ * retire.
+ */
 static int64_t update_publish(struct update *update)
 {
 	struct rmap_object *object = update->object;
@@ -120,8 +124,8 @@ static int update_end(struct update *update)
 }
 
 /*
- * Before each step: nodes enough for it, and for what the update replaces, which is no more than one for each node that it
- * has made its own and two for each level of this step. 0, -ENOMEM or -EAGAIN.
+ * Before each step: nodes enough for it, and for what the update replaces, which is no more than one for each node that
+ * it has made its own and two for each level of this step. 0, -ENOMEM or -EAGAIN.
  */
 static int update_stock(struct update *update)
 {
@@ -140,9 +144,10 @@ static int update_stock(struct update *update)
 }
 
 /*
- * Puts @with[0] .. @with[@n - 1] in the place of @old; if that is NULL, of nothing. 0, or why the update has failed. What has
- * not @old's key again is keyed anew: who goes through the ranges in batches may have passed its new place before it came
- * there, and @old's after that was gone. So may what comes in a list of which another change has what goes.
+ * Puts @with[0] .. @with[@n - 1] in the place of @old; if that is NULL, of nothing. 0, or why the update has failed.
+ * What has not @old's key again is keyed anew: who goes through the ranges in batches may have passed its new place
+ * before it came there, and @old's after that was gone. So may what comes in a list of which another change has what
+ * goes.
  */
 static int change(struct update *update, const struct rmap_range *old, const struct rmap_range *with, size_t n)
 {

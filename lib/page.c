@@ -6,8 +6,8 @@
  *      COUNT(c) ------------add--------> CHAIN
  *
  * The word changes by compare-and-swap only. In COUNT and DIRECT one such step is the whole operation. In CHAIN the
- * counts are in the block's meta word. An element in a claim slot comes and goes in the same step as its count (claim.h).
- * One in another slot takes two steps:
+ * counts are in the block's meta word. An element in a claim slot comes and goes in the same step as its count
+ * (claim.h). One in another slot takes two steps:
  *
  *      add       count, then slot       an element is always counted, so a chain that counts nothing holds nothing
  *      remove    slot, then count
@@ -16,9 +16,9 @@
  * A move between chained mappings is two steps of any kind, new place, then old place, while the old one's count covers
  * both, so that walks see one of them.
  *
- * A meta that counts no chained mapping is *frozen*: it never changes again. Whoever meets it swings the word to the counts
- * it holds (help_collapse), and the one who succeeds retires the chain: so nobody waits for the thread that froze it. Every
- * other change of meta is a compare-and-swap from a value that is not frozen.
+ * A meta that counts no chained mapping is *frozen*: it never changes again. Whoever meets it swings the word to the
+ * counts it holds (help_collapse), and the one who succeeds retires the chain: so nobody waits for the thread that
+ * froze it. Every other change of meta is a compare-and-swap from a value that is not frozen.
  *
  * A refusal (-ENOENT, -EOVERFLOW) read from the word or from meta may be of a value that is not the newest. A caller
  * that has a mapping counted in that word is never refused wrongly: each value that it can still read counts that
@@ -53,10 +53,10 @@
 /* Back-off ---------------------------------------------------------------------------------- */
 
 /*
- * A compare-and-swap of the word or of meta was lost to another writer. Whoever tries again at once takes the line from that
- * one, which is about to use it again, and both get little done; after a pause the other has done some operations on a
- * line that it had. The pause is bounded and waits for nothing (G2), and is twice as long each time that one operation
- * loses again.
+ * A compare-and-swap of the word or of meta was lost to another writer. Whoever tries again at once takes the line from
+ * that one, which is about to use it again, and both get little done; after a pause the other has done some operations
+ * on a line that it had. The pause is bounded and waits for nothing (G2), and is twice as long each time that one
+ * operation loses again.
  */
 #define PAUSES_MIN 32u
 #define PAUSES_MAX 128u
@@ -167,8 +167,8 @@ static inline int change_counts(uint64_t old, struct unit minus, struct unit plu
 #define NO_CLAIM (-EXFULL)
 
 /*
- * What change_meta() does to claims (claim.h): nothing; @entry gets one if there is one, which something counted needs not
- * have; or the one of @entry goes.
+ * What change_meta() does to claims (claim.h): nothing; @entry gets one if there is one, which something counted needs
+ * not have; or the one of @entry goes.
  */
 enum claiming {
 	CLAIM_NONE,
@@ -488,10 +488,10 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 /* Chained: move ----------------------------------------------------------------------------- */
 
 /*
- * A chained mapping of @key becomes one that is counted only: a claim with its counts in one step. Otherwise counts first:
- * an overflow is refused before anything changes. The chain may then collapse around the element; but where it is in use
- * and the element is gone, somebody else has removed a mapping that was not his (page.h), and it is counted as chained
- * again.
+ * A chained mapping of @key becomes one that is counted only: a claim with its counts in one step. Otherwise counts
+ * first: an overflow is refused before anything changes. The chain may then collapse around the element; but where it
+ * is in use and the element is gone, somebody else has removed a mapping that was not his (page.h), and it is counted
+ * as chained again.
  */
 static int uncount_chained(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t key,
 			   struct unit plus)
@@ -665,8 +665,8 @@ OUT_OF_LINE static int remove_from_chain(struct rmap_reserve *reserve, struct rm
 }
 
 /*
- * One compare-and-swap of a word that is no chain, for an element alone and for linear mappings, which such a word counts in
- * its uppermost field; all else, and what comes after a lost one, is out of line.
+ * One compare-and-swap of a word that is no chain, for an element alone and for linear mappings, which such a word
+ * counts in its uppermost field; all else, and what comes after a lost one, is out of line.
  */
 static inline int add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {

@@ -2,8 +2,8 @@
 /*
  * pool.c - slabs, depots, reserves, and retired memory on its way through RCU
  *
- * Sizes come in classes: first blocks, and pieces of lines (slot.h). All are carved out of slabs and come back to the depot of
- * their class, and from there to the tier when a sweep finds their slab whole (sweep.c).
+ * Sizes come in classes: first blocks, and pieces of lines (slot.h). All are carved out of slabs and come back to the
+ * depot of their class, and from there to the tier when a sweep finds their slab whole (sweep.c).
  *
  * A magazine is a stack of blocks of one class, linked through their first words:
  *
@@ -13,17 +13,18 @@
  * The depot is a Treiber stack without tags. Its pop reads the second magazine out of the first and then swings the
  * head, which is wrong if the first one was popped and pushed again in between. That cannot be: pops run inside
  * read-side sections, and a block enters a depot only fresh from a slab or from the tier, for the first time, or out of
- * work deferred by a grace period that began after it was taken. Even blocks that a reserve never used go back that way.
+ * work deferred by a grace period that began after it was taken. Even blocks that a reserve never used go back that
+ * way.
  *
- * Pieces of several lines, for leaves that are rebuilt, come out of the depots, where longer ones are cut, or of what the reserve has
- * in hand (hand.c). A sweep joins what lies side by side.
+ * Pieces of several lines, for leaves that are rebuilt, come out of the depots, where longer ones are cut, or of what
+ * the reserve has in hand (hand.c). A sweep joins what lies side by side.
  *
- * What is retired is linked through the payload of a word that readers skip: slot 2 of a first block (a late store to the
- * others does no harm), and the same word of a plan; the work that follows finds there all that becomes free with it: what
- * a chain led to, or what a plan had below (leaf.c). Pieces that nobody has seen, or that are shut, have a list of their own,
- * through two slots of their first lines. So retiring needs no memory; a batch needs a line for its record, a free one or one of
- * those in hand that no add was promised; until it has one, the list grows. A fill leaves RECORD_LINES for that, and each
- * add or move the line that it did not need: its promise ends with it (page.c).
+ * What is retired is linked through the payload of a word that readers skip: slot 2 of a first block (a late store to
+ * the others does no harm), and the same word of a plan; the work that follows finds there all that becomes free with
+ * it: what a chain led to, or what a plan had below (leaf.c). Pieces that nobody has seen, or that are shut, have a
+ * list of their own, through two slots of their first lines. So retiring needs no memory; a batch needs a line for its
+ * record, a free one or one of those in hand that no add was promised; until it has one, the list grows. A fill leaves
+ * RECORD_LINES for that, and each add or move the line that it did not need: its promise ends with it (page.c).
  *
  * Every byte that the tier has given is in one of six places, and the figures say how many are in each:
  *
@@ -74,7 +75,8 @@ static void *tier_take(struct rmap *map, size_t bytes, size_t align)
 
 	if (((uintptr_t)memory | ((uintptr_t)memory + bytes - 1)) & FORM_MASK) {
 #if RMAP_CHECK
-		env_complain("rmap: a tier's memory at %p, bits 48 to 55 of whose address are not zero, is of no use\n", memory);
+		env_complain("rmap: a tier's memory at %p, bits 48 to 55 of whose address are not zero, is of no use\n",
+			     memory);
 #endif
 		map->tier.free(map->tier.arg, memory, bytes);
 		return NULL;
@@ -230,7 +232,9 @@ static void free_behind(void *arg, uint64_t *piece, unsigned class)
 	freeing->bytes += class_bytes(class);
 }
 
-/* Gives a list of freed first blocks to the depot, a magazine at a time, and what is behind them. Returns their bytes. */
+/*
+ * Gives a list of freed first blocks to the depot, a magazine at a time, and what is behind them. Returns their bytes.
+ */
 static uint64_t free_blocks(struct rmap *map, struct block *list)
 {
 	struct freeing freeing = { map, 0 };
@@ -279,7 +283,9 @@ static void batch_work(struct rmap_deferred *deferred)
 	uint64_t bytes = free_lists(map, batch->blocks, batch->pieces) + LINE_BYTES;
 
 	rmap_depot_push_lines(map, (uint64_t *)batch, 1);
-	/* RLX: a figure; fills look at it again. What was counted as retired must be what is freed: rmap_check() looks. */
+	/*
+	 * RLX: a figure; fills look at it again. What was counted as retired must be what is freed: rmap_check() looks.
+	 */
 	fetch_add_rlx(&map->pool.waiting, -bytes);
 }
 
@@ -341,8 +347,8 @@ static bool hand_over(struct rmap_reserve *reserve)
 }
 
 /*
- * A reserve that nobody uses hands nothing over. So that such reserves leave the others half of what may wait, each keeps
- * less than a step while that much waits.
+ * A reserve that nobody uses hands nothing over. So that such reserves leave the others half of what may wait, each
+ * keeps less than a step while that much waits.
  */
 static void retired(struct rmap_reserve *reserve, uint64_t bytes)
 {

@@ -13,8 +13,8 @@ int rmap_pool_init(struct rmap *map);
 void rmap_pool_fini(struct rmap *map);
 
 /*
- * Gives to the tier what is free in the depots and makes whole slabs, and what is large. Waits for grace periods, outside
- * any read-side section. No other sweep empties the depots before rmap_pool_sweep_end().
+ * Gives to the tier what is free in the depots and makes whole slabs, and what is large. Waits for grace periods,
+ * outside any read-side section. No other sweep empties the depots before rmap_pool_sweep_end().
  */
 void rmap_pool_sweep(struct rmap *map);
 void rmap_pool_sweep_end(struct rmap *map);
@@ -26,8 +26,8 @@ void rmap_pool_sweep_if_due(struct rmap *map);
 void rmap_pool_sweep_wait(struct rmap *map);
 
 /*
- * Is what the figures say in hand, waiting and free really there, and do all of them add up to what the tier gave? The map
- * must be quiescent, and nothing handed over may still wait.
+ * Is what the figures say in hand, waiting and free really there, and do all of them add up to what the tier gave? The
+ * map must be quiescent, and nothing handed over may still wait.
  */
 bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats);
 
@@ -42,8 +42,8 @@ static inline void rmap_pool_note_waiting(struct rmap *map, uint64_t waiting)
 bool rmap_pool_owns(const struct rmap *map, const struct block *block);
 
 /*
- * A first block or a line out of the reserve, or NULL; a block's words are whatever they were, a line's are EMPTY. What was
- * taken and not published goes back with rmap_pool_put_*(). Wait-free.
+ * A first block or a line out of the reserve, or NULL; a block's words are whatever they were, a line's are EMPTY. What
+ * was taken and not published goes back with rmap_pool_put_*(). Wait-free.
  */
 struct block *rmap_pool_take_block(struct rmap_reserve *reserve);
 void rmap_pool_put_block(struct rmap_reserve *reserve, struct block *block);
@@ -56,8 +56,8 @@ static inline bool rmap_pool_has_line(const struct rmap_reserve *reserve)
 }
 
 /*
- * What no add was promised: a block; a piece of so many lines, whose words are EMPTY. NULL: there is none. What was taken
- * and not published, or a part that nobody has seen, goes back. Lock-free; inside a read-side section.
+ * What no add was promised: a block; a piece of so many lines, whose words are EMPTY. NULL: there is none. What was
+ * taken and not published, or a part that nobody has seen, goes back. Lock-free; inside a read-side section.
  */
 struct block *rmap_pool_take_spare(struct rmap_reserve *reserve);
 uint64_t *rmap_pool_take_piece(struct rmap_reserve *reserve, unsigned lines);
@@ -71,8 +71,8 @@ bool rmap_pool_has_piece(struct rmap_reserve *reserve, unsigned lines);
  * retires it, and no operation that begins from now on can reach it. Wait-free but for the hand-over, which is
  * lock-free.
  *
- * @kind says what is behind a block, of so many bytes: SEALED: what slot 0 or 1 leads to, if one is a LINK. LINK: it was
- * a plan (leaf.c). A piece is one that nobody has seen, or one that is shut.
+ * @kind says what is behind a block, of so many bytes: SEALED: what slot 0 or 1 leads to, if one is a LINK. LINK: it
+ * was a plan (leaf.c). A piece is one that nobody has seen, or one that is shut.
  */
 void rmap_pool_retire_block(struct rmap_reserve *reserve, struct block *block, enum slot_kind kind, uint64_t behind);
 void rmap_pool_retire_piece(struct rmap_reserve *reserve, uint64_t *piece, unsigned lines);

@@ -26,8 +26,9 @@ static void nothing(struct rmap_deferred *deferred)
 }
 
 /*
- * The first deferral of an RCU may start its helper thread and allocate; having done that here, no later one does. Nobody
- * waits for that first one before rmap_destroy() does: the creator may be in a section, nor need it be registered.
+ * The first deferral of an RCU may start its helper thread and allocate; having done that here, no later one does.
+ * Nobody waits for that first one before rmap_destroy() does: the creator may be in a section, nor need it be
+ * registered.
  */
 static void defer_first(void *arg)
 {
@@ -44,7 +45,8 @@ static bool fits(const struct rmap_rcu_ops *ops, enum rmap_reclaim reclaim)
 {
 	if (!ops || !check_size(ops, ops->size, sizeof(*ops), sizeof(*ops)))
 		return false;
-	if (!ops->read_lock || !ops->read_unlock || !ops->read_ongoing || !ops->synchronize || !ops->offline != !ops->online)
+	if (!ops->read_lock || !ops->read_unlock || !ops->read_ongoing || !ops->synchronize ||
+	    !ops->offline != !ops->online)
 		return false;
 	return reclaim == RMAP_RECLAIM_BLOCKING || (ops->defer && ops->barrier);
 }

@@ -2,9 +2,9 @@
 /*
  * rcu.h - read-side sections and grace periods, by the RCU that the options name
  *
- * It gives sections, grace periods and deferred work (rmap/rcu.h), and nothing else: publication is done with the orders of
- * atomic.h. liburcu's shared object is not instrumented, so this file also tells ThreadSanitizer what a grace period orders,
- * on one sync variable a map:
+ * It gives sections, grace periods and deferred work (rmap/rcu.h), and nothing else: publication is done with the
+ * orders of atomic.h. liburcu's shared object is not instrumented, so this file also tells ThreadSanitizer what a grace
+ * period orders, on one sync variable a map:
  *
  *      read_unlock            release(gp) before the call
  *      synchronize            acquire(gp) after it
@@ -78,8 +78,8 @@ struct rmap_rcu {
 };
 
 /*
- * Lets the RCU start what its first deferral takes now, so that no page operation ever does. 0, -EINVAL or -ENOMEM. Waits for
- * no grace period; once it has returned 0, rmap_rcu_wait() comes before @rcu ends.
+ * Lets the RCU start what its first deferral takes now, so that no page operation ever does. 0, -EINVAL or -ENOMEM.
+ * Waits for no grace period; once it has returned 0, rmap_rcu_wait() comes before @rcu ends.
  */
 int rmap_rcu_init(struct rmap_rcu *rcu, const struct rmap_options *options);
 

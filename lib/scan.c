@@ -2,24 +2,24 @@
 /*
  * scan.c - gathering all elements of a chain, and verifying a quiescent one
  *
- * A scan reads slot 2 and what it leads to, place by place in the order of hashes, then slots 0 and 1. An element that stays is
- * in the leaf that its place leads to when the scan reads that, or HELD below a plan; and what is frozen stays as it was. So a
- * scan meets every element that is there from its beginning to its end, and helps nobody.
+ * A scan reads slot 2 and what it leads to, place by place in the order of hashes, then slots 0 and 1. An element that
+ * stays is in the leaf that its place leads to when the scan reads that, or HELD below a plan; and what is frozen stays
+ * as it was. So a scan meets every element that is there from its beginning to its end, and helps nobody.
  *
- * It gathers words. A place that has no more slots than there is room for is gathered whole, in any order: a slot costs a load, a
- * store and an addition, and no branch depends on what is in it. Of a larger one the elements with the least hashes come first,
- * and each time all its slots are read.
+ * It gathers words. A place that has no more slots than there is room for is gathered whole, in any order: a slot costs
+ * a load, a store and an addition, and no branch depends on what is in it. Of a larger one the elements with the least
+ * hashes come first, and each time all its slots are read.
  *
- * So what has been gathered is named by a hash, and a scan can go on in another read-side section: which place a hash belongs
- * to changes with each rebuild, but not its order. Elements of one hash have one key: of these it is remembered how many units
- * were gathered, and as many are passed over, which are as good as those. Whether the whole chain was replaced does not matter
- * either: then no mapping was there all the time.
+ * So what has been gathered is named by a hash, and a scan can go on in another read-side section: which place a hash
+ * belongs to changes with each rebuild, but not its order. Elements of one hash have one key: of these it is remembered
+ * how many units were gathered, and as many are passed over, which are as good as those. Whether the whole chain was
+ * replaced does not matter either: then no mapping was there all the time.
  *
- *      label  orders                                          breaks without it
- *      A1     pairs with R1 (chain.c), R1, R2 (leaf.c)        the scan follows garbage
- *      A2     pairs with R2 (page.c)                          a word that is two claims old is visited (claim.h)
- *      A3     pairs with R2 (chain.c)                         the visitor acts on a pte that it cannot see yet
- *      A11    pairs with R3 (chain.c), R3 (pool.c)            the walk passes what a move has left, and misses the note of it
+ *      label  orders                                     breaks without it
+ *      A1     pairs with R1 (chain.c), R1, R2 (leaf.c)   the scan follows garbage
+ *      A2     pairs with R2 (page.c)                     a word that is two claims old is visited (claim.h)
+ *      A3     pairs with R2 (chain.c)                    the visitor acts on a pte that it cannot see yet
+ *      A11    pairs with R3 (chain.c), R3 (pool.c)       the walk passes what a move left, and misses its note
  */
 #include "chain.h"
 #include "claim.h"
@@ -69,9 +69,9 @@ static size_t part_slots(uint64_t link, size_t room)
 }
 
 /*
- * Elements of one key, which multiplicity makes, are read in the order in which they are searched (chain.c): a unit may come to a
- * later one and another be taken from an earlier one meanwhile. A search begins with the key's own line and goes on at the
- * leaf's first one; so what wraps around like that is read in a second pass over the leaf.
+ * Elements of one key, which multiplicity makes, are read in the order in which they are searched (chain.c): a unit may
+ * come to a later one and another be taken from an earlier one meanwhile. A search begins with the key's own line and
+ * goes on at the leaf's first one; so what wraps around like that is read in a second pass over the leaf.
  */
 static inline unsigned passes(const struct rmap *map)
 {
@@ -107,7 +107,8 @@ static size_t gather_pass(const struct rmap *map, uint64_t leaf, unsigned pass, 
 		uint64_t word = load_acq(&slots[i]); /* A3: pairs with R2. A11: pairs with R3. */
 
 		words[n] = word & ~SLOT_FROZEN;
-		n += (word & SLOT_ENTRY) && pass_of(map, leaf, slots, key_hash(map, slot_key(word, map->key_low))) == pass;
+		n += (word & SLOT_ENTRY) &&
+		     pass_of(map, leaf, slots, key_hash(map, slot_key(word, map->key_low))) == pass;
 	}
 	return n;
 }
@@ -164,7 +165,10 @@ static void chunk_add(struct chunk *chunk, uint64_t hash, uint64_t entry)
 	chunk->items[i].entry = entry;
 }
 
-/* Collects from a line of @part those elements of one pass that come after @position; *@passed: units of its hash until there. */
+/*
+ * Collects from a line of @part those elements of one pass that come after @position; *@passed: units of its hash until
+ * there.
+ */
 static void collect_line(const struct rmap *map, const struct chain_position *position, uint64_t leaf, unsigned pass,
 			 const uint64_t *slots, unsigned n, uint32_t *passed, struct chunk *chunk)
 {
@@ -317,7 +321,8 @@ static bool belongs(const struct rmap *map, uint64_t leaf, unsigned at, uint64_t
 
 		if (line == at)
 			return true;
-		if (link_form(leaf) < FORM_SPILLED && load_rlx(&slots[LEAF_SLOTS - 1]) == SLOT_EMPTY) /* RLX: quiescent */
+		if (link_form(leaf) < FORM_SPILLED &&
+		    load_rlx(&slots[LEAF_SLOTS - 1]) == SLOT_EMPTY) /* RLX: quiescent */
 			return false;
 		line = line + 1 == lines ? 0 : line + 1;
 	}
@@ -350,7 +355,8 @@ static int check_link(uint64_t link, uint64_t hash, unsigned bits, struct tally 
 	if (link_form(link) == FORM_BRANCH) {
 		tally->shape->bytes += (uint64_t)BRANCH_LINES * LINE_BYTES;
 		for (uint64_t i = 0; i < BRANCH_WORDS; i++)
-			if (check_link(load_rlx(link_memory(link) + i), hash << BRANCH_BITS | i, bits + BRANCH_BITS, tally))
+			if (check_link(load_rlx(link_memory(link) + i), hash << BRANCH_BITS | i, bits + BRANCH_BITS,
+				       tally))
 				return -EINVAL;
 		return 0;
 	}

@@ -74,14 +74,14 @@ void rmap_depot_push_lines(struct rmap *map, uint64_t *lines, unsigned count);
 uint64_t *rmap_depot_pop(struct rmap *map, unsigned class, unsigned *count);
 
 /*
- * Up to *@count units of @unit bytes one behind the other, fresh out of the newest slab: *@count says how many. NULL: the tier
- * has no memory. Outside read-side sections; sleeps.
+ * Up to *@count units of @unit bytes one behind the other, fresh out of the newest slab: *@count says how many. NULL:
+ * the tier has no memory. Outside read-side sections; sleeps.
  */
 void *rmap_carve(struct rmap *map, size_t unit, unsigned *count);
 
 /*
- * What a fill for @adds adds needs besides what is in hand. 0; -ENOMEM; -EAGAIN: it is not free, and @sleeps is false, so
- * that nothing is carved.
+ * What a fill for @adds adds needs besides what is in hand. 0; -ENOMEM; -EAGAIN: it is not free, and @sleeps is false,
+ * so that nothing is carved.
  */
 int rmap_hand_fill(struct rmap_reserve *reserve, unsigned adds, bool sleeps);
 

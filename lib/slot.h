@@ -15,8 +15,8 @@
  *      LINK       form and address of what it leads to       page word, slot 2 of a first block, word of a branch
  *      SEALED     not for readers                            slot 2 of a retired block, slot of a piece
  *
- * Bit 1 of a kind says that the word is FROZEN: what it holds is for ever so, and is found again in a copy (leaf.c). A frozen
- * ENTRY is HELD; SEALED is a frozen VACANT.
+ * Bit 1 of a kind says that the word is FROZEN: what it holds is for ever so, and is found again in a copy (leaf.c). A
+ * frozen ENTRY is HELD; SEALED is a frozen VACANT.
  *
  *      EMPTY -> ENTRY <-> VACANT          a slot of a leaf, until it is frozen; in a first block EMPTY <-> ENTRY
  *
@@ -152,8 +152,8 @@ _Static_assert(sizeof(struct plan) == sizeof(struct block) &&
 	       "a plan is retired as a block is");
 
 /*
- * Forms. A leaf's is how many lines it has; SPILLED: what its places had no room for is anywhere in it. The explorer has
- * small leaves and branches.
+ * Forms. A leaf's is how many lines it has; SPILLED: what its places had no room for is anywhere in it. The explorer
+ * has small leaves and branches.
  */
 #define FORM_SHIFT 48
 #define FORM_MASK ((uint64_t)0xFF << FORM_SHIFT)
@@ -169,14 +169,16 @@ _Static_assert(sizeof(struct plan) == sizeof(struct block) &&
 #define LEAF_WINDOW 1u
 #define BRANCH_BITS 1u
 #define BRANCH_LEVELS 8u
-#define MERGED_MOST(lines) ((lines) * LEAF_SLOTS * 3 / 4) /* elements of a branch that is merged, as of one that is made */
+/* Elements of a branch that is merged, as of one that is made. */
+#define MERGED_MOST(lines) ((lines) * LEAF_SLOTS * 3 / 4)
 #else
 #define LEAF_SLOTS LINE_SLOTS
 #define LEAF_LINES_MAX 32u
 #define LEAF_WINDOW 6u
 #define BRANCH_BITS 3u
 #define BRANCH_LEVELS 10u /* the bits of a hash that do not choose a line */
-#define MERGED_MOST(lines) ((lines) * LEAF_SLOTS * 3 / 8) /* elements of a branch that is merged: half of what makes one */
+/* Elements of a branch that is merged: half of what makes one. */
+#define MERGED_MOST(lines) ((lines) * LEAF_SLOTS * 3 / 8)
 #endif
 #define OVER_SLOTS (LEAF_SLOTS < LINE_SLOTS ? LEAF_SLOTS : LINE_SLOTS - 1)
 #define BRANCH_WORDS (1u << BRANCH_BITS)

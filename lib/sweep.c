@@ -2,18 +2,19 @@
 /*
  * sweep.c - giving free slabs back to the tier, and checking that the figures are true
  *
- * Free pieces get shorter, for what is cut is not joined when it comes back. A sweep joins what lies side by side, and gives slabs of
- * which nothing is missing to the tier. A drain sweeps, and a fill that is out of memory; and one begins by itself when a
- * slab is carved though much may be free:
+ * Free pieces get shorter, for what is cut is not joined when it comes back. A sweep joins what lies side by side, and
+ * gives slabs of which nothing is missing to the tier. A drain sweeps, and a fill that is out of memory; and one begins
+ * by itself when a slab is carved though much may be free:
  *
  *      begin      the depots are emptied, each by one exchange, and the rest is deferred by a grace period
  *      sort       all pieces and the heads of all slabs, by address: what follows a head lies in its slab
  *      settle     slab by slab: if the free pieces are all that was carved out of it, it is unlinked and deferred by
- *                 another grace period, for rmap_pool_owns() may be reading its head; if not, they go back to the depots
+ *                 another grace period, for rmap_pool_owns() may be reading its head; if not, they go back to the
+ *                 depots
  *
  * One sweep at a time: it uses the pool's own record, so it needs no memory. Fills that find a depot empty meanwhile
- * carve fresh memory; one that gets none sweeps, too, and keeps the next sweep from beginning until it has looked again:
- * what is free is then where a fill finds it.
+ * carve fresh memory; one that gets none sweeps, too, and keeps the next sweep from beginning until it has looked
+ * again: what is free is then where a fill finds it.
  *
  * Nobody can have a swept piece in hand in mid-pop when it goes back: it was taken out of the depot before the grace
  * period. An exchange beside a pop or a push makes their compare-and-swaps fail, or comes as if before or after them.
@@ -311,9 +312,9 @@ static void unlink_slabs(struct rmap *map)
 			continue;
 		}
 		/*
-		 * RLX: who reads this is in a section that began after sweep_begin() had the lock, or else the sweep would
-		 * have waited for its end; so it sees the heads of all slabs of that time. What is unlinked leads to older
-		 * ones only.
+		 * RLX: who reads this is in a section that began after sweep_begin() had the lock, or else the sweep
+		 * would have waited for its end; so it sees the heads of all slabs of that time. What is unlinked leads
+		 * to older ones only.
 		 */
 		store_rlx(link, load_rlx(&slab->next));
 		slab->link = (uintptr_t)pool->gone;

@@ -2,29 +2,29 @@
 /*
  * tree.c - a B-tree of ranges, of which readers see one version while an update makes the next
  *
- * Shape. Ranges are ordered by (first, last, address, owner) and stand in leaves, all of one depth. What is above a child
- * carries summaries of it, so a query enters a subtree only if something in it may fit:
+ * Shape. Ranges are ordered by (first, last, address, owner) and stand in leaves, all of one depth. What is above a
+ * child carries summaries of it, so a query enters a subtree only if something in it may fit:
  *
- *      inner  [ key, child, max_last ][ key, child, max_last ] ...     key <= all ranges in the child
- *      leaf   [ range, keyed ][ range, keyed ] ...                     NODE_LEAST to NODE_ITEMS of them, but in the root
+ *      inner  [ key, child, max_last ][ key, child, max_last ] ...    key <= all ranges in the child
+ *      leaf   [ range, keyed ][ range, keyed ] ...                    NODE_LEAST to NODE_ITEMS of them, but in the root
  *
  * Versions. An update copies each node that it changes, once, down from the root, into a tree of its own; told by their
- * version, it changes its own nodes in place. In the end a copy of an inner node mostly says the same of the same children,
- * of which some are newer. It is given up, and the original's child words are swung to the new children instead: a
- * node that is swung in knows what stood there before (previous). So an update leaves behind what differs, which is mostly one
- * leaf, and not the path to it.
+ * version, it changes its own nodes in place. In the end a copy of an inner node mostly says the same of the same
+ * children, of which some are newer. It is given up, and the original's child words are swung to the new children
+ * instead: a node that is swung in knows what stood there before (previous). So an update leaves behind what differs,
+ * which is mostly one leaf, and not the path to it.
  *
- * A reader has a version, and takes of each word the newest node that is no newer. A word's nodes, newest first, have falling
- * versions, since updates are serialised, and an original that is given up takes its words along as they are. So the reader
- * finds what was there when its version was published, in as many steps as words were swung since; whoever has
- * the newest version takes none.
+ * A reader has a version, and takes of each word the newest node that is no newer. A word's nodes, newest first, have
+ * falling versions, since updates are serialised, and an original that is given up takes its words along as they are.
+ * So the reader finds what was there when its version was published, in as many steps as words were swung since;
+ * whoever has the newest version takes none.
  *
- * max_keyed is raised in place, and never lowered, before the version is published that needs it. Readers of earlier versions
- * may see it, and look in vain.
+ * max_keyed is raised in place, and never lowered, before the version is published that needs it. Readers of earlier
+ * versions may see it, and look in vain.
  *
- *      label  orders                                                     breaks without it
- *      R1     a node before the word that it is swung into               a reader, of whatever version, looks at its version
- *      A1     pairs with R1                                              and at what was there before: garbage
+ *      label  orders                                            breaks without it
+ *      R1     a node before the word that it is swung into      a reader, of whatever version, looks at its version
+ *      A1     pairs with R1                                     and at what was there before: garbage
  *
  * Which versions there are, and what becomes of replaced nodes, is object.c's.
  */
@@ -355,7 +355,10 @@ int rmap_tree_remove(struct update *update, const struct rmap_range *range, stru
 	if (top > 0 && root->n == 1) {
 		struct node *child = node_of(root->items[0].child);
 
-		/* It must not be given up: the root's word is swung to nodes of this version only. So its original goes now. */
+		/*
+		 * It must not be given up: the root's word is swung to nodes of this version only. So its original goes
+		 * now.
+		 */
 		if (child->previous)
 			rmap_nodes_push(&update->replaced, child->previous);
 		child->previous = NULL;
@@ -369,8 +372,8 @@ int rmap_tree_remove(struct update *update, const struct rmap_range *range, stru
 /* Publishing -------------------------------------------------------------------------------- */
 
 /*
- * Swings *@word, of a published node or an object, to @node, which is this update's: one that readers of earlier versions
- * have already would pass for what they are to find here.
+ * Swings *@word, of a published node or an object, to @node, which is this update's: one that readers of earlier
+ * versions have already would pass for what they are to find here.
  */
 static void swing(const struct update *update, uint64_t *word, struct node *node)
 {
@@ -478,10 +481,10 @@ static bool is_meant(const struct item *item, const struct query *query)
 }
 
 /*
- * Of children that start at or before @last all but the last have only ranges that do, so a test of one summary is sure to
- * find something there, and only along the ways to @last and to @after may a subtree be entered in vain: each is one path.
- * Two summaries may both be of ranges that the other does not fit (of one tag and another, say); then a subtree is entered in
- * vain elsewhere.
+ * Of children that start at or before @last all but the last have only ranges that do, so a test of one summary is sure
+ * to find something there, and only along the ways to @last and to @after may a subtree be entered in vain: each is one
+ * path. Two summaries may both be of ranges that the other does not fit (of one tag and another, say); then a subtree
+ * is entered in vain elsewhere.
  */
 int rmap_tree_visit(const struct node *node, const struct query *query, const struct rmap_range *after)
 {
@@ -529,7 +532,8 @@ static bool check_node(const struct node *node, uint64_t version, unsigned least
 		bool ordered = i == 0 || rmap_range_compare(&node->items[i - 1].range, &item->range) < 0;
 
 		if (!holds(ordered, "items are in order", item) ||
-		    !holds(load_rlx(&node->max_keyed) >= keyed, "max_keyed >= keyed of all below", item)) /* RLX: likewise */
+		    /* RLX: likewise */
+		    !holds(load_rlx(&node->max_keyed) >= keyed, "max_keyed >= keyed of all below", item))
 			return false;
 		if (child) {
 			expected.max_tagged = larger(expected.max_tagged, child->max_tagged);
@@ -550,12 +554,13 @@ static bool check_node(const struct node *node, uint64_t version, unsigned least
 }
 
 /* @low and @high, where these are not NULL: nothing below is less than the one, all is less than the other. */
-static bool check(const struct node *node, uint64_t version, const struct rmap_range *low, const struct rmap_range *high,
-		  uint64_t *ranges)
+static bool check(const struct node *node, uint64_t version, const struct rmap_range *low,
+		  const struct rmap_range *high, uint64_t *ranges)
 {
 	if (node->n == 0)
 		return true;
-	if (!holds(!low || rmap_range_compare(low, &node->items[0].range) <= 0, "key <= what is below", &node->items[0]) ||
+	if (!holds(!low || rmap_range_compare(low, &node->items[0].range) <= 0, "key <= what is below",
+		   &node->items[0]) ||
 	    !holds(!high || rmap_range_compare(&node->items[node->n - 1].range, high) < 0, "what is below < next key",
 		   &node->items[0]))
 		return false;

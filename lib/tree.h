@@ -14,8 +14,8 @@
 #define NODE_LEAST (RMAP_CHECK ? 2u : 4u)
 
 /*
- * Of the 2^48 nodes that fit below 2^56 bytes, with so few items each; but for the root, which may have two. It is how deep
- * recursions go, too.
+ * Of the 2^48 nodes that fit below 2^56 bytes, with so few items each; but for the root, which may have two. It is how
+ * deep recursions go, too.
  */
 #define NODE_LEVELS (RMAP_CHECK ? 48u : 25u)
 
@@ -24,7 +24,8 @@
 
 /*
  * struct item - in a leaf a range; above it a child, with what keeps queries out of it
- * @keyed:    [ version that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another, or may have had ]
+ * @keyed:    [ version that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another, or may
+ *            have had ]
  * @key:      nothing in the child is less: first, last, address and owner, where @range has them
  * @child:    address of the newest version of a node. Stored under the mutex, loaded by anyone
  * @max_last: largest range.last in the child
@@ -122,7 +123,10 @@ bool rmap_indexes_to_bytes(uint64_t indexes, uint32_t page_shift, uint64_t *byte
 /* The node that @word names in @version; NULL: none. For readers. */
 const struct node *rmap_tree_node(const uint64_t *word, uint64_t version);
 
-/* Visits what @query looks for, from the first range behind @after on; NULL: from the start. 0, or what visit() returned. */
+/*
+ * Visits what @query looks for, from the first range behind @after on; NULL: from the start. 0, or what visit()
+ * returned.
+ */
 int rmap_tree_visit(const struct node *node, const struct query *query, const struct rmap_range *after);
 
 /* For an updater: NULL, or what the tree of @root knows of @range. */

@@ -16,9 +16,9 @@
  * nothing names it. The last is so for nonlinear mappings that are locked; bulk pass and search look at every pte at
  * which one can be, and wait for its lock. The others are in the hands of threads that wait for nothing that a truncate
  * holds between two passes. So each round of passes after they are through clears something, or finds nothing. An
- * embedder that breaks a rule (a range that is not tagged) leaves a mapping that no pass finds; then rounds clear nothing
- * for ever, and that has an end, too: @wait sees how many did so, and without it RMAP_UNMAP_FRUITLESS are enough. So
- * has a page with other indexes that nobody can split.
+ * embedder that breaks a rule (a range that is not tagged) leaves a mapping that no pass finds; then rounds clear
+ * nothing for ever, and that has an end, too: @wait sees how many did so, and without it RMAP_UNMAP_FRUITLESS are
+ * enough. So has a page with other indexes that nobody can split.
  */
 #include "map.h"
 #include "object.h"
@@ -87,7 +87,9 @@ static int stop_with(struct unmap *unmap, int value)
 	return STOP;
 }
 
-/* Between two rounds of reliable semantics, of which the last one cleared something or did not. STOP: it was the last. */
+/*
+ * Between two rounds of reliable semantics, of which the last one cleared something or did not. STOP: it was the last.
+ */
 static int wait_a_little(struct unmap *unmap, bool clears)
 {
 	uint64_t fruitless = clears ? 0 : unmap->report.fruitless + 1;
@@ -136,7 +138,8 @@ static int clear_visit(struct unmap *unmap, const struct rmap_target *target, co
 /*
  * One walk over the page's mappings, in batches: each in the section that finds it, or outside. One section is for one
  * batch, lest all retired memory wait for a page of many mappings. What a batch has cleared is flushed before the next,
- * also if it ends the call. STOP: a callback ended the call. A walk that was not complete leaves what it missed to the counts.
+ * also if it ends the call. STOP: a callback ended the call. A walk that was not complete leaves what it missed to the
+ * counts.
  */
 static int clear_page(struct unmap *unmap, const struct rmap_target *target)
 {

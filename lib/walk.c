@@ -20,8 +20,8 @@
  *
  * The other direction, linear to chained, needs no entry: the old pte is set until the move has returned (page.h), so
  * who finds it clear reads a chain that has the new place. For that the ranges' batches are handed over before the
- * chain is read, and none has visits of both kinds. A locked mapping has no old pte that a walk looks at, so its unlock is
- * written down when the new place can be found: a walk that ends before has met it locked.
+ * chain is read, and none has visits of both kinds. A locked mapping has no old pte that a walk looks at, so its unlock
+ * is written down when the new place can be found: a walk that ends before has met it locked.
  *
  * Everything is handed over in batches, and runs in run(): rmap_walk() takes them apart, rmap_cursor_next() copies one
  * out. A batch has been visited when it was handed over, whatever its visitor returns, so the place to go on from is

@@ -5,14 +5,14 @@
  * Who maps pages chooses the addresses, and so the handles; the hash of chains is public, but for the seed of each map.
  * So these tests choose by it:
  *
- *      hostile-collide      all handles of a page have one hash but for its last bits, under a seed: of other maps, so that it
- *                           must not matter; then of this map, where they may cost what equal keys cost
+ *      hostile-collide      all handles of a page have one hash but for its last bits, under a seed: of other maps, so
+ *                           that it must not matter; then of this map, where they may cost what equal keys cost
  *      hostile-correlated   removes in no order, then in the order of the hash: what is left crowds into a few lines
  *      hostile-unit         one mapping of each thread moves, to a new address each time
  *      hostile-reserves     1,000 reserves, used in turn, each for a little
  *
- * Besides counts, events and walks, as everywhere, they assert what an operation costs and what memory is held, which are
- * what such callers are after:
+ * Besides counts, events and walks, as everywhere, they assert what an operation costs and what memory is held, which
+ * are what such callers are after:
  *   - steps: the library's atomic operations, in builds with -Dinject=true, which count them. Seconds would measure the
  *     machine. Means count, since a remove may do what earlier ones have left undone;
  *   - bytes: those of a page's chain (G8) and those that the map took from its tiers, while all stand still.
@@ -33,8 +33,8 @@
 #define STEPS_MOST 1024u
 
 /*
- * Where mappings went in the order of the hash, each level of branches may have seven leaves in which nothing is left. What the
- * tests hold has two.
+ * Where mappings went in the order of the hash, each level of branches may have seven leaves in which nothing is left.
+ * What the tests hold has two.
  */
 #define BOUND_ORDERED(elements) (STRESS_BOUND(elements) + 2 * 512u)
 
@@ -312,8 +312,8 @@ static struct hashed run_hashed(struct stress *stress, bool collide, bool ordere
 /* Handles that cost no more than any others. */
 static void costs_as_usual(const struct hashed *hashed)
 {
-	stress_assert(hashed->worst <= STEPS_MOST, "O(1): an operation takes %" PRIu64 " steps, %u at most are expected",
-		      hashed->worst, STEPS_MOST);
+	stress_assert(hashed->worst <= STEPS_MOST,
+		      "O(1): an operation takes %" PRIu64 " steps, %u at most are expected", hashed->worst, STEPS_MOST);
 	stress_assert(hashed->bytes == 0, "G8: a page takes %" PRIu64 " bytes for %" PRIu64 " elements", hashed->bytes,
 		      hashed->elements);
 }

@@ -227,14 +227,16 @@ static void judge(const struct look *look, const char *what, bool once)
 				      found[TAGGED] >= 1,
 			      "%s of index %" PRIu64
 			      " saw thread %u's fixed range %u, pieces %u, moved %u, twin %u, tagged %u times",
-			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TWIN], found[TAGGED]);
+			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TWIN],
+			      found[TAGGED]);
 		if (!once)
 			continue;
 		stress_assert(found[FIXED] == 1 && found[PIECES] <= 2 && found[MOVED] == 1 && found[TWIN] == 1 &&
 				      found[TAGGED] == 1,
 			      "%s of index %" PRIu64
 			      " saw thread %u's fixed range %u, pieces %u, moved %u, twin %u, tagged %u times",
-			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TWIN], found[TAGGED]);
+			      what, look->index, i, found[FIXED], found[PIECES], found[MOVED], found[TWIN],
+			      found[TAGGED]);
 		stress_assert(look->elsewhere[i][MOVED] == look->elsewhere[i][TWIN],
 			      "%s of index %" PRIu64 " saw half of a list of thread %u's", what, look->index, i);
 		stress_assert(found[INNER] <= found[OUTER] && found[OUTER] <= 1,

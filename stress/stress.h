@@ -186,7 +186,10 @@ _Noreturn void stress_fail(const char *file, int line, const char *format, ...) 
 			stress_fail(__FILE__, __LINE__, __VA_ARGS__);                                                  \
 	} while (0)
 
-/** stress_counts_steps - does this build count the library's steps? If not, says that what is asserted of them is not run */
+/**
+ * stress_counts_steps - does this build count the library's steps? If not, says that what is asserted of them is not
+ * run
+ */
 bool stress_counts_steps(void);
 
 /** stress_zalloc - zeroed memory; ends the process if there is none */

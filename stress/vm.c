@@ -559,11 +559,10 @@ static void run(struct stress *stress, const struct profile *profile)
 	}                                                                                                              \
 	const struct stress_test stress_vm_##stem = { title, sentence, run_##stem, true }
 
-VM_TEST(mix, "vm-mix",
-	"every operation of the VM beside every other", [CREATE] = 2, [FORK] = 2, [EXIT] = 1, [MMAP] = 11, [MUNMAP] = 3,
-	[PROTECT] = 3, [MREMAP] = 5, [MLOCK] = 6, [MUNLOCK] = 6, [REMAP] = 8, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 1,
-	[PUNCH] = 1, [COLLAPSE] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2, [MIGRATE] = 4, [COMPACT] = 1, [OWN] = 20,
-	[BEYOND] = 4);
+VM_TEST(mix, "vm-mix", "every operation of the VM beside every other", [CREATE] = 2, [FORK] = 2, [EXIT] = 1,
+	[MMAP] = 11, [MUNMAP] = 3, [PROTECT] = 3, [MREMAP] = 5, [MLOCK] = 6, [MUNLOCK] = 6, [REMAP] = 8, [READ] = 20,
+	[WRITE] = 20, [TRUNCATE] = 1, [PUNCH] = 1, [COLLAPSE] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2,
+	[MIGRATE] = 4, [COMPACT] = 1, [OWN] = 20, [BEYOND] = 4);
 VM_TEST(reclaim, "vm-reclaim", "truncates against unmaps by reclaim and migration", [CREATE] = 2, [EXIT] = 1,
 	[MMAP] = 10, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 8, [PUNCH] = 4, [WRITE_BACK] = 4, [AGE] = 6,
 	[RECLAIM] = 12, [MIGRATE] = 8, [OWN] = 10, [BEYOND] = 6);
@@ -586,7 +585,7 @@ VM_TEST(private, "vm-private", "private copies against ends, holes, collapsed ra
 	[CREATE] = 2, [FORK] = 6, [EXIT] = 5, [MMAP] = 14, [MUNMAP] = 3, [PROTECT] = 3, [MREMAP] = 12, [MLOCK] = 3,
 	[MUNLOCK] = 3, [REMAP] = 2, [READ] = 20, [WRITE] = 40, [TRUNCATE] = 5, [PUNCH] = 5, [COLLAPSE] = 4,
 	[WRITE_BACK] = 2, [RECLAIM] = 5, [MIGRATE] = 3, [OWN] = 40, [BEYOND] = 30);
-VM_TEST(migrate, "vm-migrate", "pages on their way to other frames against everything", [CREATE] = 2, [FORK] = 5, [EXIT] = 4,
-	[MMAP] = 12, [MUNMAP] = 5, [PROTECT] = 3, [MREMAP] = 8, [MLOCK] = 4, [MUNLOCK] = 4, [REMAP] = 6, [READ] = 25,
-	[WRITE] = 25, [TRUNCATE] = 4, [PUNCH] = 3, [COLLAPSE] = 1, [WRITE_BACK] = 2, [AGE] = 2, [RECLAIM] = 2,
-	[MIGRATE] = 20, [COMPACT] = 10, [BALANCE] = 10, [OWN] = 60, [BEYOND] = 20);
+VM_TEST(migrate, "vm-migrate", "pages on their way to other frames against everything", [CREATE] = 2, [FORK] = 5,
+	[EXIT] = 4, [MMAP] = 12, [MUNMAP] = 5, [PROTECT] = 3, [MREMAP] = 8, [MLOCK] = 4, [MUNLOCK] = 4, [REMAP] = 6,
+	[READ] = 25, [WRITE] = 25, [TRUNCATE] = 4, [PUNCH] = 3, [COLLAPSE] = 1, [WRITE_BACK] = 2, [AGE] = 2,
+	[RECLAIM] = 2, [MIGRATE] = 20, [COMPACT] = 10, [BALANCE] = 10, [OWN] = 60, [BEYOND] = 20);

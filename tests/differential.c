@@ -468,16 +468,28 @@ static void actor_fini(struct actor *actor)
 		reference_fini(&actor->references[p]);
 }
 
+/* As fixture_init(), but the seed decides where elements go, too. */
+static void seeded_init(struct fixture *fixture, unsigned bits, enum rmap_reclaim reclaim, uint64_t seed)
+{
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+
+	options.multiplicity_bits = bits;
+	options.reclaim = reclaim;
+	options.waiting_max = 1 << 20;
+	options.hash_seed = seed;
+	fixture_init_with(fixture, options);
+}
+
 /* Alone: everything is known, so every answer and every page is compared in full after each step. */
 static void alone_with(unsigned bits, enum rmap_reclaim reclaim)
 {
 	struct rmap_page pages[PAGES] = { { 0 }, { 0 }, { 0 } };
-	const uint64_t steps = test_scaled(20000);
+	const uint64_t steps = test_scaled(LONE(20000));
 	const uint64_t seed = test_seed();
 	struct fixture fixture;
 	struct actor actor;
 
-	fixture_init(&fixture, bits, reclaim, 1 << 20);
+	seeded_init(&fixture, bits, reclaim, seed);
 	actor_init(&actor, &fixture, pages, seed, 0);
 	actor.reserve = fixture.reserve;
 	actor.alone = true;
@@ -558,7 +570,7 @@ static void together_with(unsigned bits, enum rmap_reclaim reclaim)
 	struct crew crew;
 
 	memset(&crew, 0, sizeof(crew));
-	fixture_init(&fixture, bits, reclaim, 1 << 20);
+	seeded_init(&fixture, bits, reclaim, seed);
 	assert_int_equal(pthread_barrier_init(&crew.barrier, NULL, ACTORS), 0);
 	crew.meetings = (unsigned)test_scaled(30);
 	crew.steps = 2000;

@@ -34,8 +34,9 @@ extern const struct flavor flavors[4];
 extern const char *const reclaim_names[2];
 
 /*
- * Runs @body in a process of its own for each flavor and reclaim mode, and expects all of them to exit with 0. Processes,
- * for the threads that a flavor has started stay. The caller has none: ThreadSanitizer starts none after a fork otherwise.
+ * Runs @body in a process of its own for each flavor and reclaim mode, and expects all of them to exit with 0.
+ * Processes, for the threads that a flavor has started stay. The caller has none: ThreadSanitizer starts none after a
+ * fork otherwise.
  */
 void in_each_flavor(void (*body)(const struct flavor *flavor, enum rmap_reclaim reclaim));
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * processes.c - a process that embeds the library forks, and gets signals: in every flavor, both reclaim modes, and with
- * memory of every tier
+ * processes.c - a process that embeds the library forks, and gets signals: in every flavor, both reclaim modes, and
+ * with memory of every tier
  */
 #include "flavors.h"
 #include "support.h"
@@ -25,7 +25,9 @@
 enum kind { HEAP, HUGE, NODE, A_FILE, KINDS };
 static const char *const kind_names[] = { "the heap", "huge pages", "a node", "a file" };
 
-/* struct household - what a process has before it forks, and both have after it. @stays: the child has no such memory */
+/*
+ * struct household - what a process has before it forks, and both have after it. @stays: the child has no such memory
+ */
 struct household {
 	const struct flavor *flavor;
 	enum rmap_reclaim reclaim;
@@ -163,7 +165,9 @@ static void look_at_the_chain(void *arg)
 	rmap_page_counts(household->map, &household->page);
 }
 
-/* Memory that stayed with the parent: it is not there to be looked at, the calls say so, and the parent has it still. */
+/*
+ * Memory that stayed with the parent: it is not there to be looked at, the calls say so, and the parent has it still.
+ */
 static void be_refused(struct household *household)
 {
 	expect(!is_left_out_at_all() || in_child(look_at_the_chain, household) != 0);

@@ -193,7 +193,8 @@ void fixture_init_with(struct fixture *fixture, struct rmap_options options)
 	probe_init(&fixture->chains);
 	probe_init(&fixture->metadata);
 	fixture->bits = options.multiplicity_bits;
-	options.hash_seed = 1;
+	if (!options.hash_seed)
+		options.hash_seed = 1;
 	options.tier = &fixture->chains.tier;
 	options.metadata = &fixture->metadata.tier;
 	expect(rmap_create(&options, &fixture->map) == 0);

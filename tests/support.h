@@ -132,8 +132,8 @@ void reader_unregister(struct rmap *map);
 /*
  * struct fixture - one map on probes of its own, and the calling thread's reserve
  *
- * Its hash seed is always the same: chance, which every bound on bytes and accesses leaves a little to (docs/design.md,
- * G8), must not decide what a test finds.
+ * Its hash seed is always the same, unless options give one: chance, which every bound on bytes and accesses leaves a
+ * little to (docs/design.md, G8), must not decide what a test finds.
  */
 struct fixture {
 	struct probe chains;

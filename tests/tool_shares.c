@@ -8,8 +8,8 @@
  * and each of these members gives back the pages that all processes have (vdso): so everything a member maps is
  * mapped by members alone, however busy the system is. Then they lay out memory that is shared in known ways, say so
  * through a pipe and stay until another pipe is closed, so nothing here waits on a clock. Their page tables, read here
- * by themselves, tell what their sums have to be, to the byte; and so does the layout, of each file. At last two of them
- * are ended, and every frame that was said to be free then is free, or somebody else's.
+ * by themselves, tell what their sums have to be, to the byte; and so does the layout, of each file. At last two of
+ * them are ended, and every frame that was said to be free then is free, or somebody else's.
  *
  * Huge pages of both kinds and swap are laid out where the system has them.
  */

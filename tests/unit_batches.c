@@ -635,8 +635,8 @@ static int count_units(void *arg, const struct rmap_visit *visit)
 }
 
 /*
- * @units of the key, all of whose elements but the last are full; and a walk during which that happens before its step @step. False:
- * it has not so many.
+ * @units of the key, all of whose elements but the last are full; and a walk during which that happens before its step
+ * @step. False: it has not so many.
  */
 static bool sees_all_units(struct fixture *fixture, uint64_t step, unsigned units)
 {

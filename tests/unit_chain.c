@@ -578,9 +578,10 @@ static bool churn_step(struct churn *churn, const struct fixture *fixture)
 }
 
 /*
- * An add that nothing was promised to is refused, or there: the last line in hand becomes no record, and no block, while its
- * add may need it. Elements of few keys overflow their leaf, so that an add rebuilds it and then pushes a line, too. Now and
- * then adds go on until one is refused: after a drain, hand and depots are not for ten thousand more.
+ * An add that nothing was promised to is refused, or there: the last line in hand becomes no record, and no block,
+ * while its add may need it. Elements of few keys overflow their leaf, so that an add rebuilds it and then pushes a
+ * line, too. Now and then adds go on until one is refused: after a drain, hand and depots are not for ten thousand
+ * more.
  */
 static void g9_adds_beyond_their_fill_are_refused_or_there(void **state)
 {

@@ -2,8 +2,8 @@
 /*
  * unit_moves.c - walks and cursors while mappings move: which moves make them look again, and where that ends
  *
- * A visitor moves the mappings itself, as any thread might at that moment; by which reserve, tells the walk whose move it
- * was. The mappings of a page are numbered, and each lies low or high.
+ * A visitor moves the mappings itself, as any thread might at that moment; by which reserve, tells the walk whose move
+ * it was. The mappings of a page are numbered, and each lies low or high.
  */
 #include "support.h"
 
@@ -14,8 +14,8 @@
 #define HIGH ((uint64_t)1 << 40)
 
 /*
- * @how:     what the visitor moves: a mapping of one of @others; each mapping that it finds low, to high; or each to the
- *           other place
+ * @how:     what the visitor moves: a mapping of one of @others; each mapping that it finds low, to high; or each to
+ *           the other place
  * @reserve: with which it moves
  */
 struct moving {
@@ -168,7 +168,10 @@ static void a_walker_does_not_chase_itself(void **state)
 	moving_fini(&moving, &fixture);
 }
 
-/* Without a mover, or with another one, a walk cannot tell the moves from anyone's. It looks again, and says where it ends. */
+/*
+ * Without a mover, or with another one, a walk cannot tell the moves from anyone's. It looks again, and says where it
+ * ends.
+ */
 static void a_walk_that_cannot_keep_up_says_so(void **state)
 {
 	struct moving moving;

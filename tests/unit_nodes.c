@@ -57,7 +57,8 @@ static void no_more_nodes_are_kept_than_may_wait(void **state)
 	for (uint64_t i = 0; i < 2 * RANGES; i++) {
 		struct rmap_range range = { .first = i % RANGES, .last = i % RANGES, .page_shift = 12 };
 
-		assert_int_equal(i < RANGES ? rmap_object_attach(object, &range) : rmap_object_detach(object, &range), 0);
+		assert_int_equal(i < RANGES ? rmap_object_attach(object, &range) : rmap_object_detach(object, &range),
+				 0);
 	}
 	assert_int_equal(rmap_check(fixture.map), 0);
 	assert_true(probe_live_bytes(&fixture.metadata) - before < (32 << 10) + (64 << 10));

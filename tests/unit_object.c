@@ -228,8 +228,8 @@ static void replace_by_two(struct naive *naive, const struct rmap_range *range, 
 }
 
 /*
- * A list: some ranges go, some come or change, and one in three lists names what is not there or is there already, or makes
- * no sense: then that change is named and all stays as it was.
+ * A list: some ranges go, some come or change, and one in three lists names what is not there or is there already, or
+ * makes no sense: then that change is named and all stays as it was.
  */
 static void random_list(struct naive *naive, struct generator *generator, uint64_t space)
 {
@@ -753,7 +753,8 @@ static void *move_house(void *arg)
 	}
 	for (unsigned round = 0; round < cutter->rounds; round++) {
 		for (unsigned i = 0; i < FAMILY; i++)
-			changes[i] = (struct rmap_change){ round % 2 ? &to[i] : &from[i], round % 2 ? &from[i] : &to[i], 1, 0 };
+			changes[i] = (struct rmap_change){ round % 2 ? &to[i] : &from[i], round % 2 ? &from[i] : &to[i],
+							   1, 0 };
 		expect(rmap_object_update(cutter->object, changes, FAMILY) == 0);
 	}
 	reader_unregister(cutter->fixture->map);
@@ -779,7 +780,8 @@ static void lists_are_seen_whole(void **state)
 	cutter.fixture = &fixture;
 	assert_int_equal(rmap_object_create(fixture.map, &cutter.object), 0);
 	for (unsigned i = 0; i < FAMILY; i++) {
-		ranges[i] = (struct rmap_range){ .last = 9, .address = i << 20, .owner = 0, .page_shift = 12, .tags = 0 };
+		ranges[i] =
+			(struct rmap_range){ .last = 9, .address = i << 20, .owner = 0, .page_shift = 12, .tags = 0 };
 		changes[i] = (struct rmap_change){ NULL, &ranges[i], 1, 0 };
 	}
 	assert_int_equal(rmap_object_update(cutter.object, changes, FAMILY), 0);

@@ -404,7 +404,7 @@ static void a_failed_split_is_told_and_loses_nothing(void **state)
 	(void)state;
 	for (enum rmap_strategy strategy = RMAP_COMBINED; strategy <= RMAP_TOLERATE; strategy++) {
 		bool finds_locked = strategy == RMAP_SEARCH || strategy == RMAP_COMBINED; /* they search */
-		unsigned stay = 64 - 8 + 20 - 8 + 1;                                         /* the locked one is of 23 */
+		unsigned stay = 64 - 8 + 20 - 8 + 1;                                      /* the locked one is of 23 */
 		struct rmap_unmap_report report;
 		struct toy toy;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * unit_sweep.c - how much memory a map has, and what goes back to its tier: the figures of pool.h, by a thousand reserves
+ * unit_sweep.c - how much memory a map has, and what goes back to its tier: the figures of pool.h, by a thousand
+ * reserves
  *
  * Each test ends with the accounting theorem (fixture_account()), and with an empty tier.
  */
@@ -47,7 +48,9 @@ static void g1_records_take_nothing_promised(void **state)
 	}
 }
 
-/* What a fill gives back of what earlier ones asked for is beyond what it promises, and beyond what fill_nowait() did. */
+/*
+ * What a fill gives back of what earlier ones asked for is beyond what it promises, and beyond what fill_nowait() did.
+ */
 static void g1_what_is_kept_is_still_promised(void **state)
 {
 	static struct rmap_page victims[512];
@@ -90,15 +93,16 @@ static void g1_what_is_kept_is_still_promised(void **state)
 
 #if RMAP_INJECT
 /*
- * A line that an add was promised is its own until it has ended, however often it begins anew. One thread does all three
- * parts, a part inside the other at a chosen step:
+ * A line that an add was promised is its own until it has ended, however often it begins anew. One thread does all
+ * three parts, a part inside the other at a chosen step:
  *
  *      remover    takes the last mapping of a page; somewhere on the way
- *      adder      adds one to it, with one line in hand, as promised, and so many retired blocks that each further one would
- *                 make a batch if there were a line for its record; somewhere on the way
+ *      adder      adds one to it, with one line in hand, as promised, and so many retired blocks that each further one
+ *                 would make a batch if there were a line for its record; somewhere on the way
  *      filler     adds three
  *
- * The adder helps the chain to collapse, which retires it, and then needs its line for a chain that the filler has made.
+ * The adder helps the chain to collapse, which retires it, and then needs its line for a chain that the filler has
+ * made.
  */
 static struct interrupted {
 	struct fixture fixture;
@@ -210,8 +214,8 @@ static void many_destroy(struct rmap_reserve *reserves[MANY])
 }
 
 /*
- * What a reserve may have in hand that is filled for one add at a time: a magazine of blocks, blocks for plans, and lines: for
- * records, for two leaves of the largest size, and some more.
+ * What a reserve may have in hand that is filled for one add at a time: a magazine of blocks, blocks for plans, and
+ * lines: for records, for two leaves of the largest size, and some more.
  */
 #define IN_HAND ((size_t)32 * (1 + 32 + 16) + 64 * (1 + 8 + 2 * 32 + 48))
 
@@ -304,7 +308,10 @@ static void g8_idle_reserves_are_within_the_cap(void **state)
 		for (unsigned i = 0; i < MANY; i++) {
 			int result = rmap_reserve_flush(reserves[i]);
 
-			/* Where grace periods take long, it handed over so often that no line is left: a fill gets more. */
+			/*
+			 * Where grace periods take long, it handed over so often that no line is left: a fill gets
+			 * more.
+			 */
 			if (result == -EAGAIN) {
 				assert_int_equal(rmap_reserve_fill(reserves[i], 0), 0);
 				result = rmap_reserve_flush(reserves[i]);
@@ -338,7 +345,9 @@ static void come_and_go(struct rmap_reserve *reserve, struct rmap_page *page, en
 	}
 }
 
-/* Reserves that were filled for many adds, which came, and retired much: no line is kept for the adds that have been. */
+/*
+ * Reserves that were filled for many adds, which came, and retired much: no line is kept for the adds that have been.
+ */
 static void reserves_hand_over(enum way way)
 {
 	const size_t waiting_max = 1 << 20;
@@ -452,7 +461,9 @@ static void g8_a_drain_gives_slabs_back(void **state)
 	}
 }
 
-/* Nobody drains, and all leaves of a chain grow in step: what the shorter ones were becomes longer ones, or goes back. */
+/*
+ * Nobody drains, and all leaves of a chain grow in step: what the shorter ones were becomes longer ones, or goes back.
+ */
 static void g8_a_chain_that_grows_sweeps(void **state)
 {
 	struct rmap_page page = { 0 };
@@ -548,9 +559,9 @@ static void drains_meet_fills(void **state)
 }
 
 /*
- * What a reserve has freed by itself, having had no memory for a record, is in no grace period's order: a drain reads it
- * since it came out of the depot. The thread says so without ordering anything, for ThreadSanitizer to see what does, and
- * stays until the drain has ended.
+ * What a reserve has freed by itself, having had no memory for a record, is in no grace period's order: a drain reads
+ * it since it came out of the depot. The thread says so without ordering anything, for ThreadSanitizer to see what
+ * does, and stays until the drain has ended.
  */
 static atomic_bool freed_alone;
 static atomic_bool drained_alone;
@@ -721,9 +732,9 @@ static void g9_a_fill_that_fails_gives_back(void **state)
 
 /*
  * A fill that has regrouped finds what is free, also if a drain begins to do so at that moment. The RCU is liburcu's
- * with a barrier that tells whose it is: when the fill's last one has ended it lets the drain begin, and goes on once that
- * has swept, or after so many tries if it does not. The drain's sweep cannot end before the fill has, for it is in a
- * section.
+ * with a barrier that tells whose it is: when the fill's last one has ended it lets the drain begin, and goes on once
+ * that has swept, or after so many tries if it does not. The drain's sweep cannot end before the fill has, for it is in
+ * a section.
  */
 #define TRIES 100000u
 
@@ -789,7 +800,8 @@ static void g9_a_fill_finds_what_it_regrouped(void **state)
 	/* Each slab holds a chain, so none goes back; the rest is free, until it waits in the hoarder's batches. */
 	while (n < LENGTH(pages) && rmap_reserve_fill(fixture.reserve, 4) == 0) {
 		for (unsigned i = 0; i < 4; i++)
-			assert_true(fixture_add_by(&fixture, fixture.reserve, &pages[n], mapping_of(RMAP_CHAINED, i)) >= 0);
+			assert_true(fixture_add_by(&fixture, fixture.reserve, &pages[n], mapping_of(RMAP_CHAINED, i)) >=
+				    0);
 		n++;
 	}
 	assert_in_range(n, 16, LENGTH(pages) - 1);

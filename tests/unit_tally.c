@@ -2,8 +2,8 @@
 /*
  * unit_tally.c - the sums of `rmap shares` over systems whose sharing is known, to the byte
  *
- * Systems are made in memory: processes with vmas, ptes and swapped ptes, frames with what the kernel would say of them.
- * What the kernel tells of owners and sums is read from a forged /proc, a directory of such files.
+ * Systems are made in memory: processes with vmas, ptes and swapped ptes, frames with what the kernel would say of
+ * them. What the kernel tells of owners and sums is read from a forged /proc, a directory of such files.
  */
 #include "support.h"
 

@@ -239,7 +239,8 @@ static void toy_left(void *arg, const struct rmap_target *target, struct rmap_co
 	struct toy *toy = arg;
 	uint32_t mappings = counts.chained + counts.linear + counts.locked;
 
-	expect(toy->page_held && toy->owed == 0 && mappings > 0 && mappings == fixture_mapcount(&toy->fixture, target->page));
+	expect(toy->page_held && toy->owed == 0 && mappings > 0 &&
+	       mappings == fixture_mapcount(&toy->fixture, target->page));
 	expect((why == RMAP_UNMAP_LOCKED) == (counts.locked > 0));
 	toy->listed++;
 	toy->listed_locked += counts.locked > 0;

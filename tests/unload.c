@@ -4,8 +4,8 @@
  *
  *      unload LIBRARY
  *
- * The helper thread of liburcu's that a map has made start goes on after the map, so its code must stay. This program is
- * linked with neither library: after dlclose() they are there because librmap says so.
+ * The helper thread of liburcu's that a map has made start goes on after the map, so its code must stay. This program
+ * is linked with neither library: after dlclose() they are there because librmap says so.
  */
 #include <rmap/rmap.h>
 

@@ -2,19 +2,20 @@
 /*
  * kernel.c - a small kernel whose pages know who maps them; boots under qemu-system-riscv64, machine virt, three harts
  *
- * Tasks run in user memory, fork, write to what they share with their children and look whether it is still what it should
- * be, and exit. The kernel runs in machine mode, without translation, interrupts off. It copies on write, and a page
- * is free when rmap_page_remove() says RMAP_LAST. At ticks hart 0 moves a page that tasks map to another frame, finding its ptes
- * by a walk, and stops the others now and then to compare all page tables with the mapcounts and walks of all pages.
- * When the last task has exited, every frame must be free. The verdict is qemu's exit status; see Makefile.
+ * Tasks run in user memory, fork, write to what they share with their children and look whether it is still what it
+ * should be, and exit. The kernel runs in machine mode, without translation, interrupts off. It copies on write, and a
+ * page is free when rmap_page_remove() says RMAP_LAST. At ticks hart 0 moves a page that tasks map to another frame,
+ * finding its ptes by a walk, and stops the others now and then to compare all page tables with the mapcounts and walks
+ * of all pages. When the last task has exited, every frame must be free. The verdict is qemu's exit status; see
+ * Makefile.
  *
- * A handle is a pte's address. A walk may name a page table until a grace period after its last pte was removed; only then is it
- * free.
+ * A handle is a pte's address. A walk may name a page table until a grace period after its last pte was removed; only
+ * then is it free.
  *
  * machine.c has what a kernel brings the library, locks, RCU and memory; user.c what tasks do.
  *
- * Locks. A space's is for its ptes, a parent's is taken before a child's; under them those of frames, of deferred work and of the
- * library's memory. None is held by who waits for a grace period.
+ * Locks. A space's is for its ptes, a parent's is taken before a child's; under them those of frames, of deferred work
+ * and of the library's memory. None is held by who waits for a grace period.
  */
 #include "kernel.h"
 

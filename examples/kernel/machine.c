@@ -2,9 +2,9 @@
 /*
  * machine.c - what the kernel brings the library: functions of C, locks, RCU and memory
  *
- * RCU. A hart has left all sections that it was in when it comes into the kernel anew, or waits outside one: then it counts
- * up. So a grace period has passed when every hart has counted; and since each flushes its TLB on the way out, nobody has a
- * translation any more that was gone when it began.
+ * RCU. A hart has left all sections that it was in when it comes into the kernel anew, or waits outside one: then it
+ * counts up. So a grace period has passed when every hart has counted; and since each flushes its TLB on the way out,
+ * nobody has a translation any more that was gone when it began.
  */
 #include "kernel.h"
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * user.c - what tasks do: write to memory that they share with those they forked, and look whether they find it so again
+ * user.c - what tasks do: write to memory that they share with those they forked, and look whether they find it so
+ * again
  *
- * All of it is in one section, which is mapped elsewhere than it was linked to: no calls, and no constants that would be data.
+ * All of it is in one section, which is mapped elsewhere than it was linked to: no calls, and no constants that would
+ * be data.
  */
 #include "kernel.h"
 

@@ -7,17 +7,19 @@
  * ranges cover index i?", for readers that are never blocked. Ranges are values: the library keeps copies and hands out
  * copies, so nothing of the embedder's has to outlive a walk but what @owner names.
  *
- * The index is a B-tree of which a query sees one version: an update copies the nodes that it changes, and is published by
- * one store. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which neither
- * the old range nor the new one is there; nor does a list of changes, such as a fork's or an exit's, show a part of it.
+ * The index is a B-tree of which a query sees one version: an update copies the nodes that it changes, and is published
+ * by one store. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which
+ * neither the old range nor the new one is there; nor does a list of changes, such as a fork's or an exit's, show a
+ * part of it.
  *
- * Complexity: update O(log n), a replacement by m ranges or a list of m changes O(m log n); stab, and tagged if no other tags
- * are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and as many steps more as
- * updates were published since the query began. Ranges whose tags are not asked for may cost a tagged query O(log n) each,
- * if they overlap first .. last.
- * Memory: nodes of 488 bytes, of 4 to 9 ranges each: some 90 bytes a range, 160 at most, and a node for an object that has few
- * ranges or had any. Nodes that updates have replaced wait for a grace period and are then kept for the next ones: up to
- * waiting_max bytes, of which an rmap_reserve_drain() gives back all but O(log n) nodes for the largest object (detach).
+ * Complexity: update O(log n), a replacement by m ranges or a list of m changes O(m log n); stab, and tagged if no
+ * other tags are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and as
+ * many steps more as updates were published since the query began. Ranges whose tags are not asked for may cost a
+ * tagged query O(log n) each, if they overlap first .. last.
+ * Memory: nodes of 488 bytes, of 4 to 9 ranges each: some 90 bytes a range, 160 at most, and a node for an object that
+ * has few ranges or had any. Nodes that updates have replaced wait for a grace period and are then kept for the next
+ * ones: up to waiting_max bytes, of which an rmap_reserve_drain() gives back all but O(log n) nodes for the largest
+ * object (detach).
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
  */
@@ -122,16 +124,16 @@ struct rmap_change {
  * rmap_object_detach  - a vma no longer does. Does not fail for want of memory, as an exit cannot: then it waits for
  *                       grace periods
  * rmap_object_split   - @range becomes first .. @index - 1 and @index .. last, at the addresses they have
- * rmap_object_move    - @range now lies at @address (mremap). A walk that was handed it before may not be handed it again:
- *                       where that must not miss them, rmap_page_move() tells of each page's linear mapping, too
+ * rmap_object_move    - @range now lies at @address (mremap). A walk that was handed it before may not be handed it
+ *                       again: where that must not miss them, rmap_page_move() tells of each page's linear mapping, too
  * rmap_object_resize  - @range now covers @first .. @last: indexes that remain keep their addresses (grow, trim)
  * rmap_object_tag     - @range gets exactly @tags
- * rmap_object_replace - @with[0] .. @with[@n - 1], at least one, in the place of @range. For what the others do not say,
- *                       such as a split at a pte inside a page, after which both parts cover that page's index
- * rmap_object_update  - @changes[0] .. @changes[@n - 1], as if made one after the other, in one step: all or nothing. A list
- *                       that names neighbours one after the other takes the least time. What else would be -ENOMEM is not
- *                       for a list that only detaches: without memory its changes are made one by one, and queries may
- *                       see some of them before others; if one fails then, those before it were made
+ * rmap_object_replace - @with[0] .. @with[@n - 1], at least one, in the place of @range. For what the others do not
+ *                       say, such as a split at a pte inside a page, after which both parts cover that page's index
+ * rmap_object_update  - @changes[0] .. @changes[@n - 1], as if made one after the other, in one step: all or nothing. A
+ *                       list that names neighbours one after the other takes the least time. What else would be -ENOMEM
+ *                       is not for a list that only detaches: without memory its changes are made one by one, and
+ *                       queries may see some of them before others; if one fails then, those before it were made
  */
 RMAP_API int rmap_object_update(struct rmap_object *object, struct rmap_change *changes, size_t n);
 RMAP_API int rmap_object_attach(struct rmap_object *object, const struct rmap_range *range);
@@ -145,15 +147,15 @@ RMAP_API int rmap_object_replace(struct rmap_object *object, const struct rmap_r
 				 const struct rmap_range *with, size_t n);
 
 /**
- * rmap_object_detach_nowait - a vma no longer maps the object, where nobody may wait: inside a read-side section, in an RCU
- * callback
+ * rmap_object_detach_nowait - a vma no longer maps the object, where nobody may wait: inside a read-side section, in an
+ * RCU callback
  * @range:   as for the updates
- * Context:  registered reader, anywhere but under a spinlock and in an interrupt. Waits neither for a grace period, nor for
- *           memory, nor for another update; it takes a lock that is held for a bounded time only
+ * Context:  registered reader, anywhere but under a spinlock and in an interrupt. Waits neither for a grace period, nor
+ *           for memory, nor for another update; it takes a lock that is held for a bounded time only
  * Ordering: as for the updates
  * Reclaim:  as for the updates. Who calls only this is not held back: what it leaves may be more than waiting_max
- * Return:   0; -ENOENT; -EINVAL; -EAGAIN, and nothing is changed: another update of the object is under way, or too few nodes
- *           are free. rmap_object_detach(), where that may wait, will do
+ * Return:   0; -ENOENT; -EINVAL; -EAGAIN, and nothing is changed: another update of the object is under way, or too few
+ *           nodes are free. rmap_object_detach(), where that may wait, will do
  */
 RMAP_API int rmap_object_detach_nowait(struct rmap_object *object, const struct rmap_range *range);
 

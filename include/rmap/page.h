@@ -15,11 +15,12 @@
  *
  * Memory a page: 8 bytes; 40 with a chain of up to 3 elements (104 for those left of more, at worst); beyond that 11-12
  * bytes an element on average and at most 16 while a chain grows. A chain is made for a second element, and for one
- * beside a linear or locked mapping; it stays until the last chained mapping goes, also when only one is left, and gives
- * memory back as it empties: see docs/design.md for the bound.
- * Complexity: O(1) expected for every operation but walks, whatever the number of mappings and whatever the handles, for each
- * map hashes with a seed of its own (rmap.h); no add, remove or move of one page takes more than 3,000 atomic accesses where no
- * race is lost. Elements of one key, which only multiplicity makes, take time linear in their number, and cost others nothing.
+ * beside a linear or locked mapping; it stays until the last chained mapping goes, also when only one is left, and
+ * gives memory back as it empties: see docs/design.md for the bound.
+ * Complexity: O(1) expected for every operation but walks, whatever the number of mappings and whatever the handles,
+ * for each map hashes with a seed of its own (rmap.h); no add, remove or move of one page takes more than 3,000 atomic
+ * accesses where no race is lost. Elements of one key, which only multiplicity makes, take time linear in their number,
+ * and cost others nothing.
  *
  * Multiplicity. With options.multiplicity_bits = k an element is a key and a count of 1 .. 2^k; the key is the handle
  * without its low 3 + k bits. Three designs come of it:
@@ -46,8 +47,8 @@
  * its mapping has returned. A second mapping of one handle is misuse (G11), and in checked builds the add aborts. Other
  * builds tolerate it today and do not promise to: the two count as two, walks visit both, and each remove or move takes
  * one. One mapping of another handle may be lost where two threads remove or move one handle of a page at once: if one
- * of them is held up while the other has taken the mapping, and then two more came to its place; or if somebody removes a
- * mapping while its owner moves it. The counts stay those of what was added and removed.
+ * of them is held up while the other has taken the mapping, and then two more came to its place; or if somebody removes
+ * a mapping while its owner moves it. The counts stay those of what was added and removed.
  *
  * Pages of several indexes (walk.h). What a mapping of a part of the page counts as is the embedder's choice; the
  * counts are of the page, in the word that it has anyway:
@@ -98,8 +99,8 @@ enum rmap_kind {
 /**
  * struct rmap_mapping - a mapping as operations name it, or several at once
  * @handle: RMAP_CHAINED: the pte handle, its low three bits zero
- * @count:  otherwise: how many, 1 .. RMAP_LINEAR_MAX. An operation adds, removes or moves all of them in one step, or is
- *          refused
+ * @count:  otherwise: how many, 1 .. RMAP_LINEAR_MAX. An operation adds, removes or moves all of them in one step, or
+ *          is refused
  */
 struct rmap_mapping {
 	union {

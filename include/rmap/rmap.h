@@ -27,27 +27,29 @@
  *      rmap_reserve_flush, fill_nowait   yes               yes            own reserve only  inside / anywhere
  *      rmap_destroy                      no                no             no                when all else has ended
  *
- * Where calls may be made. In a section, and in rmap_rcu_run() (an RCU's callback, rcu.h), nothing may wait for a grace period;
- * under a spinlock, and in an interrupt, nothing may sleep either:
+ * Where calls may be made. In a section, and in rmap_rcu_run() (an RCU's callback, rcu.h), nothing may wait for a grace
+ * period; under a spinlock, and in an interrupt, nothing may sleep either:
  *
- *      calls                                             in a section   in a callback   under a spinlock   in an interrupt
- *      page operations, walks, cursors, stabs            yes            yes             yes                yes (1)
- *      rmap_reserve_fill_nowait, flush                   yes            yes             yes                yes (1)
- *      rmap_object_truncate_seq, advance, ranges         yes            yes             yes                yes
- *      rmap_read_lock, read_unlock                       yes            yes             yes                yes (1)
- *      rmap_object_detach_nowait, rmap_stats             yes            yes (2)         no                 no
- *      rmap_object_destroy                               no             yes (2)         no                 no
- *      rmap_object_create, rmap_reserve_create           yes            yes (2)         no                 no
- *      all others                                        no             no              no                 no
+ *      calls                                       in a section   in a callback   under a spinlock   in an interrupt
+ *      page operations, walks, cursors, stabs      yes            yes             yes                yes (1)
+ *      rmap_reserve_fill_nowait, flush             yes            yes             yes                yes (1)
+ *      rmap_object_truncate_seq, advance, ranges   yes            yes             yes                yes
+ *      rmap_read_lock, read_unlock                 yes            yes             yes                yes (1)
+ *      rmap_object_detach_nowait, rmap_stats       yes            yes (2)         no                 no
+ *      rmap_object_destroy                         no             yes (2)         no                 no
+ *      rmap_object_create, rmap_reserve_create     yes            yes (2)         no                 no
+ *      all others                                  no             no              no                 no
  *
- * but for rmap_create(), which may be called in a section, too. (1) If the RCU's read_lock() and defer() may be called there, and
- * with a reserve that is not in use by what was interrupted: what it finds half done it never waits for (G2). (2) They take the
- * map's lock, which nobody holds who waits for anything; those that create ask the metadata tier, which must not wait there.
+ * but for rmap_create(), which may be called in a section, too. (1) If the RCU's read_lock() and defer() may be called
+ * there, and with a reserve that is not in use by what was interrupted: what it finds half done it never waits for
+ * (G2). (2) They take the map's lock, which nobody holds who waits for anything; those that create ask the metadata
+ * tier, which must not wait there.
  *
- * The first three lines take no lock at all, nor does the freeing of what page operations have retired. A callback that frees
- * nodes of range indexes takes the map's lock; one of a drain takes the pool's, which a fill holds while it is in the tier's
- * alloc. Two locks are held across a grace period, by those who wait for it, and no callback takes either. Whether a section may
- * sleep, or be preempted, the RCU decides: the library does neither in one, and what waits meanwhile is bounded as ever (G8).
+ * The first three lines take no lock at all, nor does the freeing of what page operations have retired. A callback that
+ * frees nodes of range indexes takes the map's lock; one of a drain takes the pool's, which a fill holds while it is in
+ * the tier's alloc. Two locks are held across a grace period, by those who wait for it, and no callback takes either.
+ * Whether a section may sleep, or be preempted, the RCU decides: the library does neither in one, and what waits
+ * meanwhile is bounded as ever (G8).
  *
  * Guarantees, quoted by number in all headers:
  *
@@ -75,9 +77,9 @@
  *
  * A thread may end before its reserve does: whoever inherits the reserve uses or destroys it.
  *
- * Flavors. A map's RCU is the embedder's (rcu.h), or a flavor of liburcu's (urcu.h; memb if the options say nothing). Such a
- * flavor has one registration for each thread, one order of grace periods and one helper thread, and all maps of that flavor
- * share them, with whatever else in the process uses it:
+ * Flavors. A map's RCU is the embedder's (rcu.h), or a flavor of liburcu's (urcu.h; memb if the options say nothing).
+ * Such a flavor has one registration for each thread, one order of grace periods and one helper thread, and all maps of
+ * that flavor share them, with whatever else in the process uses it:
  *
  *   - a thread registers once with a flavor, not with each map (rmap_thread_register());
  *   - a section in one map holds up the grace periods of all, and a tier whose free is slow those who drain another
@@ -90,11 +92,12 @@
  *     any program that is linked with liburcu-memb, as those with librmap are, before main(): liburcu aborts. No option
  *     of a map helps; the sandbox must allow the call or refuse it whole (ENOSYS), with which liburcu does without.
  *
- * Threads. The library has none. With RMAP_RECLAIM_CALLBACK and liburcu the first rmap_create() makes the flavor's helper
- * thread start, in a thread that has ended when it returns, so that no page operation ever must. The helper frees what all
- * maps of the flavor have retired, blocks all signals, and goes on after the maps have ended; therefore librmap.so, and
- * liburcu-memb with it, stay in memory after a dlclose(). Another flavor's library, and librmap.a in a plugin, are the
- * embedder's to keep. With RMAP_RECLAIM_BLOCKING, or an RCU that does not ask for it, no thread is started.
+ * Threads. The library has none. With RMAP_RECLAIM_CALLBACK and liburcu the first rmap_create() makes the flavor's
+ * helper thread start, in a thread that has ended when it returns, so that no page operation ever must. The helper
+ * frees what all maps of the flavor have retired, blocks all signals, and goes on after the maps have ended; therefore
+ * librmap.so, and liburcu-memb with it, stay in memory after a dlclose(). Another flavor's library, and librmap.a in a
+ * plugin, are the embedder's to keep. With RMAP_RECLAIM_BLOCKING, or an RCU that does not ask for it, no thread is
+ * started.
  *
  * Forks. A child that only calls exec or _exit needs nothing. For one that goes on to use maps, around the fork:
  *
@@ -102,7 +105,8 @@
  *     liburcu asks: it finds readers through their own memory, and a child that waits for those that are no more stands
  *     still. Checked builds notice registrations made with rmap_thread_register().
  *   - the forking thread blocks all signals (in the child a helper thread starts anew, with that mask), and calls
- *     rmap_before_fork() for each RCU in use. After the fork come rmap_after_fork_parent() or _child(), and the signals.
+ *     rmap_before_fork() for each RCU in use. After the fork come rmap_after_fork_parent() or _child(), and the
+ *     signals.
  *
  * Then both processes have maps of their own, in either reclaim mode, on the heap, in transparent huge pages and on a
  * node. A file or reserved huge pages stay with the parent, and are not there in the child: rmap_reserve_fill() and
@@ -156,13 +160,13 @@ enum rmap_reclaim {
  *                     the lowest three of a handle: a cluster window or a shared address (page.h)
  * @waiting_max:       bytes that may wait for grace periods, handed over to RCU or retired in a reserve, before a fill
  *                     holds its caller back; 0 means RMAP_WAITING_DEFAULT
- * @rcu:               the RCU that all readers of this map use (rcu.h); NULL means liburcu's memb, and where there is no
- *                     liburcu it is -EINVAL. Copied
+ * @rcu:               the RCU that all readers of this map use (rcu.h); NULL means liburcu's memb, and where there is
+ *                     no liburcu it is -EINVAL. Copied
  * @tier:              where chain blocks come from; NULL means the heap, and where there is none it is -EINVAL.
  *                     Copied; what its arg points to must outlive the map
  * @metadata:          where the map, reserves and range indexes come from; NULL means the same. Copied likewise
- * @hash_seed:         where a chain keeps an element depends on it. 0: one is drawn, so that nobody can choose handles that
- *                     share their places; another: for runs that shall repeat
+ * @hash_seed:         where a chain keeps an element depends on it. 0: one is drawn, so that nobody can choose handles
+ *                     that share their places; another: for runs that shall repeat
  */
 struct rmap_options {
 	size_t size;
@@ -186,8 +190,8 @@ struct rmap_options {
  * @options: NULL for all defaults
  * @out:     set to the map on success, untouched otherwise
  * Context:  any, also inside a section of another map; may sleep, but waits for no grace period
- * Return:   0; -EINVAL (options of an unknown size or value, no RCU or tier where there is no default, an RCU that lacks what
- *           it must have, or @out NULL); -ENOMEM (G9, or no thread could be made)
+ * Return:   0; -EINVAL (options of an unknown size or value, no RCU or tier where there is no default, an RCU that
+ *           lacks what it must have, or @out NULL); -ENOMEM (G9, or no thread could be made)
  */
 RMAP_API int rmap_create(const struct rmap_options *options, struct rmap **out);
 
@@ -205,20 +209,21 @@ RMAP_API int rmap_destroy(struct rmap *map);
 /**
  * rmap_thread_register, rmap_thread_unregister - make the calling thread a reader in the map's RCU
  *
- * The same as the RCU's own calls: the registration is with the RCU, and good for all maps of it. So they are for programs in
- * which nothing but their maps uses it; a thread that has registered, through another map or by the RCU's own
- * call, must not do so again, for liburcu aborts. Nor does it matter through which map it unregisters, but
- * that one must still be there. With bp, where threads register by themselves, both do nothing.
+ * The same as the RCU's own calls: the registration is with the RCU, and good for all maps of it. So they are for
+ * programs in which nothing but their maps uses it; a thread that has registered, through another map or by the RCU's
+ * own call, must not do so again, for liburcu aborts. Nor does it matter through which map it unregisters, but that one
+ * must still be there. With bp, where threads register by themselves, both do nothing.
  * Context:  outside any read-side section
  */
 RMAP_API void rmap_thread_register(struct rmap *map);
 RMAP_API void rmap_thread_unregister(struct rmap *map);
 
 /**
- * rmap_before_fork, rmap_after_fork_parent, rmap_after_fork_child - what the map's RCU asks for around a fork whose child goes on
+ * rmap_before_fork, rmap_after_fork_parent, rmap_after_fork_child - what the map's RCU asks for around a fork whose
+ * child goes on
  *
- * Once for each RCU in use, through any map of it: before the fork, and after it the one in the parent, the other in the child.
- * With liburcu all signals are blocked meanwhile (Forks, above).
+ * Once for each RCU in use, through any map of it: before the fork, and after it the one in the parent, the other in
+ * the child. With liburcu all signals are blocked meanwhile (Forks, above).
  * Context:  outside any read-side section; the thread has unregistered
  */
 RMAP_API void rmap_before_fork(struct rmap *map);
@@ -270,16 +275,16 @@ struct rmap_statistics {
 
 /**
  * rmap_stats - read a map's figures
- * @out:     as with struct rmap_options, the size is the caller's: a library that knows more fields leaves those out, one
- *           that knows fewer sets the rest to 0
+ * @out:     as with struct rmap_options, the size is the caller's: a library that knows more fields leaves those out,
+ *           one that knows fewer sets the rest to 0
  * Context:  any; may sleep (it takes the list of reserves)
  * Return:   0; -EINVAL (@map or @out NULL, or @out->size below that of the first version)
  */
 RMAP_API int rmap_stats(struct rmap *map, struct rmap_statistics *out);
 
 /**
- * rmap_check - verify a quiescent map's memory: what is in hand, waiting and free is looked up piece by piece and compared
- *              with the figures, and these with what the tier gave (G8)
+ * rmap_check - verify a quiescent map's memory: what is in hand, waiting and free is looked up piece by piece and
+ *              compared with the figures, and these with what the tier gave (G8)
  * Context:  outside any read-side section; no other operation on the map may run. Waits for grace periods
  * Return:   0; -EINVAL (@map NULL, or an equation does not hold: memory was lost, came back twice, or was miscounted)
  *

@@ -28,16 +28,17 @@
  *                      (copies go: bulk, page pass)
  *      RMAP_TOLERATE   bulk, page pass that drops mapped pages, too: they are orphans until their last mapping goes
  *
- * RMAP_COMBINED with RMAP_RELIABLE is the one to start with: it leaves nothing, and searches only for what nothing names.
+ * RMAP_COMBINED with RMAP_RELIABLE is the one to start with: it leaves nothing, and searches only for what nothing
+ * names.
  *
  * Semantics. RMAP_FAILABLE runs the strategy once and reports what is still mapped; such pages stay in the object,
- * where another truncate finds them. RMAP_RELIABLE goes on until no page of the object with such an index is mapped, with
- * page passes while they clear anything, and with searches when they do not. It does not go on for ever: an embedder that
- * owes something below (a tag, say) may leave a mapping that no pass finds. @wait is told how many rounds in a row have
- * cleared nothing, and ends the call when it likes; without it RMAP_UNMAP_FRUITLESS rounds do. Then the call returns what
- * a failable one would, so whoever asked for reliable semantics looks at the result. With RMAP_TOLERATE nothing is left
- * to tolerate, and it is RMAP_CLEANUP. Orphans are of the object no more: a reliable truncate after or
- * beside one that tolerates does not answer for those that the other made.
+ * where another truncate finds them. RMAP_RELIABLE goes on until no page of the object with such an index is mapped,
+ * with page passes while they clear anything, and with searches when they do not. It does not go on for ever: an
+ * embedder that owes something below (a tag, say) may leave a mapping that no pass finds. @wait is told how many rounds
+ * in a row have cleared nothing, and ends the call when it likes; without it RMAP_UNMAP_FRUITLESS rounds do. Then the
+ * call returns what a failable one would, so whoever asked for reliable semantics looks at the result. With
+ * RMAP_TOLERATE nothing is left to tolerate, and it is RMAP_CLEANUP. Orphans are of the object no more: a reliable
+ * truncate after or beside one that tolerates does not answer for those that the other made.
  *
  * Pages of several indexes. A page pass may meet one that has indexes on both sides of @first or @last. @split makes
  * smaller pages of it, and those that are to go are dropped like any other. If that fails, which whoever holds a page
@@ -45,12 +46,13 @@
  * any other, and the call tells of it, as of a page that is still mapped. A page has one count, so it cannot tell
  * whether all of those were found.
  *
- * Copies. In a private mapping a write makes a copy of the object's page: anonymous memory that lies at the address of one of
- * the object's indexes. Past a new end nothing may be there, so copies go with the pages; in a hole the pages become zeros, and
- * what a process wrote for itself is not theirs. The truncate says which (RMAP_UNMAP_COPIES). Copies are in no object, so the
- * bulk pass alone finds them, and no count tells of one that it missed. So who makes one looks where the object ends first, and
- * then has under the pte lock a mapping of the object's page that is there still; and who copies or moves one (fork, mremap;
- * also if it is swapped out) does as a fault does, below, and drops it if it is past the end.
+ * Copies. In a private mapping a write makes a copy of the object's page: anonymous memory that lies at the address of
+ * one of the object's indexes. Past a new end nothing may be there, so copies go with the pages; in a hole the pages
+ * become zeros, and what a process wrote for itself is not theirs. The truncate says which (RMAP_UNMAP_COPIES). Copies
+ * are in no object, so the bulk pass alone finds them, and no count tells of one that it missed. So who makes one looks
+ * where the object ends first, and then has under the pte lock a mapping of the object's page that is there still; and
+ * who copies or moves one (fork, mremap; also if it is swapped out) does as a fault does, below, and drops it if it is
+ * past the end.
  *
  * Order of locks. A page is locked before the ptes that map it, and a bulk pass or a search holds no page. An embedder
  * in which pte locks are ahead of page locks (as in 2003) says RMAP_UNMAP_TRY: page passes then only try them.
@@ -63,8 +65,8 @@
  *     truncate waits for a grace period after it advanced the sequence, hence for all that rechecked before.
  *   - a page is put into the object likewise, or under a lock under which the end is set and checked.
  *   - a pte is cleared and its mapping removed under the pte lock; a moving pte (mremap) holds both.
- *   - where processors keep translations of their own (TLBs), a pte that is cleared, moved or made read-only owes a flush,
- *     as below.
+ *   - where processors keep translations of their own (TLBs), a pte that is cleared, moved or made read-only owes a
+ *     flush, as below.
  *   - a locked page keeps its indexes: who splits one, or makes one of several, holds all of them locked, those that
  *     come as those that go, and these unmapped. Who has found one that goes and would map it keeps it from going (by a
  *     reference, say), or is kept from it as from a truncated page.
@@ -78,21 +80,22 @@
  *   - with qsbr, a callback that waits for a lock is offline meanwhile, if who holds it may wait for a grace period.
  *   - with RMAP_UNMAP_SECTION nobody waits for a grace period (a fill may) while holding a pte lock that clear() takes.
  *
- * Flushes. A processor that has a translation uses it whatever the pte says by now. So, in this order: the pte changes, the
- * flush, and what relies on nobody using the page through it:
+ * Flushes. A processor that has a translation uses it whatever the pte says by now. So, in this order: the pte changes,
+ * the flush, and what relies on nobody using the page through it:
  *
- *      removing the mapping, where nobody holds the page      clear_range(), munmap, mremap (before it lets go of its pte
- *                                                             locks), a copy on write. Others conclude from a mapcount:
- *                                                             they drop the page, write it back, reuse it
+ *      removing the mapping, where nobody holds the page      clear_range(), munmap, mremap (before it lets go of its
+ *                                                             pte locks), a copy on write. Others conclude from a
+ *                                                             mapcount: they drop the page, write it back, reuse it
  *      letting go of the page lock, and before it reading     clear(): its mapping may be removed before, since whoever
  *      the page's contents for good (swap, migration), and    concludes anything from a mapcount holds the page. One
  *      letting go of the references of cleared mappings       flush for many pages, if all stay locked until then
  *      drop()                                                 clear(), in a truncate: another truncate no longer finds
  *                                                             the page, and returns
  *
- * @flush is called where the second and the third need it. Reclaim of many pages has no @flush, notes in clear() what it
- * owes and flushes once before it lets go of the first page. While a flush is owed, a pte that is found empty is not yet
- * out of use: who gives its address away (munmap, mremap, an exit) or copies what stands there (fork) flushes first.
+ * @flush is called where the second and the third need it. Reclaim of many pages has no @flush, notes in clear() what
+ * it owes and flushes once before it lets go of the first page. While a flush is owed, a pte that is found empty is not
+ * yet out of use: who gives its address away (munmap, mremap, an exit) or copies what stands there (fork) flushes
+ * first.
  *
  * Progress: blocking, like the locks it takes. Nothing else of the library waits for it.
  * Not for: deciding what to reclaim; writing pages back; a truncate's part that zeroes half a page.
@@ -110,8 +113,10 @@ extern "C" {
 enum rmap_unmap_flag {
 	RMAP_UNMAP_TRY = 1 << 0,   /* a page is locked: only try pte locks */
 	RMAP_UNMAP_FORCE = 1 << 1, /* clear locked mappings, too (munlock them). A truncate always does */
-	/* Call clear() inside the read-side section that found the visit, where it must not sleep: for handles that name
-	   memory which is freed after a grace period. */
+	/*
+	 * Call clear() inside the read-side section that found the visit, where it must not sleep: for handles that
+	 * name memory which is freed after a grace period.
+	 */
 	RMAP_UNMAP_SECTION = 1 << 2,
 	/* Of a truncate: private copies of these pages go, too: a new end, a collapsed range; not a hole. */
 	RMAP_UNMAP_COPIES = 1 << 3,
@@ -192,11 +197,13 @@ struct rmap_unmap_report;
  *               who removes the last one frees the page, and that may happen before this call or during it
  * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why; or that
  *               could not be split, with the counts of all of it. Holds: the page lock
- * @flush:       NULL, or: what @clear has cleared since the last call, at least one mapping of this page, is to leave the
- *               processors: once for each batch of visits (16 at most), before anything is concluded from it. Holds:
- *               the page lock, no read-side section
- * @wait:        NULL, or: called before reliable semantics try again, which is a quiescent state, with what was done so far.
- *               Holds: what the caller of rmap_unmap() holds. Return: 0 to go on; anything else ends the call, as above.
+ * @flush:       NULL, or: what @clear has cleared since the last call, at least one mapping of this page, is to leave
+ *               the processors: once for each batch of visits (16 at most), before anything is concluded from it.
+ *               Holds: the page lock, no read-side section
+ * @wait:        NULL, or: called before reliable semantics try again, which is a quiescent state, with what was done so
+ *               far.
+ *               Holds: what the caller of rmap_unmap() holds. Return: 0 to go on; anything else ends the call, as
+ *               above.
  *               NULL: yields the CPU, or sleeps for a millisecond once many rounds have cleared nothing
  *
  * rmap_unmap() calls @clear, @flush and @wait, and @clear_range if it has to search.
@@ -303,8 +310,9 @@ struct rmap_truncation {
  * Ordering: as rmap_unmap(), for each page it dropped
  * Return:   RMAP_UNMAP_SUCCESS: the object has no page with such an index, nor is an orphan of this call mapped.
  *           RMAP_FAILABLE: also RMAP_UNMAP_AGAIN, or RMAP_UNMAP_LOCKED if pages that are left, or orphans, have locked
- *           mappings; RMAP_RELIABLE: these only if it gave up. RMAP_UNMAP_STOPPED. -EINVAL (last < first, unknown values,
- *           NULL or callbacks missing); what a callback returned, if negative. The same call again takes up the rest
+ *           mappings; RMAP_RELIABLE: these only if it gave up. RMAP_UNMAP_STOPPED. -EINVAL (last < first, unknown
+ *           values, NULL or callbacks missing); what a callback returned, if negative. The same call again takes up the
+ *           rest
  */
 RMAP_API int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, void *arg,
 			   const struct rmap_truncation *truncation, struct rmap_unmap_report *report);

@@ -8,8 +8,8 @@
  *      RMAP_URCU_QSBR                      // defines rmap_urcu_qsbr
  *      options.rcu = &rmap_urcu_qsbr;
  *
- * Likewise RMAP_URCU(mb), RMAP_URCU(memb) and RMAP_URCU_BP. A file can include liburcu's headers for one flavor only; liburcu's
- * library for it must be linked, and stay in the process, for it has a thread.
+ * Likewise RMAP_URCU(mb), RMAP_URCU(memb) and RMAP_URCU_BP. A file can include liburcu's headers for one flavor only;
+ * liburcu's library for it must be linked, and stay in the process, for it has a thread.
  */
 #ifndef RMAP_URCU_H
 #define RMAP_URCU_H
@@ -20,7 +20,9 @@
 extern "C" {
 #endif
 
-/** rmap_urcu_start - for these definitions: runs @work(@arg) in a thread that ends, and gets no signals. 0, or -ENOMEM */
+/**
+ * rmap_urcu_start - for these definitions: runs @work(@arg) in a thread that ends, and gets no signals. 0, or -ENOMEM
+ */
 RMAP_API int rmap_urcu_start(void (*work)(void *arg), void *arg);
 
 #ifdef __cplusplus
@@ -55,14 +57,16 @@ RMAP_API int rmap_urcu_start(void (*work)(void *arg), void *arg);
 	};
 
 #define RMAP_URCU(stem)                                                                                                \
-	RMAP_URCU_DEFINE(stem, NULL, NULL, urcu_##stem##_call_rcu_before_fork, urcu_##stem##_call_rcu_after_fork_parent, \
-			 urcu_##stem##_call_rcu_after_fork_child)
+	RMAP_URCU_DEFINE(stem, NULL, NULL, urcu_##stem##_call_rcu_before_fork,                                         \
+			 urcu_##stem##_call_rcu_after_fork_parent, urcu_##stem##_call_rcu_after_fork_child)
 
 #define RMAP_URCU_QSBR                                                                                                 \
 	RMAP_URCU_DEFINE(qsbr, urcu_qsbr_thread_offline, urcu_qsbr_thread_online, urcu_qsbr_call_rcu_before_fork,      \
 			 urcu_qsbr_call_rcu_after_fork_parent, urcu_qsbr_call_rcu_after_fork_child)
 
-/* The helper must pause before bp takes the locks that it may want, and after a fork they are free before it goes on. */
+/*
+ * The helper must pause before bp takes the locks that it may want, and after a fork they are free before it goes on.
+ */
 #define RMAP_URCU_BP                                                                                                   \
 	static void rmap_urcu_bp_before_fork(void)                                                                     \
 	{                                                                                                              \

@@ -31,13 +31,13 @@
  * are no reason for a round (but for a collision of hashes, one in 2^20, and for a walk that is held up while so many
  * others move that the map's log of moves loses them).
  *
- * Rounds have a limit, cursor->rounds_max: a page whose mappings others move all the time cannot keep a walk for ever. A
- * walk that meets it ends and says so; then what stayed in its place has been visited, and what moved perhaps not.
+ * Rounds have a limit, cursor->rounds_max: a page whose mappings others move all the time cannot keep a walk for ever.
+ * A walk that meets it ends and says so; then what stayed in its place has been visited, and what moved perhaps not.
  *
- * A walker that moves mappings of the page itself, from its visitor or between batches, names the reserve it does so with
- * as cursor->mover. Its own moves are no reason for a round; it knows what it moved, and where. A mapping that it moves to
- * a place ahead of the walk may be visited there, too, but a round comes to each place once: it ends however often a
- * mapping is moved on. If the walker does not name its reserve, each such move is one as by others; so are
+ * A walker that moves mappings of the page itself, from its visitor or between batches, names the reserve it does so
+ * with as cursor->mover. Its own moves are no reason for a round; it knows what it moved, and where. A mapping that it
+ * moves to a place ahead of the walk may be visited there, too, but a round comes to each place once: it ends however
+ * often a mapping is moved on. If the walker does not name its reserve, each such move is one as by others; so are
  * those by a reserve that was made while the map had 4,095 others.
  *
  * Progress: lock-free; writers never wait for a walk. A round takes time by what is in the page, whatever others do.
@@ -90,12 +90,12 @@ struct rmap_visit {
  * @candidates: ranges visited
  * @linear:     linear mappings counted: at most that many of the candidates are mapped there, or where each pte counts
  *              as one (page.h), at most that many ptes of all of them together
- * @unnamed:    mappings counted in the end that were not visited: the locked ones, those on their way in or out, and, less
- *              exactly, what came behind the walk; what it visited and was removed since makes up for others
- * @rounds:     1, or more if moves of the page's mappings, or of ranges that cover it, made it look again; the first two
- *              figures are of all rounds
- * @complete:   1 if every mapping that was there from beginning to end, and not locked meanwhile, was visited (G3); 0 if
- *              the limit of rounds came first, or before the end
+ * @unnamed:    mappings counted in the end that were not visited: the locked ones, those on their way in or out, and,
+ *              less exactly, what came behind the walk; what it visited and was removed since makes up for others
+ * @rounds:     1, or more if moves of the page's mappings, or of ranges that cover it, made it look again; the first
+ *              two figures are of all rounds
+ * @complete:   1 if every mapping that was there from beginning to end, and not locked meanwhile, was visited (G3); 0
+ *              if the limit of rounds came first, or before the end
  */
 struct rmap_walk_summary {
 	uint64_t chained;

@@ -567,7 +567,8 @@ static void switch_to_chosen(void)
 }
 
 /* Stops before a step until it is this actor's turn. The step is written part by part: so it is read, soon after. */
-static void stop_before(const void *address, size_t bytes, bool write, enum step_lock lock, bool (*ready)(unsigned actor))
+static void stop_before(const void *address, size_t bytes, bool write, enum step_lock lock,
+			bool (*ready)(unsigned actor))
 {
 	struct actor *actor = &engine.actors[engine.current];
 

@@ -99,7 +99,7 @@ static const struct litmus tests[] = {
 	{ "MP+rel+rmw+acq", "release sequence", FORBIDDEN, { x_then_release_y, add_y, acquire_y_then_x }, two_zero },
 	{ "MP+cas", "a compare-and-swap fails on a stale value", FOUND, { x_then_y, read_y_swap_x }, one_zero },
 	{ "CoRR", "coherence of two reads", FORBIDDEN, { write_x, read_x_twice }, one_zero },
-	{ "IRIW", "independent reads, acquire", FOUND, { write_x, write_y, acquire_x_y, acquire_y_x }, opposite_orders },
+	{ "IRIW", "independent reads", FOUND, { write_x, write_y, acquire_x_y, acquire_y_x }, opposite_orders },
 	{ "RMW", "two read-modify-writes read the same", FORBIDDEN, { count_x, count_x_too }, both_zero },
 	{ "GP", "a section misses what came before its grace period", FORBIDDEN, { x_then_grace_period, section },
 	  one_zero },

@@ -404,8 +404,8 @@ static void run_files(char **files, struct totals *totals)
 
 int main(int argc, char **argv)
 {
-	static const char doc[] = "Runs the library's sources in every interleaving of small programs, or those programs and "
-				  "schedules that fuzz_schedule left in FILEs.";
+	static const char doc[] = "Runs the library's sources in every interleaving of small programs, or those "
+				  "programs and schedules that fuzz_schedule left in FILEs.";
 	const struct argp argp = { options, read_option, "[FILE...]", doc, NULL, NULL, NULL };
 	struct request request = { 0 };
 	struct totals totals = { 0, 0 };

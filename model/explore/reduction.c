@@ -339,7 +339,7 @@ bool reduction_run(void)
 
 		compare(&program, &totals);
 	}
-	printf("reduction: %u programs compared, %u were too large: %" PRIu64 " executions for %" PRIu64 ", %u failed\n",
+	printf("reduction: %u programs compared, %u too large: %" PRIu64 " executions for %" PRIu64 ", %u failed\n",
 	       totals.compared, totals.large, totals.executions, totals.unreduced, totals.wrong);
 	return totals.wrong == 0;
 }

@@ -2,7 +2,8 @@
 /*
  * environment.h - an environment with nothing in it but the names of functions (lib/env.h): what a kernel begins with
  *
- * scripts/check-freestanding compiles the library with it, and links nothing: what is left undefined is what a kernel owes.
+ * scripts/check-freestanding compiles the library with it, and links nothing: what is left undefined is what a kernel
+ * owes.
  */
 #ifndef ENVIRONMENT_H
 #define ENVIRONMENT_H
