@@ -291,6 +291,10 @@ python3 - "$work/csv" "$work/json" <<-'END' || fail "the table of rmap freed is 
 	assert {row["what"] for row in rows} == {*report["bytes"], "unmapped", "swap", "page_tables"}
 	assert all(int(row["bytes"]) >= 0 for row in rows) and int(rows[0]["bytes"]) > 0
 END
+# All fields of the JSON are documented; tools.sh looks at those that recordings have.
+for words in "freed $$ --frames" "shares --kernel --limit 3"; do
+	"$rmap" $words --json | "$(dirname "$0")/check_documented.py" || fail "rmap $words --json is not documented"
+done
 # Processes of which every page is known.
 "$tool_shares" "$rmap" || fail "rmap shares is wrong"
 

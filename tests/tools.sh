@@ -248,6 +248,11 @@ python3 - "$work/forth" "$work/back" <<-'END' || fail "differences do not fit ea
 	    assert there["left_out"] == 0 and any(group["old"] != group["new"] for group in groups)
 END
 "$rmap" diff "$recording" "$recording" --by cgroup --json | grep -q '"unchanged": 2' || fail "cgroups that did not change are not counted"
+# All fields of the JSON are documented.
+for words in "snapshot --load $recording" "shares --load $recording --by process --by file --with 1 --matrix" \
+	"who --load $recording --pfn $pfn" "who --load $recording --pfn $pfn+2" "diff ${older[1]} $recording"; do
+	"$rmap" $words --json | "$(dirname "$0")/check_documented.py" || fail "rmap $words --json is not documented"
+done
 "$rmap" diff "${older[1]}" "$recording" --by cgroup | grep -q ' new  /service$' || fail "a cgroup that came is not told"
 "$rmap" diff "${older[1]}" "$recording" --by cgroup | grep -q ' gone ?$' || fail "a cgroup that went is not told"
 expect 2 "cannot be read" "$rmap" diff "$recording" "$work/none"

@@ -2,7 +2,7 @@
 /**
  * report.c - what `rmap snapshot` and `rmap who` print; see report.h
  *
- * Text keeps within 100 columns. JSON has the fields that README names; fields may be added, none is taken away.
+ * Text keeps within 100 columns. JSON has the fields that docs/rmap.md names; fields may be added, none is taken away.
  */
 #include "report.h"
 

@@ -3,7 +3,7 @@
  * shares.c - `rmap shares`: who takes how much memory, and who shares it with whom
  *
  * The whole system is read, built and verified as `rmap snapshot` does it; tally.h says what is summed up. Text keeps
- * within 80 columns. JSON has the fields that README names; fields may be added, none is taken away.
+ * within 80 columns. JSON has the fields that docs/rmap.md names; fields may be added, none is taken away.
  */
 #include "arguments.h"
 #include "beside.h"
