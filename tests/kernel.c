@@ -23,20 +23,14 @@
 #include "kernel_helper.h"
 #include "support.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define FILES 3u
@@ -62,9 +56,6 @@ struct place {
 };
 
 struct helper {
-	pid_t pid;
-	int socket; /* this process's end */
-	int pagemap;
 	struct place places[ARENA_PAGES];
 	uint64_t frames[ARENA_PAGES]; /* as last read; 0: not present */
 };
@@ -84,11 +75,11 @@ struct world {
 	struct rmap_page pages[FILES][FILE_PAGES];
 	struct piece pieces[PIECES];
 	unsigned piece_count;
+	struct crew crew;
 	struct helper helpers[HELPERS];
 	char *arena;
 	char *views[FILES];
 	int fds[FILES];
-	int ends[HELPERS]; /* of the sockets; helpers keep all of them, for their children */
 	uint32_t sizes[FILES];
 	uint64_t frames[FILES][FILE_PAGES];
 	uint64_t counts[FILES][FILE_PAGES]; /* of those frames, by the kernel */
@@ -101,28 +92,6 @@ struct world {
 static struct world world;
 
 /* This side: commands and the mirror ------------------------------------------------------------------------------ */
-
-static struct answer tell(unsigned h, struct command command)
-{
-	struct pollfd ready = { world.helpers[h].socket, POLLIN, 0 };
-	struct answer answer;
-
-	expect(write(ready.fd, &command, sizeof(command)) == (ssize_t)sizeof(command));
-	if (poll(&ready, 1, 60000) != 1 || read(ready.fd, &answer, sizeof(answer)) != (ssize_t)sizeof(answer)) {
-		fprintf(stderr, "helper %u did not answer command %d\n", h, (int)command.kind);
-		expect(!"an answer");
-	}
-	return answer;
-}
-
-static void tell_and_expect(unsigned h, struct command command)
-{
-	struct answer answer = tell(h, command);
-
-	if (answer.value < 0)
-		fprintf(stderr, "command %d: %s\n", (int)command.kind, strerror(answer.error));
-	expect(answer.value >= 0);
-}
 
 static uint64_t draw(uint64_t n)
 {
@@ -292,17 +261,18 @@ static void step_mmap(unsigned h, unsigned at, unsigned n)
 {
 	struct command command = command_at(COMMAND_MMAP, at, n);
 
+	command.how = MAP_SHARED;
 	command.file = (unsigned)draw(FILES);
 	command.index = draw(FILE_PAGES - n + 1);
 	forget_places(h, at, n);
-	tell_and_expect(h, command);
+	crew_order(&world.crew, h, command);
 	linear_places(h, at, n, command.file, (uint32_t)command.index);
 }
 
 static void step_munmap(unsigned h, unsigned at, unsigned n)
 {
 	forget_places(h, at, n);
-	tell_and_expect(h, command_at(COMMAND_MUNMAP, at, n));
+	crew_order(&world.crew, h, command_at(COMMAND_MUNMAP, at, n));
 }
 
 /* Writes to what is mapped and within its file. */
@@ -313,7 +283,7 @@ static void touch(unsigned h, unsigned at, unsigned n, bool duplicate)
 
 		if (place->file == NOWHERE || place->index >= world.sizes[place->file])
 			continue;
-		tell_and_expect(h, command_at(COMMAND_TOUCH, i, 1));
+		crew_order(&world.crew, h, command_at(COMMAND_WRITE, i, 1));
 		map_place(h, i, duplicate);
 	}
 }
@@ -332,7 +302,7 @@ static void step_mlock(unsigned h, unsigned at, unsigned n)
 		if (place->file == NOWHERE || place->locked || place->index >= world.sizes[place->file])
 			continue;
 		touch(h, i, 1, false);
-		tell_and_expect(h, command_at(COMMAND_MLOCK, i, 1));
+		crew_order(&world.crew, h, command_at(COMMAND_MLOCK, i, 1));
 		expect(fixture_move(&world.fixture, page_at(place), mapping_at(h, i), rmap_locked()) >= 0);
 		place->locked = true;
 	}
@@ -345,7 +315,7 @@ static void step_munlock(unsigned h, unsigned at, unsigned n)
 
 		if (place->file == NOWHERE || !place->locked)
 			continue;
-		tell_and_expect(h, command_at(COMMAND_MUNLOCK, i, 1));
+		crew_order(&world.crew, h, command_at(COMMAND_MUNLOCK, i, 1));
 		place->locked = false;
 		if (place->present)
 			expect(fixture_move(&world.fixture, page_at(place), rmap_locked(), mapping_at(h, i)) >= 0);
@@ -362,7 +332,7 @@ static void step_remap(unsigned h, unsigned at, unsigned n)
 		return;
 	step_munlock(h, at, n);
 	command.index = draw(FILE_PAGES - n + 1);
-	tell_and_expect(h, command);
+	crew_order(&world.crew, h, command);
 	if (draw(2)) { /* as today's kernels do it */
 		forget_places(h, at, n);
 		linear_places(h, at, n, file, (uint32_t)command.index);
@@ -385,25 +355,6 @@ static void step_remap(unsigned h, unsigned at, unsigned n)
 	}
 }
 
-/* Is the window within one vma of the kernel's? mremap wants that. */
-static bool one_vma(unsigned h, unsigned at, unsigned n)
-{
-	uint64_t begin, end;
-	bool found = false;
-	char name[64], line[512];
-	FILE *maps;
-
-	snprintf(name, sizeof(name), "/proc/%d/maps", (int)world.helpers[h].pid);
-	maps = fopen(name, "r");
-	expect(maps != NULL);
-	while (fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &begin, &end) == 2)
-			found |= begin <= address_of(at) && address_of(at) + n * PAGE <= end;
-	}
-	fclose(maps);
-	return found;
-}
-
 /* Ranges move first, then the chained mappings: page.h wants a range attached before a mapping is linear in it. */
 static void step_mremap(unsigned h, unsigned at, unsigned n)
 {
@@ -411,11 +362,11 @@ static void step_mremap(unsigned h, unsigned at, unsigned n)
 	struct command command = command_at(COMMAND_MREMAP, at, n);
 	unsigned to = (unsigned)draw(ARENA_PAGES - n + 1);
 
-	if (!mapped(h, at, n) || !one_vma(h, at, n) || (to < at + n && at < to + n))
+	if (!mapped(h, at, n) || !crew_one_vma(&world.crew, h, address_of(at), n * PAGE) || (to < at + n && at < to + n))
 		return;
 	command.to = address_of(to);
 	forget_places(h, to, n);
-	tell_and_expect(h, command);
+	crew_order(&world.crew, h, command);
 	each_piece(h, at, n, move_piece, address_of(to) - address_of(at));
 	for (unsigned i = 0; i < n; i++) {
 		struct place *from = &places[at + i];
@@ -428,29 +379,16 @@ static void step_mremap(unsigned h, unsigned at, unsigned n)
 	}
 }
 
-static void open_pagemap(unsigned h)
-{
-	char name[64];
-
-	snprintf(name, sizeof(name), "/proc/%d/pagemap", (int)world.helpers[h].pid);
-	world.helpers[h].pagemap = open(name, O_RDONLY | O_CLOEXEC);
-	expect(world.helpers[h].pagemap >= 0);
-}
-
 /* The kernel copies no ptes of shared files: the child touches at once what its parent has, and that is duplicated. */
 static void step_fork(unsigned h, unsigned at, unsigned n)
 {
-	struct command command = { .kind = COMMAND_FORK };
 	unsigned child = (unsigned)draw(HELPERS);
 
 	(void)at;
 	(void)n;
-	if (world.helpers[child].pid)
+	if (world.crew.at[child].pid)
 		return;
-	command.helper = child;
-	world.helpers[child].pid = (pid_t)tell(h, command).value;
-	expect(world.helpers[child].pid > 0);
-	open_pagemap(child);
+	crew_fork(&world.crew, h, child);
 	for (unsigned i = 0, count = world.piece_count; i < count; i++) {
 		struct rmap_range range = world.pieces[i].range;
 
@@ -487,21 +425,14 @@ static void leave(unsigned h)
 	expect(rmap_page_remove_batch(world.fixture.reserve, pages, mappings, NULL, n, &error) == n && error == 0);
 	rmap_read_unlock(world.fixture.map);
 	forget_places(h, 0, ARENA_PAGES);
-	tell(h, (struct command){ .kind = COMMAND_EXIT });
-	expect(waitpid(helper->pid, NULL, 0) == helper->pid);
-	close(helper->pagemap);
-	helper->pid = 0;
+	crew_exit(&world.crew, h);
 }
 
 static void step_exit(unsigned h, unsigned at, unsigned n)
 {
-	unsigned alive = 0;
-
 	(void)at;
 	(void)n;
-	for (unsigned i = 0; i < HELPERS; i++)
-		alive += world.helpers[i].pid != 0;
-	if (alive > 1)
+	if (crew_alive(&world.crew) > 1)
 		leave(h);
 }
 
@@ -523,7 +454,7 @@ static void step_truncate(unsigned h, unsigned at, unsigned n)
 	rmap_object_truncate_advance(world.objects[file]);
 	expect(ftruncate(world.fds[file], (off_t)(size * PAGE)) == 0);
 	for (unsigned i = 0; i < HELPERS; i++) {
-		for (unsigned p = 0; world.helpers[i].pid && p < ARENA_PAGES; p++) {
+		for (unsigned p = 0; world.crew.at[i].pid && p < ARENA_PAGES; p++) {
 			if (world.helpers[i].places[p].file == file && world.helpers[i].places[p].index >= size)
 				unmap_place(i, p);
 		}
@@ -549,9 +480,9 @@ static bool read_frames(void)
 	bool whole = true;
 
 	for (unsigned h = 0; h < HELPERS; h++) {
-		if (!world.helpers[h].pid)
+		if (!world.crew.at[h].pid)
 			continue;
-		expect(pread(world.helpers[h].pagemap, entries, ARENA_PAGES * 8, (off_t)(address_of(0) / PAGE * 8)) ==
+		expect(pread(world.crew.at[h].pagemap, entries, ARENA_PAGES * 8, (off_t)(address_of(0) / PAGE * 8)) ==
 		       (ssize_t)ARENA_PAGES * 8);
 		for (unsigned i = 0; i < ARENA_PAGES; i++) {
 			world.helpers[h].frames[i] = frame_of(entries[i]);
@@ -617,7 +548,7 @@ static void name_chained(struct named *named, const struct rmap_visit *visit, ui
 	uint64_t window = (uint64_t)8 << world.bits, found = 0;
 
 	for (unsigned h = 0; h < HELPERS && found < visit->count; h++) {
-		for (unsigned i = 0; world.helpers[h].pid && i < ARENA_PAGES && found < visit->count; i++) {
+		for (unsigned i = 0; world.crew.at[h].pid && i < ARENA_PAGES && found < visit->count; i++) {
 			const struct place *place = &world.helpers[h].places[i];
 
 			if (handle_at(h, i) / window * window != visit->handle || world.helpers[h].frames[i] != frame)
@@ -636,7 +567,7 @@ static void name_linear(struct named *named, const struct rmap_visit *visit, uin
 {
 	unsigned h = (unsigned)visit->range.owner, i = (unsigned)((visit->address - address_of(0)) / PAGE);
 
-	expect(h < HELPERS && world.helpers[h].pid && i < ARENA_PAGES);
+	expect(h < HELPERS && world.crew.at[h].pid && i < ARENA_PAGES);
 	if (frame == 0 || world.helpers[h].frames[i] != frame)
 		return; /* a candidate whose pte is not set, or set to another page */
 	expect(!named->at[h][i]);
@@ -666,7 +597,7 @@ static void compare_page(uint32_t file, uint32_t index)
 		}
 	}
 	for (unsigned h = 0; h < HELPERS; h++) {
-		for (unsigned i = 0; world.helpers[h].pid && i < ARENA_PAGES; i++) {
+		for (unsigned i = 0; world.crew.at[h].pid && i < ARENA_PAGES; i++) {
 			const struct place *place = &world.helpers[h].places[i];
 
 			if (!frame || world.helpers[h].frames[i] != frame)
@@ -746,36 +677,22 @@ static void open_files(void)
 /* Before the map is created: helpers are forked from a process of one thread. */
 static void start_helpers(void)
 {
-	int ends[2];
-
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	memset(world.helpers, 0, sizeof(world.helpers));
 	for (unsigned h = 0; h < HELPERS; h++) {
-		expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-		world.helpers[h].socket = ends[0];
-		world.ends[h] = ends[1];
 		for (unsigned i = 0; i < ARENA_PAGES; i++)
 			world.helpers[h].places[i].file = NOWHERE;
 	}
-	fflush(NULL);
-	world.helpers[0].pid = fork();
-	expect(world.helpers[0].pid >= 0);
-	if (world.helpers[0].pid == 0) {
-		for (unsigned h = 0; h < HELPERS; h++)
-			close(world.helpers[h].socket); /* so that all helpers end when this process does */
-		helper_main(world.ends[0], world.fds, world.ends);
-	}
-	open_pagemap(0);
+	crew_start(&world.crew, HELPERS, world.fds);
 }
 
 static void finish(void)
 {
 	for (unsigned h = 0; h < HELPERS; h++) {
-		if (world.helpers[h].pid)
+		if (world.crew.at[h].pid)
 			leave(h);
-		close(world.helpers[h].socket);
-		close(world.ends[h]);
 	}
+	crew_fini(&world.crew);
 	compare_all();
 	for (uint32_t f = 0; f < FILES; f++) {
 		for (uint32_t i = 0; i < FILE_PAGES; i++)
@@ -815,7 +732,7 @@ static void against_the_kernel(void **state)
 		unsigned h = (unsigned)draw(HELPERS), n = 1 + (unsigned)draw(8),
 			 at = (unsigned)draw(ARENA_PAGES - n + 1);
 
-		while (!world.helpers[h].pid)
+		while (!world.crew.at[h].pid)
 			h = (h + 1) % HELPERS;
 		steps[draw(LENGTH(steps))](h, at, n);
 		compare_all();
