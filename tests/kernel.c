@@ -362,7 +362,8 @@ static void step_mremap(unsigned h, unsigned at, unsigned n)
 	struct command command = command_at(COMMAND_MREMAP, at, n);
 	unsigned to = (unsigned)draw(ARENA_PAGES - n + 1);
 
-	if (!mapped(h, at, n) || !crew_one_vma(&world.crew, h, address_of(at), n * PAGE) || (to < at + n && at < to + n))
+	if (!mapped(h, at, n) || !crew_one_vma(&world.crew, h, address_of(at), n * PAGE) ||
+	    (to < at + n && at < to + n))
 		return;
 	command.to = address_of(to);
 	forget_places(h, to, n);
