@@ -19,6 +19,10 @@
  * embedder that breaks a rule (a range that is not tagged) leaves a mapping that no pass finds; then rounds clear
  * nothing for ever, and that has an end, too: @wait sees how many did so, and without it RMAP_UNMAP_FRUITLESS are
  * enough. So has a page with other indexes that nobody can split.
+ *
+ * Copies no count tells of. A bulk pass over ranges that keep the keys they have, or that are through with changing,
+ * has looked at each; one that gave up on ranges that change faster than it looks at them has not, and is made again,
+ * or told.
  */
 #include "map.h"
 #include "object.h"
@@ -198,7 +202,7 @@ static int clear_range(struct unmap *unmap, struct rmap_search *search, const st
 /*
  * Looks at ptes range by range for pages first .. last of @object: at their linear addresses in all ranges, or
  * everywhere in those that are tagged. Ranges that others move or split as fast as it looks at them are left after so
- * many passes: what they map is counted.
+ * many passes: what they map is counted, but for copies.
  */
 static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, uint64_t first, uint64_t last,
 			bool tagged)
@@ -226,6 +230,8 @@ static int clear_ranges(struct unmap *unmap, const struct rmap_object *object, u
 				return stop_with(unmap, error);
 		}
 	} while (stop != 0 && batch.position.late < LATE_MAX);
+	if (!tagged)
+		unmap->report.unseen = stop != 0 && (unmap->flags & RMAP_UNMAP_COPIES);
 	return 0;
 }
 
@@ -416,10 +422,10 @@ static int page_pass(struct unmap *unmap, const struct rmap_truncation *truncati
 	}
 }
 
-/* Did the last page pass leave a page? */
+/* Did the last page pass leave a page, or the last bulk pass perhaps a copy? */
 static bool stays(const struct unmap *unmap)
 {
-	return unmap->report.mapped || unmap->report.unsplit;
+	return unmap->report.mapped || unmap->report.unsplit || unmap->report.unseen;
 }
 
 /* Passes up to PASS_END, or until a page pass leaves nothing. */
@@ -481,6 +487,8 @@ int rmap_truncate(struct rmap *map, const struct rmap_unmap_callbacks *callbacks
 	rmap_object_truncate_advance(truncation->object);
 	rmap_rcu_synchronize(&map->rcu);
 	run_strategy(&unmap, truncation);
+	if (unmap.report.unseen && unmap.worst < RMAP_UNMAP_AGAIN)
+		unmap.worst = RMAP_UNMAP_AGAIN;
 	if (report)
 		*report = unmap.report;
 	return result_of(&unmap, unmap.worst);

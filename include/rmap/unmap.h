@@ -52,7 +52,8 @@
  * are in no object, so the bulk pass alone finds them, and no count tells of one that it missed. So who makes one looks
  * where the object ends first, and then has under the pte lock a mapping of the object's page that is there still; and
  * who copies or moves one (fork, mremap; also if it is swapped out) does as a fault does, below, and drops it if it is
- * past the end.
+ * past the end. Where ranges change faster than the pass looks at them a reliable truncate makes it again, and a
+ * failable one tells of it (report->unseen).
  *
  * Order of locks. A page is locked before the ptes that map it, and a bulk pass or a search holds no page. An embedder
  * in which pte locks are ahead of page locks (as in 2003) says RMAP_UNMAP_TRY: page passes then only try them.
@@ -125,7 +126,8 @@ enum rmap_unmap_flag {
 /** What became of a page, or of all pages of a truncate: the worst of them. */
 enum rmap_unmap_result {
 	RMAP_UNMAP_SUCCESS = 0, /* nothing is mapped */
-	RMAP_UNMAP_AGAIN = 1,   /* a pte lock was not to be had, a mapping was on its way, a split failed: try later */
+	/* A pte lock was not to be had, a mapping was on its way, a split failed, ranges changed too fast: try later. */
+	RMAP_UNMAP_AGAIN = 1,
 	RMAP_UNMAP_LOCKED = 2,  /* mlocked: needs RMAP_UNMAP_FORCE, or where it is nonlinear a search */
 	RMAP_UNMAP_STOPPED = 3, /* of the call: a callback ended it by a positive value, which report->stopped holds */
 };
@@ -240,6 +242,7 @@ struct rmap_unmap_left {
  * @orphans:  truncate: those of them that were mapped (RMAP_TOLERATE)
  * @mapped:   truncate: pages that stayed, for they are mapped
  * @unsplit:  truncate: pages that stayed, for they have other indexes, too, and could not be split
+ * @unseen:   truncate: 1 if private copies may have stayed, for ranges changed faster than it looked at them
  * @passes:   passes over the page's mappings; truncate: bulk, page and search passes
  * @searches: those of them that searched tagged ranges
  * @fruitless: reliable semantics: how many rounds in a row, up to the last, have cleared nothing
@@ -253,6 +256,7 @@ struct rmap_unmap_report {
 	uint64_t orphans;
 	uint64_t mapped;
 	uint64_t unsplit;
+	uint64_t unseen;
 	uint64_t passes;
 	uint64_t searches;
 	uint64_t fruitless;
@@ -308,7 +312,8 @@ struct rmap_truncation {
  * object may run at once.
  * Context:  registered reader, outside any read-side section; no page or pte lock held. May sleep
  * Ordering: as rmap_unmap(), for each page it dropped
- * Return:   RMAP_UNMAP_SUCCESS: the object has no page with such an index, nor is an orphan of this call mapped.
+ * Return:   RMAP_UNMAP_SUCCESS: the object has no page with such an index, nor is an orphan of this call mapped, nor a
+ *           copy, if copies were to go.
  *           RMAP_FAILABLE: also RMAP_UNMAP_AGAIN, or RMAP_UNMAP_LOCKED if pages that are left, or orphans, have locked
  *           mappings; RMAP_RELIABLE: these only if it gave up. RMAP_UNMAP_STOPPED. -EINVAL (last < first, unknown
  *           values, NULL or callbacks missing); what a callback returned, if negative. The same call again takes up the

@@ -173,8 +173,12 @@ static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t 
 	};
 	struct pass pass = { .thread = thread, .slot = SLOT_NONE, .file = file, .saves = saves };
 	struct rmap_unmap_report report;
-	int result = rmap_truncate(vm->map, &unmap_callbacks, &pass, &truncation, &report);
+	int result;
 
+	/* Copies are no pages that could be left. */
+	do
+		result = rmap_truncate(vm->map, &unmap_callbacks, &pass, &truncation, &report);
+	while (report.unseen);
 	vm_must(result >= 0 && result != RMAP_UNMAP_STOPPED);
 	vm_must(truncation.semantics == RMAP_FAILABLE || result == RMAP_UNMAP_SUCCESS);
 	if (!saves)
