@@ -41,6 +41,15 @@ static void expect_all(struct scene *scene)
 		expect_tags(&scene->world, scene->mm, at, 8, at);
 }
 
+/* Of a pte of file 0. */
+static uint32_t disk_tag(struct scene *scene, uint64_t vpn)
+{
+	uint64_t offset = vpn < 300 ? vpn - 200 : 8 * scene->world.pieces + (vpn - 300), word;
+
+	expect(vm_disk_word(scene->world.thread, 0, offset, 1, &word) == 0);
+	return vm_word_tag(word);
+}
+
 static void pages_keep_all_but_their_frames(void **state)
 {
 	(void)state;
@@ -48,7 +57,6 @@ static void pages_keep_all_but_their_frames(void **state)
 		struct vm_statistics before, after;
 		struct scene scene = { .armed = false };
 		uint32_t child;
-		uint64_t word;
 
 		scene_init(&scene, (struct vm_options){ .cluster_bits = *bits });
 		child = new_fork(&scene.world, scene.mm);
@@ -62,7 +70,7 @@ static void pages_keep_all_but_their_frames(void **state)
 		expect_all(&scene);
 		expect_tags(&scene.world, child, 100, 8, 100);
 		expect(vm_write_back(scene.world.thread, 0) == 0);
-		expect(vm_disk_word(scene.world.thread, 0, 3, 1, &word) == 0 && vm_word_tag(word) == 203);
+		expect(disk_tag(&scene, 203) == 203);
 		expect(vm_mlock(scene.world.thread, scene.mm, 303, 1) == 0);
 		expect(vm_migrate(scene.world.thread, scene.mm, 303) == -EPERM);
 		world_fini(&scene.world, true);
@@ -233,6 +241,12 @@ static void cut_it(struct vm_thread *thread, void *arg)
 	expect(vm_truncate(thread, 0, 0) == 0);
 }
 
+static void write_back_it(struct vm_thread *thread, void *arg)
+{
+	(void)arg;
+	expect(vm_write_back(thread, 0) == 0);
+}
+
 static void what_waits_finds_the_new_frame(void **state)
 {
 	(void)state;
@@ -266,6 +280,11 @@ static void what_waits_finds_the_new_frame(void **state)
 			expect(migrate_meanwhile(&scene, *bits, vpn, act_when_replaced, cut_it) == 0);
 			beside_end(&scene.beside);
 			expect(access_error(&scene.world, scene.mm, vpn) == -ENXIO);
+			world_fini(&scene.world, true);
+
+			expect(migrate_meanwhile(&scene, *bits, vpn, act_and_wait, write_back_it) == 0);
+			beside_end(&scene.beside);
+			expect(disk_tag(&scene, vpn) == vpn);
 			world_fini(&scene.world, true);
 		}
 }

@@ -371,7 +371,7 @@ static void write_back_page(struct vm_thread *thread, struct file *file, struct 
 	if (!dirty && !unnamed)
 		return;
 	vm_lock(&thread->held, &file->lock);
-	if (page_has(page, PAGE_CACHED) && extent_holds(&file->extent, page->index))
+	if (extent_holds(&file->extent, page->index))
 		words_copy(disk_page(vm, file, page->index), page->words, page_words(vm));
 	vm_unlock(&thread->held, &file->lock);
 	count(thread, FIGURE_WRITTEN_BACK, 1);
@@ -386,10 +386,13 @@ int vm_write_back(struct vm_thread *thread, uint32_t number)
 	if (number >= thread->vm->options.files)
 		return -EINVAL;
 	file = &thread->vm->files[number];
+	/* A page that left the cache before it was locked may have another in its place: look there again. */
 	while ((page = cache_next(thread, file, next, UINT64_MAX))) {
-		next = page->index + 1;
 		vm_lock(&thread->held, &page->lock);
-		write_back_page(thread, file, page);
+		if (page_has(page, PAGE_CACHED)) {
+			write_back_page(thread, file, page);
+			next = page->index + 1;
+		}
 		vm_unlock(&thread->held, &page->lock);
 		page_put(thread, page);
 	}
