@@ -11,8 +11,9 @@
  * All are entries when a walk found no pte that is present, and as many entries as the page had mappings when that walk
  * began. Mappings come only from two sides. A fork copies ptes that are present, which that count includes. A fault of
  * a file's page looks for MOVING under the pte lock; those that did so before hold a reference, and there must be none
- * but the file's, the mappings' and this thread's. References are counted before mappings, which get fewer meanwhile:
- * so none is hidden.
+ * but the file's, the mappings' and this thread's. References are counted, then mappings, once: if the walk then finds
+ * as many entries, these were all mappings there were, and had been entries when the references were counted, for
+ * entries only get fewer. So no reference was hidden behind a mapping that came later.
  *
  * All are new when the old frame has no mapping. Mlocked pages stay: of those that are nonlinear no walk tells.
  *
@@ -106,22 +107,14 @@ void pte_help(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64
 
 /* --- one page --------------------------------------------------------------------------------- */
 
-/* Does nobody but its file, its mappings and this thread have a reference? */
-static bool nobody_else(struct vm_thread *thread, const struct page *page)
-{
-	uint32_t refs = atomic_load(&page->refs);
-
-	return refs == page_mapcount(thread, page) + 2;
-}
-
 static bool all_moving(struct vm_thread *thread, struct page *page)
 {
 	bool file = page_is_file(page);
 
 	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
 		struct round round = { .page = page, .round = i % 2 ? PTE_ROUND : 0 };
-		bool alone = !file || nobody_else(thread, page);
-		uint32_t mapped = page_mapcount(thread, page);
+		uint32_t refs = atomic_load(&page->refs), mapped = page_mapcount(thread, page);
+		bool alone = !file || refs == mapped + 2; /* the file's, and this thread's */
 
 		if (page_ptes(thread, page, begin_pte, &round))
 			return false;
