@@ -43,7 +43,7 @@ struct variant {
 static int fds[FILES];
 static uint64_t collapses, refused;
 
-/* Steps. Each takes a helper and a window of places ----------------------------------------------------------------- */
+/* Steps. Each takes a helper and a window of places --------------------------------------------------------------- */
 
 static struct command command_at(enum command_kind kind, unsigned at, unsigned n)
 {
@@ -81,12 +81,12 @@ static void linear_places(unsigned h, unsigned at, unsigned n, struct place firs
 		mirror.places[h][i] = first;
 }
 
-/* Most of them such that a huge page of the file could be mapped by one entry. */
+/* Mostly such that one entry could map a huge page of the file, and always where all of one is to be mapped. */
 static uint64_t draw_index(unsigned at, unsigned n)
 {
 	uint64_t index = at % HUGE + draw(FILE_PAGES / HUGE) * HUGE;
 
-	return draw(4) && index + n <= FILE_PAGES ? index : draw(FILE_PAGES - n + 1);
+	return (n == HUGE || draw(2)) && index + n <= FILE_PAGES ? index : draw(FILE_PAGES - n + 1);
 }
 
 static void map_window(unsigned h, unsigned at, unsigned n, enum vma vma)
@@ -107,7 +107,7 @@ static void map_window(unsigned h, unsigned at, unsigned n, enum vma vma)
 	linear_places(h, at, n, place);
 	command.kind = COMMAND_MADVISE;
 	command.how = MADV_HUGEPAGE;
-	if (draw(4))
+	if (n == HUGE || draw(2))
 		crew_tell(&mirror.crew, h, command);
 }
 
@@ -210,7 +210,7 @@ static void step_collapse(unsigned h, unsigned at, unsigned n)
 
 	if (!one_vma(h, at / HUGE * HUGE, HUGE)) {
 		step_mmap(h, at / HUGE * HUGE, HUGE);
-		access_places(h, at, n, draw(2));
+		access_places(h, at, n, draw(4) > 0);
 		compare();
 	}
 	command.how = MADV_COLLAPSE;
@@ -419,6 +419,18 @@ static void draw_window(unsigned *at, unsigned *n)
 	}
 }
 
+/* Each kind of memory once, with what it takes to be huge; from then on it is chance. */
+static void run_first(void)
+{
+	for (unsigned area = 0; area < ARENA_PAGES / HUGE; area++) {
+		map_window(0, area * HUGE, HUGE, (enum vma)(SHARED + area % ANONYMOUS));
+		step_write(0, area * HUGE, HUGE);
+		compare();
+		step_collapse(0, area * HUGE, HUGE);
+		compare();
+	}
+}
+
 static void run_steps(uint64_t count)
 {
 	static void (*const steps[])(unsigned h, unsigned at, unsigned n) = {
@@ -447,7 +459,7 @@ static void run_steps(uint64_t count)
 static void against_the_kernel(void **state)
 {
 	const struct variant *variant = *state;
-	const uint64_t count = test_scaled(200), length = (ARENA_PAGES + HUGE) * PAGE, align = HUGE * PAGE;
+	const uint64_t count = test_scaled(LONE(200)), length = (ARENA_PAGES + HUGE) * PAGE, align = HUGE * PAGE;
 	const char *reason, *lack = geteuid() == 0 ? "kernel" : "root";
 	char *area;
 
@@ -461,6 +473,7 @@ static void against_the_kernel(void **state)
 	if (reason)
 		test_not_run(lack, reason);
 	collapses = refused = 0;
+	run_first();
 	run_steps(count);
 	for (unsigned h = 0; h < HELPERS; h++) {
 		if (mirror.crew.at[h].pid)
