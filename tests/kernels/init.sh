@@ -171,6 +171,15 @@ reserved() {
 	kill "$pid"
 }
 
+# differential NAME - the library's test of that name, against this kernel
+differential() {
+	local status=0
+
+	"$1" >tap 2>&1 || status=$?
+	[ $status = 0 ] || fail "$1: exit status $status: $(tail -n 8 tap)"
+	sed -n "s/^# not run: /$1 left out: /p" tap
+}
+
 who_program() {
 	tool_who /bin/rmap || fail "tool_who: exit status $?"
 }
@@ -186,5 +195,8 @@ check who who
 check who-load who --load recording
 check partner partner
 check reserved reserved
+for name in kernel kernel_folio; do
+	[ ! -e /bin/$name ] || check $name differential $name
+done
 check tool_who who_program
 exec sleep 1000000 # the emulator is ended from outside: not every kernel gets to switch an emulated machine off
