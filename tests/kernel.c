@@ -426,7 +426,7 @@ static void leave(unsigned h)
 	expect(rmap_page_remove_batch(world.fixture.reserve, pages, mappings, NULL, n, &error) == n && error == 0);
 	rmap_read_unlock(world.fixture.map);
 	forget_places(h, 0, ARENA_PAGES);
-	crew_exit(&world.crew, h);
+	crew_exit(&world.crew, h, address_of(0), ARENA_PAGES * PAGE);
 }
 
 static void step_exit(unsigned h, unsigned at, unsigned n)
@@ -614,8 +614,12 @@ static void compare_page(uint32_t file, uint32_t index)
 	expect(counts.chained + counts.linear + counts.locked == mapped_by_kernel);
 	expect(named.total + locked_nonlinear == mapped_by_kernel);
 	expect(cursor.summary.unnamed == counts.locked && cursor.summary.linear == counts.linear);
-	if (frame)
-		expect(world.counts[file][index] == mapped_by_kernel + 1);
+	if (frame && world.counts[file][index] != mapped_by_kernel + 1) {
+		fprintf(stderr,
+			"frame %#" PRIx64 ": the kernel counts %" PRIu64 " ptes, and shows %" PRIu64 " and one\n",
+			frame, world.counts[file][index], mapped_by_kernel);
+		expect(!"one count");
+	}
 	fixture_shape(&world.fixture, page);
 	world.compared += mapped_by_kernel;
 }

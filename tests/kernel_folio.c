@@ -328,7 +328,7 @@ static void step_fork(unsigned h, unsigned at, unsigned n)
 static void leave(unsigned h)
 {
 	forget_places(h, 0, ARENA_PAGES);
-	crew_exit(&mirror.crew, h);
+	crew_exit(&mirror.crew, h, address_of(0), ARENA_PAGES * PAGE);
 }
 
 static void step_exit(unsigned h, unsigned at, unsigned n)

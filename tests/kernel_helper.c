@@ -60,6 +60,8 @@ static int64_t obey(const struct command *command, const int *files)
 		return mlock(at, length);
 	case COMMAND_MUNLOCK:
 		return munlock(at, length);
+	case COMMAND_EXIT:
+		return munmap(at, length);
 	case COMMAND_MUNMAP:
 		if (munmap(at, length) != 0)
 			return -1;
@@ -168,9 +170,9 @@ void crew_fork(struct crew *crew, unsigned h, unsigned child)
 	know(crew, child, (pid_t)crew_tell(crew, h, command).value);
 }
 
-void crew_exit(struct crew *crew, unsigned h)
+void crew_exit(struct crew *crew, unsigned h, uint64_t address, uint64_t length)
 {
-	crew_order(crew, h, (struct command){ .kind = COMMAND_EXIT });
+	crew_order(crew, h, (struct command){ .kind = COMMAND_EXIT, .address = address, .length = length });
 	expect(waitpid(crew->at[h].pid, NULL, 0) == crew->at[h].pid);
 	close(crew->at[h].pagemap);
 	crew->at[h].pid = 0;

@@ -5,7 +5,9 @@
 #include "kernel_mirror.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <rmap/unmap.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -454,8 +456,15 @@ static void judge(void)
 			judge_place(&batch, h, i);
 	}
 	batch_flush(&batch);
-	for (uint32_t i = 0; i < mirror.picture.frame_count; i++)
-		expect(mirror.picture.frames[i].zero || mirror.picture.frames[i].count == mirror.mapped[i]);
+	for (uint32_t i = 0; i < mirror.picture.frame_count; i++) {
+		const struct frame *frame = &mirror.picture.frames[i];
+
+		if (frame->zero || frame->count == mirror.mapped[i])
+			continue;
+		fprintf(stderr, "frame %#" PRIx64 ": the kernel counts %" PRIu64 " ptes, and shows %" PRIu32 "\n",
+			frame->number, frame->count, mirror.mapped[i]);
+		expect(!"one count");
+	}
 }
 
 static int compare_heads(const void *a, const void *b)
