@@ -39,6 +39,7 @@ for tally in report["tallies"]:
     order = [-group["shared" if "--with" in sys.argv else "pss"] for group in groups]
     expect(order == sorted(order), f"by {by}, the largest is first")
     matrix = tally.get("matrix", [])
+    expect(len(matrix) in (0, min(len(groups), 64)), f"by {by}, the matrix is of the groups that are listed")
     for i, group in enumerate(groups[: len(matrix)]):
         expect(group["rss"] == matrix[i][i], f"by {by}, the matrix's diagonal is Rss")
     for i, row in enumerate(matrix):

@@ -119,7 +119,7 @@ def check_report(document, report):
             rest = document.inside(document.find(tag="svg", data_series=by), class_="rest")
             assert len(rest) == (tally["left_out"] > 0), f"by {by}, what is left out is not told"
         if by in SHARING:
-            matrix = [row[:len(groups)] for row in tally["matrix"][:len(groups)]]
+            matrix = tally["matrix"]
             pairs = sorted((-row[k], i, k) for i, row in enumerate(matrix) for k in range(i + 1, len(row)) if row[k])
             check_marks(document, f"{by}-matrix", len(matrix) ** 2)
             check_table(document, f"pairs of {by}", [label(groups[i]) for _, i, _ in pairs],

@@ -206,6 +206,8 @@ for threads in 2 7; do
 		fail "with $threads threads the shares are others"
 done
 shares --json "${bys[@]:0:8}" --matrix | "$check_shares" || fail "the matrix of shares does not fit the shares"
+shares --json --by process --by file --matrix --limit 3 | "$check_shares" || fail "the matrix of three is not theirs"
+[ "$(shares --matrix --limit 3 | sed '1,/^The largest/d' | tail -n +2 | wc -l)" = 3 ] || fail "the matrix of three is not of three"
 for whom in 2 /service/worker; do
 	shares --json "${bys[@]}" --with $whom | "$check_shares" --with || fail "what is shared with $whom is wrong"
 done

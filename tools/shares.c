@@ -65,7 +65,7 @@ static const struct argp_option option_list[] = {
 	  "Only who shares memory with this process, or with all of this cgroup, and how much; may be given several "
 	  "times",
 	  0 },
-	{ "matrix", KEY_MATRIX, NULL, 0, "How much the largest share with each other; with --json of up to 64", 0 },
+	{ "matrix", KEY_MATRIX, NULL, 0, "How much the largest of those that are listed share with each other; with --json of up to 64", 0 },
 	{ "kernel", KEY_KERNEL, NULL, 0,
 	  "Beside each process the kernel's own sums (smaps_rollup), and why they differ", 0 },
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
@@ -539,7 +539,7 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 {
 	enum by by = asking->options->view.bys.items[number];
 	size_t most = asking->options->view.format == FORMAT_JSON ? COMMON_MAX : MATRIX,
-	       n = tally->n < most ? tally->n : most;
+	       shown = view_shown(&asking->options->view, tally->n), n = shown < most ? shown : most;
 	uint64_t common[COMMON_MAX * COMMON_MAX];
 	json_t *json;
 

@@ -277,11 +277,6 @@ function putTally(by, heading, text) {
 
 /* ---- who shares with whom ---- */
 
-/* The matrix of those that are listed: it may have rows of groups beyond --limit. */
-function matrixOf({ groups, matrix }) {
-	return matrix.slice(0, groups.length).map((row) => row.slice(0, groups.length));
-}
-
 function pairsOf(groups, matrix) {
 	const pairs = [];
 
@@ -329,8 +324,7 @@ function matrixWords(most) {
 }
 
 function putMatrix(by, heading) {
-	const { groups, left_out: leftOut } = tallies[by];
-	const matrix = matrixOf(tallies[by]);
+	const { groups, matrix, left_out: leftOut } = tallies[by];
 	const pairs = pairsOf(groups, matrix);
 	const most = pairs.length ? pairs[0].common : 1;
 	const figure = putFigure(heading, matrix.length < groups.length + leftOut ?
