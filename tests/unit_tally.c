@@ -471,6 +471,59 @@ static void differences_have_reasons(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Numbers lead to frames as frames to numbers: across words, chunks of 2^15 frames, and what lies between these. */
+static void frames_have_numbers(void **state)
+{
+	static const uint64_t members[] = { 0, 1, 63, 64, 200, 32767, 32768, 40000, 1 << 20, 1 << 28, PFN_MAX };
+	const size_t n = sizeof(members) / sizeof(members[0]);
+	uint64_t pfns[sizeof(members) / sizeof(members[0])];
+	static struct pfnset set;
+
+	(void)state;
+	for (size_t i = n; i--;)
+		pfnset_add(&set, members[i]);
+	assert_int_equal(pfnset_number(&set), n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(pfnset_find(&set, members[i]), i);
+		pfnset_pfns(&set, i, n - i, pfns);
+		assert_memory_equal(pfns, &members[i], (n - i) * sizeof(pfns[0]));
+	}
+	pfnset_fini(&set);
+}
+
+/*
+ * Memory that eight processes map at eight places each, and files beside it that are mapped where they all are: each
+ * mapping is added once, and chains leave little behind though they all grow with each process.
+ */
+static void what_all_share_is_built_in_parts(void **state)
+{
+	const uint64_t pages = 6000, files = 100, mappings = 64 * pages;
+	struct rmap_statistics stats = { .size = sizeof(stats) };
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		struct process *process = add_process(10 + i, 0, "/a");
+
+		for (uint64_t k = 0; k < 8; k++)
+			add_pages(process, AT + k * pages, 0x100000, pages, 0, "[heap]");
+		add_pages(process, AT + 8 * pages, 0x1000, files, 5, "/lib/common");
+		/* The frames of one file seen through another, as overlays show them, are chained there. */
+		add_pages(process, AT + 9 * pages, 0x1000, i ? 1 : files, 6, "/lib/overlaid");
+	}
+	assert_int_equal(system_build(&tested, 2), STATUS_OK);
+	assert_int_equal(tested.mappings, mappings + 8 * files + 7 + files);
+	rmap_read_lock(tested.map);
+	for (size_t i = 0; i < tested.frames_n; i++) {
+		assert_int_equal(rmap_page_mapcount(tested.map, &tested.pages[i]), i >= files ? 64 : i ? 9 : 16);
+		assert_false(tested.frames[i].broken);
+	}
+	rmap_read_unlock(tested.map);
+	assert_int_equal(rmap_stats(tested.map, &stats), 0);
+	/* Checked builds have other sizes. */
+	if (!CHECKED)
+		assert_in_range(stats.tier_bytes, 8 * mappings, 18 * mappings);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +540,8 @@ int main(void)
 		TEST(who_goes_on_in_the_same_memory_is_counted),
 		TEST(owners_are_read),
 		TEST(differences_have_reasons),
+		TEST(frames_have_numbers),
+		TEST(what_all_share_is_built_in_parts),
 	};
 
 	return cmocka_run_group_tests_name("unit_tally", tests, NULL, NULL);

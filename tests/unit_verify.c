@@ -239,7 +239,7 @@ static enum verdict who_says(struct forged *forged, uint64_t pfn)
 	verdict = verify_frame(&forged->system, &forged->procfs, pfn, mappers, &n, &surplus);
 	free(mappers);
 	if (frame)
-		*frame = (struct frame){ .pfn = pfn };
+		*frame = (struct frame){ 0 };
 	return verdict;
 }
 

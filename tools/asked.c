@@ -78,7 +78,7 @@ static int find_addresses(const struct system *system, const struct procfs *proc
 static int find_pfns(const struct system *system, const struct procfs *procfs, const struct question *question,
 		     struct pages *pages)
 {
-	uint64_t last = system->frames_n ? system->frames[system->frames_n - 1].pfn : 0;
+	uint64_t last = system->frames_n ? system_pfn(system, &system->frames[system->frames_n - 1]) : 0;
 	int status = STATUS_OK;
 
 	if (!question->range) {
@@ -94,7 +94,7 @@ static int find_pfns(const struct system *system, const struct procfs *procfs, c
 	}
 	pages->absent += question->last - question->first + 1;
 	for (size_t i = 0; i < system->frames_n && !status; i++) {
-		uint64_t pfn = system->frames[i].pfn;
+		uint64_t pfn = system_pfn(system, &system->frames[i]);
 
 		if (pfn < question->first || pfn > question->last)
 			continue;
@@ -131,7 +131,7 @@ static int find_bytes(const struct system *system, const struct procfs *procfs, 
 
 		if (identity && index >= first && index <= last &&
 		    is_file(system, IDENTITY_FILE(identity), question->path, known ? &stat_of : NULL))
-			status = add_page(pages, system->frames[i].pfn, NOBODY, 0);
+			status = add_page(pages, system_pfn(system, &system->frames[i]), NOBODY, 0);
 	}
 	if (!status && pages->n == before)
 		return complain("nobody maps %s of %s: %s", mapped ? "these pages" : "any page",

@@ -25,7 +25,8 @@ struct comparing {
 static void compare_frame(struct comparing *comparing, size_t number, uint32_t own)
 {
 	const struct frame *frame = &comparing->system->frames[number];
-	uint32_t mappings = comparing->weights->mappings[number], kernel = frame->kernel ? frame->kernel : 1;
+	uint32_t mappings = weights_mappings(comparing->weights, comparing->system, number);
+	uint32_t kernel = frame->kernel ? frame->kernel : 1;
 	int64_t page = INT64_C(1) << comparing->system->page_shift;
 	int64_t uss = own == mappings ? page : 0, kernels = kernel == 1 ? own * page : 0;
 	int64_t(*parts)[REASONS] = comparing->beside->parts;

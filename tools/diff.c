@@ -71,6 +71,7 @@ static int take(const struct options *options, const char *path, struct reading 
 
 	system_init(&system);
 	status = source_take(&source, &system, &timing);
+	system_drop_map(&system);
 	if (!status)
 		status = weights_init(&weights, &system);
 	if (!status) {

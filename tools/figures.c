@@ -72,22 +72,45 @@ static int compare_stretches(const void *left, const void *right)
 		return a->mapcount < b->mapcount ? 1 : -1;
 	if (a->identity != b->identity)
 		return a->identity < b->identity ? -1 : 1;
-	return (a->frame->pfn > b->frame->pfn) - (a->frame->pfn < b->frame->pfn);
+	return (a->frame > b->frame) - (a->frame < b->frame);
 }
 
-static bool belongs(const struct stretch *stretch, const struct stretch *page)
+static bool belongs(const struct system *system, const struct stretch *stretch, const struct stretch *next)
 {
-	if (page->mapcount != stretch->mapcount)
+	if (next->mapcount != stretch->mapcount)
 		return false;
 	if (!stretch->identity)
-		return !page->identity && page->frame->pfn == stretch->frame->pfn + stretch->pages;
-	return IDENTITY_FILE(page->identity) == IDENTITY_FILE(stretch->identity);
+		return !next->identity &&
+		       next->frame == system_frame(system, system_pfn(system, stretch->frame) + stretch->pages);
+	return IDENTITY_FILE(next->identity) == IDENTITY_FILE(stretch->identity);
 }
 
+/* Put those in order, join what belongs together if @join, and keep @max; returns how many that are. */
+static size_t settle(const struct system *system, struct stretch *stretches, size_t n, size_t max, bool join)
+{
+	size_t kept = 0;
+
+	if (n)
+		qsort(stretches, n, sizeof(*stretches), compare_stretches);
+	for (size_t i = 0; i < n; i++) {
+		if (join && kept && belongs(system, &stretches[kept - 1], &stretches[i]))
+			stretches[kept - 1].pages += stretches[i].pages;
+		else if (kept < max)
+			stretches[kept++] = stretches[i];
+		else
+			break;
+	}
+	return kept;
+}
+
+/*
+ * What is not among the first @max of some pages is not among those of all: what comes later may stand before it or
+ * belong to it, but does not bring it forward. So no more than twice as many are kept, and a few.
+ */
 size_t figures_top(const struct system *system, size_t max, bool join, struct stretch **out)
 {
-	struct stretch *pages = NULL;
-	size_t capacity = 0, n = 0, kept = 0;
+	size_t room = 2 * max + 4096, capacity = 0, n = 0;
+	struct stretch *stretches = NULL;
 
 	rmap_read_lock(system->map);
 	for (size_t i = 0; i < system->frames_n && max; i++) {
@@ -95,24 +118,15 @@ size_t figures_top(const struct system *system, size_t max, bool join, struct st
 
 		if (mapcount < 2)
 			continue;
-		pages = grow(pages, &capacity, n + 1, sizeof(*pages));
-		pages[n++] = (struct stretch){ .frame = &system->frames[i],
-					       .pages = 1,
-					       .mapcount = mapcount,
-					       .identity = frame_identity(system, &system->frames[i]) };
+		if (n == room)
+			n = settle(system, stretches, n, max, join);
+		stretches = grow(stretches, &capacity, n + 1, sizeof(*stretches));
+		stretches[n++] = (struct stretch){ .frame = &system->frames[i],
+						   .pages = 1,
+						   .mapcount = mapcount,
+						   .identity = frame_identity(system, &system->frames[i]) };
 	}
 	rmap_read_unlock(system->map);
-	if (n)
-		qsort(pages, n, sizeof(*pages), compare_stretches);
-	for (size_t i = 0; i < n; i++) {
-		if (join && kept && belongs(&pages[kept - 1], &pages[i])) {
-			pages[kept - 1].pages++;
-			continue;
-		}
-		if (kept == max)
-			break;
-		pages[kept++] = pages[i];
-	}
-	*out = pages;
-	return kept;
+	*out = stretches;
+	return settle(system, stretches, n, max, join);
 }

@@ -441,7 +441,7 @@ static void get_frames(struct loader *loader, struct system *system)
 	system->recorded_n = get_length(loader);
 	system->recorded = zeroed(system->recorded_n, sizeof(*system->recorded));
 	for (size_t i = 0; i < system->recorded_n && !loader->bad; i++) {
-		struct recorded *recorded = &system->recorded[i];
+		struct frame *recorded = &system->recorded[i];
 		uint64_t value = get(loader, (uint64_t)UINT32_MAX << 3 | VERDICT_MISMATCHED);
 		uint64_t flags = get(loader, (1u << flag_bits_n) - 1);
 

@@ -151,7 +151,7 @@ static enum fate fate_of(const struct asking *asking, size_t number)
 	const struct frame *frame = &asking->system->frames[number];
 	const struct held_file *file = file_of(asking, number);
 
-	if (asking->own[number] < asking->weights.mappings[number])
+	if (asking->own[number] < weights_mappings(&asking->weights, asking->system, number))
 		return FATE_SHARED;
 	switch (page_kind(frame)) {
 	case PAGE_HUGETLB:
@@ -175,9 +175,9 @@ static void judge_folio(struct asking *asking, struct folio folio)
 
 	for (uint64_t i = 0; i < folio.pages; i++) {
 		const struct frame *frame = system_frame(system, folio.head + i);
+		size_t number = (size_t)(frame - system->frames);
 
-		shared |=
-			frame && asking->own[frame - system->frames] < asking->weights.mappings[frame - system->frames];
+		shared |= frame && asking->own[number] < weights_mappings(&asking->weights, system, number);
 	}
 	for (uint64_t i = 0; i < folio.pages; i++) {
 		const struct frame *frame = system_frame(system, folio.head + i);
@@ -199,12 +199,14 @@ static void judge_folios(struct asking *asking)
 	struct folio folio = { 0 };
 
 	for (size_t i = 0; i < system->frames_n; i++) {
-		const struct frame *frame = &system->frames[i];
+		uint64_t pfn;
 
-		if (!asking->own[i] || asking->fate[i] != FATE_FREE || !(frame->flags & KPF_COMPOUND) ||
-		    frame->pfn - folio.head < folio.pages)
+		if (!asking->own[i] || asking->fate[i] != FATE_FREE || !(system->frames[i].flags & KPF_COMPOUND))
 			continue;
-		folio = folio_of(asking->procfs, frame->pfn);
+		pfn = system_pfn(system, &system->frames[i]);
+		if (pfn - folio.head < folio.pages)
+			continue;
+		folio = folio_of(asking->procfs, pfn);
 		judge_folio(asking, folio);
 	}
 }
@@ -345,7 +347,7 @@ static json_t *json_frames(const struct asking *asking)
 	}
 	for (size_t i = 0; i < asking->system->frames_n; i++)
 		if (asking->own[i])
-			add_frame(lists[asking->fate[i]], asking->system->frames[i].pfn);
+			add_frame(lists[asking->fate[i]], system_pfn(asking->system, &asking->system->frames[i]));
 	for (size_t i = 0; i < asking->parts_n; i++)
 		add_frame(lists[FATE_PARTS], asking->parts[i]);
 	return frames;

@@ -81,23 +81,30 @@ static void for_each_chunk(const struct pfnset *set, void (*visit)(void *arg, st
 	}
 }
 
+struct numbering {
+	struct pfnset *set;
+	uint64_t members;
+};
+
 static void number_chunk(void *arg, struct pfnset_chunk *chunk, uint64_t pfn)
 {
-	uint64_t *members = arg;
+	struct numbering *numbering = arg;
+	struct pfnset *set = numbering->set;
 
-	(void)pfn;
+	set->starts = grow(set->starts, &set->starts_capacity, set->starts_n + 1, sizeof(*set->starts));
+	set->starts[set->starts_n++] = (struct pfnset_start){ .chunk = chunk, .pfn = pfn };
 	for (size_t word = 0; word < PFNSET_WORDS; word++) {
-		chunk->below[word] = (uint32_t)*members;
-		*members += (uint64_t)__builtin_popcountll(word_of(chunk, word));
+		chunk->below[word] = (uint32_t)numbering->members;
+		numbering->members += (uint64_t)__builtin_popcountll(word_of(chunk, word));
 	}
 }
 
 size_t pfnset_number(struct pfnset *set)
 {
-	uint64_t members = 0;
+	struct numbering numbering = { .set = set };
 
-	for_each_chunk(set, number_chunk, &members);
-	return members <= UINT32_MAX ? members : PFNSET_NONE;
+	for_each_chunk(set, number_chunk, &numbering);
+	return numbering.members <= UINT32_MAX ? numbering.members : PFNSET_NONE;
 }
 
 struct listing {
@@ -134,6 +141,58 @@ size_t pfnset_find(const struct pfnset *set, uint64_t pfn)
 	return chunk->below[word] + (size_t)__builtin_popcountll(bits & (bit - 1));
 }
 
+/* The last chunk whose members do not all have greater numbers than @number; none is empty. */
+static const struct pfnset_start *start_of(const struct pfnset *set, size_t number)
+{
+	size_t low = 0, high = set->starts_n;
+
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+
+		if (set->starts[middle].chunk->below[0] <= number)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &set->starts[low];
+}
+
+/* The word that member @number is in: the last one below which no more members lie. */
+static size_t word_with(const struct pfnset_chunk *chunk, size_t number)
+{
+	size_t low = 0, high = PFNSET_WORDS;
+
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+
+		if (chunk->below[middle] <= number)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void pfnset_pfns(const struct pfnset *set, size_t number, size_t n, uint64_t *out)
+{
+	const struct pfnset_start *start = start_of(set, number);
+	size_t word = word_with(start->chunk, number);
+	uint64_t bits = word_of(start->chunk, word);
+
+	for (size_t before = number - start->chunk->below[word]; before; before--)
+		bits &= bits - 1;
+	for (size_t i = 0; i < n; i++, bits &= bits - 1) {
+		while (!bits) {
+			if (++word == PFNSET_WORDS) {
+				start++;
+				word = 0;
+			}
+			bits = word_of(start->chunk, word);
+		}
+		out[i] = start->pfn + word * 64 + (uint64_t)__builtin_ctzll(bits);
+	}
+}
+
 static void free_chunk(void *arg, struct pfnset_chunk *chunk, uint64_t pfn)
 {
 	(void)arg;
@@ -148,4 +207,7 @@ void pfnset_fini(struct pfnset *set)
 		free(set->tops[top]);
 		atomic_init(&set->tops[top], NULL);
 	}
+	free(set->starts);
+	set->starts = NULL;
+	set->starts_n = set->starts_capacity = 0;
 }

@@ -6,7 +6,7 @@
  *
  * One bit a frame, and 4 bytes for every 64 frames to number them: the tables of a fully mapped machine of 64 GiB
  * take 3 MiB. That is how the reverse map finds the record of a frame without hashing: records lie in one array in
- * frame order.
+ * frame order, and need not say of which frame they are.
  *
  * Any number of threads fill a set at once; then one numbers it; from then on it may be read from everywhere.
  */
@@ -34,6 +34,12 @@ struct pfnset_middle {
 
 struct pfnset {
 	void *_Atomic tops[4096]; /* struct pfnset_middle */
+	struct pfnset_start {
+		const struct pfnset_chunk *chunk;
+		uint64_t pfn; /* of the chunk's first bit */
+	} * starts;           /* once numbered: of each chunk, in ascending order */
+	size_t starts_n;
+	size_t starts_capacity;
 };
 
 /** pfnset_add - @pfn, at most PFN_MAX, becomes a member. Any number of threads may add at once */
@@ -44,6 +50,8 @@ size_t pfnset_number(struct pfnset *set);
 void pfnset_list(const struct pfnset *set, void (*visit)(void *arg, size_t number, uint64_t pfn), void *arg);
 /** pfnset_find - the number of @pfn in a numbered set, or PFNSET_NONE */
 size_t pfnset_find(const struct pfnset *set, uint64_t pfn);
+/** pfnset_pfns - set @out to members @number .. @number + @n - 1 of a numbered set, all of which there must be */
+void pfnset_pfns(const struct pfnset *set, size_t number, size_t n, uint64_t *out);
 /** pfnset_fini - free the set's memory; it is empty again */
 void pfnset_fini(struct pfnset *set);
 

@@ -124,13 +124,15 @@ static void add_frames(struct suspects *suspects, const struct system *system, c
 
 	for (size_t i = 0; i < system->frames_n; i++) {
 		const struct frame *frame = &system->frames[i];
+		uint64_t pfn;
 
 		if (frame->verdict != VERDICT_MISMATCHED)
 			continue;
-		pfnset_add(&suspects->set, frame->pfn);
-		if (!is_in_folio(frame) || frame->pfn - folio.head < folio.pages)
+		pfn = system_pfn(system, frame);
+		pfnset_add(&suspects->set, pfn);
+		if (!is_in_folio(frame) || pfn - folio.head < folio.pages)
 			continue;
-		folio = folio_of(procfs, frame->pfn);
+		folio = folio_of(procfs, pfn);
 		for (uint64_t k = 0; k < folio.pages; k++)
 			pfnset_add(&suspects->set, folio.head + k);
 		suspects->folios = grow(suspects->folios, &suspects->folios_capacity, suspects->folios_n + 1,
@@ -338,14 +340,14 @@ static void judge(const struct system *system, struct suspect *suspect, const st
 	if (!open)
 		return;
 	/* The map is wrong: nothing that is read now can make it right. */
-	if (frame_is_broken(system, frame)) {
+	if (frame->broken) {
 		suspect->strikes = STRIKES;
 	} else if (!suspect->steady) {
 		suspect->strikes = 0;
 	} else if (counts_agree(system, frame, ours, found->after)) {
 		frame->verdict = all == ours ? VERDICT_MATCHED : special_verdict(suspect, found->flags_after);
 		if (frame->verdict == VERDICT_MATCHED &&
-		    (all - ours != frame->uncounted || !frame_agrees(system, frame)))
+		    (all - ours != frame_uncounted(system, frame) || !frame_agrees(system, frame)))
 			frame->verdict = VERDICT_CHANGED;
 	} else {
 		suspect->missing = ours < found->after;
@@ -387,7 +389,7 @@ static void accept_averages(struct system *system, struct suspects *suspects)
 		for (size_t k = first; k < first + suspects->folios[i].pages; k++) {
 			struct frame *frame = suspects->items[k].frame;
 
-			if (frame && frame->verdict == VERDICT_MISMATCHED && !frame_is_broken(system, frame))
+			if (frame && frame->verdict == VERDICT_MISMATCHED && !frame->broken)
 				frame->verdict = VERDICT_AVERAGED;
 		}
 	}
@@ -584,7 +586,6 @@ static bool is_averaged(const struct looking *looking)
 static enum verdict look(struct looking *looking)
 {
 	struct system *system = looking->system;
-	const struct frame nobody = { .pfn = looking->pfn };
 	uint64_t before, after, flags_before, flags_after, ours;
 
 	procfs_flags(looking->procfs, &looking->pfn, 1, &flags_before);
@@ -596,7 +597,7 @@ static enum verdict look(struct looking *looking)
 		looking->frame->kernel = after < UINT32_MAX ? (uint32_t)after : UINT32_MAX;
 	if (before != after || !same_kind(flags_before, flags_after))
 		return VERDICT_MOVING;
-	if (counts_agree(system, looking->frame ? looking->frame : &nobody, ours, after))
+	if (counts_agree(system, looking->frame, ours, after))
 		return VERDICT_MATCHED;
 	if (flags_after & KPF_COMPOUND && !(flags_after & KPF_HUGE) && is_averaged(looking)) {
 		system->averaging = true;
@@ -627,11 +628,8 @@ enum verdict recheck_frame(struct system *system, const struct procfs *procfs, u
 		verdict = seen == VERDICT_MOVING ? verdict : seen;
 	}
 	if (frame) {
-		rmap_read_lock(system->map);
-		if (frame_is_broken(system, frame))
-			verdict = VERDICT_MISMATCHED;
-		rmap_read_unlock(system->map);
-		frame->verdict = (uint8_t)verdict;
+		verdict = frame->broken ? VERDICT_MISMATCHED : verdict;
+		frame->verdict = verdict;
 	}
 	*surplus = looking.surplus;
 	*n = 0;

@@ -231,7 +231,7 @@ static void print_top(const struct system *system, unsigned max)
 		size_t mappers_n = system_mappers(system, stretches[i].frame, &mappers);
 		char frame[32];
 
-		snprintf(frame, sizeof(frame), "0x%" PRIx64, stretches[i].frame->pfn);
+		snprintf(frame, sizeof(frame), "0x%" PRIx64, system_pfn(system, stretches[i].frame));
 		printf("  %8s %6s %14s  ", grouped(stretches[i].mapcount), grouped(stretches[i].pages), frame);
 		print_name(zero        ? "the zero page"
 			   : mappers_n ? system_mapper_name(system, &mappers[0])
@@ -276,7 +276,7 @@ static void print_mismatches(const struct system *system)
 		n = system_mappers(system, frame, &mappers);
 		rmap_read_lock(system->map);
 		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n",
-		       frame->pfn, frame_counted(system, frame), frame->kernel,
+		       system_pfn(system, frame), frame_counted(system, frame), frame->kernel,
 		       n ? printable(system_mapper_name(system, &mappers[0])) : "?");
 		rmap_read_unlock(system->map);
 		free(mappers);
@@ -349,11 +349,11 @@ static json_t *json_top(const struct system *system, unsigned max)
 			if (!k || mappers[k].process != mappers[k - 1].process)
 				json_array_append_new(pids,
 						      json_integer(system->processes[mappers[k].process].task.pid));
-		json_array_append_new(top,
-				      json_pack("{s:o, s:o, s:o, s:o}", "pfn", json_of_number(frame->pfn), "mapcount",
-						json_of_number(stretches[i].mapcount), "object",
-						json_of_name(mappers_n ? system_mapper_name(system, &mappers[0]) : ""),
-						"pids", pids));
+		json_array_append_new(
+			top, json_pack("{s:o, s:o, s:o, s:o}", "pfn", json_of_number(system_pfn(system, frame)),
+				       "mapcount", json_of_number(stretches[i].mapcount), "object",
+				       json_of_name(mappers_n ? system_mapper_name(system, &mappers[0]) : ""), "pids",
+				       pids));
 		free(mappers);
 	}
 	free(stretches);

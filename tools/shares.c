@@ -65,7 +65,8 @@ static const struct argp_option option_list[] = {
 	  "Only who shares memory with this process, or with all of this cgroup, and how much; may be given several "
 	  "times",
 	  0 },
-	{ "matrix", KEY_MATRIX, NULL, 0, "How much the largest of those that are listed share with each other; with --json of up to 64", 0 },
+	{ "matrix", KEY_MATRIX, NULL, 0,
+	  "How much the largest of those that are listed share with each other; with --json of up to 64", 0 },
 	{ "kernel", KEY_KERNEL, NULL, 0,
 	  "Beside each process the kernel's own sums (smaps_rollup), and why they differ", 0 },
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
@@ -595,8 +596,12 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 {
 	struct asking *asking = arg;
 	enum sort sort = asking->options->view.sort;
-	int status = weights_init(&asking->weights, system);
+	int status;
 
+	/* The page tells how many mappings pages have, for which it asks the map. */
+	if (!asking->options->html)
+		system_drop_map(system);
+	status = weights_init(&asking->weights, system);
 	asking->json = NULL;
 	if (asking->options->fits)
 		asking->options->view.limit = VIEW_LIMIT_TEXT;

@@ -5,11 +5,15 @@
  * Building has four passes, each shared among the threads by handing out pieces of PIECE mappings (or one process):
  *
  *   1. frames     frame numbers are collected in a set, which then numbers them
- *   2. identity   each frame of a file gets the smallest identity among its ptes
+ *   2. identity   each frame of a file gets the smallest identity among its ptes; and the ptes of each are counted
  *   3. ranges     each file becomes an object, each vma of a file a range
  *   4. add        each pte is added to its frame, in batches; before each, outside the section, a reserve is filled
  *
  * Pass 4 is what the library is for; the other three are the embedder's side of it. All four count as "build".
+ *
+ * Processes come one after the other, so the chains of all frames that they share would grow at once, and leave what
+ * they have outgrown at once: twice what they take in the end. So pass 4 goes over ptes of no file several times, each
+ * time for a part of the frames alone, and what one part leaves is what the next one is built from.
  */
 #include "system.h"
 
@@ -20,6 +24,9 @@
 
 #define PIECE 8192
 #define BATCH 64
+/* Parts of the frames at most, and of how many mappings beyond the first of each frame one is at least. */
+#define PARTS 8
+#define PART_MIN 65536
 #define HANDLE_BITS 61
 
 /* ---- processes ---- */
@@ -139,6 +146,10 @@ void system_drop_map(struct system *system)
 	if (rmap_destroy(system->map))
 		complain("the reverse map could not be taken down: this is a bug in rmap");
 	system->map = NULL;
+	free(system->pages);
+	free(system->identities);
+	system->pages = NULL;
+	system->identities = NULL;
 }
 
 void system_fini(struct system *system)
@@ -154,6 +165,8 @@ void system_fini(struct system *system)
 	free(system->names.files);
 	free(system->names.file_table);
 	pfnset_fini(&system->pfns);
+	pfnset_fini(&system->exceptional);
+	free(system->exceptions);
 	free(system->pages);
 	free(system->identities);
 	free(system->frames);
@@ -196,6 +209,11 @@ struct build {
 	atomic_uint_fast64_t ranges;
 	atomic_uint_fast64_t overflowed;
 	atomic_int error;
+	_Atomic uint32_t *ptes;    /* of each frame: how many were read */
+	atomic_uint_fast64_t bare; /* mappings that are certain to be chained, for they have no identity */
+	uint64_t first;            /* of these, pass 4 adds those of frames @first .. @end - 1 ... */
+	uint64_t end;
+	bool again; /* ... and all others unless it does so again */
 };
 
 /* One thread's batch. */
@@ -215,7 +233,7 @@ static void note_error(struct build *build, int error)
 }
 
 /* Visit the mappings numbered @from up to @to (not included), counted through all processes. */
-static void visit_some(const struct system *system, uint64_t from, uint64_t to, mapping_visit visit, void *arg)
+static void visit_some(const struct system *system, uint64_t from, uint64_t to, run_visit visit, void *arg)
 {
 	size_t low = 0, high = system->processes_n;
 
@@ -245,14 +263,18 @@ static void visit_some(const struct system *system, uint64_t from, uint64_t to, 
 		for (; at < process->extents_n && process->extents[at].first < end; at++) {
 			const struct extent *extent = &process->extents[at];
 			uint64_t last = extent->first + extent->n < end ? extent->first + extent->n : end;
+			uint64_t first = begin > extent->first ? begin : extent->first;
 
-			for (uint64_t i = begin > extent->first ? begin : extent->first; i < last; i++)
-				visit(arg, (uint32_t)low, extent, extent->vpn + (i - extent->first), process->ptes[i]);
+			visit(arg, &(struct pte_run){ .process = (uint32_t)low,
+						      .extent = extent,
+						      .vpn = extent->vpn + (first - extent->first),
+						      .ptes = &process->ptes[first],
+						      .n = last - first });
 		}
 	}
 }
 
-bool system_visit_piece(const struct system *system, atomic_uint_fast64_t *next, mapping_visit visit, void *arg)
+bool system_visit_piece(const struct system *system, atomic_uint_fast64_t *next, run_visit visit, void *arg)
 {
 	uint64_t total = system->mappings;
 	uint64_t from = atomic_fetch_add_explicit(next, PIECE, memory_order_relaxed);
@@ -263,19 +285,17 @@ bool system_visit_piece(const struct system *system, atomic_uint_fast64_t *next,
 }
 
 /* Take pieces of all mappings until none are left. */
-static void share_mappings(struct build *build, mapping_visit visit, void *arg)
+static void share_mappings(struct build *build, run_visit visit, void *arg)
 {
 	while (!atomic_load_explicit(&build->error, memory_order_relaxed) &&
 	       system_visit_piece(build->system, &build->next, visit, arg))
 		;
 }
 
-static void collect_frame(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte)
+static void collect_run(void *arg, const struct pte_run *run)
 {
-	(void)process;
-	(void)extent;
-	(void)vpn;
-	pfnset_add(arg, pte & PTE_PFN);
+	for (size_t i = 0; i < run->n; i++)
+		pfnset_add(arg, run->ptes[i] & PTE_PFN);
 }
 
 static void collect_frames(void *arg, unsigned number)
@@ -283,31 +303,43 @@ static void collect_frames(void *arg, unsigned number)
 	struct build *build = arg;
 
 	(void)number;
-	share_mappings(build, collect_frame, &build->system->pfns);
+	share_mappings(build, collect_run, &build->system->pfns);
 }
 
-static void identify_frame(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte)
+/* Relaxed: identities and counts are read in a later pass, after the threads have been joined. */
+static void identify_frame(_Atomic uint64_t *place, uint64_t identity)
 {
-	struct system *system = ((struct build *)arg)->system;
-	uint64_t identity = pte_identity(&system->processes[process], extent, vpn, pte);
-	_Atomic uint64_t *place;
-	uint64_t known;
+	uint64_t known = atomic_load_explicit(place, memory_order_relaxed);
 
-	if (!identity)
-		return;
-	/* Relaxed: identities are read in a later pass, after the threads have been joined. */
-	place = &system->identities[pfnset_find(&system->pfns, pte & PTE_PFN)];
-	known = atomic_load_explicit(place, memory_order_relaxed);
 	while ((!known || identity < known) &&
 	       !atomic_compare_exchange_weak_explicit(place, &known, identity, memory_order_relaxed,
 						      memory_order_relaxed))
 		;
 }
 
+static void identify_run(void *arg, const struct pte_run *run)
+{
+	struct build *build = arg;
+	struct system *system = build->system;
+	const struct process *process = &system->processes[run->process];
+	uint64_t bare = 0;
+
+	for (size_t i = 0; i < run->n; i++) {
+		uint64_t identity = pte_identity(process, run->extent, run->vpn + i, run->ptes[i]);
+		size_t frame = pfnset_find(&system->pfns, run->ptes[i] & PTE_PFN);
+
+		atomic_fetch_add_explicit(&build->ptes[frame], 1, memory_order_relaxed);
+		bare += !identity;
+		if (identity)
+			identify_frame(&system->identities[frame], identity);
+	}
+	atomic_fetch_add_explicit(&build->bare, bare, memory_order_relaxed);
+}
+
 static void identify_frames(void *arg, unsigned number)
 {
 	(void)number;
-	share_mappings(arg, identify_frame, arg);
+	share_mappings(arg, identify_run, arg);
 }
 
 static void attach_process(struct build *build, uint64_t number)
@@ -377,18 +409,32 @@ static void flush(struct batch *batch)
 	batch->n = 0;
 }
 
-static void add_mapping(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte)
+static void add_run(void *arg, const struct pte_run *run)
 {
 	struct batch *batch = arg;
-	struct system *system = batch->build->system;
-	size_t frame = pfnset_find(&system->pfns, pte & PTE_PFN);
-	uint64_t identity = pte_identity(&system->processes[process], extent, vpn, pte);
-	bool linear = identity && identity == atomic_load_explicit(&system->identities[frame], memory_order_relaxed);
+	const struct build *build = batch->build;
+	struct system *system = build->system;
+	const struct process *process = &system->processes[run->process];
+	const struct vma *vma = run->extent->vma == NO_VMA ? NULL : &process->vmas[run->extent->vma];
 
-	batch->pages[batch->n] = &system->pages[frame];
-	batch->mappings[batch->n] = linear ? rmap_linear() : rmap_chained(system_handle(system, process, vpn));
-	if (++batch->n == BATCH)
-		flush(batch);
+	if (build->again && vma && vma->shared && vma_is_linear(vma))
+		return;
+	for (size_t i = 0; i < run->n; i++) {
+		uint64_t identity = pte_identity(process, run->extent, run->vpn + i, run->ptes[i]);
+		uint64_t pfn = run->ptes[i] & PTE_PFN;
+		size_t frame;
+		bool linear;
+
+		if (identity ? build->again : pfn < build->first || pfn >= build->end)
+			continue;
+		frame = pfnset_find(&system->pfns, pfn);
+		linear = identity && identity == atomic_load_explicit(&system->identities[frame], memory_order_relaxed);
+		batch->pages[batch->n] = &system->pages[frame];
+		batch->mappings[batch->n] =
+			linear ? rmap_linear() : rmap_chained(system_handle(system, run->process, run->vpn + i));
+		if (++batch->n == BATCH)
+			flush(batch);
+	}
 }
 
 static void add_mappings(void *arg, unsigned number)
@@ -403,7 +449,7 @@ static void add_mappings(void *arg, unsigned number)
 	if (error) {
 		note_error(build, error);
 	} else {
-		share_mappings(build, add_mapping, &batch);
+		share_mappings(build, add_run, &batch);
 		if (batch.n)
 			flush(&batch);
 		rmap_reserve_destroy(batch.reserve);
@@ -419,14 +465,72 @@ static void run_pass(struct build *build, void (*pass)(void *arg, unsigned numbe
 		team_run(build->threads, pass, build);
 }
 
-static void begin_frame(void *arg, size_t number, uint64_t pfn)
+/* Join what chains have left, so that those of the next part can be built from it, whatever their lengths are. */
+static void drain(struct build *build)
 {
-	struct system *system = arg;
+	struct rmap_reserve *reserve;
+	int error = rmap_reserve_create(build->system->map, &reserve);
 
-	system->frames[number].pfn = pfn;
+	if (error) {
+		note_error(build, error);
+		return;
+	}
+	rmap_reserve_drain(reserve);
+	rmap_reserve_destroy(reserve);
 }
 
-/* Pass 1: number the frames and make their records. */
+/* Pass 4, part by part. */
+static void add_parts(struct build *build)
+{
+	const struct system *system = build->system;
+	uint64_t bare = atomic_load(&build->bare), frames = 0, beyond, parts, seen = 0;
+
+	for (size_t i = 0; i < system->frames_n; i++)
+		frames += !system->identities[i];
+	beyond = bare > frames ? bare - frames : 0;
+	/* Where few of them are beyond the first, to go over all of them again costs more than it saves. */
+	parts = bare ? 1 + PARTS * beyond / bare : 1;
+	parts = parts < 1 + beyond / PART_MIN ? parts : 1 + beyond / PART_MIN;
+	build->first = 0;
+	for (size_t i = 0; i < system->frames_n; i++) {
+		seen += !system->identities[i];
+		if (system->identities[i] || seen % (frames / parts + 1))
+			continue;
+		pfnset_pfns(&system->pfns, i, 1, &build->end);
+		build->end++;
+		run_pass(build, add_mappings);
+		drain(build);
+		build->first = build->end;
+		build->again = true;
+	}
+	build->end = PFN_MAX + 1;
+	run_pass(build, add_mappings);
+}
+
+/* Make the frames' records, and note of which the map has not as many mappings as were read. */
+static void make_records(struct build *build)
+{
+	struct system *system = build->system;
+	size_t *broken = NULL, broken_n = 0, capacity = 0;
+
+	rmap_read_lock(system->map);
+	for (size_t i = 0; i < system->frames_n; i++) {
+		if (rmap_page_mapcount(system->map, &system->pages[i]) == build->ptes[i])
+			continue;
+		broken = grow(broken, &capacity, broken_n + 1, sizeof(*broken));
+		broken[broken_n++] = i;
+	}
+	rmap_read_unlock(system->map);
+	free(build->ptes);
+	build->ptes = NULL;
+	system->frames = zeroed(system->frames_n, sizeof(*system->frames));
+	/* If some were too many for one page, none can be told. */
+	for (size_t i = 0; i < broken_n; i++)
+		system->frames[broken[i]].broken = !atomic_load(&build->overflowed);
+	free(broken);
+}
+
+/* Pass 1: number the frames. */
 static int make_frames(struct build *build)
 {
 	struct system *system = build->system;
@@ -439,8 +543,7 @@ static int make_frames(struct build *build)
 	}
 	system->pages = zeroed(system->frames_n, sizeof(*system->pages));
 	system->identities = zeroed(system->frames_n, sizeof(*system->identities));
-	system->frames = zeroed(system->frames_n, sizeof(*system->frames));
-	pfnset_list(&system->pfns, begin_frame, system);
+	build->ptes = zeroed(system->frames_n, sizeof(*build->ptes));
 	return STATUS_OK;
 }
 
@@ -503,30 +606,38 @@ static int no_map(const char *what, int error)
 	return complain("the reverse map could not be %s (%s): %s", what, strerror(error), remedy(error));
 }
 
+static int build_map(struct build *build)
+{
+	struct system *system = build->system;
+	int error = rmap_create(NULL, &system->map);
+
+	if (error)
+		return no_map("made", -error);
+	rmap_thread_register(system->map);
+	note_error(build, make_objects(system));
+	run_pass(build, identify_frames);
+	run_pass(build, attach_ranges);
+	add_parts(build);
+	make_records(build);
+	system->ranges = atomic_load(&build->ranges);
+	system->overflowed = atomic_load(&build->overflowed);
+	error = atomic_load(&build->error);
+	return error ? no_map("built", -error) : STATUS_OK;
+}
+
 int system_build(struct system *system, unsigned threads)
 {
 	struct build build = { .system = system, .threads = threads };
 	int status = number_mappings(system);
-	int error;
 
 	if (!status)
 		status = make_frames(&build);
 	if (!status)
 		status = check_threads();
-	if (status)
-		return status;
-	error = rmap_create(NULL, &system->map);
-	if (error)
-		return no_map("made", -error);
-	rmap_thread_register(system->map);
-	note_error(&build, make_objects(system));
-	run_pass(&build, identify_frames);
-	run_pass(&build, attach_ranges);
-	run_pass(&build, add_mappings);
-	system->ranges = atomic_load(&build.ranges);
-	system->overflowed = atomic_load(&build.overflowed);
-	error = atomic_load(&build.error);
-	return error ? no_map("built", -error) : STATUS_OK;
+	if (!status)
+		status = build_map(&build);
+	free(build.ptes);
+	return status;
 }
 
 /* ---- asking ---- */
@@ -565,7 +676,7 @@ static bool is_mapper(const struct system *system, const struct frame *frame, co
 	mapper->vma = extent->vma;
 	if (visit->kind == RMAP_CHAINED)
 		return true;
-	return (*pte & PTE_PFN) == frame->pfn &&
+	return system_frame(system, *pte & PTE_PFN) == frame &&
 	       pte_identity(process, extent, mapper->vpn, *pte) == frame_identity(system, frame);
 }
 

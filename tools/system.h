@@ -16,9 +16,9 @@
  * Scanning (scan.c) or loading (file.c) fills processes and files; system_build() makes frames and the map; from then
  * on everything but what verify.c puts into the frames' records is read-only.
  *
- * Frames are numbered in ascending order (pfnset.h), and what is known of them lies in three arrays: pages,
- * identities, frames. They are apart because anonymous frames, most of a system, have no identity, and building
- * touches no more than it must.
+ * Frames are numbered in ascending order (pfnset.h), and what is known of them lies in three arrays of 8 bytes a frame:
+ * pages, identities, frames. Beside them are the frames' numbers, a bit and a half each, and the library's chains; what
+ * is rarely to be said of a frame has a table of its own (exceptions).
  */
 #ifndef SYSTEM_H
 #define SYSTEM_H
@@ -116,36 +116,36 @@ enum verdict {
 };
 
 /**
- * struct frame - what verification knows of one page frame
- * @pfn:       its number
- * @flags:     /proc/kpageflags, as far as procfs.h names them
- * @kernel:    /proc/kpagecount
- * @ptes:      how many ptes of it were read
- * @uncounted: ptes that the kernel does not count: special ones, that map no page it knows
- * @shareable: ptes of hugetlb pages that may lie in a page table that several processes share
- * @verdict:   an enum verdict
+ * struct frame - what verification knows of one page frame; system_pfn() tells its number
+ * @flags:       /proc/kpageflags, as far as procfs.h names them
+ * @verdict:     an enum verdict
+ * @broken:      the map has another number of mappings of it than were read
+ * @exceptional: there is a struct exception of it
+ * @kernel:      /proc/kpagecount
  */
 struct frame {
-	uint64_t pfn;
-	uint32_t flags;
+	uint32_t flags : 25;
+	uint32_t verdict : 3;
+	uint32_t broken : 1;
+	uint32_t exceptional : 1;
 	uint32_t kernel;
-	_Atomic uint32_t ptes; /* these three are counted by many threads at once */
-	_Atomic uint32_t uncounted;
+};
+_Static_assert(sizeof(struct frame) == 8, "what a page takes, as the documentation has it");
+
+/**
+ * struct exception - ptes of a frame that are compared otherwise than others
+ * @uncounted: those that the kernel does not count: special ones, that map no page it knows
+ * @shareable: those of hugetlb pages that may lie in a page table that several processes share
+ */
+struct exception {
+	_Atomic uint32_t uncounted; /* counted by many threads at once */
 	_Atomic uint32_t shareable;
-	uint8_t verdict;
 };
 
 /** An identity: file << IDENTITY_INDEX_BITS | index, the page of which file a frame is; 0 if no vma says so. */
 #define IDENTITY_INDEX_BITS 40
 #define IDENTITY_FILE(identity) ((identity) >> IDENTITY_INDEX_BITS)
 #define IDENTITY_INDEX(identity) ((identity) & ((UINT64_C(1) << IDENTITY_INDEX_BITS) - 1))
-
-/** struct recorded - a frame as a recording has it: the members of struct frame of the same names */
-struct recorded {
-	uint32_t flags;
-	uint32_t kernel;
-	uint8_t verdict;
-};
 
 struct system {
 	/* What was read. */
@@ -169,7 +169,7 @@ struct system {
 	struct reader *readers; /* whose buffers the scan used; see scan.c */
 	size_t readers_n;
 	struct names names;
-	struct recorded *recorded; /* what a recording says of the frames, in ascending order of their numbers */
+	struct frame *recorded; /* what a recording says of the frames, in ascending order of their numbers */
 	size_t recorded_n;
 
 	/* What was built of it. */
@@ -179,7 +179,9 @@ struct system {
 	struct rmap_page *pages; /* the reverse mapping of each frame */
 	_Atomic uint64_t
 		*identities;  /* of each: the smallest its ptes say, so that the order of threads does not matter */
-	struct frame *frames; /* but for their numbers, filled in by verify.c */
+	struct frame *frames; /* filled in by verify.c */
+	struct pfnset exceptional;
+	struct exception *exceptions; /* of the members of exceptional, by their numbers; verify.c's */
 	uint64_t mappings;
 	uint64_t ranges;
 	uint64_t overflowed; /* mappings beyond what the library counts for one page */
@@ -188,7 +190,11 @@ struct system {
 
 void system_init(struct system *system);
 void system_fini(struct system *system);
-/** system_drop_map - take the reverse map down; what was read, and the frames, stay. A thread has one map at a time */
+/**
+ * system_drop_map - take the reverse map down, and forget identities; what was read, and the frames, stay
+ *
+ * A thread has one map at a time. Sums (tally.h) need none, and have more memory without it.
+ */
 void system_drop_map(struct system *system);
 
 /** names_string, names_file - the number of a string or of a file, which is added if it is new; 2^32 - 1 at most */
@@ -222,15 +228,24 @@ uint64_t pte_identity(const struct process *process, const struct extent *extent
  */
 int system_build(struct system *system, unsigned threads);
 
-/** A visitor of all mappings of a built system; @process is the number of the process. */
-typedef void (*mapping_visit)(void *arg, uint32_t process, const struct extent *extent, uint64_t vpn, uint64_t pte);
+/** struct pte_run - mappings of neighbouring pages from @vpn on; @process is the number of the process */
+struct pte_run {
+	uint32_t process;
+	const struct extent *extent;
+	uint64_t vpn;
+	const uint64_t *ptes;
+	size_t n;
+};
+
+/** A visitor of all mappings of a system that is being built, or was. */
+typedef void (*run_visit)(void *arg, const struct pte_run *run);
 
 /**
  * system_visit_piece - visit the next piece of the mappings; any number of threads do so until all are taken
  * @next:  0 at first
  * Return: false if none were left
  */
-bool system_visit_piece(const struct system *system, atomic_uint_fast64_t *next, mapping_visit visit, void *arg);
+bool system_visit_piece(const struct system *system, atomic_uint_fast64_t *next, run_visit visit, void *arg);
 
 /** system_handle, system_handle_process, system_handle_vpn - a handle and its parts */
 uint64_t system_handle(const struct system *system, uint64_t process, uint64_t vpn);
@@ -239,6 +254,15 @@ uint64_t system_handle_vpn(const struct system *system, uint64_t handle);
 
 /** system_frame - the record of frame @pfn, or NULL if nothing maps it */
 struct frame *system_frame(const struct system *system, uint64_t pfn);
+
+/** system_pfn - the number of a frame */
+static inline uint64_t system_pfn(const struct system *system, const struct frame *frame)
+{
+	uint64_t pfn;
+
+	pfnset_pfns(&system->pfns, (size_t)(frame - system->frames), 1, &pfn);
+	return pfn;
+}
 
 /** frame_page, frame_identity - the reverse mapping and the identity of a frame */
 static inline struct rmap_page *frame_page(const struct system *system, const struct frame *frame)

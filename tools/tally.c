@@ -2,9 +2,10 @@
 /**
  * tally.c - sums over the reverse map; see tally.h
  *
- * Two passes over all mappings. The first weighs the frames: how many mappings each has. The second goes through the
- * mappings group by group and counts, in an array over all frames, those of the group; what it has touched is summed up
- * and put back to zero at the group's end. So both take time in proportion to mappings, whatever the groups are.
+ * Three passes over all mappings. The first weighs the frames: how many mappings each has. The others go through the
+ * mappings group by group: one counts, in an array over all frames, those of the group, and one sums up what is counted
+ * there, and puts it back to zero. So they take time in proportion to mappings, whatever the groups are, and 12 bytes a
+ * frame.
  */
 #include "tally.h"
 
@@ -81,9 +82,11 @@ static void weigh(void *arg, size_t number)
 		weights->single[number] = NOT_SINGLE;
 }
 
-/* Mappings of others than those that were read: known where the kernel counts each page's. */
-static uint32_t mappings_of(const struct system *system, const struct frame *frame, uint32_t counted)
+/* Mappings of others than those that were read are known where the kernel counts each page's. */
+uint32_t weights_mappings(const struct weights *weights, const struct system *system, size_t number)
 {
+	const struct frame *frame = &system->frames[number];
+	uint32_t counted = weights->counted[number];
 	bool may = system->partial || system->pid_namespace || frame->verdict == VERDICT_BOUNDED;
 
 	return counted && may && !system->averaging && frame->kernel > counted ? frame->kernel : counted;
@@ -104,21 +107,18 @@ static int weigh_slots(struct weights *weights, const struct system *system)
 	return STATUS_OK;
 }
 
-int weights_init(struct weights *weights, struct system *system)
+int weights_init(struct weights *weights, const struct system *system)
 {
-	*weights = (struct weights){ .mappings = zeroed(system->frames_n, sizeof(uint32_t)),
-				     .counted = zeroed(system->frames_n, sizeof(uint32_t)),
+	*weights = (struct weights){ .counted = zeroed(system->frames_n, sizeof(uint32_t)),
 				     .single = zeroed(system->frames_n, sizeof(uint32_t)) };
 	for (size_t i = 0; i < system->processes_n; i++) {
 		struct weighing weighing = { .weights = weights, .process = (uint32_t)i };
 
 		visit_process(system, &system->processes[i], weigh, &weighing);
 	}
-	for (size_t i = 0; i < system->frames_n; i++) {
-		weights->mappings[i] = mappings_of(system, &system->frames[i], weights->counted[i]);
-		if (weights->mappings[i] != weights->counted[i])
+	for (size_t i = 0; i < system->frames_n; i++)
+		if (weights_mappings(weights, system, i) != weights->counted[i])
 			weights->single[i] = NOT_SINGLE;
-	}
 	return weigh_slots(weights, system);
 }
 
@@ -138,7 +138,6 @@ void weights_mark(struct weights *weights, const struct system *system, const bo
 void weights_fini(struct weights *weights)
 {
 	free(weights->marks);
-	free(weights->mappings);
 	free(weights->counted);
 	free(weights->single);
 	free(weights->slot_refs);
@@ -181,10 +180,7 @@ struct summing {
 	struct share pss;
 	struct sums sums;
 	uint32_t *frames; /* how many mappings of each frame are the group's */
-	size_t *touched;
-	size_t touched_n;
-	size_t touched_capacity;
-	uint8_t *slots; /* does the group name it? */
+	uint8_t *slots;   /* does the group name it? */
 };
 
 void sums_add(struct sums *sums, const struct frame *frame, uint64_t page)
@@ -196,15 +192,21 @@ void sums_add(struct sums *sums, const struct frame *frame, uint64_t page)
 		sums->unsettled += page;
 }
 
-static void touch_frame(void *arg, size_t number)
+/* Sum up a frame of the group, which comes again if the group has more mappings of it. */
+static void sum_frame(void *arg, size_t number)
 {
 	struct summing *summing = arg;
+	const struct weights *weights = summing->weights;
+	uint32_t own = summing->frames[number], mappings = weights_mappings(weights, summing->system, number);
+	bool alone = summing->single ? weights->single[number] != NOT_SINGLE : own == mappings;
 
-	if (summing->frames[number]++)
+	if (!own)
 		return;
-	summing->touched =
-		grow(summing->touched, &summing->touched_capacity, summing->touched_n + 1, sizeof(*summing->touched));
-	summing->touched[summing->touched_n++] = number;
+	sums_add(&summing->sums, &summing->system->frames[number], summing->page);
+	summing->sums.common += weights->marks && weights->marks[number] ? summing->page : 0;
+	share_add(&summing->pss, summing->page, own, mappings);
+	summing->sums.uss += alone ? summing->page : 0;
+	summing->frames[number] = 0;
 }
 
 static void touch_slot(struct summing *summing, const struct swapped *swapped)
@@ -215,42 +217,23 @@ static void touch_slot(struct summing *summing, const struct swapped *swapped)
 	summing->slots[number] = 1;
 }
 
-static void touch_item(struct summing *summing, const struct item *item, bool forget)
+/* Count what an item has, or @sum it up and forget it. */
+static void touch_item(struct summing *summing, const struct item *item, bool sum)
 {
 	const struct system *system = summing->system;
 	const struct process *process = &system->processes[item->process];
 	size_t from = item->what == ITEM_SWAPPED ? item->number : 0;
 	size_t to = item->what == ITEM_SWAPPED ? from + 1 : item->what == ITEM_ALL ? process->swapped_n : 0;
 
-	if (!forget)
-		visit_item(system, item, touch_frame, summing);
+	if (sum)
+		visit_item(system, item, sum_frame, summing);
+	else
+		visit_item(system, item, count_mapping, summing->frames);
 	for (size_t i = from; i < to; i++)
-		if (forget)
+		if (sum)
 			summing->slots[pfnset_find(&summing->weights->slots, process->swapped[i].slot)] = 0;
 		else
 			touch_slot(summing, &process->swapped[i]);
-}
-
-/* Sum up what the items of one group have touched, and forget it. */
-static void end_group(struct summing *summing, const struct item *items, size_t n)
-{
-	const struct weights *weights = summing->weights;
-
-	for (size_t i = 0; i < summing->touched_n; i++) {
-		size_t at = summing->touched[i];
-		bool alone = summing->single ? weights->single[at] != NOT_SINGLE
-					     : summing->frames[at] == weights->mappings[at];
-
-		sums_add(&summing->sums, &summing->system->frames[at], summing->page);
-		summing->sums.common += weights->marks && weights->marks[at] ? summing->page : 0;
-		share_add(&summing->pss, summing->page, summing->frames[at], weights->mappings[at]);
-		summing->sums.uss += alone ? summing->page : 0;
-		summing->frames[at] = 0;
-	}
-	summing->sums.pss = share_bytes(&summing->pss);
-	summing->touched_n = 0;
-	for (size_t i = 0; i < n; i++)
-		touch_item(summing, &items[i], true);
 }
 
 static void add_group(struct tally *tally, size_t *capacity, const struct group *group)
@@ -341,8 +324,10 @@ static void tally_groups(struct summing *summing, enum by by, struct tally *tall
 		summing->pss = (struct share){ 0 };
 		for (next = i; next < items.n && items.items[next].key == item->key; next++)
 			touch_item(summing, &items.items[next], false);
-		end_group(summing, item, next - i);
+		for (size_t k = i; k < next; k++)
+			touch_item(summing, &items.items[k], true);
 		group.sums = summing->sums;
+		group.sums.pss = share_bytes(&summing->pss);
 		if (by == BY_PROCESS) {
 			group.process = &system->processes[item->process];
 			group.key = (uint64_t)group.process->task.pid;
@@ -368,11 +353,11 @@ static void tally_kinds(const struct system *system, const struct weights *weigh
 		enum page_kind kind = page_kind(&system->frames[i]);
 		struct sums *sums = &tally->groups[kind].sums;
 
-		if (!weights->mappings[i])
+		if (!weights->counted[i])
 			continue;
 		sums_add(sums, &system->frames[i], page);
 		sums->common += weights->marks && weights->marks[i] ? page : 0;
-		share_add(&pss[kind], page, weights->counted[i], weights->mappings[i]);
+		share_add(&pss[kind], page, weights->counted[i], weights_mappings(weights, system, i));
 		sums->uss += weights->single[i] != NOT_SINGLE ? page : 0;
 	}
 	for (int kind = 0; kind < PAGE_KINDS; kind++)
@@ -386,11 +371,11 @@ static void tally_whole(const struct system *system, const struct weights *weigh
 	struct share pss = { 0 };
 
 	for (size_t i = 0; i < system->frames_n; i++) {
-		if (!weights->mappings[i])
+		if (!weights->counted[i])
 			continue;
 		sums_add(sums, &system->frames[i], page);
-		share_add(&pss, page, weights->counted[i], weights->mappings[i]);
-		sums->uss += weights->counted[i] == weights->mappings[i] ? page : 0;
+		share_add(&pss, page, weights->counted[i], weights_mappings(weights, system, i));
+		sums->uss += weights->counted[i] == weights_mappings(weights, system, i) ? page : 0;
 	}
 	sums->pss = share_bytes(&pss);
 	sums->swap = weights->slots_n * page;
@@ -413,7 +398,6 @@ void tally_system(const struct system *system, const struct weights *weights, en
 	tally_groups(&summing, by, tally);
 	free(summing.frames);
 	free(summing.slots);
-	free(summing.touched);
 }
 
 /* ---- what groups have in common ---- */
@@ -446,7 +430,7 @@ void tally_common(const struct system *system, const struct weights *weights, en
 			}
 	memset(out, 0, n * n * sizeof(*out));
 	for (size_t at = 0; at < system->frames_n; at++)
-		for (uint64_t left = weights->mappings[at] ? marking.masks[at] : 0; left; left &= left - 1)
+		for (uint64_t left = weights->counted[at] ? marking.masks[at] : 0; left; left &= left - 1)
 			for (uint64_t other = marking.masks[at]; other; other &= other - 1)
 				out[(size_t)__builtin_ctzll(left) * n + (size_t)__builtin_ctzll(other)] += page;
 	free(marking.masks);

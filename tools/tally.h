@@ -58,13 +58,11 @@ struct tally {
 
 /**
  * struct weights - what all tallies of one system need of each frame
- * @mappings: how many the kernel counts, those of processes that were not read too; 0 if the frame is no memory
- * @counted:  of these, how many were read
+ * @counted:  how many mappings were read that the kernel counts; 0 if the frame is no memory
  * @single:   the number of the only process that maps it, or NOT_SINGLE
  * @slots:    the swap slots that there are, numbered; and how many page-table entries name each
  */
 struct weights {
-	uint32_t *mappings;
 	uint32_t *counted;
 	uint32_t *single;
 	bool *marks; /* does a marked process map it? NULL if none was marked */
@@ -75,8 +73,10 @@ struct weights {
 
 #define NOT_SINGLE UINT32_MAX
 
-/** weights_init - weigh the frames of a verified system; returns a status. Context: as a registered reader */
-int weights_init(struct weights *weights, struct system *system);
+/** weights_init - weigh the frames of a verified system, whose map may have been dropped; returns a status */
+int weights_init(struct weights *weights, const struct system *system);
+/** weights_mappings - how many mappings of a frame the kernel counts, those of processes that were not read too */
+uint32_t weights_mappings(const struct weights *weights, const struct system *system, size_t number);
 /** weights_mark - mark those processes for which @is_in says so */
 void weights_mark(struct weights *weights, const struct system *system, const bool *is_in);
 void weights_fini(struct weights *weights);

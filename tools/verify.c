@@ -14,8 +14,8 @@
  * if a shared mapping covers all that one such table maps, it may count those once: there its count lies between. "="
  * becomes "<=" where only some processes were read.
  *
- * Before that, every frame's mapcount in the map is compared with how many of its ptes were read: where they differ,
- * the map is wrong, whatever the kernel says.
+ * Where a frame has another mapcount in the map than ptes were read of it (system_build() counts them), the map is
+ * wrong, whatever the kernel says.
  *
  * What it costs: of each frame the kernel's count and its flags are read once, in stretches and by all threads. For
  * either word a kernel of today (6.18) takes 90 to 100 ns of a core, however much is read at once, and a fifth of that
@@ -29,14 +29,39 @@
 #include "folio.h"
 #include "recheck.h"
 
+#include <stdlib.h>
+
 #define PIECE 4096
+
+/* What there is to say of an exceptional frame; NULL of any other. */
+static struct exception *exception_of(const struct system *system, const struct frame *frame)
+{
+	if (!frame->exceptional)
+		return NULL;
+	return &system->exceptions[pfnset_find(&system->exceptional, system_pfn(system, frame))];
+}
+
+uint32_t frame_uncounted(const struct system *system, const struct frame *frame)
+{
+	const struct exception *exception = exception_of(system, frame);
+
+	return exception ? exception->uncounted : 0;
+}
+
+static uint32_t frame_shareable(const struct system *system, const struct frame *frame)
+{
+	const struct exception *exception = exception_of(system, frame);
+
+	return exception ? exception->shareable : 0;
+}
 
 uint64_t frame_counted(const struct system *system, const struct frame *frame)
 {
 	uint64_t mapcount = rmap_page_mapcount(system->map, frame_page(system, frame));
+	uint32_t uncounted = frame_uncounted(system, frame);
 
 	/* Of more mappings than fit, only the zero page's, not all are in the map. */
-	return mapcount > frame->uncounted ? mapcount - frame->uncounted : 0;
+	return mapcount > uncounted ? mapcount - uncounted : 0;
 }
 
 bool counts_fit(const struct system *system, uint64_t ours, uint64_t kernel)
@@ -50,11 +75,12 @@ enum frame_class frame_class(const struct system *system, const struct frame *fr
 		return CLASS_ZERO;
 	if (frame->flags & KPF_NOPAGE)
 		return CLASS_NO_PAGE;
-	if (frame->uncounted && !frame_counted(system, frame) && frame->verdict == VERDICT_MATCHED)
+	if (frame_uncounted(system, frame) && !frame_counted(system, frame) && frame->verdict == VERDICT_MATCHED)
 		return CLASS_SPECIAL;
 	if (frame->flags & KPF_HUGE)
-		return frame->shareable && frame_counted(system, frame) != frame->kernel ? CLASS_SHARED_TABLES
-											 : CLASS_HUGETLB;
+		return frame_shareable(system, frame) && frame_counted(system, frame) != frame->kernel
+			       ? CLASS_SHARED_TABLES
+			       : CLASS_HUGETLB;
 	if (system->averaging && frame->flags & (KPF_COMPOUND_HEAD | KPF_COMPOUND_TAIL))
 		return CLASS_AVERAGED;
 	if (frame->flags & KPF_THP)
@@ -104,63 +130,86 @@ static bool is_shareable(const struct system *system, const struct vma *vma, uin
 	return vma->shared && vma->first <= first && first + pages - 1 <= vma->last;
 }
 
-/* One counting: what its threads share. @only: of this frame; NULL for all */
-struct count {
+/* One look at all ptes: what its threads share. @only: for those of this frame; PFNSET_NONE for all */
+struct look {
 	struct system *system;
-	const struct frame *only;
+	uint64_t only;
+	void (*take)(struct system *system, uint64_t pfn, bool counted);
 	atomic_uint_fast64_t next;
 };
 
-/* Relaxed: the counts are read when the threads that counted have been joined. */
-static void count_one(_Atomic uint32_t *count)
+/* Take those ptes that the kernel does not count, or that it may count once for several. */
+static void look_at_run(void *arg, const struct pte_run *run)
 {
-	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+	const struct look *look = arg;
+	const struct process *process = &look->system->processes[run->process];
+	const struct vma *vma = run->extent->vma == NO_VMA ? NULL : &process->vmas[run->extent->vma];
+
+	for (size_t i = 0; i < run->n; i++) {
+		bool file = run->ptes[i] & PTE_FILE, counted;
+		uint64_t pfn = run->ptes[i] & PTE_PFN;
+		uint32_t flags;
+
+		if (look->only != PFNSET_NONE && pfn != look->only)
+			continue;
+		flags = system_frame(look->system, pfn)->flags;
+		counted = pte_is_counted(flags, file);
+		if (!counted || (file && flags & KPF_HUGE && vma && is_shareable(look->system, vma, run->vpn + i)))
+			look->take(look->system, pfn, counted);
+	}
 }
 
-static void count_pte(void *arg, uint32_t number, const struct extent *extent, uint64_t vpn, uint64_t pte)
+static void look_thread(void *arg, unsigned thread)
 {
-	const struct count *count = arg;
-	const struct process *process = &count->system->processes[number];
-	const struct vma *vma = extent->vma == NO_VMA ? NULL : &process->vmas[extent->vma];
-	struct frame *frame;
-
-	if (count->only && (pte & PTE_PFN) != count->only->pfn)
-		return;
-	frame = system_frame(count->system, pte & PTE_PFN);
-	count_one(&frame->ptes);
-	if (!pte_is_counted(frame->flags, pte & PTE_FILE))
-		count_one(&frame->uncounted);
-	else if (pte & PTE_FILE && frame->flags & KPF_HUGE && vma && is_shareable(count->system, vma, vpn))
-		count_one(&frame->shareable);
-}
-
-static void count_thread(void *arg, unsigned thread)
-{
-	struct count *count = arg;
+	struct look *look = arg;
 
 	(void)thread;
-	while (system_visit_piece(count->system, &count->next, count_pte, count))
+	while (system_visit_piece(look->system, &look->next, look_at_run, look))
 		;
 }
 
-/* Count each frame's ptes, and those that are compared otherwise than others; flags are known. */
-static void count_ptes(struct system *system, const struct frame *only, unsigned threads)
+static void except_frame(struct system *system, uint64_t pfn, bool counted)
 {
-	struct count count = { .system = system, .only = only };
+	(void)counted;
+	pfnset_add(&system->exceptional, pfn);
+}
 
-	team_run(threads, count_thread, &count);
+static void count_exception(struct system *system, uint64_t pfn, bool counted)
+{
+	struct exception *exception = &system->exceptions[pfnset_find(&system->exceptional, pfn)];
+
+	/* Relaxed: the counts are read when the threads that counted have been joined. */
+	atomic_fetch_add_explicit(counted ? &exception->shareable : &exception->uncounted, 1, memory_order_relaxed);
+}
+
+static void mark_exceptional(void *arg, size_t number, uint64_t pfn)
+{
+	(void)number;
+	system_frame(arg, pfn)->exceptional = true;
+}
+
+/* Count the ptes that are compared otherwise than others, once flags are known. @only: of this frame, or PFNSET_NONE */
+static void find_exceptions(struct system *system, uint64_t only, unsigned threads)
+{
+	struct look finding = { .system = system, .only = only, .take = except_frame };
+	struct look counting = { .system = system, .only = only, .take = count_exception };
+	size_t n;
+
+	pfnset_fini(&system->exceptional);
+	free(system->exceptions);
+	team_run(threads, look_thread, &finding);
+	n = pfnset_number(&system->exceptional);
+	system->exceptions = zeroed(n, sizeof(*system->exceptions));
+	pfnset_list(&system->exceptional, mark_exceptional, system);
+	if (n)
+		team_run(threads, look_thread, &counting);
 }
 
 bool counts_agree(const struct system *system, const struct frame *frame, uint64_t ours, uint64_t kernel)
 {
-	if (frame->shareable && ours > kernel)
-		return kernel && kernel + frame->shareable > ours;
-	return counts_fit(system, ours, kernel);
-}
+	uint32_t shareable = frame && ours > kernel ? frame_shareable(system, frame) : 0;
 
-bool frame_is_broken(const struct system *system, const struct frame *frame)
-{
-	return !system->overflowed && rmap_page_mapcount(system->map, frame_page(system, frame)) != frame->ptes;
+	return shareable ? kernel && kernel + shareable > ours : counts_fit(system, ours, kernel);
 }
 
 bool frame_agrees(const struct system *system, const struct frame *frame)
@@ -174,16 +223,18 @@ int verify_recorded(struct system *system, unsigned threads)
 		return complain("the recording has figures of %zu page frames and mappings of %zu: record it again",
 				system->recorded_n, system->frames_n);
 	for (size_t i = 0; i < system->frames_n; i++) {
-		system->frames[i].flags = system->recorded[i].flags;
-		system->frames[i].kernel = system->recorded[i].kernel;
+		system->recorded[i].broken = system->frames[i].broken;
 		/* The zero page is compared anew: there were versions that took huge ones for pages of files. */
-		if (!(system->recorded[i].flags & KPF_ZERO_PAGE))
-			system->frames[i].verdict = system->recorded[i].verdict;
+		if (system->recorded[i].flags & KPF_ZERO_PAGE)
+			system->recorded[i].verdict = VERDICT_MATCHED;
 	}
-	count_ptes(system, NULL, threads);
+	free(system->frames);
+	system->frames = system->recorded;
+	system->recorded = NULL;
+	find_exceptions(system, PFNSET_NONE, threads);
 	rmap_read_lock(system->map);
 	for (size_t i = 0; i < system->frames_n; i++)
-		if (frame_is_broken(system, &system->frames[i]) ||
+		if (system->frames[i].broken ||
 		    (system->frames[i].verdict == VERDICT_MATCHED && !frame_agrees(system, &system->frames[i])))
 			system->frames[i].verdict = VERDICT_MISMATCHED;
 	rmap_read_unlock(system->map);
@@ -215,8 +266,7 @@ static void ask_kernel(void *arg, unsigned thread)
 		size_t n = system->frames_n - from < PIECE ? system->frames_n - from : PIECE;
 		struct frame *frames = &system->frames[from];
 
-		for (size_t i = 0; i < n; i++)
-			pfns[i] = frames[i].pfn;
+		pfnset_pfns(&system->pfns, from, n, pfns);
 		procfs_counts(ask->procfs, pfns, n, counts);
 		procfs_flags(ask->procfs, pfns, n, flags);
 		for (size_t i = 0; i < n; i++) {
@@ -229,15 +279,19 @@ static void ask_kernel(void *arg, unsigned thread)
 /* What kernels before 6.12 tell of the first page of a large folio alone. */
 #define HEAD_FLAGS (KPF_REFERENCED | KPF_UPTODATE | KPF_DIRTY | KPF_LRU | KPF_SWAPBACKED | KPF_UNEVICTABLE)
 
-/* Give a page of a large folio those flags of the first one; the frame before may have them. @before: NULL if not */
-static void share_head_flags(struct frame *frame, const struct procfs *procfs, const struct frame *before)
+/* Give a page of a large folio those flags of the first one; the frame before, if it is in @system, may have them. */
+static void share_head_flags(const struct system *system, const struct procfs *procfs, struct frame *frame)
 {
-	uint64_t head, flags = before ? before->flags : 0;
+	uint64_t head, pfn, flags;
+	const struct frame *before;
 
 	if ((frame->flags & (KPF_COMPOUND_TAIL | KPF_LRU | KPF_HUGE)) != KPF_COMPOUND_TAIL)
 		return;
-	if (!(flags & KPF_COMPOUND) || before->pfn + 1 != frame->pfn) {
-		head = folio_of(procfs, frame->pfn).head;
+	pfn = system_pfn(system, frame);
+	before = pfn ? system_frame(system, pfn - 1) : NULL;
+	flags = before ? before->flags : 0;
+	if (!(flags & KPF_COMPOUND)) {
+		head = folio_of(procfs, pfn).head;
 		procfs_flags(procfs, &head, 1, &flags);
 	}
 	frame->flags |= (uint32_t)flags & HEAD_FLAGS;
@@ -253,8 +307,8 @@ static void find_suspects(struct system *system)
 	for (size_t i = 0; i < system->frames_n; i++) {
 		struct frame *frame = &system->frames[i];
 
-		if (frame_is_broken(system, frame) || !frame_agrees(system, frame) ||
-		    (frame->uncounted && !(frame->flags & KPF_ZERO_PAGE)))
+		if (frame->broken || !frame_agrees(system, frame) ||
+		    (frame_uncounted(system, frame) && !(frame->flags & KPF_ZERO_PAGE)))
 			frame->verdict = VERDICT_MISMATCHED;
 	}
 	rmap_read_unlock(system->map);
@@ -267,8 +321,8 @@ int verify_system(struct system *system, const struct procfs *procfs, const pid_
 
 	team_run(threads, ask_kernel, &ask);
 	for (size_t i = 0; i < system->frames_n; i++)
-		share_head_flags(&system->frames[i], procfs, i ? &system->frames[i - 1] : NULL);
-	count_ptes(system, NULL, threads);
+		share_head_flags(system, procfs, &system->frames[i]);
+	find_exceptions(system, PFNSET_NONE, threads);
 	find_suspects(system);
 	recheck_system(system, procfs, pids, pids_n, threads);
 	return procfs_status(procfs);
@@ -285,11 +339,11 @@ void verify_prepare(struct system *system, const struct procfs *procfs, const ui
 			continue;
 		frame = system_frame(system, pfns[i]);
 		procfs_flags(procfs, &pfns[i], 1, &flags);
-		*frame = (struct frame){ .pfn = pfns[i], .flags = (uint32_t)flags };
-		share_head_flags(frame, procfs, NULL);
+		*frame = (struct frame){ .flags = (uint32_t)flags, .broken = frame->broken };
+		share_head_flags(system, procfs, frame);
 	}
 	if (frame)
-		count_ptes(system, n == 1 ? frame : NULL, n == 1 ? 1 : procfs->threads);
+		find_exceptions(system, n == 1 ? pfns[0] : PFNSET_NONE, n == 1 ? 1 : procfs->threads);
 }
 
 enum verdict verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers,

@@ -10,7 +10,7 @@
 /**
  * verify_system - compare the mapcounts of a scanned and built system with /proc/kpagecount
  *
- * Sets kernel, flags, uncounted and verdict of every frame, and system->averaging.
+ * Sets kernel, flags, exceptions and verdict of every frame, and system->averaging.
  * @pids:  as in scan_system()
  * Return: a status; what could not be read completely is not judged
  */
@@ -50,6 +50,9 @@ enum verdict verify_frame(struct system *system, const struct procfs *procfs, ui
  */
 bool pte_is_counted(uint32_t flags, bool file);
 
+/** frame_uncounted - how many of the ptes that were read of @frame the kernel does not count */
+uint32_t frame_uncounted(const struct system *system, const struct frame *frame);
+
 /** frame_counted - how many of the mappings that the map has of @frame the kernel counts */
 uint64_t frame_counted(const struct system *system, const struct frame *frame);
 
@@ -73,12 +76,9 @@ enum frame_class frame_class(const struct system *system, const struct frame *fr
 bool frame_agrees(const struct system *system, const struct frame *frame);
 
 /**
- * frame_is_broken - has the map another number of mappings of @frame than were read? If some were too many for one
- * page, none can be told
+ * counts_fit, counts_agree - are @ours mappings, and @kernel counted ones, what they should be to each other?
+ * @frame: NULL if nobody was found to map it
  */
-bool frame_is_broken(const struct system *system, const struct frame *frame);
-
-/** counts_fit, counts_agree - are @ours mappings, and @kernel counted ones, what they should be to each other? */
 bool counts_fit(const struct system *system, uint64_t ours, uint64_t kernel);
 bool counts_agree(const struct system *system, const struct frame *frame, uint64_t ours, uint64_t kernel);
 
