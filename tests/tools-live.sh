@@ -54,6 +54,11 @@ for threads in 1 2 8; do
 	grep -q '"partial": false' "$work/json" || fail "the whole system is said to be a part"
 done
 
+# Of a sample all mappings are known.
+"$rmap" snapshot --sample 8 --json >"$work/json" || fail "rmap snapshot --sample: exit status $?"
+grep -q '"one_in": 8' "$work/json" || fail "rmap snapshot --sample: it is not said that it is one"
+"$rmap" shares --sample 8 >"$work/out" || fail "rmap shares --sample: exit status $?"
+
 # One process; a part knows that it is one.
 snapshot --pid $$
 grep -q '"processes": 1,' "$work/json" || fail "--pid $$ reads not one process"

@@ -70,7 +70,7 @@ expect 2 "--limit wants" "$rmap" shares --limit -1
 pages=1
 "$rmap" shares --html "$work/page" --load "$recording" 2>"$work/err" || pages=0
 [ $pages = 1 ] || grep -q "install node-d3" "$work/err" || fail "it is not said why there are no pages"
-for other in --json --csv --watch=1 --matrix --kernel "--by user" "--sort rss" "--with 1"; do
+for other in --json --csv --watch=1 --matrix --kernel --sample=2 "--by user" "--sort rss" "--with 1"; do
 	expect 2 "--html shows all" "$rmap" shares --html "$work/page" $other
 done
 expect 2 "--threads wants" "$rmap" shares --threads 0
@@ -89,6 +89,14 @@ done
 expect 2 "give one of them" "$rmap" shares --watch 1 --load "$recording"
 expect 2 "give one of them" "$rmap" shares --watch 1 --with 1
 expect 2 "--csv is one table" "$rmap" shares --watch 1 --csv
+for bad in 0 1 1000001 x 3: 3:x :3 "" 3:-1; do
+	expect 2 "--sample wants" "$rmap" shares --sample "$bad"
+	expect 2 "--sample wants" "$rmap" snapshot --sample "$bad"
+done
+expect 2 "give one of them" "$rmap" shares --sample 2 --watch 1
+expect 2 "give one of them" "$rmap" snapshot --sample 2 --save "$work/none"
+expect 2 "--sample estimates" "$rmap" shares --sample 2 --matrix
+expect 2 "--sample estimates" "$rmap" shares --sample 2 --kernel
 expect 2 "name two recordings" "$rmap" diff "$recording"
 expect 2 "is a third one" "$rmap" diff "$recording" "$recording" "$recording"
 expect 2 "--sort wants" "$rmap" diff --sort shared "$recording" "$recording"
@@ -231,6 +239,52 @@ for sort in pss uss rss swap; do
 	sort -c -n -r "$work/sorted" || fail "processes are not in the order of $sort"
 done
 
+# A sample of pages: the truth is within the error as often as is said, and on both sides of the estimate; and it is the same sample
+# each time. The seeds are these for ever, so that what is true of them once is true always.
+python3 - "$rmap" "$recording" "${bys[@]}" <<-'END' || fail "a sample of pages tells what is not so"
+	import json, subprocess, sys
+	rmap, recording, *bys = sys.argv[1:]
+	def shares(*words):
+	    words = [rmap, "shares", "--load", recording, "--json", *words]
+	    return json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
+	def figures(report):
+	    groups = {"whole": report["whole"]} | {group["pid"]: group for group in report["tallies"][0]["groups"]}
+	    return {(name, figure): (group[figure], group.get("error", {}).get(figure, 0))
+	            for name, group in groups.items() for figure in ("rss", "pss", "uss", "swap")}
+	exact = figures(shares())
+	within = above = n = 0
+	ratios = []
+	for seed in range(20):
+	    for key, (estimate, error) in figures(shares("--sample", f"{(3, 8)[seed % 2]}:{seed}")).items():
+	        truth = exact[key][0]
+	        n += 1
+	        within += abs(estimate - truth) <= error
+	        if key[0] == "whole" and key[1] in ("rss", "pss"):
+	            ratios.append(estimate / truth)
+	mean = sum(ratios) / len(ratios)
+	assert 0.95 * n <= within < n, f"the truth is within the error {within} times of {n}"
+	assert min(ratios) < 1 < max(ratios) and abs(mean - 1) < 0.05, f"estimates are {mean} of the truth in the mean"
+	some = shares("--sample", "3:5", *bys)
+	assert some == shares("--sample", "3:5", "--threads", "3", *bys) != shares("--sample", "3", *bys)
+	assert some["sample"] == {"one_in": 3, "seed": 5, "kept": some["sample"]["kept"]}
+	for tally in some["tallies"]:
+	    # Each group is rounded, and then multiplied by three.
+	    assert abs(sum(group["pss"] for group in tally["groups"]) - some["whole"]["pss"]) <= 3 * len(tally["groups"])
+	snapshot = [rmap, "snapshot", "--load", recording, "--json"]
+	whole, part = (json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
+	               for words in (snapshot, [*snapshot, "--sample", "3:5"]))
+	assert part["pages"] == some["sample"]["kept"] and part["sample"]["pages"] == 3 * part["pages"]
+	for figure in ("pages", "mappings"):
+	    assert abs(part["sample"][figure] - whole[figure]) <= part["sample"]["error"][figure]
+END
+for with in "" "--with 2"; do
+	# shellcheck disable=SC2086
+	[ "$(shares "${bys[@]}" --limit 0 --sample 3 $with | LC_ALL=C.UTF-8 wc -L)" -le 80 ] ||
+		fail "shares of a sample are wider than 80 columns"
+done
+[ "$("$rmap" snapshot --load "$recording" --sample 3 | LC_ALL=C.UTF-8 wc -L)" -le 100 ] || fail "a sample is wider than 100 columns"
+shares --sample 3 | grep -q 'pages, one in 3' || fail "it is not said that shares are estimated"
+
 # Differences: of a recording with itself there are none; those of two sum up to that of the whole, and turned round they change sign.
 "$rmap" diff "$recording" "$recording" | grep -q '^  12 did not change$' || fail "a recording differs from itself"
 [ "$("$rmap" diff "${bys[@]}" --limit 0 "${older[1]}" "$recording" | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "differences are wider than 80 columns"
@@ -252,6 +306,7 @@ END
 "$rmap" diff "$recording" "$recording" --by cgroup --json | grep -q '"unchanged": 2' || fail "cgroups that did not change are not counted"
 # All fields of the JSON are documented.
 for words in "snapshot --load $recording" "shares --load $recording --by process --by file --with 1 --matrix" \
+	"shares --load $recording --sample 3" "snapshot --load $recording --sample 3" \
 	"who --load $recording --pfn $pfn" "who --load $recording --pfn $pfn+2" "diff ${older[1]} $recording"; do
 	"$rmap" $words --json | "$(dirname "$0")/check_documented.py" || fail "rmap $words --json is not documented"
 done
@@ -271,17 +326,18 @@ cat >"$work/table.py" <<-'END'
 	    row = {"by": by} | {name: group.get(name) for name in ("name", "pid", "uid")}
 	    if "old" in group:
 	        return row | {f"{side}_{f}": (group[side] or {}).get(f) for side in ("old", "new") for f in FIGURES}
-	    return row | {name: group.get(name) for name in ["cgroup", *FIGURES, "shared"]}
+	    row |= {name: group.get(name) for name in ["cgroup", *FIGURES, "shared"]}
+	    return row | ({f"{f}_error": group["error"][f] for f in FIGURES[:4]} if "error" in group else {})
 	table, document = both(*sys.argv[1:])
 	groups = [cells(tally["by"], group) for tally in document["tallies"] for group in tally["groups"]]
 	text = lambda cell: "" if cell is None else str(cell)
 	assert groups and table == [{name: text(cell) for name, cell in row.items()} for row in groups]
 END
-for words in "" "--with 2" "--limit 3" "--sort name"; do
+for words in "" "--with 2" "--limit 3" "--sort name" "--sample 3"; do
 	# shellcheck disable=SC2086
 	python3 "$work/table.py" "$rmap" shares --load "$recording" "${bys[@]}" $words ||
 		fail "shares $words: CSV is not as JSON"
-	[ "$words" = "--with 2" ] || # shellcheck disable=SC2086
+	[ "$words" = "--with 2" ] || [ "$words" = "--sample 3" ] || # shellcheck disable=SC2086
 		python3 "$work/table.py" "$rmap" diff "${older[1]}" "$recording" "${bys[@]}" $words ||
 		fail "diff $words: CSV is not as JSON"
 done

@@ -11,6 +11,7 @@
 #include "../tools/chosen.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -524,6 +525,68 @@ static void what_all_share_is_built_in_parts(void **state)
 		assert_in_range(stats.tier_bytes, 8 * mappings, 18 * mappings);
 }
 
+/* What is kept of three processes of known sharing, by @seed. */
+static void take_sample(uint64_t seed)
+{
+	system_fini(&tested);
+	setup(NULL);
+	tested.sample = (struct sample){ .one_in = 5, .seed = seed };
+	for (uint64_t i = 0; i < 3; i++) {
+		struct process *process = add_process(10 + (pid_t)i, 0, "/a");
+		size_t at = 0;
+
+		for (uint64_t vpn = 0; vpn < 900; vpn++) {
+			/* 300 pages that all three map, 400 of two, and 200 of its own. */
+			uint64_t own = vpn < 300 || (vpn < 700 && i < 2) ? 0 : i + 1, pfn = 1000 * own + vpn;
+
+			if (system_has_pfn(&tested, pfn))
+				process_add_pte(process, &at, AT + vpn, pfn);
+		}
+		for (uint64_t vpn = 1000; vpn < 1100; vpn++)
+			if (system_has_slot(&tested, vpn))
+				add_swapped(process, AT + vpn, vpn);
+	}
+	build();
+}
+
+/* Is it right in the mean, is its error right, and is the truth within the error as often as it should be? */
+static void a_sample_tells_its_error(void **state)
+{
+	enum { RSS, PSS, USS, SWAP, ESTIMATES, SEEDS = 150 };
+	const double truth[ESTIMATES] = { 900 * PAGE, 300 * PAGE / 3.0 + 400 * PAGE / 2.0 + 200 * PAGE, 200 * PAGE,
+					  100 * PAGE };
+	double mean[ESTIMATES] = { 0 }, squares[ESTIMATES] = { 0 }, errors[ESTIMATES] = { 0 };
+	int within[ESTIMATES] = { 0 };
+
+	(void)state;
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		const struct sums *sums;
+		uint64_t estimates[ESTIMATES], bars[ESTIMATES];
+
+		take_sample(seed);
+		sums = sums_of(BY_PROCESS, 10, NULL);
+		memcpy(estimates, (uint64_t[]){ sums->rss, sums->pss, sums->uss, sums->swap }, sizeof(estimates));
+		for (int i = 0; i < ESTIMATES; i++) {
+			double off = (double)estimates[i] - truth[i];
+
+			bars[i] = i == PSS ? sums_error_pss(&tested, sums) : sums_error(&tested, estimates[i]);
+			mean[i] += off / SEEDS;
+			squares[i] += off * off / SEEDS;
+			errors[i] += (double)bars[i] / SEEDS;
+			within[i] += fabs(off) <= (double)bars[i];
+		}
+	}
+	for (int i = 0; i < ESTIMATES; i++) {
+		double deviation = sqrt(squares[i]);
+
+		/* Of 150 samples the mean is within a quarter of one's deviation, and that is about half the error. */
+		assert_true(fabs(mean[i]) < deviation / 4);
+		assert_true(errors[i] > 1.8 * deviation && errors[i] < 2.8 * deviation);
+		assert_in_range(within[i], SEEDS * 93 / 100, SEEDS);
+	}
+	assert_true(within[RSS] + within[PSS] + within[USS] + within[SWAP] < ESTIMATES * SEEDS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -542,6 +605,7 @@ int main(void)
 		TEST(differences_have_reasons),
 		TEST(frames_have_numbers),
 		TEST(what_all_share_is_built_in_parts),
+		TEST(a_sample_tells_its_error),
 	};
 
 	return cmocka_run_group_tests_name("unit_tally", tests, NULL, NULL);

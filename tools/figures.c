@@ -28,6 +28,7 @@ static void add_page(struct figures *figures, struct rmap_counts counts)
 	uint64_t n = (uint64_t)counts.chained + counts.linear;
 
 	figures->mappings += n;
+	figures->squares += (double)n * (double)n;
 	figures->linear += counts.linear;
 	if (counts.chained == 1 && !counts.linear)
 		figures->direct++;
@@ -61,6 +62,11 @@ int figures_collect(const struct system *system, struct figures *figures)
 	figures->bytes[DESIGN_RMAP] += (double)figures->stats.chain_bytes;
 	figures->verified = verify_sum(system);
 	return STATUS_OK;
+}
+
+uint64_t figures_error(const struct system *system, double squares)
+{
+	return (uint64_t)(sample_error(&system->sample, 1, squares) + 0.5);
 }
 
 /* The most shared first; then by file and index, so that neighbours stand together; then by number. */

@@ -29,12 +29,16 @@ struct figures {
 	uint64_t histogram[BUCKETS];
 	uint64_t classes[CLASSES];
 	double bytes[DESIGNS];
+	double squares; /* the sum of the squares of the pages' mappings */
 	struct rmap_statistics stats;
 	struct verified verified;
 };
 
 /** figures_collect - look at every page; returns a status. Context: as a registered reader */
 int figures_collect(const struct system *system, struct figures *figures);
+
+/** figures_error - the error of so many pages or mappings of a sample, of which these are the squares; see sample.h */
+uint64_t figures_error(const struct system *system, double squares);
 
 /** struct stretch - the pages of one file, or neighbouring frames of none, that have the same mapcount; or one page */
 struct stretch {

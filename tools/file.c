@@ -97,12 +97,17 @@ static void put_bytes(struct writer *writer, const void *bytes, size_t n)
 	writer->n += n;
 }
 
+static void set_fixed(uint8_t *bytes, uint64_t value, unsigned size)
+{
+	for (unsigned i = 0; i < size; i++)
+		bytes[i] = (uint8_t)(value >> 8 * i);
+}
+
 static void put_fixed(struct writer *writer, uint64_t value, unsigned size)
 {
 	uint8_t bytes[8];
 
-	for (unsigned i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(value >> 8 * i);
+	set_fixed(bytes, value, size);
 	put_bytes(writer, bytes, size);
 }
 
@@ -250,20 +255,19 @@ static void put_body(struct writer *writer, const struct system *system)
 
 int file_save(const char *path, const struct system *system)
 {
-	struct writer body = { 0 }, file = { 0 };
+	struct writer file = { 0 };
 	int status = STATUS_OK;
 
-	put_body(&body, system);
 	put_bytes(&file, MAGIC, MAGIC_SIZE);
 	put_fixed(&file, VERSION, 4);
-	put_fixed(&file, body.n, 8);
-	put_bytes(&file, body.bytes, body.n);
+	put_fixed(&file, 0, 8); /* how much follows is known once it is there */
+	put_body(&file, system);
+	set_fixed(file.bytes + HEAD_SIZE - 8, file.n - HEAD_SIZE, 8);
 	put_fixed(&file, hash_bytes(file.bytes, file.n), HASH_SIZE);
 	if (!aside_write(path, file.bytes, file.n))
 		status = complain(
 			"%s cannot be written (%s): name a file in a directory of yours with room for %zu bytes", path,
 			strerror(errno), file.n);
-	free(body.bytes);
 	free(file.bytes);
 	return status;
 }
@@ -276,6 +280,7 @@ struct loader {
 	const uint8_t *end;
 	unsigned version;
 	bool bad;
+	struct pfnset pfns; /* all frames, if only some are kept */
 };
 
 static uint64_t get_fixed(const uint8_t *bytes, unsigned size)
@@ -381,7 +386,7 @@ static uint64_t signed_of(struct loader *loader, uint64_t delta, uint64_t expect
 	return value;
 }
 
-static void get_swapped(struct loader *loader, struct process *process)
+static void get_swapped(struct loader *loader, const struct system *system, struct process *process)
 {
 	size_t n = get_length(loader), vma = 0;
 	uint64_t vpn = 0, slot = 0;
@@ -389,12 +394,12 @@ static void get_swapped(struct loader *loader, struct process *process)
 	for (; n-- && !loader->bad; vpn++, slot++) {
 		vpn += get(loader, VPN_MAX - 1 - vpn);
 		slot = signed_of(loader, get(loader, SLOT_MAX << 1), slot, SLOT_MAX);
-		if (!loader->bad)
+		if (!loader->bad && system_has_slot(system, slot))
 			process_add_swapped(process, &vma, vpn, slot);
 	}
 }
 
-static void get_ptes(struct loader *loader, struct process *process)
+static void get_ptes(struct loader *loader, const struct system *system, struct process *process)
 {
 	size_t runs = get_length(loader), vma = 0;
 	uint64_t vpn = 0, expected = 0;
@@ -411,7 +416,10 @@ static void get_ptes(struct loader *loader, struct process *process)
 
 			if (loader->bad)
 				break;
-			process_add_pte(process, &vma, vpn, pfn | (value & 1 ? PTE_FILE : 0));
+			if (sample_is_taken(&system->sample))
+				pfnset_add(&loader->pfns, pfn);
+			if (system_has_pfn(system, pfn))
+				process_add_pte(process, &vma, vpn, pfn | (value & 1 ? PTE_FILE : 0));
 			expected = pfn + 1;
 		}
 	}
@@ -434,27 +442,48 @@ static void get_aliases(struct loader *loader, struct system *system)
 	}
 }
 
-static void get_frames(struct loader *loader, struct system *system)
+/* Is frame @number of all one whose ptes are kept? */
+static bool is_kept(const struct loader *loader, const struct system *system, size_t number)
+{
+	uint64_t pfn;
+
+	if (!sample_is_taken(&system->sample))
+		return true;
+	pfnset_pfns(&loader->pfns, number, 1, &pfn);
+	return system_has_pfn(system, pfn);
+}
+
+static struct frame get_frame(struct loader *loader)
 {
 	size_t flag_bits_n = loader->version > VERSION_WITHOUT_OWNERS ? FLAG_BITS : FLAG_BITS_WITHOUT_OWNERS;
+	uint64_t value = get(loader, (uint64_t)UINT32_MAX << 3 | VERDICT_MISMATCHED);
+	uint64_t flags = get(loader, (1u << flag_bits_n) - 1);
+	struct frame frame = { .kernel = (uint32_t)(value >> 3), .verdict = value & 7 };
 
-	system->recorded_n = get_length(loader);
-	system->recorded = zeroed(system->recorded_n, sizeof(*system->recorded));
-	for (size_t i = 0; i < system->recorded_n && !loader->bad; i++) {
-		struct frame *recorded = &system->recorded[i];
-		uint64_t value = get(loader, (uint64_t)UINT32_MAX << 3 | VERDICT_MISMATCHED);
-		uint64_t flags = get(loader, (1u << flag_bits_n) - 1);
+	loader->bad |= frame.verdict > VERDICT_MISMATCHED;
+	for (size_t bit = 0; bit < flag_bits_n; bit++)
+		frame.flags |= flags >> bit & 1 ? flag_bits[bit] : 0;
+	return frame;
+}
 
-		recorded->kernel = (uint32_t)(value >> 3);
-		recorded->verdict = value & 7;
-		loader->bad |= recorded->verdict > VERDICT_MISMATCHED;
-		for (size_t bit = 0; bit < flag_bits_n; bit++)
-			recorded->flags |= flags >> bit & 1 ? flag_bits[bit] : 0;
+static void get_frames(struct loader *loader, struct system *system)
+{
+	size_t n = get_length(loader), capacity = 0;
+
+	loader->bad |= sample_is_taken(&system->sample) && pfnset_number(&loader->pfns) != n;
+	for (size_t i = 0; i < n && !loader->bad; i++) {
+		struct frame frame = get_frame(loader);
+
+		if (!is_kept(loader, system, i))
+			continue;
+		system->recorded = grow(system->recorded, &capacity, system->recorded_n + 1, sizeof(*system->recorded));
+		system->recorded[system->recorded_n++] = frame;
 	}
 }
 
-static void get_process(struct loader *loader, const struct names *names, struct process *process)
+static void get_process(struct loader *loader, const struct system *system, struct process *process)
 {
+	const struct names *names = &system->names;
 	bool has_owner = loader->version > VERSION_WITHOUT_OWNERS;
 
 	process->task.pid = (pid_t)get(loader, INT32_MAX);
@@ -463,9 +492,9 @@ static void get_process(struct loader *loader, const struct names *names, struct
 	process->uid = (has_owner ? (uint32_t)get(loader, UINT32_MAX) : 0) - 1;
 	process->cgroup = has_owner ? (uint32_t)get(loader, names->strings_n - 1) : 0;
 	get_vmas(loader, names, process);
-	get_ptes(loader, process);
+	get_ptes(loader, system, process);
 	if (has_owner)
-		get_swapped(loader, process);
+		get_swapped(loader, system, process);
 }
 
 static void get_body(struct loader *loader, struct system *system)
@@ -493,7 +522,7 @@ static void get_body(struct loader *loader, struct system *system)
 	n = get_length(loader);
 	system->processes = zeroed(n, sizeof(*system->processes));
 	for (size_t i = 0; i < n && !loader->bad; i++)
-		get_process(loader, &system->names, &system->processes[system->processes_n++]);
+		get_process(loader, system, &system->processes[system->processes_n++]);
 	if (loader->version != VERSION_WITHOUT_ALIASES)
 		get_aliases(loader, system);
 	get_frames(loader, system);
@@ -520,6 +549,7 @@ static int decode(const char *path, const uint8_t *bytes, size_t n, struct syste
 	loader.at = bytes + HEAD_SIZE;
 	loader.end = bytes + n - HASH_SIZE;
 	get_body(&loader, system);
+	pfnset_fini(&loader.pfns);
 	if (loader.bad)
 		return complain("%s makes no sense though its checksum is right: record it again", path);
 	return STATUS_OK;

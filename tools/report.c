@@ -79,6 +79,14 @@ static void print_head(const struct system *system, const struct timing *timing,
 	       sized((double)figures->pages * (double)(UINT64_C(1) << system->page_shift)));
 	printf("  mappings   %12s   %.2f a page\n", grouped(figures->mappings),
 	       figures->pages ? (double)figures->mappings / (double)figures->pages : 0);
+	if (sample_is_taken(&system->sample))
+		printf("  One page in %s was kept, chosen by a hash, and all figures are of these: of all there are "
+		       "about\n"
+		       "  %s +- %s pages with %s +- %s mappings, in 95 of 100 samples.\n",
+		       grouped(system->sample.one_in), grouped(figures->pages * system->sample.one_in),
+		       grouped(figures_error(system, (double)figures->pages)),
+		       grouped(figures->mappings * system->sample.one_in),
+		       grouped(figures_error(system, figures->squares)));
 	if (system->overflowed)
 		printf("  %22s   more are beyond what one page can count, and left out\n", grouped(system->overflowed));
 }
@@ -396,6 +404,20 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 			 json_sharing(system));
 }
 
+/* What a sample says of all pages. */
+static json_t *json_estimates(const struct system *system, const struct figures *figures)
+{
+	json_t *json = json_of_sample(&system->sample, system->frames_n);
+
+	json_object_set_new(json, "pages", json_of_number(figures->pages * system->sample.one_in));
+	json_object_set_new(json, "mappings", json_of_number(figures->mappings * system->sample.one_in));
+	json_object_set_new(json, "error",
+			    json_pack("{s:o, s:o}", "pages",
+				      json_of_number(figures_error(system, (double)figures->pages)), "mappings",
+				      json_of_number(figures_error(system, figures->squares))));
+	return json;
+}
+
 int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json)
 {
 	struct figures figures;
@@ -404,7 +426,11 @@ int report_snapshot(const struct system *system, const struct timing *timing, un
 	if (status)
 		return status;
 	if (json) {
-		print_json(json_figures(system, timing, &figures, top));
+		json_t *report = json_figures(system, timing, &figures, top);
+
+		if (sample_is_taken(&system->sample))
+			json_object_set_new(report, "sample", json_estimates(system, &figures));
+		print_json(report);
 		return STATUS_OK;
 	}
 	print_head(system, timing, &figures);

@@ -42,6 +42,18 @@ struct scan_task {
 	size_t vma; /* see process_add_pte() */
 };
 
+static void keep_swapped(struct scan_task *task, uint64_t vpn, uint64_t slot)
+{
+	if (system_has_slot(task->scan->system, slot))
+		process_add_swapped(task->process, &task->vma, vpn, slot);
+}
+
+static void keep_pte(struct scan_task *task, uint64_t vpn, uint64_t entry)
+{
+	if (system_has_pfn(task->scan->system, entry & PTE_PFN))
+		process_add_pte(task->process, &task->vma, vpn, entry);
+}
+
 /* Both ways go through here, so that reading again cannot agree with the kernel where the first reading went wrong. */
 static void take_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n)
 {
@@ -51,14 +63,13 @@ static void take_ptes(void *arg, uint64_t vpn, const uint64_t *entries, size_t n
 
 	for (size_t i = 0; i < n; i++) {
 		if (scan->system && pte_is_swapped(entries[i]) && !(SWAP_OFFSET(entries[i]) >> SLOT_AREA_SHIFT))
-			process_add_swapped(task->process, &task->vma, vpn + i,
-					    (uint64_t)SWAP_TYPE(entries[i]) << SLOT_AREA_SHIFT |
-						    SWAP_OFFSET(entries[i]));
+			keep_swapped(task, vpn + i,
+				     (uint64_t)SWAP_TYPE(entries[i]) << SLOT_AREA_SHIFT | SWAP_OFFSET(entries[i]));
 		if (!(entries[i] & PTE_PRESENT) || (entries[i] & PTE_PFN) > PFN_MAX)
 			continue;
 		taken++;
 		if (scan->system)
-			process_add_pte(task->process, &task->vma, vpn + i, entries[i]);
+			keep_pte(task, vpn + i, entries[i]);
 		else
 			scan->visit(scan->arg, task->thread, task->number, vpn + i, entries[i]);
 	}

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_WITH = VIEW_KEYS, KEY_MATRIX, KEY_KERNEL, KEY_LOAD, KEY_WATCH, KEY_HTML };
+enum { KEY_WITH = VIEW_KEYS, KEY_MATRIX, KEY_KERNEL, KEY_LOAD, KEY_WATCH, KEY_HTML, KEY_SAMPLE };
 
 /* Rows and columns of a matrix that fit into 80 columns. */
 #define MATRIX 6
@@ -77,6 +77,11 @@ static const struct argp_option option_list[] = {
 	  "owner may read",
 	  0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a system that rmap snapshot --save has recorded", 0 },
+	{ "sample", KEY_SAMPLE, "N", 0,
+	  "Keep one page in N, chosen by a hash of its frame's number, and estimate; of each figure it is told how far "
+	  "it "
+	  "may be from the truth, in 95 of 100 samples. N:SEED chooses other pages",
+	  0 },
 	{ "watch", KEY_WATCH, "N", 0,
 	  "Read the system again every N seconds, and tell what changed since the reading before; with --json a line "
 	  "for each reading",
@@ -93,6 +98,10 @@ static void complete_watch(struct options *options, struct argp_state *state)
 		argp_error(state, "--watch compares all groups, and --with leaves most of them out: give one of them");
 	if (options->view.format == FORMAT_CSV)
 		argp_error(state, "--csv is one table of one reading: with --watch take --json");
+	if (sample_is_taken(&options->source.sample))
+		argp_error(state,
+			   "--watch tells what changed, and --sample not how far that may be from the truth: give "
+			   "one of them");
 	options->fits = !options->view.limit && options->view.format == FORMAT_TEXT;
 }
 
@@ -102,7 +111,7 @@ static void complete_html(struct options *options, struct argp_state *state)
 	struct view *view = &options->view;
 
 	if (view->format != FORMAT_TEXT || view->bys.n || view->sort != SORTS || options->matrix || options->kernel ||
-	    options->with.words_n || options->watch)
+	    options->with.words_n || options->watch || sample_is_taken(&options->source.sample))
 		argp_error(state, "--html shows all groups and their matrices: give it with --load, --threads and "
 				  "--limit alone");
 	if (!page_is_built(&page_shares))
@@ -131,6 +140,8 @@ static void complete(struct options *options, struct argp_state *state)
 	if (options->view.format == FORMAT_CSV && (options->matrix || options->kernel))
 		argp_error(state,
 			   "--csv is a table of groups, and has no place for --matrix and --kernel: take --json");
+	if (sample_is_taken(&options->source.sample) && (options->matrix || options->kernel))
+		argp_error(state, "--sample estimates, and --matrix and --kernel tell exact figures: leave it out");
 	if (options->view.sort == SORTS)
 		options->view.sort = options->with.words_n ? SORT_SHARED : SORT_PSS;
 	if (options->view.sort == SORT_SHARED && !options->with.words_n)
@@ -168,6 +179,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_HTML:
 		options->html = arg;
+		return 0;
+	case KEY_SAMPLE:
+		source_sample_parse(arg, &options->source.sample, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
@@ -221,8 +235,28 @@ static const char *user_name(const struct options *options, uint64_t uid)
 
 /* ---- text ---- */
 
-static void print_sums(const struct options *options, const struct sums *sums)
+/* A figure and its error, @error, in the room of two. */
+static void print_estimate(uint64_t bytes, uint64_t error)
 {
+	printf("  %10s +-%-9s", sized((double)bytes), sized_short((double)error));
+}
+
+/* Of a sample the two leading figures, with how far they may be from the truth. */
+static void print_estimates(const struct options *options, const struct system *system, const struct sums *sums)
+{
+	if (options->with.words_n)
+		print_estimate(sums->common, sums_error(system, sums->common));
+	print_estimate(sums->pss, sums_error_pss(system, sums));
+	if (!options->with.words_n)
+		print_estimate(sums->uss, sums_error(system, sums->uss));
+}
+
+static void print_sums(const struct options *options, const struct system *system, const struct sums *sums)
+{
+	if (sample_is_taken(&system->sample)) {
+		print_estimates(options, system, sums);
+		return;
+	}
 	if (options->with.words_n)
 		printf("  %10s", sized((double)sums->common));
 	printf("  %10s  %10s  %10s", sized((double)sums->pss), sized((double)sums->uss), sized((double)sums->rss));
@@ -230,9 +264,10 @@ static void print_sums(const struct options *options, const struct sums *sums)
 		printf("  %10s", sized((double)sums->swap));
 }
 
-static void print_group(const struct options *options, enum by by, const struct group *group)
+static void print_group(const struct options *options, const struct system *system, enum by by,
+			const struct group *group)
 {
-	print_sums(options, &group->sums);
+	print_sums(options, system, &group->sums);
 	if (by == BY_PROCESS)
 		printf("  %7" PRIu64, group->key);
 	printf("  ");
@@ -266,21 +301,33 @@ static void print_beside(const struct group *group, const struct beside *beside)
 	}
 }
 
-static void print_tally(const struct options *options, enum by by, const struct tally *tally,
-			const struct beside *besides)
+/* Names of the columns, each of ten characters: four figures, or two with their errors. */
+static void print_columns(const struct options *options, const struct system *system, enum by by)
+{
+	bool with = options->with.words_n;
+
+	if (sample_is_taken(&system->sample))
+		printf("\n  %10s  %10s  %10s  %10s", with ? "Shared" : "Pss", "", with ? "Pss" : "Uss", "");
+	else
+		printf("\n  %10s  %10s  %10s  %10s", with ? "Shared" : "Pss", with ? "Pss" : "Uss",
+		       with ? "Uss" : "Rss", with ? "Rss" : "Swap");
+	printf("  %s\n", by == BY_PROCESS ? "    pid  command" : by_words[by]);
+}
+
+static void print_tally(const struct options *options, const struct system *system, enum by by,
+			const struct tally *tally, const struct beside *besides)
 {
 	size_t shown = view_shown(&options->view, tally->n);
 	bool with = options->with.words_n;
 	uint64_t rest = 0;
 
-	printf("\n  %10s  %10s  %10s  %10s  %s\n", with ? "Shared" : "Pss", with ? "Pss" : "Uss", with ? "Uss" : "Rss",
-	       with ? "Rss" : "Swap", by == BY_PROCESS ? "    pid  command" : by_words[by]);
+	print_columns(options, system, by);
 	for (size_t i = 0; i < tally->n; i++) {
 		const struct sums *sums = &tally->groups[i].sums;
 
 		rest += i < shown ? 0 : with ? sums->common : sums->pss;
 		if (i < shown)
-			print_group(options, by, &tally->groups[i]);
+			print_group(options, system, by, &tally->groups[i]);
 		if (i < shown && besides)
 			print_beside(&tally->groups[i], &besides[i]);
 	}
@@ -351,7 +398,12 @@ static unsigned print_head(const struct system *system, const struct sums *whole
 	if (whole->swap)
 		printf(", %s swapped out", sized((double)whole->swap));
 	printf("\n");
-	return 1 + print_notes(system, whole);
+	if (sample_is_taken(&system->sample))
+		printf("  Estimated from %s %s, one in %s. In 95 of 100 samples the\n"
+		       "  truth is within +-; of what is mapped, within %s.\n",
+		       grouped(system->frames_n), plural(system->frames_n, "page", "pages"),
+		       grouped(system->sample.one_in), sized((double)sums_error(system, whole->rss)));
+	return (sample_is_taken(&system->sample) ? 3 : 1) + print_notes(system, whole);
 }
 
 /* ---- JSON ---- */
@@ -389,6 +441,25 @@ static json_t *json_beside(const struct beside *beside)
 	return json;
 }
 
+/* How far each figure of a sample may be from the truth. */
+static json_t *json_errors(const struct system *system, const struct sums *sums, bool shared)
+{
+	struct sums errors = {
+		.rss = sums_error(system, sums->rss),
+		.pss = sums_error_pss(system, sums),
+		.uss = sums_error(system, sums->uss),
+		.swap = sums_error(system, sums->swap),
+		.locked = sums_error(system, sums->locked),
+		.unsettled = sums_error(system, sums->unsettled),
+	};
+	json_t *json = json_object();
+
+	sums_to_json(json, &errors);
+	if (shared)
+		json_object_set_new(json, "shared", json_of_number(sums_error(system, sums->common)));
+	return json;
+}
+
 static json_t *json_group(const struct system *system, const struct options *options, enum by by,
 			  const struct group *group, const struct beside *beside)
 {
@@ -407,6 +478,8 @@ static json_t *json_group(const struct system *system, const struct options *opt
 	sums_to_json(json, &group->sums);
 	if (options->with.words_n)
 		json_object_set_new(json, "shared", json_of_number(group->sums.common));
+	if (sample_is_taken(&system->sample))
+		json_object_set_new(json, "error", json_errors(system, &group->sums, options->with.words_n));
 	if (beside)
 		json_object_set_new(json, "kernel", beside->known ? json_beside(beside) : json_null());
 	return json;
@@ -437,6 +510,10 @@ static json_t *json_head(const struct system *system, const struct sums *whole)
 
 	sums_to_json(sums, whole);
 	json_object_set_new(json, "whole", sums);
+	if (sample_is_taken(&system->sample)) {
+		json_object_set_new(sums, "error", json_errors(system, whole, false));
+		json_object_set_new(json, "sample", json_of_sample(&system->sample, system->frames_n));
+	}
 	return json;
 }
 
@@ -458,6 +535,10 @@ static void csv_tally(const struct system *system, const struct options *options
 		csv_name(process ? system->names.strings[process->cgroup] : "");
 		sums_to_csv(&group->sums);
 		csv_number(options->with.words_n, group->sums.common);
+		if (sample_is_taken(&system->sample))
+			printf(",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, sums_error(system, group->sums.rss),
+			       sums_error_pss(system, &group->sums), sums_error(system, group->sums.uss),
+			       sums_error(system, group->sums.swap));
 		putchar('\n');
 	}
 }
@@ -549,14 +630,15 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 
 	if (asking->options->view.format == FORMAT_CSV) {
 		if (!number)
-			puts("by,name,pid,uid,cgroup," SUMS_CSV("") ",shared");
+			printf("by,name,pid,uid,cgroup," SUMS_CSV("") ",shared%s\n",
+			       sample_is_taken(&system->sample) ? ",rss_error,pss_error,uss_error,swap_error" : "");
 		csv_tally(system, asking->options, by, tally);
 		return;
 	}
 	if (asking->options->view.format == FORMAT_TEXT) {
 		if (!number)
 			begin_text(asking, system, &tally->whole);
-		print_tally(asking->options, by, tally, besides);
+		print_tally(asking->options, system, by, tally, besides);
 		if (asking->options->matrix)
 			print_matrix(asking->options, by, tally, n, common);
 		return;

@@ -13,7 +13,7 @@
 
 #define TOP_MAX 1000000
 
-enum { KEY_LOAD = 256, KEY_SAVE, KEY_TOP, KEY_JSON };
+enum { KEY_LOAD = 256, KEY_SAVE, KEY_TOP, KEY_JSON, KEY_SAMPLE };
 
 struct options {
 	struct source source;
@@ -32,6 +32,11 @@ static const struct argp_option option_list[] = {
 	{ "json", KEY_JSON, NULL, 0, "Report in JSON", 0 },
 	{ "save", KEY_SAVE, "FILE", 0,
 	  "Record the system in FILE: processes, paths, page tables and counts, no contents", 0 },
+	{ "sample", KEY_SAMPLE, "N", 0,
+	  "Keep one page in N, chosen by a hash of its frame's number; all figures are of these, and it is told how "
+	  "many "
+	  "there are of all. N:SEED chooses other pages",
+	  0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a recorded system, which needs no privileges", 0 },
 	{ 0 },
 };
@@ -66,10 +71,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_LOAD:
 		options->source.load = arg;
 		return 0;
+	case KEY_SAMPLE:
+		source_sample_parse(arg, &options->source.sample, state);
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
+		if (options->save && sample_is_taken(&options->source.sample))
+			argp_error(state,
+				   "--save records all pages, and --sample leaves most of them out: give one of them");
 		if (options->source.load && options->pids_n)
 			argp_error(
 				state,

@@ -9,6 +9,7 @@
 #include "scan.h"
 #include "verify.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #define THREADS_MAX 1024
@@ -27,6 +28,21 @@ unsigned source_threads(void)
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return online < 1 ? 1 : online < THREADS_MAX ? (unsigned)online : THREADS_MAX;
+}
+
+void source_sample_parse(const char *word, struct sample *sample, struct argp_state *state)
+{
+	const char *colon = strchrnul(word, ':');
+	uint64_t one_in = 2, seed = 0;
+	char number[16];
+
+	snprintf(number, sizeof(number), "%.*s", (int)(colon - word), word);
+	if (colon - word >= (ptrdiff_t)sizeof(number) || !parse_number(number, 2, SAMPLE_MAX, &one_in) ||
+	    (*colon && !parse_number(colon + 1, 0, INT64_MAX, &seed)))
+		argp_error(state,
+			   "--sample wants one page in how many, 2 to %d, and perhaps a seed, as N:SEED, not \"%s\"",
+			   SAMPLE_MAX, word);
+	*sample = (struct sample){ .one_in = (uint32_t)one_in, .seed = seed };
 }
 
 /* Make the reverse map of what was read. */
@@ -91,6 +107,7 @@ static int load(const struct source *source, struct system *system, struct timin
 int source_take(const struct source *source, struct system *system, struct timing *timing)
 {
 	*timing = (struct timing){ .threads = source->threads };
+	system->sample = source->sample;
 	return source->load ? load(source, system, timing) : take(source, system, timing);
 }
 

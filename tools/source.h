@@ -14,6 +14,7 @@ struct source {
 	const pid_t *pids; /* to be read alone; NULL for all */
 	size_t pids_n;
 	const char *load; /* a recording; NULL for the running system */
+	struct sample sample;
 	/*
 	 * Called once the system is built and verified, with the running system's files, which are closed afterwards,
 	 * or NULL; returns a status. May be NULL itself.
@@ -35,6 +36,9 @@ struct timing {
 unsigned source_threads(void);
 /** source_threads_parse - what @word says, or end the program with a complaint */
 unsigned source_threads_parse(const char *word, struct argp_state *state);
+
+/** source_sample_parse - set @sample to what @word says, "N" or "N:SEED", or end the program with a complaint */
+void source_sample_parse(const char *word, struct sample *sample, struct argp_state *state);
 
 /** source_take - read or load a system into @system, which is empty; build and verify it. Returns a status */
 int source_take(const struct source *source, struct system *system, struct timing *timing);

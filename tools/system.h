@@ -25,6 +25,7 @@
 
 #include "pfnset.h"
 #include "procfs.h"
+#include "sample.h"
 
 #include <rmap/walk.h>
 #include <stdatomic.h>
@@ -60,6 +61,10 @@ struct swapped {
 /** An area of 128 TiB has offsets of so many bits. */
 #define SLOT_AREA_SHIFT 35
 #define SLOT_MAX (((uint64_t)SWAP_TYPES << SLOT_AREA_SHIFT) - 1)
+
+/** system_has_slot, system_has_pfn - are the ptes that name this swap slot or frame kept? Slots count from above frames */
+#define system_has_pfn(system, pfn) sample_has(&(system)->sample, pfn)
+#define system_has_slot(system, slot) sample_has(&(system)->sample, (slot) | UINT64_C(1) << 63)
 
 /** No user has this number. */
 #define UID_UNKNOWN UINT32_MAX
@@ -153,11 +158,12 @@ struct system {
 	char machine[80];
 	uint64_t time; /* seconds since 1970 */
 	unsigned page_shift;
-	bool partial;       /* only some processes were read: the kernel may count more */
-	bool pid_namespace; /* processes outside this PID namespace were not seen */
-	bool averaging;     /* the kernel tells averages for the pages of large folios */
-	bool ksm_unknown;   /* the kernel does not tell which pages KSM has merged */
-	bool has_access;    /* vmas have their access: it was read, or a recording says it */
+	struct sample sample; /* of which pages what was read is kept; set before they are */
+	bool partial;         /* only some processes were read: the kernel may count more */
+	bool pid_namespace;   /* processes outside this PID namespace were not seen */
+	bool averaging;       /* the kernel tells averages for the pages of large folios */
+	bool ksm_unknown;     /* the kernel does not tell which pages KSM has merged */
+	bool has_access;      /* vmas have their access: it was read, or a recording says it */
 	size_t kernel_threads;
 	size_t sharing;         /* processes that share the address space of another one ... */
 	struct alias *aliases;  /* ... and of which; NULL if a recording does not say it */

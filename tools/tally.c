@@ -209,6 +209,37 @@ static void sum_frame(void *arg, size_t number)
 	summing->frames[number] = 0;
 }
 
+/* Of whole pages, the squares that sample_error() asks for are what was summed up times a page. */
+uint64_t sums_error(const struct system *system, uint64_t bytes)
+{
+	double page = (double)(UINT64_C(1) << system->page_shift);
+	double seen = sample_is_taken(&system->sample) ? (double)bytes / system->sample.one_in : 0;
+
+	return (uint64_t)(sample_error(&system->sample, page, seen * page) + 0.5);
+}
+
+uint64_t sums_error_pss(const struct system *system, const struct sums *sums)
+{
+	double page = (double)(UINT64_C(1) << system->page_shift);
+
+	return (uint64_t)(sample_error(&system->sample, page, sums->squares) + 0.5);
+}
+
+/* Put in Pss, and make an estimate of what was summed up over a sample. */
+static void finish_sums(const struct system *system, struct sums *sums, const struct share *pss)
+{
+	uint64_t one_in = sample_is_taken(&system->sample) ? system->sample.one_in : 1;
+
+	sums->pss = share_bytes(pss) * one_in;
+	sums->squares = pss->squares;
+	sums->rss *= one_in;
+	sums->uss *= one_in;
+	sums->swap *= one_in;
+	sums->locked *= one_in;
+	sums->unsettled *= one_in;
+	sums->common *= one_in;
+}
+
 static void touch_slot(struct summing *summing, const struct swapped *swapped)
 {
 	size_t number = pfnset_find(&summing->weights->slots, swapped->slot);
@@ -326,8 +357,8 @@ static void tally_groups(struct summing *summing, enum by by, struct tally *tall
 			touch_item(summing, &items.items[next], false);
 		for (size_t k = i; k < next; k++)
 			touch_item(summing, &items.items[k], true);
+		finish_sums(system, &summing->sums, &summing->pss);
 		group.sums = summing->sums;
-		group.sums.pss = share_bytes(&summing->pss);
 		if (by == BY_PROCESS) {
 			group.process = &system->processes[item->process];
 			group.key = (uint64_t)group.process->task.pid;
@@ -360,9 +391,9 @@ static void tally_kinds(const struct system *system, const struct weights *weigh
 		share_add(&pss[kind], page, weights->counted[i], weights_mappings(weights, system, i));
 		sums->uss += weights->single[i] != NOT_SINGLE ? page : 0;
 	}
-	for (int kind = 0; kind < PAGE_KINDS; kind++)
-		tally->groups[kind].sums.pss = share_bytes(&pss[kind]);
 	tally->groups[PAGE_ANONYMOUS].sums.swap = weights->slots_n * page;
+	for (int kind = 0; kind < PAGE_KINDS; kind++)
+		finish_sums(system, &tally->groups[kind].sums, &pss[kind]);
 }
 
 static void tally_whole(const struct system *system, const struct weights *weights, struct sums *sums)
@@ -377,8 +408,8 @@ static void tally_whole(const struct system *system, const struct weights *weigh
 		share_add(&pss, page, weights->counted[i], weights_mappings(weights, system, i));
 		sums->uss += weights->counted[i] == weights_mappings(weights, system, i) ? page : 0;
 	}
-	sums->pss = share_bytes(&pss);
 	sums->swap = weights->slots_n * page;
+	finish_sums(system, sums, &pss);
 }
 
 void tally_system(const struct system *system, const struct weights *weights, enum by by, struct tally *tally)

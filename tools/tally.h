@@ -9,7 +9,8 @@
  *      Uss    the pages that nobody else maps; of a file or a kind, those that a single process maps
  *      Swap   the slots of swap areas that its page tables name, each once
  *
- * What the kernel does not count as memory is left out: the zero page and device memory.
+ * What the kernel does not count as memory is left out: the zero page and device memory. Of a sample of pages, all of
+ * that is estimated; see sample.h.
  */
 #ifndef TALLY_H
 #define TALLY_H
@@ -40,6 +41,7 @@ struct sums {
 	uint64_t locked;    /* of Rss: pages that are kept from being reclaimed */
 	uint64_t unsettled; /* of Rss: pages whose mappings changed while they were read */
 	uint64_t common;    /* of Rss: pages that marked processes map, too; see weights_mark() */
+	double squares;     /* of a sample: the sum of the squares of what each page adds to pss */
 };
 
 struct group {
@@ -85,6 +87,7 @@ void weights_fini(struct weights *weights);
 struct share {
 	uint64_t bytes;
 	uint64_t fraction;
+	double squares; /* of what was added */
 };
 
 /** share_add - add @part / @whole of a page of @bytes bytes */
@@ -92,6 +95,7 @@ static inline void share_add(struct share *share, uint64_t bytes, uint64_t part,
 {
 	share->bytes += bytes * part / whole;
 	share->fraction += ((bytes * part % whole) << 32) / whole;
+	share->squares += (double)(bytes * part) / (double)whole * ((double)(bytes * part) / (double)whole);
 }
 
 /** share_bytes - rounded to the nearest byte; each page that was added may have been too small by 2^-32 */
@@ -105,6 +109,10 @@ void process_count(const struct system *system, const struct process *process, u
 
 /** sums_add - add a page of @page bytes to @sums, but for Pss, Uss and Swap, which depend on who asks */
 void sums_add(struct sums *sums, const struct frame *frame, uint64_t page);
+
+/** sums_error, sums_error_pss - the error of a figure of a sample, which is @bytes, or of @sums' Pss; 0 of all pages */
+uint64_t sums_error(const struct system *system, uint64_t bytes);
+uint64_t sums_error_pss(const struct system *system, const struct sums *sums);
 
 /** tally_system - sum up; the groups come in no order. tally_fini() frees them */
 void tally_system(const struct system *system, const struct weights *weights, enum by by, struct tally *tally);

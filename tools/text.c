@@ -31,15 +31,27 @@ const char *grouped(uint64_t value)
 	return out;
 }
 
+static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+
 const char *sized(double bytes)
 {
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
 	char *out = text_buffer();
 	size_t unit = 0;
 
 	for (; bytes >= 1024 && unit < 4; unit++)
 		bytes /= 1024;
 	snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+	return out;
+}
+
+const char *sized_short(double bytes)
+{
+	char *out = text_buffer();
+	size_t unit = 0;
+
+	for (; bytes >= 1023.5 && unit < 4; unit++)
+		bytes /= 1024;
+	snprintf(out, 32, unit && bytes < 9.95 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
 	return out;
 }
 
@@ -92,6 +104,12 @@ static void dump_json(json_t *json, size_t flags)
 	json_dumpf(json, stdout, JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6) | flags);
 	putchar('\n');
 	json_decref(json);
+}
+
+json_t *json_of_sample(const struct sample *sample, uint64_t kept)
+{
+	return json_pack("{s:o, s:o, s:o}", "one_in", json_of_number(sample->one_in), "seed",
+			 json_of_number(sample->seed), "kept", json_of_number(kept));
 }
 
 void print_json(json_t *json)

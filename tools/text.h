@@ -5,6 +5,7 @@
 #ifndef TEXT_H
 #define TEXT_H
 
+#include "sample.h"
 #include "tool.h"
 
 #include <jansson.h>
@@ -15,6 +16,9 @@ enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_CSV };
 /** grouped, sized - a number such as 12,345, and bytes such as 1.2 MiB; each stays until the eighth next call */
 const char *grouped(uint64_t value);
 const char *sized(double bytes);
+
+/** sized_short - as sized(), with two digits or a few more, in eight columns */
+const char *sized_short(double bytes);
 
 static inline const char *plural(uint64_t n, const char *one, const char *many)
 {
@@ -37,6 +41,9 @@ static inline json_t *json_of_number(uint64_t value)
 {
 	return json_integer((json_int_t)value);
 }
+
+/** json_of_sample - what was chosen, of which @kept pages were found */
+json_t *json_of_sample(const struct sample *sample, uint64_t kept);
 
 /**
  * print_json, print_json_line - print @json, in ASCII, for it may go to a terminal; and free it
