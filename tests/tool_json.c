@@ -5,8 +5,8 @@
  *      rmap snapshot --json | tool_json
  *
  * Every field that scripts may rely on must be there with its type, and the figures must fit each other. What is then
- * printed is all but "seconds", "threads" and what the chains take, with sorted keys, so that two reports of one
- * system can be compared as text.
+ * printed is all but "seconds", "processor", "threads" and what the chains take, with sorted keys, so that two reports
+ * of one system can be compared as text.
  */
 #include <jansson.h>
 #include <stdbool.h>
@@ -71,10 +71,10 @@ static void check_bytes(const json_t *report)
 	       "FreeBSD takes a list head a page and an entry a mapping");
 }
 
-static void check_seconds(const json_t *report)
+static void check_seconds(const json_t *report, const char *of)
 {
 	static const char *const names[] = { "scan", "build", "verify" };
-	const json_t *seconds = json_object_get(report, "seconds");
+	const json_t *seconds = json_object_get(report, of);
 
 	for (int i = 0; i < 3; i++)
 		expect(json_is_real(json_object_get(seconds, names[i])) &&
@@ -102,8 +102,10 @@ int main(void)
 	       "matched + changed + mismatched = verified pages");
 	check_histogram(report);
 	check_bytes(report);
-	check_seconds(report);
+	check_seconds(report, "seconds");
+	check_seconds(report, "processor");
 	json_object_del(report, "seconds");
+	json_object_del(report, "processor");
 	json_object_del(report, "threads");
 	/* In which order mappings come to a page decides how its chain grows. */
 	json_object_del(json_object_get(report, "bytes"), "rmap");

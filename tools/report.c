@@ -297,7 +297,7 @@ static void print_verdict(const struct system *system, const struct timing *timi
 	const struct verified *verified = &figures->verified;
 
 	printf("\nSeconds: %s %.4f, build %.4f, verify %.4f, with %u %s\n", timing->loaded ? "load" : "scan",
-	       timing->scan, timing->build, timing->verify, timing->threads,
+	       timing->scan.seconds, timing->build.seconds, timing->verify.seconds, timing->threads,
 	       plural(timing->threads, "thread", "threads"));
 	printf("\nVerified: %s %s against /proc/kpagecount: %s matched, %s changed, %s mismatched\n",
 	       grouped(verified->pages), plural(verified->pages, "page", "pages"), grouped(verified->matched),
@@ -389,19 +389,20 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 	for (int i = 0; i < CLASSES; i++)
 		if (figures->classes[i])
 			json_object_set_new(apart, classes[i].key, json_of_number(figures->classes[i]));
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-			 " s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:i, s:b, s:b, s:b, s:o}",
-			 "processes", json_of_number(system->processes_n), "pages", json_of_number(figures->pages),
-			 "mappings", json_of_number(figures->mappings), "linear", json_of_number(figures->linear),
-			 "direct", json_of_number(figures->direct), "chained", json_of_number(figures->chained),
-			 "histogram", json_histogram(figures), "bytes", bytes, "classes", apart, "top",
-			 json_top(system, top), "verified", "pages", json_of_number(verified->pages), "matched",
-			 json_of_number(verified->matched), "changed", json_of_number(verified->changed), "mismatched",
-			 json_of_number(verified->mismatched), "bounded", json_of_number(verified->bounded), "moving",
-			 json_of_number(verified->moving), "seconds", "scan", timing->scan, "build", timing->build,
-			 "verify", timing->verify, "threads", (int)timing->threads, "partial", system->partial,
-			 "averaging", system->averaging, "ksm_unknown", system->ksm_unknown, "sharing",
-			 json_sharing(system));
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
+		" s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:{s:f, s:f, s:f}, s:i, s:b, s:b, s:b, s:o}",
+		"processes", json_of_number(system->processes_n), "pages", json_of_number(figures->pages), "mappings",
+		json_of_number(figures->mappings), "linear", json_of_number(figures->linear), "direct",
+		json_of_number(figures->direct), "chained", json_of_number(figures->chained), "histogram",
+		json_histogram(figures), "bytes", bytes, "classes", apart, "top", json_top(system, top), "verified",
+		"pages", json_of_number(verified->pages), "matched", json_of_number(verified->matched), "changed",
+		json_of_number(verified->changed), "mismatched", json_of_number(verified->mismatched), "bounded",
+		json_of_number(verified->bounded), "moving", json_of_number(verified->moving), "seconds", "scan",
+		timing->scan.seconds, "build", timing->build.seconds, "verify", timing->verify.seconds, "processor",
+		"scan", timing->scan.processor, "build", timing->build.processor, "verify", timing->verify.processor,
+		"threads", (int)timing->threads, "partial", system->partial, "averaging", system->averaging,
+		"ksm_unknown", system->ksm_unknown, "sharing", json_sharing(system));
 }
 
 /* What a sample says of all pages. */

@@ -16,11 +16,11 @@ static uint64_t mix(uint64_t value)
 	return value ^ value >> 31;
 }
 
-bool sample_has(const struct sample *sample, uint64_t number)
+bool sample_chooses(const struct sample *sample, uint64_t number)
 {
 	uint64_t hash = mix(mix(sample->seed + UINT64_C(0x9e3779b97f4a7c15)) ^ number);
 
-	return !sample_is_taken(sample) || (hash >> 32) * sample->one_in >> 32 == 0;
+	return (hash >> 32) * sample->one_in >> 32 == 0;
 }
 
 double sample_error(const struct sample *sample, double page, double squares)

@@ -35,8 +35,14 @@ static inline bool sample_is_taken(const struct sample *sample)
 	return sample->one_in > 1;
 }
 
-/** sample_has - is the page in frame @number, or a slot, chosen? */
-bool sample_has(const struct sample *sample, uint64_t number);
+/** sample_chooses - does the hash of @number choose it? */
+bool sample_chooses(const struct sample *sample, uint64_t number);
+
+/** sample_has - is the page in frame @number, or a slot, kept? */
+static inline bool sample_has(const struct sample *sample, uint64_t number)
+{
+	return !sample_is_taken(sample) || sample_chooses(sample, number);
+}
 
 /**
  * sample_error - the error of an estimate

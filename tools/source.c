@@ -10,6 +10,7 @@
 #include "verify.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define THREADS_MAX 1024
@@ -45,13 +46,29 @@ void source_sample_parse(const char *word, struct sample *sample, struct argp_st
 	*sample = (struct sample){ .one_in = (uint32_t)one_in, .seed = seed };
 }
 
+static struct span now(void)
+{
+	struct timespec processor;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &processor);
+	return (struct span){ .seconds = seconds_now(),
+			      .processor = (double)processor.tv_sec + (double)processor.tv_nsec / 1e9 };
+}
+
+static struct span since(struct span began)
+{
+	struct span ends = now();
+
+	return (struct span){ ends.seconds - began.seconds, ends.processor - began.processor };
+}
+
 /* Make the reverse map of what was read. */
 static int build(const struct source *source, struct system *system, struct timing *timing)
 {
-	double began = seconds_now();
+	struct span began = now();
 	int status = system_build(system, source->threads);
 
-	timing->build = seconds_now() - began;
+	timing->build = since(began);
 	return status;
 }
 
@@ -60,23 +77,23 @@ static int take(const struct source *source, struct system *system, struct timin
 {
 	const pid_t *pids = source->pids_n ? source->pids : NULL;
 	struct procfs procfs;
-	double began;
+	struct span began;
 	int status = procfs_open(&procfs);
 
 	if (status)
 		return status;
 	procfs.threads = source->threads;
-	began = seconds_now();
+	began = now();
 	status = scan_system(system, &procfs, pids, source->pids_n, source->threads);
 	if (!status)
 		status = owners_read(system, &procfs);
-	timing->scan = seconds_now() - began;
+	timing->scan = since(began);
 	if (!status)
 		status = build(source, system, timing);
 	if (!status) {
-		began = seconds_now();
+		began = now();
 		status = verify_system(system, &procfs, pids, source->pids_n, source->threads);
-		timing->verify = seconds_now() - began;
+		timing->verify = since(began);
 	}
 	if (!status && source->ask)
 		status = source->ask(source->arg, system, &procfs);
@@ -87,17 +104,17 @@ static int take(const struct source *source, struct system *system, struct timin
 /* Read a recorded one. */
 static int load(const struct source *source, struct system *system, struct timing *timing)
 {
-	double began = seconds_now();
+	struct span began = now();
 	int status = file_load(source->load, system);
 
 	timing->loaded = true;
-	timing->scan = seconds_now() - began;
+	timing->scan = since(began);
 	if (!status)
 		status = build(source, system, timing);
 	if (!status) {
-		began = seconds_now();
+		began = now();
 		status = verify_recorded(system, source->threads);
-		timing->verify = seconds_now() - began;
+		timing->verify = since(began);
 	}
 	if (!status && source->ask)
 		status = source->ask(source->arg, system, NULL);

@@ -23,12 +23,18 @@ struct source {
 	void *arg;
 };
 
-/** struct timing - how long the parts took, in seconds, and with how many threads */
+/** struct span - seconds by the clock, and of all processors together */
+struct span {
+	double seconds;
+	double processor;
+};
+
+/** struct timing - how long the parts took, and with how many threads */
 struct timing {
 	unsigned threads;
-	double scan;
-	double build;
-	double verify;
+	struct span scan;
+	struct span build;
+	struct span verify;
 	bool loaded; /* read from a recording, not scanned */
 };
 

@@ -62,7 +62,7 @@ struct swapped {
 #define SLOT_AREA_SHIFT 35
 #define SLOT_MAX (((uint64_t)SWAP_TYPES << SLOT_AREA_SHIFT) - 1)
 
-/** system_has_slot, system_has_pfn - are the ptes that name this swap slot or frame kept? Slots count from above frames */
+/** system_has_pfn, system_has_slot - are ptes that name this frame or slot kept? Slots have numbers above all frames */
 #define system_has_pfn(system, pfn) sample_has(&(system)->sample, pfn)
 #define system_has_slot(system, slot) sample_has(&(system)->sample, (slot) | UINT64_C(1) << 63)
 
