@@ -60,6 +60,7 @@ enum {
 	KEY_OPS,
 	KEY_SEED,
 	KEY_INJECT,
+	KEY_BACKEND,
 	KEY_STRATEGY,
 	KEY_SEMANTICS,
 	KEY_ORDER,
@@ -81,6 +82,7 @@ static const struct argp_option options[] = {
 	  "(needs a build with -Dinject=true)",
 	  0 },
 	{ NULL, 0, NULL, 0, "Of tests on the VM:", 1 },
+	{ "backend", KEY_BACKEND, "NAME", 0, "Its reverse map: hybrid (default, librmap) or, without its options, another", 1 },
 	{ "strategy", KEY_STRATEGY, "NAME", 0,
 	  "How it truncates: combined (default), search, cleanup, unmap or tolerate", 1 },
 	{ "semantics", KEY_SEMANTICS, "NAME", 0, "failable (default) or reliable", 1 },
@@ -117,10 +119,28 @@ static unsigned parse_name(struct argp_state *state, const char *option, const c
 	return i;
 }
 
+static const struct vm_backend *parse_backend(struct argp_state *state, const char *text)
+{
+	char names[256] = "";
+
+	for (unsigned i = 0; vm_backends[i]; i++) {
+		const char *name = vm_backend_name(vm_backends[i]);
+
+		if (strcmp(name, text) == 0)
+			return vm_backends[i];
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "", name);
+	}
+	argp_error(state, "--backend: there is no '%s'; there are %s", text, names);
+	return NULL;
+}
+
 static error_t parse_vm(int key, char *text, struct argp_state *state, struct stress_vm *vm)
 {
 	vm->given = true;
 	switch (key) {
+	case KEY_BACKEND:
+		vm->backend = parse_backend(state, text);
+		return 0;
 	case KEY_STRATEGY:
 		vm->strategy = (enum rmap_strategy)parse_name(state, "strategy", text, stress_strategies);
 		return 0;
@@ -198,6 +218,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 			argp_error(state, "%s does not run on the VM: leave out the options about that",
 				   stress->test->name);
 		return 0;
+	case KEY_BACKEND:
 	case KEY_STRATEGY:
 	case KEY_SEMANTICS:
 	case KEY_ORDER:
@@ -221,7 +242,7 @@ int main(int argc, char **argv)
 					  NULL,
 					  NULL,
 					  NULL };
-	struct stress stress = { .threads = 4 };
+	struct stress stress = { .threads = 4, .vm.backend = vm_backends[0] };
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);

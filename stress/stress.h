@@ -106,6 +106,7 @@ extern const char *const stress_flushes[];
 
 /** struct stress_vm - the options about the VM. @given: any of them was; @json: a file's name, or NULL */
 struct stress_vm {
+	const struct vm_backend *backend;
 	enum rmap_strategy strategy;
 	enum rmap_semantics semantics;
 	enum vm_lock_order order;

@@ -111,7 +111,7 @@ static struct world world;
 static void expect_known(int result, const char *what)
 {
 	static const int known[] = { 0,       -ESRCH,  -EFAULT, -EACCES, -ENXIO, -EEXIST,
-				     -EINVAL, -ENOMEM, -EAGAIN, -EMFILE, -EPERM, -EBUSY };
+				     -EINVAL, -ENOMEM, -EAGAIN, -EMFILE, -EPERM, -EBUSY, -ENOTSUP };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (result == known[i])
@@ -358,7 +358,9 @@ static void own(struct stress_thread *thread)
 /* Orphans may be accessed: that is what is tolerated. */
 static bool ends_hold(const struct stress_vm *vm)
 {
-	return vm->strategy != RMAP_TOLERATE || vm->semantics == RMAP_RELIABLE;
+	bool tolerates = vm->strategy == RMAP_TOLERATE || (vm_backend_traits(vm->backend) & VM_BACKEND_ORPHANS);
+
+	return !tolerates || vm->semantics == RMAP_RELIABLE;
 }
 
 /* Thread 0: while it works on the file's size its end is not known. The file does not grow over what was left of it. */
@@ -367,6 +369,8 @@ static void set_end(struct stress_thread *thread, struct owner *owner)
 	uint64_t pages = stress_below(thread, FILE_PAGES);
 	int result;
 
+	if (!(vm_backend_traits(thread->stress->vm.backend) & VM_BACKEND_WALKS))
+		return;
 	world.turn |= 1;
 	world.end = world.turn << END_BITS;
 	result = vm_truncate(owner->context, ENDED_FILE, FILE_PAGES);
@@ -513,7 +517,7 @@ static void run(struct stress *stress, const struct profile *profile)
 	struct vm_options options = {
 		.size = sizeof(options),
 		.frames = FRAMES + THREAD_FRAMES * stress->threads,
-		.far = FRAMES / 3,
+		.far = vm_backend_traits(stress->vm.backend) & VM_BACKEND_MIGRATES ? FRAMES / 3 : 0,
 		.swap_slots = SWAP_SLOTS + THREAD_SWAP_SLOTS * stress->threads,
 		.mms = stress->threads + SHARED_MMS,
 		.files = FILES,
@@ -524,11 +528,13 @@ static void run(struct stress *stress, const struct profile *profile)
 		.strategy = stress->vm.strategy,
 		.semantics = stress->vm.semantics,
 		.flush = stress->vm.flush,
+		.backend = stress->vm.backend,
 		.window = window,
 		.window_arg = stress,
 		.report_only = stress->vm.order == VM_LOCKS_2003_BLOCKING,
 	};
 	struct vm_statistics statistics;
+	int error;
 
 	memset(&world, 0, sizeof(world));
 	world.profile = profile;
@@ -538,7 +544,10 @@ static void run(struct stress *stress, const struct profile *profile)
 	world.end = world.turn << END_BITS;
 	for (unsigned i = 0; i < ACTIONS; i++)
 		world.total += profile->weights[i];
-	stress_assert(vm_create(&options, &world.vm) == 0, "the VM cannot be made");
+	error = vm_create(&options, &world.vm);
+	if (error == -ENOTSUP)
+		exit(2);
+	stress_assert(error == 0, "the VM cannot be made: %s", strerror(-error));
 	make_owners(stress->threads);
 	stress_run(stress, &plan);
 	vm_stats(world.vm, &statistics);

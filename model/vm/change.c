@@ -5,7 +5,7 @@
  * All hold the mm lock exclusively, so vmas stand still and nobody faults in this mm. Reclaim, truncate and migration
  * go on and clear ptes meanwhile; so each pte is looked at under its lock, and what was seen before is not relied on.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 
@@ -61,42 +61,75 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 	}
 	page = pte_page(vm, *from);
 	if (!page_is_file(page) && (*from & PTE_WRITE)) {
-		tlb_owe(thread, copying->parent, vpn, 0, OWED_NOTHING);
+		tlb_owe(thread, copying->from, vpn, 0, OWED_NOTHING);
 		*from &= ~PTE_WRITE;
 	}
 	if (may_copy(copying, page))
-		pte_copy(thread, copying->child, copying->to, vpn, page, piece_of(vm, pte_value(*from)),
+		pte_copy(thread, copying->to, vpn, page, piece_of(vm, pte_value(*from)),
 			 *from & (PTE_WRITE | PTE_NONLINEAR));
 	else if (*from & PTE_NONLINEAR)
 		*to = pte_make(pte_offset(vm, *from), PTE_FILE);
+}
+
+/* What the child got it loses again; it is not born, so nobody has used it. Holds: both pte locks */
+static void uncopy_leaf(const struct copying *copying, uint64_t start, uint64_t end)
+{
+	struct vm_thread *thread = copying->thread;
+
+	for (uint64_t vpn = start; vpn < end; vpn++) {
+		uint64_t *pte = leaf_pte(thread->vm, copying->to, vpn);
+
+		if (*pte & PTE_MAPS)
+			pte_clear(thread, copying->to, vpn, 0);
+		else if (*pte & PTE_SWAP)
+			slot_put(thread, pte_slot(thread->vm, *pte));
+		*pte = 0;
+	}
+}
+
+static bool copy_locked(struct copying *copying, uint64_t start, uint64_t end, uint64_t seq, uint64_t *moving)
+{
+	struct vm_thread *thread = copying->thread;
+	struct vm *vm = thread->vm;
+	const struct vm_backend *backend = vm->backend;
+	const struct object *object = copying->vma->object;
+	bool valid;
+
+	tlb_settle(thread, copying->parent, start, end);
+	if (backend->enter)
+		backend->enter(thread);
+	valid = !object->is_file || object_sequence(vm, object) == seq;
+	for (uint64_t vpn = start; valid && vpn < end; vpn++) {
+		valid = !(*leaf_pte(vm, copying->from, vpn) & PTE_MOVING);
+		*moving = vpn;
+	}
+	for (uint64_t vpn = start; valid && vpn < end; vpn++)
+		copy_pte(copying, vpn);
+	if (backend->leave)
+		backend->leave(thread);
+	if (valid && !backend->enter && object->is_file && object_sequence(vm, object) != seq) {
+		uncopy_leaf(copying, start, end);
+		valid = false;
+	}
+	tlb_flush(thread);
+	return valid;
 }
 
 /* Return: false if a truncate began meanwhile, or a page is on its way to another frame */
 static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 {
 	struct vm_thread *thread = copying->thread;
-	struct vm *vm = thread->vm;
 	struct object *object = copying->vma->object;
 	uint64_t moving = start;
-	uint64_t seq = rmap_object_truncate_seq(object->map);
+	uint64_t seq = object_sequence(thread->vm, object);
 	bool valid;
 
 	copying->extent = extent_of(thread, object);
 	vm_lock_two(&thread->held, &copying->from->lock, &copying->to->lock);
-	tlb_settle(thread, copying->parent, start, end);
-	rmap_read_lock(vm->map);
-	valid = !object->is_file || rmap_object_truncate_seq(object->map) == seq;
-	for (uint64_t vpn = start; valid && vpn < end; vpn++) {
-		valid = !(*leaf_pte(vm, copying->from, vpn) & PTE_MOVING);
-		moving = vpn;
-	}
-	for (uint64_t vpn = start; valid && vpn < end; vpn++)
-		copy_pte(copying, vpn);
-	rmap_read_unlock(vm->map);
-	tlb_flush(thread);
+	valid = copy_locked(copying, start, end, seq, &moving);
 	vm_unlock_two(&thread->held, &copying->from->lock, &copying->to->lock);
 	if (!valid)
-		pte_help(thread, copying->parent, copying->from, moving);
+		pte_help(thread, copying->from, moving);
 	return valid;
 }
 
@@ -112,7 +145,7 @@ static int copy_vma(struct copying *copying)
 		if (!copying->from)
 			continue;
 		copying->to = table_get(vm, copying->child, vpn);
-		if (!copying->to || rmap_reserve_fill(thread->reserve, (unsigned)leaf_size(vm)))
+		if (!copying->to || vm->backend->fill(thread, (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		while (!copy_leaf(copying, vpn, stop))
 			count(thread, FIGURE_RESTARTS, 1);
@@ -130,7 +163,7 @@ static int copy_mm(struct vm_thread *thread, struct mm *parent, struct mm *child
 		struct vma copy = *vma;
 
 		copy.locked = false;
-		error = vma_insert(thread, child, &copy);
+		error = vma_insert(thread, child, &copy, vma);
 		if (!error)
 			error = copy_vma(&copying);
 	}
@@ -180,22 +213,24 @@ static bool move_leaf(struct vm_thread *thread, struct mm *mm, struct moving *mo
 		      uint64_t n)
 {
 	struct vm *vm = thread->vm;
-	uint64_t seq = rmap_object_truncate_seq(moving->object->map);
+	uint64_t seq = object_sequence(vm, moving->object);
 	const struct extent extent = extent_of(thread, moving->object);
 	uint64_t index;
 	bool valid;
 
 	vm_lock_two(&thread->held, &moving->old->lock, &moving->new->lock);
 	tlb_settle(thread, mm, from, from + n);
-	rmap_read_lock(vm->map);
-	valid = !moving->object->is_file || rmap_object_truncate_seq(moving->object->map) == seq;
+	if (vm->backend->enter)
+		vm->backend->enter(thread);
+	valid = !moving->object->is_file || object_sequence(vm, moving->object) == seq;
 	for (uint64_t i = 0; valid && i < n; i++) {
 		if (pte_copy_index(vm, *leaf_pte(vm, moving->old, from + i), &index) &&
 		    !extent_holds_copy(&extent, index))
-			zap_copy(thread, mm, moving->old, from + i);
-		pte_move(thread, mm, moving->old, from + i, moving->new, to + i);
+			zap_copy(thread, moving->old, from + i);
+		pte_move(thread, moving->old, from + i, moving->new, to + i);
 	}
-	rmap_read_unlock(vm->map);
+	if (vm->backend->leave)
+		vm->backend->leave(thread);
 	tlb_flush(thread);
 	vm_unlock_two(&thread->held, &moving->old->lock, &moving->new->lock);
 	return valid;
@@ -213,7 +248,7 @@ static int move_ptes(struct vm_thread *thread, struct mm *mm, struct object *obj
 					 .new = table_get(vm, mm, to + i) };
 		uint64_t stop = leaf_end(vm, from + i) - from;
 
-		if (!moving.new || rmap_reserve_fill(thread->reserve, (unsigned)leaf_size(vm)))
+		if (!moving.new || vm->backend->fill(thread, (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		if (stop > leaf_end(vm, to + i) - to)
 			stop = leaf_end(vm, to + i) - to;
@@ -237,13 +272,13 @@ static int move_vma(struct vm_thread *thread, struct mm *mm, struct vma *vma, ui
 
 	new.start = to;
 	new.end = to + new_n;
-	error = vma_insert(thread, mm, &new);
+	error = vma_insert(thread, mm, &new, vma);
 	if (error)
 		return error;
 	error = move_ptes(thread, mm, vma->object, start, to, n);
 	if (error)
 		vm_must(move_ptes(thread, mm, vma->object, to, start, n) == 0);
-	vma_remove(mm, error ? vma_any(mm, to, to + 1) : vma);
+	vma_remove(thread, error ? vma_any(mm, to, to + 1) : vma);
 	return error;
 }
 
@@ -256,7 +291,7 @@ static int resize_vma(struct vm_thread *thread, struct mm *mm, struct vma *vma, 
 		return new_n < n ? unmap_range(thread, mm, new_end, end) : 0;
 	if (vma->end != end || vma_any(mm, end, new_end))
 		return -EEXIST;
-	return vma_resize(thread, mm, vma, new_end);
+	return thread->vm->backend->resize(thread, vma, new_end);
 }
 
 static int remap_vma(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t n, uint64_t new_vpn,
@@ -297,24 +332,24 @@ int vm_mremap(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n, u
 
 /* --- mprotect, mlock, munlock ----------------------------------------------------------------- */
 
-static void pte_read_only(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn)
+static void pte_read_only(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 
 	if ((*pte & PTE_PRESENT) && (*pte & PTE_WRITE))
-		tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
+		tlb_owe(thread, leaf, vpn, 0, OWED_NOTHING);
 	*pte &= ~PTE_WRITE;
 }
 
-static void pte_munlock(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn)
+static void pte_munlock(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn)
 {
 	uint64_t pte = *leaf_pte(thread->vm, leaf, vpn);
 
 	if ((pte & PTE_PRESENT) && (pte & PTE_LOCKED))
-		pte_set_locked(thread, mm, leaf, vpn, false);
+		pte_set_locked(thread, leaf, vpn, false);
 }
 
-typedef void (*pte_change)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn);
+typedef void (*pte_change)(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn);
 
 /* @change each pte that is there, under the pte lock and with a filled reserve. */
 static int change_ptes(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t end, pte_change change)
@@ -327,12 +362,12 @@ static int change_ptes(struct vm_thread *thread, struct mm *mm, uint64_t start, 
 		stop = leaf_end(vm, vpn) < end ? leaf_end(vm, vpn) : end;
 		if (!leaf)
 			continue;
-		if (rmap_reserve_fill(thread->reserve, (unsigned)leaf_size(vm)))
+		if (vm->backend->fill(thread, (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		pte_lock(thread, leaf);
 		tlb_settle(thread, mm, vpn, stop);
 		for (; vpn < stop; vpn++)
-			change(thread, mm, leaf, vpn);
+			change(thread, leaf, vpn);
 		tlb_flush(thread);
 		pte_unlock(thread, leaf);
 	}
@@ -387,13 +422,13 @@ static int mlock_pte(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
 
 	if (!leaf)
 		return 0;
-	if (rmap_reserve_fill(thread->reserve, 1))
+	if (vm->backend->fill(thread, 1))
 		return -ENOMEM;
 	for (bool done = false; !done;) {
 		struct page *page = NULL;
 		uint64_t pte;
 
-		pte_help(thread, mm, leaf, vpn);
+		pte_help(thread, leaf, vpn);
 		pte_lock(thread, leaf);
 		pte = *leaf_pte(vm, leaf, vpn);
 		if ((pte & PTE_MAPS) && !(pte & PTE_LOCKED))
@@ -406,7 +441,7 @@ static int mlock_pte(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
 		pte = *leaf_pte(vm, leaf, vpn);
 		done = (pte & PTE_PRESENT) && pte_page(vm, pte) == page;
 		if (done && !(pte & PTE_LOCKED))
-			pte_set_locked(thread, mm, leaf, vpn, true);
+			pte_set_locked(thread, leaf, vpn, true);
 		pte_unlock(thread, leaf);
 		vm_unlock(&thread->held, &page->lock);
 	}
@@ -490,14 +525,13 @@ int vm_munlock(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_t n)
 /* --- remap_file_pages ------------------------------------------------------------------------- */
 
 /* The tag comes first, so that a search finds the mappings from the first one on. */
-static int tag_nonlinear(struct vma *vma)
+static int tag_nonlinear(struct vm_thread *thread, struct vma *vma)
 {
-	int error = 0;
+	const struct vm_backend *backend = thread->vm->backend;
+	int error = vma->nonlinear || !backend->tag ? 0 : backend->tag(thread, vma);
 
-	if (!(vma->range.tags & RMAP_RANGE_NONLINEAR))
-		error = rmap_object_tag(vma->object->map, &vma->range, RMAP_RANGE_NONLINEAR);
 	if (!error)
-		vma->range.tags = RMAP_RANGE_NONLINEAR;
+		vma->nonlinear = true;
 	return error;
 }
 
@@ -513,7 +547,7 @@ static int set_file_pte(struct vm_thread *thread, struct mm *mm, const struct vm
 	tlb_settle(thread, mm, vpn, vpn + 1);
 	pte = leaf_pte(thread->vm, leaf, vpn);
 	if (*pte & PTE_MAPS)
-		pte_clear(thread, mm, leaf, vpn, 0);
+		pte_clear(thread, leaf, vpn, 0);
 	tlb_flush(thread);
 	*pte = offset == vma_offset(vma, vpn) ? 0 : pte_make(offset, PTE_FILE);
 	pte_unlock(thread, leaf);
@@ -529,7 +563,7 @@ static int remap_pages(struct vm_thread *thread, struct mm *mm, uint64_t vpn, ui
 		return -EFAULT;
 	if (!vma->object->is_file || vma->private)
 		return -EINVAL;
-	error = tag_nonlinear(vma);
+	error = tag_nonlinear(thread, vma);
 	for (uint64_t i = 0; !error && i < n; i++)
 		error = set_file_pte(thread, mm, vma, vpn + i, offset + i);
 	for (uint64_t i = 0; !error && i < n; i++)

@@ -4,9 +4,10 @@
  *
  * Three views of the same mappings are compared: the page tables (each pte is looked at, in vmas and outside), the
  * counts of each page, and what a walk over each page names. A pte that a walk comes by is marked as seen; at the end
- * each present one that is not mlocked must be, and each visit must have found as many ptes as it says.
+ * each present one must be, but for those that the walk said it could not name, and each visit must have found as many ptes
+ * as it says. What else holds of the reverse map its backend checks.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,8 +17,9 @@
 
 /* What the page tables say about one page. */
 struct found {
-	struct rmap_counts counts;
+	struct mappings mappings;
 	uint32_t writable;
+	bool unnamed; /* a walk names none of its locked ones, or, without walks, none at all */
 };
 
 struct check {
@@ -25,7 +27,7 @@ struct check {
 	struct vm *vm;
 	struct found *pages;
 	uint32_t *slots;
-	uint64_t *ranges; /* vmas of each file, then of each family */
+	uint64_t *vmas; /* of each file, then of each family; then pages of each */
 	uint64_t violations;
 	struct mm *mm;
 	uint32_t users; /* mms of the family that is being checked */
@@ -52,9 +54,9 @@ static uint32_t page_number(const struct check *check, const struct page *page)
 	return (uint32_t)(page - check->vm->pages);
 }
 
-static uint64_t total(struct rmap_counts counts)
+static uint64_t total(const struct mappings *mappings)
 {
-	return (uint64_t)counts.chained + counts.linear + counts.locked;
+	return (uint64_t)mappings->linear + mappings->nonlinear + mappings->locked;
 }
 
 /* --- page tables ------------------------------------------------------------------------------ */
@@ -89,7 +91,9 @@ static void check_mapped_file(struct check *check, const struct page *page, uint
 		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " of file %u, which dropped it", check->mm->id, vpn,
 		 page->index, page->object->id);
 	equation(check, !orphan || !page_has(page, PAGE_CACHED), "an orphan is in its file");
-	equation(check, !orphan || (failable && vm->options.strategy == RMAP_TOLERATE), "an orphan is not tolerated");
+	equation(check,
+		 !orphan || (failable && (vm->options.strategy == RMAP_TOLERATE || backend_has(vm, VM_BACKEND_ORPHANS))),
+		 "an orphan is not tolerated");
 	equation(check, !page_has(page, PAGE_CACHED) || left || extent_holds(&file->extent, page->index),
 		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " past the end of file %u", check->mm->id, vpn,
 		 page->index, page->object->id);
@@ -116,17 +120,17 @@ static void check_present(struct check *check, const struct vma *vma, uint64_t v
 	bool linear = pte_offset(vm, pte) == vma_offset(vma, vpn);
 
 	equation(check, linear == !(pte & PTE_NONLINEAR), "mm %u vpn %#" PRIx64 ": nonlinear bit", check->mm->id, vpn);
-	equation(check, linear || (vma->range.tags & RMAP_RANGE_NONLINEAR), "mm %u vpn %#" PRIx64 ": range not tagged",
+	equation(check, linear || vma->nonlinear, "mm %u vpn %#" PRIx64 ": vma not tagged",
 		 check->mm->id, vpn);
 	equation(check, vma->locked == ((pte & PTE_LOCKED) != 0), "mm %u vpn %#" PRIx64 ": locked bit", check->mm->id,
 		 vpn);
 	equation(check, vma->writable || !(pte & PTE_WRITE), "mm %u vpn %#" PRIx64 ": write bit", check->mm->id, vpn);
 	if (pte & PTE_LOCKED)
-		found->counts.locked++;
+		found->mappings.locked++;
 	else if (pte & PTE_NONLINEAR)
-		found->counts.chained++;
+		found->mappings.nonlinear++;
 	else
-		found->counts.linear++;
+		found->mappings.linear++;
 	found->writable += (pte & PTE_WRITE) != 0;
 	check_words(check, page, vma, vpn, pte);
 	if (page_is_file(page))
@@ -156,7 +160,7 @@ static void check_pte(struct check *check, uint64_t vpn, uint64_t pte)
 			 "mm %u vpn %#" PRIx64 ": slot %u holds something else", check->mm->id, vpn, number);
 	} else {
 		equation(check, !(pte & PTE_MOVING), "mm %u vpn %#" PRIx64 ": a moving pte", check->mm->id, vpn);
-		equation(check, vma->object->is_file && (vma->range.tags & RMAP_RANGE_NONLINEAR),
+		equation(check, vma->object->is_file && vma->nonlinear,
 			 "mm %u vpn %#" PRIx64 ": a file pte, but no nonlinear vma", check->mm->id, vpn);
 	}
 }
@@ -184,59 +188,64 @@ static void check_mm(struct check *check, struct mm *mm)
 	check->mm = mm;
 	leaves_each(vm, mm, check_leaf, check);
 	for (uint64_t next = 0; (vma = vma_first(mm, next, vpn_end(vm))); next = vma->end)
-		check->ranges[vma->object->id]++;
+		check->vmas[vma->object->id]++;
 }
 
 /* --- walks ------------------------------------------------------------------------------------ */
 
-static void see_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+/* @seen: of one visit; @check, @page: for what is said of it */
+struct seeing {
+	uint32_t seen;
+	struct check *check;
+	const struct page *page;
+};
+
+static void see_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
-	uint32_t *seen = arg;
+	struct seeing *seeing = arg;
 
-	(void)mm;
 	if ((*pte & PTE_NONLINEAR) && !(*pte & PTE_LOCKED))
-		++*seen;
+		seeing->seen++;
 	*pte |= PTE_SEEN;
 }
 
-static int check_visit(void *arg, const struct rmap_visit *visit)
+static void check_visit(struct walk *walk, uint32_t expected)
 {
-	struct check *check = ((void **)arg)[0];
-	const struct page *page = ((void **)arg)[1];
-	uint32_t seen = 0;
+	struct seeing *seeing = walk->arg;
 
-	visit_ptes(check->thread, page, visit, false, see_pte, &seen);
-	equation(check, visit->kind == RMAP_LINEAR || seen == visit->count,
-		 "frame %u: a visit of %u mappings, but there are %u ptes", page_number(check, page), visit->count,
-		 seen);
-	return 0;
+	equation(seeing->check, expected == WALK_UNKNOWN || seeing->seen == expected,
+		 "frame %u: a visit of %u mappings, but there are %u ptes",
+		 page_number(seeing->check, seeing->page), expected, seeing->seen);
+	seeing->seen = 0;
 }
 
 static void check_walk(struct check *check, struct page *page)
 {
-	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
-	struct rmap_walk_summary summary;
-	void *arg[] = { check, page };
-	const struct found *found = &check->pages[page_number(check, page)];
+	struct found *found = &check->pages[page_number(check, page)];
+	struct seeing seeing = { .check = check, .page = page };
+	struct walk walk = { .action = see_pte, .arg = &seeing, .visited = check_visit };
 
-	rmap_read_lock(check->vm->map);
-	rmap_walk(check->vm->map, &target, check_visit, arg, &summary);
-	rmap_read_unlock(check->vm->map);
-	equation(check, summary.chained == found->counts.chained, "frame %u: a walk over %" PRIu64 " of %u chained",
-		 page_number(check, page), summary.chained, found->counts.chained);
-	equation(check, summary.linear == found->counts.linear && summary.unnamed == found->counts.locked,
-		 "frame %u: a walk's summary", page_number(check, page));
+	page_walk(check->thread, page, &walk);
+	found->unnamed = walk.unnamed > 0;
+	equation(check, walk.refused == 0, "frame %u: a walk was refused a lock", page_number(check, page));
+	equation(check,
+		 walk.unnamed == 0 || walk.unnamed == found->mappings.locked || !backend_has(check->vm, VM_BACKEND_WALKS),
+		 "frame %u: a walk names all but %u mappings, of which %u are locked", page_number(check, page),
+		 walk.unnamed, found->mappings.locked);
 }
 
 static void check_seen(struct leaf *leaf, uint64_t first, void *arg)
 {
 	struct check *check = arg;
+	bool walks = backend_has(check->vm, VM_BACKEND_WALKS);
 
 	for (uint64_t i = 0; i < leaf_size(check->vm); i++) {
 		uint64_t *pte = &leaf->ptes[i];
+		bool may_miss = (*pte & PTE_PRESENT) && check->pages[page_number(check, pte_page(check->vm, *pte))].unnamed &&
+				(!walks || (*pte & PTE_LOCKED));
 
-		equation(check, !(*pte & PTE_PRESENT) || (*pte & (PTE_LOCKED | PTE_SEEN)),
+		equation(check, !(*pte & PTE_PRESENT) || (*pte & PTE_SEEN) || may_miss,
 			 "mm %u vpn %#" PRIx64 ": no walk found this pte", check->mm->id, first + i);
 		*pte &= ~PTE_SEEN;
 	}
@@ -246,23 +255,15 @@ static void check_seen(struct leaf *leaf, uint64_t first, void *arg)
 
 static void check_counts(struct check *check, struct page *page)
 {
-	struct rmap *map = check->vm->map;
+	const struct vm_backend *backend = check->vm->backend;
 	const struct found *found = &check->pages[page_number(check, page)];
-	struct rmap_counts counts;
+	uint32_t mapcount = page_mapcount(check->thread, page);
+	const char *wrong = backend->check ? backend->check(check->thread, page, &found->mappings) : NULL;
 
-	rmap_read_lock(map);
-	counts = rmap_page_counts(map, &page->rmap);
-	equation(check, rmap_page_check(map, &page->rmap, NULL) == 0, "frame %u: rmap_page_check",
-		 page_number(check, page));
-	equation(check, rmap_page_mapcount(map, &page->rmap) == total(counts), "frame %u: mapcount",
-		 page_number(check, page));
-	rmap_read_unlock(map);
-	equation(check,
-		 counts.chained == found->counts.chained && counts.linear == found->counts.linear &&
-			 counts.locked == found->counts.locked,
-		 "frame %u: counts %u chained, %u linear, %u locked; ptes %u, %u, %u", page_number(check, page),
-		 counts.chained, counts.linear, counts.locked, found->counts.chained, found->counts.linear,
-		 found->counts.locked);
+	equation(check, mapcount == total(&found->mappings), "frame %u: mapcount %u, and %" PRIu64 " ptes",
+		 page_number(check, page), mapcount, total(&found->mappings));
+	equation(check, !wrong, "frame %u, which %u linear, %u nonlinear, %u locked ptes map: %s", page_number(check, page),
+		 found->mappings.linear, found->mappings.nonlinear, found->mappings.locked, wrong);
 }
 
 static bool on_list(const struct page_list *list, const struct page *page)
@@ -282,13 +283,14 @@ static void check_page(struct check *check, struct page *page)
 	const struct found *found = &check->pages[number];
 	uint32_t refs = atomic_load(&page->refs);
 	bool cached = refs && page_has(page, PAGE_CACHED);
+	bool locked = found->mappings.locked && backend_has(vm, VM_BACKEND_TELLS_LOCKS);
 
 	check_counts(check, page);
-	equation(check, refs == total(found->counts) + cached, "frame %u: %u references, %" PRIu64 " mappings", number,
-		 refs, total(found->counts));
-	equation(check, page->mlocks == (found->counts.locked ? 1 : 0), "frame %u: mlocks %d", number, page->mlocks);
-	equation(check, (page->state != LRU_NONE) == (refs > 0 && !found->counts.locked),
-		 "frame %u: %u references, %u locked mappings, and list %d", number, refs, found->counts.locked,
+	equation(check, refs == total(&found->mappings) + cached, "frame %u: %u references, %" PRIu64 " mappings", number,
+		 refs, total(&found->mappings));
+	equation(check, page->mlocks == locked, "frame %u: mlocks %d", number, page->mlocks);
+	equation(check, (page->state != LRU_NONE) == (refs > 0 && !locked),
+		 "frame %u: %u references, %u locked mappings, and list %d", number, refs, found->mappings.locked,
 		 page->state);
 	equation(check, page->state != LRU_ISOLATED, "frame %u is still isolated", number);
 	equation(check, on_list(&vm->active, page) == (page->state == LRU_ACTIVE), "frame %u: active list", number);
@@ -297,10 +299,10 @@ static void check_page(struct check *check, struct page *page)
 	if (refs == 0)
 		return;
 	if (!page_is_file(page))
-		equation(check, found->writable == 0 || total(found->counts) <= pieces(vm),
+		equation(check, found->writable == 0 || total(&found->mappings) <= pieces(vm),
 			 "frame %u: written by one, and mapped by others", number);
 	if (!page->object->is_file)
-		check->ranges[vm->options.files + vm->families_n + page->object->id]++;
+		check->vmas[vm->options.files + vm->families_n + page->object->id]++;
 	check_walk(check, page);
 }
 
@@ -332,22 +334,18 @@ static void check_file(struct check *check, struct file *file)
 
 static void check_object(struct check *check, const struct object *object)
 {
-	struct rmap *map = check->vm->map;
+	const struct vm_backend *backend = check->vm->backend;
+	const char *wrong = NULL;
 
-	if (!object->map)
-		return;
-	rmap_read_lock(map);
-	equation(check, rmap_object_check(object->map) == 0, "object %u: rmap_object_check", object->id);
-	equation(check, rmap_object_ranges(object->map) == check->ranges[object->id],
-		 "object %u: %" PRIu64 " ranges, %" PRIu64 " vmas", object->id, rmap_object_ranges(object->map),
-		 check->ranges[object->id]);
-	rmap_read_unlock(map);
+	if (backend->check_object)
+		wrong = backend->check_object(check->vm, object, check->vmas[object->id]);
+	equation(check, !wrong, "object %u: %s", object->id, wrong);
 }
 
 static void check_family(struct check *check, const struct object *family)
 {
 	struct vm *vm = check->vm;
-	uint64_t users = check->ranges[vm->options.files + vm->families_n + family->id];
+	uint64_t users = check->vmas[vm->options.files + vm->families_n + family->id];
 
 	for (uint32_t i = 0; i < vm->options.mms; i++)
 		users += !vm->mms[i].dead && vm->mms[i].family == family;
@@ -433,13 +431,13 @@ uint64_t vm_check(struct vm_thread *thread)
 
 	check.pages = calloc(vm->options.frames, sizeof(*check.pages));
 	check.slots = calloc(vm->options.swap_slots, sizeof(*check.slots));
-	check.ranges = calloc(2 * objects, sizeof(*check.ranges));
-	if (check.pages && check.slots && check.ranges)
+	check.vmas = calloc(2 * objects, sizeof(*check.vmas));
+	if (check.pages && check.slots && check.vmas)
 		check_all(&check);
 	else
 		violated(&check, "no memory for the check");
 	free(check.pages);
 	free(check.slots);
-	free(check.ranges);
+	free(check.vmas);
 	return check.violations;
 }

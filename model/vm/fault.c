@@ -12,11 +12,12 @@
  * Two rules are the library's (unmap.h):
  *
  *   - A file's page may be truncated between the look-up and the pte. So the truncate sequence is read before the
- *     file's end is looked at, and rechecked in the read-side section and under the pte lock in which the pte is set.
+ *     file's end is looked at, and rechecked in the backend's section and under the pte lock in which the pte is set.
+ *     Where a backend has no sections, for truncates to wait for, it is rechecked again when the mapping can be seen.
  *   - In an mlocked vma the page is locked meanwhile, for a locked mapping must not come into being during an unmap.
  *     A new anonymous page needs no lock: nobody can find it before its pte is set.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -85,17 +86,41 @@ static void map_window(const struct attempt *attempt, struct page *page)
 		if (!pte_wants(attempt, vpn, &offset) || index_of(vm, offset) != page->index)
 			continue;
 		linear = offset == vma_offset(attempt->vma, vpn);
-		pte_map(attempt->thread, attempt->mm, attempt->leaf, vpn, page, piece_of(vm, offset),
+		pte_map(attempt->thread, attempt->leaf, vpn, page, piece_of(vm, offset),
 			bits | (linear ? 0 : PTE_NONLINEAR));
 	}
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
 
+static bool maps_page(const struct attempt *attempt, uint64_t vpn, const struct page *page)
+{
+	uint64_t pte = *leaf_pte(attempt->thread->vm, attempt->leaf, vpn);
+
+	return (pte & PTE_PRESENT) && pte_page(attempt->thread->vm, pte) == page;
+}
+
+/* Nobody has used what was mapped: the pte lock is held all the time. */
+static void unmap_window(const struct attempt *attempt, const struct page *page)
+{
+	struct vm_thread *thread = attempt->thread;
+	struct vm *vm = thread->vm;
+
+	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
+		uint64_t pte = *leaf_pte(vm, attempt->leaf, vpn);
+
+		if (maps_page(attempt, vpn, page))
+			pte_clear(thread, attempt->leaf, vpn,
+				  pte & PTE_NONLINEAR ? pte_make(pte_offset(vm, pte), PTE_FILE) : 0);
+	}
+	tlb_flush(thread);
+}
+
 static bool map_file_page(const struct attempt *attempt, struct page *page, uint64_t seq)
 {
 	struct vm_thread *thread = attempt->thread;
 	struct vm *vm = thread->vm;
+	const struct vm_backend *backend = vm->backend;
 	bool locked = attempt->vma->locked;
 	bool valid;
 
@@ -103,11 +128,17 @@ static bool map_file_page(const struct attempt *attempt, struct page *page, uint
 		vm_lock(&thread->held, &page->lock);
 	pte_lock(thread, attempt->leaf);
 	window(vm, VM_WINDOW_LOCKED);
-	rmap_read_lock(vm->map);
-	valid = vm->options.no_recheck || rmap_object_truncate_seq(page->object->map) == seq;
+	if (backend->enter)
+		backend->enter(thread);
+	valid = vm->options.no_recheck || object_sequence(vm, page->object) == seq;
 	if (valid && !page_has(page, PAGE_MOVING))
 		map_window(attempt, page);
-	rmap_read_unlock(vm->map);
+	if (backend->leave)
+		backend->leave(thread);
+	if (valid && !backend->enter && !vm->options.no_recheck && object_sequence(vm, page->object) != seq) {
+		unmap_window(attempt, page);
+		valid = false;
+	}
 	pte_unlock(thread, attempt->leaf);
 	if (locked)
 		vm_unlock(&thread->held, &page->lock);
@@ -129,7 +160,7 @@ static int fault_file(const struct attempt *attempt, uint64_t offset)
 	bool mapped;
 
 	do {
-		uint64_t seq = rmap_object_truncate_seq(object->map);
+		uint64_t seq = object_sequence(vm, object);
 		struct page *page;
 		int error = file_page(thread, file_of(object), index_of(vm, offset), &page);
 
@@ -150,12 +181,17 @@ static int fault_file(const struct attempt *attempt, uint64_t offset)
 /* In a file's vma: for a private copy. */
 static struct page *anonymous_page(const struct attempt *attempt)
 {
-	const struct vma *vma = attempt->vma;
+	const struct vm_backend *backend = attempt->thread->vm->backend;
+	struct vma *vma = attempt->vma;
 	uint64_t index = index_of(attempt->thread->vm, vma_offset(vma, attempt->vpn));
 	struct page *page = page_alloc(attempt->thread, vma->object, index);
 
 	if (page && vma->object->is_file)
 		page_set(page, PAGE_COPY);
+	if (page && backend->prepare && backend->prepare(attempt->thread, vma, page)) {
+		page_put(attempt->thread, page);
+		page = NULL;
+	}
 	return page;
 }
 
@@ -196,7 +232,7 @@ static void map_swapped(const struct attempt *attempt, struct page *page, uint32
 
 		if (*leaf_pte(vm, attempt->leaf, vpn) != want || index_of(vm, offset) != page->index)
 			continue;
-		pte_map(thread, attempt->mm, attempt->leaf, vpn, page, piece_of(vm, offset),
+		pte_map(thread, attempt->leaf, vpn, page, piece_of(vm, offset),
 			vma_bits(attempt->vma, page));
 		slot_put(thread, slot);
 	}
@@ -226,13 +262,6 @@ static int fault_swap(const struct attempt *attempt, uint64_t pte)
 }
 
 /* --- writes to what is present ---------------------------------------------------------------- */
-
-static bool maps_page(const struct attempt *attempt, uint64_t vpn, const struct page *page)
-{
-	uint64_t pte = *leaf_pte(attempt->thread->vm, attempt->leaf, vpn);
-
-	return (pte & PTE_PRESENT) && pte_page(attempt->thread->vm, pte) == page;
-}
 
 /* Does nothing but this window map @page? Holds: page and pte lock. Only who maps it could fork: nobody begins to. */
 static bool window_has_all(const struct attempt *attempt, struct page *page)
@@ -266,8 +295,8 @@ static void copy_window(const struct attempt *attempt, struct page *old, struct 
 
 		if (!maps_page(attempt, vpn, old))
 			continue;
-		pte_clear(thread, attempt->mm, attempt->leaf, vpn, 0);
-		pte_map(thread, attempt->mm, attempt->leaf, vpn, new, piece_of(vm, pte_value(pte)),
+		pte_clear(thread, attempt->leaf, vpn, 0);
+		pte_map(thread, attempt->leaf, vpn, new, piece_of(vm, pte_value(pte)),
 			vma_bits(attempt->vma, new));
 	}
 	tlb_flush(thread);
@@ -318,7 +347,7 @@ static void forget_orphan(const struct attempt *attempt, struct page *page)
 
 	pte_lock(thread, attempt->leaf);
 	if (maps_page(attempt, attempt->vpn, page) && page_has(page, PAGE_ORPHAN))
-		pte_clear(thread, attempt->mm, attempt->leaf, attempt->vpn, 0);
+		pte_clear(thread, attempt->leaf, attempt->vpn, 0);
 	tlb_flush(thread);
 	pte_unlock(thread, attempt->leaf);
 }
@@ -391,7 +420,7 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
 	if (write && !attempt.vma->writable)
 		return -EACCES;
 	attempt.leaf = table_get(vm, mm, vpn);
-	if (!attempt.leaf || rmap_reserve_fill(thread->reserve, 2 * VM_CLUSTER_MAX))
+	if (!attempt.leaf || vm->backend->fill(thread, 2 * VM_CLUSTER_MAX))
 		return -ENOMEM;
 	attempt_window(&attempt);
 	pte_lock(thread, attempt.leaf);
@@ -408,7 +437,7 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
 		return 0;
 	}
 	if (pte & PTE_MOVING) {
-		pte_help(thread, mm, attempt.leaf, vpn);
+		pte_help(thread, attempt.leaf, vpn);
 		return fault(thread, mm, vpn, write);
 	}
 	if (pte & PTE_SWAP)

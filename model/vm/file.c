@@ -6,10 +6,10 @@
  * it into the cache, and only if the file has it; a page leaves the cache in the step that writes it to the disk. So
  * disk and cache are never both in the wrong, and a page that is not in the extent does not enter the cache.
  *
- * A truncate first shrinks the extent, then lets rmap_truncate() unmap and drop what is there, with the callbacks of
+ * A truncate first shrinks the extent, then has the backend unmap and drop what is there, by the functions of
  * unmap.c. A hole is taken out of the extent for that long, and faults that meet it wait for the resize lock.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 
@@ -157,30 +157,26 @@ static void extent_set(struct vm_thread *thread, struct file *file, struct exten
 	vm_unlock(&thread->held, &file->lock);
 }
 
-/* Holds: the resize lock, exclusively; the pages are no longer in the extent. */
-static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last, unsigned flags,
+/* Without mappings of the file there is nothing to find. Asked when no mapping can come any more that goes beyond it. */
+static bool may_truncate(const struct vm *vm, const struct file *file)
+{
+	return !vm->backend->may_truncate || vm->backend->may_truncate(&file->object);
+}
+
+/*
+ * Holds: the resize lock, exclusively; the pages are no longer in the extent. -ENOTSUP: nothing was done, and they are to be
+ * in it again
+ */
+static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last, bool copies,
 			  bool saves)
 {
-	struct vm *vm = thread->vm;
-	const struct rmap_truncation truncation = {
-		.size = sizeof(truncation),
-		.object = file->object.map,
-		.first = first,
-		.last = last,
-		.strategy = vm->options.strategy,
-		.semantics = vm->options.semantics,
-		.flags = unmap_flags(vm) | flags,
-	};
 	struct pass pass = { .thread = thread, .slot = SLOT_NONE, .file = file, .saves = saves };
-	struct rmap_unmap_report report;
-	int result;
+	const struct cut cut = { file, first, last, copies };
+	struct rmap_unmap_report report = { .cleared = 0 };
 
-	/* Copies are no pages that could be left. */
-	do
-		result = rmap_truncate(vm->map, &unmap_callbacks, &pass, &truncation, &report);
-	while (report.unseen);
-	vm_must(result >= 0 && result != RMAP_UNMAP_STOPPED);
-	vm_must(truncation.semantics == RMAP_FAILABLE || result == RMAP_UNMAP_SUCCESS);
+	if (!may_truncate(thread->vm, file))
+		return -ENOTSUP;
+	thread->vm->backend->truncate(&pass, &cut, &report);
 	if (!saves)
 		disk_fresh(thread, file, first, last);
 	count(thread, FIGURE_TRUNCATIONS, 1);
@@ -210,20 +206,22 @@ static int file_grow(struct vm_thread *thread, struct file *file, uint64_t size)
 int vm_truncate(struct vm_thread *thread, uint32_t number, uint64_t size)
 {
 	struct file *file;
-	struct extent extent;
+	struct extent extent, old;
 	int error;
 
 	if (number >= thread->vm->options.files || size > thread->vm->options.file_pages)
 		return -EINVAL;
 	file = &thread->vm->files[number];
 	vm_lock_exclusive(&thread->held, &file->resize);
-	extent = file_extent(thread, file);
+	extent = old = file_extent(thread, file);
 	if (size > extent.size) {
 		error = file_grow(thread, file, size);
 	} else {
 		extent.size = size;
 		extent_set(thread, file, extent);
-		error = truncate_pages(thread, file, size, UINT64_MAX, RMAP_UNMAP_COPIES, false);
+		error = truncate_pages(thread, file, size, UINT64_MAX, true, false);
+		if (error == -ENOTSUP)
+			extent_set(thread, file, old);
 	}
 	vm_unlock_sleeping(&thread->held, &file->resize);
 	return error;
@@ -244,7 +242,7 @@ int vm_punch(struct vm_thread *thread, uint32_t number, uint64_t first, uint64_t
 		extent.hole_first = first;
 		extent.hole_last = last < extent.size ? last : extent.size - 1;
 		extent_set(thread, file, extent);
-		error = truncate_pages(thread, file, first, extent.hole_last, 0, false);
+		error = truncate_pages(thread, file, first, extent.hole_last, false, false);
 		window(thread->vm, VM_WINDOW_PUNCH);
 		extent.hole_first = 1;
 		extent.hole_last = 0;
@@ -293,7 +291,7 @@ int vm_collapse(struct vm_thread *thread, uint32_t number, uint64_t first, uint6
 		extent.hole_last = UINT64_MAX;
 		extent.collapses = true;
 		extent_set(thread, file, extent);
-		error = truncate_pages(thread, file, first, UINT64_MAX, RMAP_UNMAP_COPIES, true);
+		error = truncate_pages(thread, file, first, UINT64_MAX, true, true);
 		if (!error)
 			disk_shift(thread, file, first, last);
 		extent = file_extent(thread, file);
@@ -306,7 +304,7 @@ int vm_collapse(struct vm_thread *thread, uint32_t number, uint64_t first, uint6
 	return error;
 }
 
-/* --- what rmap_truncate() calls ----------------------------------------------------------------- */
+/* --- what truncates call ------------------------------------------------------------------------- */
 
 /* The first cached page of first .. last, with a reference. */
 struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
@@ -345,7 +343,7 @@ void cache_drop(struct vm_thread *thread, struct file *file, struct page *page)
 
 /* --- write-back ------------------------------------------------------------------------------- */
 
-static void clean_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+static void clean_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 	bool *dirty = arg;
@@ -353,7 +351,7 @@ static void clean_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf
 	if (!(*pte & PTE_DIRTY))
 		return;
 	*dirty = true;
-	tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
+	tlb_owe(thread, leaf, vpn, 0, OWED_NOTHING);
 	*pte &= ~PTE_DIRTY;
 }
 

@@ -9,11 +9,11 @@
  * Contents are atomic words without any order, as memory is to a CPU: what orders them is the lock under which a pte
  * that maps them is set, used or cleared. Those of a free frame belong to nobody.
  *
- * The LRU lists hold each page that reclaim may take. The library tells when the first mapping is locked and when the
+ * The LRU lists hold each page that reclaim may take. A backend may tell when the first mapping is locked and when the
  * last one no longer is, each to one thread exactly; the pages' count of these two is right in whichever order the
  * threads come to note them (system.h).
  */
-#include "system.h"
+#include "backend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +45,7 @@ static struct page *page_begin(struct vm_thread *thread, struct page *page, stru
 {
 	page->object = object;
 	page->index = index;
+	page->anchor = NULL;
 	atomic_store_explicit(&page->flags, 0, memory_order_relaxed);
 	words_fresh(thread->vm, page->words, object, index);
 	if (!object->is_file)
@@ -142,12 +143,7 @@ bool page_clear(struct page *page, enum page_flag flag)
 
 uint32_t page_mapcount(struct vm_thread *thread, const struct page *page)
 {
-	uint32_t mapcount;
-
-	rmap_read_lock(thread->vm->map);
-	mapcount = rmap_page_mapcount(thread->vm->map, &page->rmap);
-	rmap_read_unlock(thread->vm->map);
-	return mapcount;
+	return thread->vm->backend->mapcount(thread, page);
 }
 
 /* --- contents --------------------------------------------------------------------------------- */

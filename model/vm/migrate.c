@@ -19,7 +19,7 @@
  *
  * Memory has two nodes (vm_options.far), and a look at the accessed bits says on which a page is better kept.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -43,13 +43,13 @@ static void count_entry(struct round *round, uint64_t *pte)
 	round->there++;
 }
 
-static void begin_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+static void begin_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 	struct round *round = arg;
 
 	if (*pte & PTE_PRESENT) {
-		tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
+		tlb_owe(thread, leaf, vpn, 0, OWED_NOTHING);
 		if (*pte & PTE_DIRTY) /* of the page, from now on: who clears the entry later does not know of the new one */
 			page_set(round->page, PAGE_DIRTY);
 		*pte = (*pte & ~(PTE_PRESENT | PTE_DIRTY | PTE_ROUND)) | PTE_MOVING | (round->round ^ PTE_ROUND);
@@ -58,12 +58,11 @@ static void begin_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf
 	count_entry(round, pte);
 }
 
-static void restore_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+static void restore_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 	struct round *round = arg;
 
-	(void)mm;
 	if (!(*pte & PTE_MOVING))
 		return;
 	*pte = (*pte & ~(PTE_MOVING | PTE_ROUND)) | PTE_PRESENT;
@@ -71,19 +70,19 @@ static void restore_pte(struct vm_thread *thread, struct mm *mm, struct leaf *le
 }
 
 /* @arg: the new page. The reserve was filled before the pte lock. */
-static void renew_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+static void renew_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	uint64_t old = *leaf_pte(thread->vm, leaf, vpn);
 
 	if (!(old & PTE_MOVING))
 		return;
-	pte_map(thread, mm, leaf, vpn, arg, piece_of(thread->vm, pte_value(old)),
+	pte_map(thread, leaf, vpn, arg, piece_of(thread->vm, pte_value(old)),
 		old & (PTE_WRITE | PTE_ACCESSED | PTE_NONLINEAR));
-	mapping_remove(thread, mm, vpn, old);
+	mapping_remove(thread, leaf->mm, leaf, vpn, old);
 	page_put(thread, pte_page(thread->vm, old));
 }
 
-void pte_help(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn)
+void pte_help(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn)
 {
 	struct page *page = NULL;
 	struct round round = { .page = NULL };
@@ -100,7 +99,7 @@ void pte_help(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64
 	pte_lock(thread, leaf);
 	pte = *leaf_pte(thread->vm, leaf, vpn);
 	if ((pte & PTE_MOVING) && pte_page(thread->vm, pte) == page)
-		restore_pte(thread, mm, leaf, vpn, &round);
+		restore_pte(thread, leaf, vpn, &round);
 	pte_unlock(thread, leaf);
 	vm_unlock(&thread->held, &page->lock);
 }
@@ -138,14 +137,9 @@ static void restore_all(struct vm_thread *thread, struct page *page)
 /* Return: 0; -EPERM: mlocked; -EAGAIN: it is as it was. Holds: the page lock. Owes a flush */
 static int move_begin(struct vm_thread *thread, struct page *page)
 {
-	struct rmap_counts counts;
-
 	if (page_is_file(page) && !page_has(page, PAGE_CACHED))
 		return -EAGAIN;
-	rmap_read_lock(thread->vm->map);
-	counts = rmap_page_counts(thread->vm->map, &page->rmap);
-	rmap_read_unlock(thread->vm->map);
-	if (counts.locked)
+	if (thread->vm->backend->locked && thread->vm->backend->locked(thread, page))
 		return -EPERM;
 	page_set(page, PAGE_MOVING);
 	if (all_moving(thread, page))
@@ -164,7 +158,7 @@ static int move_end(struct vm_thread *thread, struct page *page, struct page *ne
 	struct vm *vm = thread->vm;
 	uint32_t mapped = page_mapcount(thread, page);
 
-	if (mapped > RMAP_RESERVE_ADDS_MAX || rmap_reserve_fill(thread->reserve, mapped)) {
+	if (thread->vm->backend->fill(thread, mapped)) {
 		restore_all(thread, page);
 		return -ENOMEM;
 	}
@@ -214,6 +208,10 @@ static struct page *frame_for(struct vm_thread *thread, const struct page *page,
 
 	if (new && page_has(page, PAGE_COPY))
 		page_set(new, PAGE_COPY);
+	if (new) {
+		new->anchor = page->anchor;
+		new->base = page->base;
+	}
 	return new;
 }
 
@@ -223,6 +221,8 @@ int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 	struct mm *mm;
 	int error = -ENOMEM;
 
+	if (!backend_has(thread->vm, VM_BACKEND_MIGRATES))
+		return -ENOTSUP;
 	if (!vpns_fit(thread->vm, vpn, 1))
 		return -EFAULT;
 	mm = mm_enter(thread, id, false);
@@ -310,11 +310,10 @@ static uint64_t migrated(struct vm_thread *thread)
 /* As many visits as one look at a page may cost. */
 #define VISITS 32u
 
-static void look_at_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+static void look_at_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	bool *accessed = arg;
 
-	(void)mm;
 	if (*leaf_pte(thread->vm, leaf, vpn) & PTE_ACCESSED)
 		*accessed = true;
 }
@@ -325,12 +324,10 @@ static void look_at_pte(struct vm_thread *thread, struct mm *mm, struct leaf *le
  */
 static bool is_used(struct vm_thread *thread, struct page *page)
 {
-	struct rmap_target target = { &page->rmap, page->object->map, page->index, page->index };
-	struct rmap_cursor cursor;
 	bool accessed = false;
+	struct walk walk = { .action = look_at_pte, .arg = &accessed, .ends = &accessed, .visits_max = VISITS };
 
-	rmap_cursor_init(&cursor, thread->vm->map, &target);
-	page_ptes_some(thread, page, &cursor, VISITS, look_at_pte, &accessed, &accessed);
+	page_walk(thread, page, &walk);
 	return accessed;
 }
 
@@ -339,6 +336,8 @@ static uint32_t move_some(struct vm_thread *thread, uint32_t n, bool by_use)
 {
 	uint64_t before = migrated(thread);
 
+	if (!backend_has(thread->vm, VM_BACKEND_MIGRATES))
+		return 0;
 	for (uint32_t done = 0; done < n; done += BATCH) {
 		struct move moves[BATCH];
 		uint32_t had = 0;

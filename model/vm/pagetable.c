@@ -5,10 +5,10 @@
  * A lookup takes no lock above the leaf: entries of directories are set once, and tables stay until their mm has no
  * reference left. Ptes are read and written under the lock of their leaf, which is the VM's pte lock.
  *
- * Here a pte and its page's reverse map change together. The library is told the kind of the mapping as the pte has it,
- * so page tables and reverse map can disagree only by an error, and each result below zero is one.
+ * Here a pte and its page's reverse map change together. The backend is told of the mapping as the pte has it, so page
+ * tables and reverse map can disagree only by an error.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <stdlib.h>
 
@@ -35,15 +35,18 @@ struct leaf *table_find(const struct vm *vm, struct mm *mm, uint64_t vpn)
 	return table;
 }
 
-static void *table_new(struct vm *vm, unsigned level)
+static void *table_new(struct vm *vm, struct mm *mm, uint64_t vpn, unsigned level)
 {
 	struct leaf *leaf;
 
 	if (level > 0)
 		return calloc(1, directory_bytes(vm));
 	leaf = calloc(1, sizeof(*leaf) + (sizeof(uint64_t) << vm->options.table_bits));
-	if (leaf)
+	if (leaf) {
+		leaf->mm = mm;
+		leaf->first = vpn & ~(leaf_size(vm) - 1);
 		vm_lock_init(&leaf->lock, VM_CLASS_PTE);
+	}
 	return leaf;
 }
 
@@ -55,14 +58,14 @@ static void table_delete(void *table, unsigned level)
 }
 
 /* The table that @entry leads to, which is made if it is not there. */
-static void *table_enter(struct vm *vm, _Atomic(void *) *entry, unsigned level)
+static void *table_enter(struct vm *vm, struct mm *mm, uint64_t vpn, _Atomic(void *) *entry, unsigned level)
 {
 	void *table = atomic_load_explicit(entry, memory_order_acquire);
 	void *mine;
 
 	if (table)
 		return table;
-	mine = table_new(vm, level);
+	mine = table_new(vm, mm, vpn, level);
 	if (!mine ||
 	    atomic_compare_exchange_strong_explicit(entry, &table, mine, memory_order_acq_rel, memory_order_acquire))
 		return mine;
@@ -76,7 +79,7 @@ struct leaf *table_get(struct vm *vm, struct mm *mm, uint64_t vpn)
 	void *table = NULL;
 
 	for (unsigned level = VM_LEVELS; level-- > 0;) {
-		table = table_enter(vm, entry, level);
+		table = table_enter(vm, mm, vpn, entry, level);
 		if (!table)
 			return NULL;
 		if (level > 0)
@@ -129,47 +132,14 @@ void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *a
 
 /* --- one mapping ------------------------------------------------------------------------------ */
 
-/* A pte's name. It stays meaningful when the pte is gone: an mm is looked up by its number. */
-uint64_t pte_handle(const struct mm *mm, uint64_t vpn)
-{
-	return ((uint64_t)mm->id << VM_LEVELS * 9 | vpn) << 3;
-}
+typedef void (*mapping_adder)(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn, uint64_t pte);
 
-static struct rmap_mapping pte_mapping(const struct mm *mm, uint64_t vpn, uint64_t bits)
-{
-	if (bits & PTE_LOCKED)
-		return rmap_locked();
-	return bits & PTE_NONLINEAR ? rmap_chained(pte_handle(mm, vpn)) : rmap_linear();
-}
-
-void chain_lock(struct vm_thread *thread, struct page *page)
-{
-	if (thread->vm->options.locks != VM_LOCKS_TODAY && thread->chained != page)
-		vm_lock(&thread->held, &page->chain);
-}
-
-void chain_unlock(struct vm_thread *thread, struct page *page)
-{
-	if (thread->vm->options.locks != VM_LOCKS_TODAY && thread->chained != page)
-		vm_unlock(&thread->held, &page->chain);
-}
-
-typedef int (*rmap_adder)(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
-
-static void pte_set(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t pte,
-		    rmap_adder add)
+static void pte_set(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t pte, mapping_adder add)
 {
 	struct page *page = pte_page(thread->vm, pte);
-	int events;
 
 	page_get(page);
-	chain_lock(thread, page);
-	rmap_read_lock(thread->vm->map);
-	events = add(thread->reserve, &page->rmap, pte_mapping(mm, vpn, pte));
-	rmap_read_unlock(thread->vm->map);
-	vm_must(events >= 0);
-	lru_note(thread, page, events);
-	chain_unlock(thread, page);
+	add(thread, page, leaf, vpn, pte);
 	*leaf_pte(thread->vm, leaf, vpn) = pte;
 	if (pte & PTE_NONLINEAR)
 		count(thread, FIGURE_NONLINEAR, 1);
@@ -184,82 +154,65 @@ static uint64_t pte_to(const struct vm *vm, const struct page *page, uint32_t pi
 	return pte_make(frame << vm->options.cluster_bits | piece, bits | PTE_PRESENT);
 }
 
-void pte_map(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
-	     uint32_t piece, uint64_t bits)
+void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits)
 {
-	pte_set(thread, mm, leaf, vpn, pte_to(thread->vm, page, piece, bits), rmap_page_add);
+	pte_set(thread, leaf, vpn, pte_to(thread->vm, page, piece, bits), thread->vm->backend->add);
 }
 
-void pte_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
-	      uint32_t piece, uint64_t bits)
+void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits)
 {
-	pte_set(thread, mm, leaf, vpn, pte_to(thread->vm, page, piece, bits), rmap_page_duplicate);
+	const struct vm_backend *backend = thread->vm->backend;
+
+	pte_set(thread, leaf, vpn, pte_to(thread->vm, page, piece, bits),
+		backend->duplicate ? backend->duplicate : backend->add);
 	count(thread, FIGURE_DUPLICATES, 1);
 }
 
-void mapping_remove(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte)
+void mapping_remove(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t pte)
 {
-	struct page *page = pte_page(thread->vm, pte);
-	int events;
-
-	chain_lock(thread, page);
-	rmap_read_lock(thread->vm->map);
-	events = rmap_page_remove(thread->reserve, &page->rmap, pte_mapping(mm, vpn, pte));
-	rmap_read_unlock(thread->vm->map);
-	vm_must(events >= 0);
-	lru_note(thread, page, events);
-	chain_unlock(thread, page);
+	thread->vm->backend->remove(thread, pte_page(thread->vm, pte), mm, leaf, vpn, pte);
 }
 
-static uint64_t pte_change(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left,
+static uint64_t pte_change(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left,
 			   enum owed_until until)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 	uint64_t old = *pte;
 
-	tlb_owe(thread, mm, vpn, old, until);
+	tlb_owe(thread, leaf, vpn, old, until);
 	if (old & PTE_DIRTY)
 		page_set(pte_page(thread->vm, old), PAGE_DIRTY);
 	*pte = left;
 	return old;
 }
 
-void pte_clear(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left)
+void pte_clear(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left)
 {
-	pte_change(thread, mm, leaf, vpn, left, OWED_REMOVE);
+	pte_change(thread, leaf, vpn, left, OWED_REMOVE);
 }
 
-void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left)
+void pte_unmap(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left)
 {
-	mapping_remove(thread, mm, vpn, pte_change(thread, mm, leaf, vpn, left, OWED_PUT));
+	mapping_remove(thread, leaf->mm, leaf, vpn, pte_change(thread, leaf, vpn, left, OWED_PUT));
 }
 
-static void mapping_move(struct vm_thread *thread, struct page *page, struct rmap_mapping from, struct rmap_mapping to)
+static void mapping_move(struct vm_thread *thread, const struct place *from, const struct place *to)
 {
-	int events;
-
-	chain_lock(thread, page);
-	rmap_read_lock(thread->vm->map);
-	events = rmap_page_move(thread->reserve, &page->rmap, from, to);
-	rmap_read_unlock(thread->vm->map);
-	vm_must(events >= 0);
-	lru_note(thread, page, events);
-	chain_unlock(thread, page);
+	thread->vm->backend->move(thread, pte_page(thread->vm, from->pte), from, to);
 }
 
-void pte_set_locked(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, bool locked)
+void pte_set_locked(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, bool locked)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 	uint64_t new = locked ? *pte | PTE_LOCKED : *pte & ~PTE_LOCKED;
 
-	mapping_move(thread, pte_page(thread->vm, *pte), pte_mapping(mm, vpn, *pte), pte_mapping(mm, vpn, new));
+	mapping_move(thread, &(struct place){ leaf, vpn, *pte }, &(struct place){ leaf, vpn, new });
 	*pte = new;
 	count(thread, locked ? FIGURE_LOCKS : FIGURE_UNLOCKS, 1);
 }
 
-/* A linear mapping that moves with its range stays linear: the library is told, though its counts do not change. */
-void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64_t from_vpn, struct leaf *to,
-	      uint64_t to_vpn)
+/* A linear mapping that moves with its vma stays linear; the backend is told all the same. */
+void pte_move(struct vm_thread *thread, struct leaf *from, uint64_t from_vpn, struct leaf *to, uint64_t to_vpn)
 {
 	uint64_t *old = leaf_pte(thread->vm, from, from_vpn);
 	uint64_t *new = leaf_pte(thread->vm, to, to_vpn);
@@ -267,9 +220,8 @@ void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64
 	if (*old == 0)
 		return;
 	if (*old & PTE_MAPS) {
-		tlb_owe(thread, mm, from_vpn, 0, OWED_NOTHING);
-		mapping_move(thread, pte_page(thread->vm, *old), pte_mapping(mm, from_vpn, *old),
-			     pte_mapping(mm, to_vpn, *old));
+		tlb_owe(thread, from, from_vpn, 0, OWED_NOTHING);
+		mapping_move(thread, &(struct place){ from, from_vpn, *old }, &(struct place){ to, to_vpn, *old });
 		count(thread, FIGURE_MOVES, 1);
 	}
 	*new = *old;

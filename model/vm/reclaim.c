@@ -83,7 +83,7 @@ struct aging {
 	bool owes;
 };
 
-static void age_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg)
+static void age_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 	struct aging *aging = arg;
@@ -92,7 +92,7 @@ static void age_pte(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, 
 		return;
 	aging->accessed = true;
 	if (aging->owes)
-		tlb_owe(thread, mm, vpn, 0, OWED_NOTHING);
+		tlb_owe(thread, leaf, vpn, 0, OWED_NOTHING);
 	*pte &= ~PTE_ACCESSED;
 }
 

@@ -59,12 +59,17 @@ static inline uint64_t pte_make(uint64_t value, uint64_t bits)
 
 /*
  * What pages belong to.
- * @map:   its ranges
- * @id:    in words: files count from 0, families after them
- * @users: of a family: mms and pages. 0: the family is free
+ * @index, @vmas: the backend's: by which it finds vmas, or how many there are
+ * @sequence: of truncates that have begun, for backends without one of their own
+ * @id:       in words: files count from 0, families after them
+ * @users:    of a family: mms and pages. 0: the family is free
  */
 struct object {
-	struct rmap_object *map;
+	union {
+		void *index;
+		_Atomic uint64_t vmas;
+	};
+	_Atomic uint64_t sequence;
 	uint32_t id;
 	bool is_file;
 	_Atomic uint32_t users;
@@ -142,12 +147,20 @@ TAILQ_HEAD(page_list, page);
  *      on a list or isolated  <=>  refs > 0 and mlocks <= 0
  *
  * @object, @index: fixed from allocation until the page is free, also when it was truncated
+ * @rmap, @word, @counts: the backend's word, in one of these forms, and @anchor and @base: what kernels have in the
+ *                  mapping and index of an anonymous page. Where the first mapping was made: NULL, if none was yet
  * @lru, @state, @mlocks: under the LRU lock. Each first lock adds one to mlocks and each last lock takes one; so two
  *                  that are noted in the wrong order end right
  * @words:          contents: VM_WORDS for each piece
  */
 struct page {
-	struct rmap_page rmap;
+	union {
+		struct rmap_page rmap;
+		uint64_t word;
+		_Atomic uint64_t counts;
+	};
+	void *anchor;
+	uint64_t base;
 	_Atomic uint32_t refs;
 	_Atomic uint32_t flags;
 	struct object *object;
@@ -174,8 +187,10 @@ struct slot {
 	_Atomic uint64_t *words;
 };
 
-/* A table of the lowest level. @ptes: under @lock */
+/* A table of the lowest level. @mm, @first: whose, and the vpn of its first pte; fixed. @ptes: under @lock */
 struct leaf {
+	struct mm *mm;
+	uint64_t first;
 	struct vm_lock lock;
 	uint64_t ptes[];
 };
@@ -189,13 +204,13 @@ struct directory {
  * What [start, end) maps: pieces of @object from @offset on, linearly, unless a pte is nonlinear. If it is @private,
  * what was written are copies of those pieces.
  *
- *      range.first  = offset >> cluster_bits
- *      range.last   = (offset + end - start - 1) >> cluster_bits
- *      range.address = where piece 0 of page range.first is, or would be if it is not mapped here
- *
- * Anonymous memory: offset = the vpn at which it was mapped first. All under the mm lock.
+ * Anonymous memory: offset = the vpn at which it was mapped first. All under the mm lock; backends that read start, end
+ * and offset when they walk have a lock of their own, and change them.
+ * @nonlinear: a pte of it may be, or was
+ * The last members are the backend's (of those of anonymous memory: what finds it by its fork family).
  */
 struct vma {
+	struct mm *mm;
 	uint64_t start;
 	uint64_t end;
 	uint64_t offset;
@@ -203,7 +218,10 @@ struct vma {
 	bool private;
 	bool writable;
 	bool locked;
-	struct rmap_range range;
+	bool nonlinear;
+	union {
+		struct rmap_range range;
+	};
 };
 
 /*
@@ -213,7 +231,7 @@ struct vma {
  * @dead:   not yet born or exiting. Until it is born all is its creator's, without the lock
  * @lock:   the mm lock, of all below but @top
  * @vmas:   a tsearch() tree of disjoint ones
- * @ranges: how many were named; makes owners differ
+ * @ranges: the backend's: how many were named; makes owners differ
  * @owed:   mappings of this mm that were removed and may be in use by processors yet (tlb.c)
  */
 #define MM_ENDING (1u << 31)
@@ -237,9 +255,20 @@ enum node {
 	NODES,
 };
 
+/*
+ * Bytes of the backend's parts, their sum and the most that ever was.
+ */
+struct ledger {
+	_Atomic int64_t parts[VM_PARTS_MAX];
+	_Atomic int64_t total;
+	_Atomic int64_t peak;
+};
+
 struct vm {
 	struct vm_options options;
-	struct rmap *map;
+	const struct vm_backend *backend;
+	void *map; /* the backend's */
+	struct ledger ledger;
 	struct vm_checker checker;
 	struct page *pages;
 	struct page **free_frames; /* of each node, from its first frame on, so many: under frame_lock */
@@ -285,6 +314,12 @@ enum figure {
 	FIGURE_TRUNCATIONS,
 	FIGURE_CLEARED,
 	FIGURE_REFUSED,
+	FIGURE_WALKED,
+	FIGURE_VISITS,
+	FIGURE_VISITS_EMPTY,
+	FIGURE_WALKS_REFUSED,
+	FIGURE_CONVERSIONS,
+	FIGURE_UNCONVERTED,
 	FIGURE_PASSES,
 	FIGURE_SEARCHES,
 	FIGURE_LEFTOVERS,
@@ -329,6 +364,7 @@ enum owed_until {
  */
 struct owed {
 	struct mm *mm;
+	struct leaf *leaf;
 	uint64_t vpn;
 	uint64_t pte;
 	enum owed_until until;
@@ -338,13 +374,14 @@ struct owed {
 
 /*
  * A thread's context. It is a processor, too.
- * @chained:      the page whose chain lock this thread holds over a pass; NULL: none
+ * @map:          the backend's: what it has in hand
+ * @chained:      the page whose chain lock this thread holds over a walk; NULL: none
  * @translations: under @tlb_lock, by which others take theirs out
  * @owed:         [0, owed_n): what this thread has to flush
  */
 struct vm_thread {
 	struct vm *vm;
-	struct rmap_reserve *reserve;
+	void *map;
 	struct vm_held held;
 	struct page *chained;
 	struct vm_lock tlb_lock;
@@ -442,15 +479,25 @@ static inline uint64_t pte_offset(const struct vm *vm, uint64_t pte)
 	return pte_page(vm, pte)->index << vm->options.cluster_bits | piece_of(vm, pte_value(pte));
 }
 
-static inline struct page *page_of(const struct rmap_page *rmap)
-{
-	return (struct page *)(uintptr_t)((uintptr_t)rmap - offsetof(struct page, rmap));
-}
-
 static inline struct file *file_of(struct object *object)
 {
 	return (struct file *)(void *)object;
 }
+
+/* A pte and where it is. */
+struct place {
+	struct leaf *leaf;
+	uint64_t vpn;
+	uint64_t pte;
+};
+
+/* What of @file's a truncate takes: page indexes @first .. @last. @copies: private copies of them, too */
+struct cut {
+	struct file *file;
+	uint64_t first;
+	uint64_t last;
+	bool copies;
+};
 
 /* --- frame.c: frames, their references and contents, the LRU lists ---------------------------- */
 
@@ -483,6 +530,7 @@ static inline uint32_t page_words(const struct vm *vm)
 }
 
 void lru_add(struct vm_thread *thread, struct page *page);
+/* @events: RMAP_FIRST_LOCK and RMAP_LAST_LOCK, from a backend that tells them */
 void lru_note(struct vm_thread *thread, struct page *page, int events);
 /* The oldest page of a list, with a reference; NULL: none. */
 struct page *lru_isolate(struct vm_thread *thread, bool active);
@@ -496,7 +544,6 @@ void tables_free(struct vm *vm, struct mm *mm);
 typedef void (*leaf_action)(struct leaf *leaf, uint64_t vpn, void *arg);
 /* Each leaf, and its first vpn. */
 void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *arg);
-uint64_t pte_handle(const struct mm *mm, uint64_t vpn);
 /* Macros, for the place that the checker reports. */
 #define pte_lock(thread, leaf) vm_lock(&(thread)->held, &(leaf)->lock)
 #define pte_trylock(thread, leaf) vm_trylock(&(thread)->held, &(leaf)->lock)
@@ -510,22 +557,16 @@ uint64_t pte_handle(const struct mm *mm, uint64_t vpn);
  *             reference go. So is what follows, but under the page lock:
  * pte_unmap - clear a present pte, to @left, and remove its mapping at once; the flush lets the reference go
  * mapping_remove - what they do to the reverse map of the page that @pte maps
- * pte_kind  - a present pte becomes a locked one or no longer is
+ * pte_set_locked - a present pte becomes a locked one or no longer is
  * pte_move  - what @from maps is mapped by @to instead; both pte locks held. A flush is owed
  */
-void pte_map(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
-	     uint32_t piece, uint64_t bits);
-void pte_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, struct page *page,
-	      uint32_t piece, uint64_t bits);
-void pte_clear(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left);
-void pte_unmap(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t left);
-void mapping_remove(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte);
-void pte_set_locked(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, bool locked);
-void pte_move(struct vm_thread *thread, struct mm *mm, struct leaf *from, uint64_t from_vpn, struct leaf *to,
-	      uint64_t to_vpn);
-/* In the order of 2003: around operations on the page's reverse map, unless a pass holds it. */
-void chain_lock(struct vm_thread *thread, struct page *page);
-void chain_unlock(struct vm_thread *thread, struct page *page);
+void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits);
+void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits);
+void pte_clear(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left);
+void pte_unmap(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left);
+void mapping_remove(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t pte);
+void pte_set_locked(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, bool locked);
+void pte_move(struct vm_thread *thread, struct leaf *from, uint64_t from_vpn, struct leaf *to, uint64_t to_vpn);
 
 /* --- tlb.c: what processors keep of ptes, and what a change of them owes ------------------------ */
 
@@ -537,7 +578,7 @@ void tlb_fill(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pt
 bool tlb_enter(struct vm_thread *thread, uint32_t mm, uint64_t vpn, bool write, struct translation *out);
 void tlb_leave(struct vm_thread *thread);
 /* Before the pte changes, under its lock. A mapping removed at once is counted in the mm as owed. */
-void tlb_owe(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte, enum owed_until until);
+void tlb_owe(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t pte, enum owed_until until);
 /* All that this thread owes. */
 void tlb_flush(struct vm_thread *thread);
 /* Before ptes that are empty or swapped are given away or copied, under their lock: what others owe [first, end). */
@@ -555,15 +596,14 @@ void mm_leave(struct vm_thread *thread, struct mm *mm);
 /* A dead mm without anything, with its own reference; @family's is given up if it fails. NULL: no number is free */
 struct mm *mm_new(struct vm_thread *thread, struct object *family);
 void mm_born(struct vm_thread *thread, struct mm *mm);
-uint32_t range_owner_mm(uint64_t owner);
 
 bool vpns_fit(const struct vm *vm, uint64_t vpn, uint64_t n);
 /* Any vma that overlaps [start, end), or the first one. NULL: none. */
 struct vma *vma_any(struct mm *mm, uint64_t start, uint64_t end);
 struct vma *vma_first(struct mm *mm, uint64_t start, uint64_t end);
-int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *like);
-void vma_remove(struct mm *mm, struct vma *vma);
-int vma_resize(struct vm_thread *thread, struct mm *mm, struct vma *vma, uint64_t end);
+/* A copy of @new, attached; @like: NULL, or the vma that it is a copy of */
+int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *new, struct vma *like);
+void vma_remove(struct vm_thread *thread, struct vma *vma);
 /* Make sure that no vma crosses @vpn. */
 int vma_split(struct vm_thread *thread, struct mm *mm, uint64_t vpn);
 bool vma_covers(struct mm *mm, uint64_t start, uint64_t end);
@@ -588,11 +628,11 @@ bool file_evict(struct vm_thread *thread, struct page *page);
 /* Does the pte map a private copy, or say where it is swapped out? *@index: of what page of the file */
 bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index);
 /* If the pte is a moving one: wait until the page has moved, and make it one that is not. Context: no lock but MM's */
-void pte_help(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn);
+void pte_help(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn);
 /* The file has @new, locked, in the place of @page, which goes but for its mappings. Holds: the page lock */
 void file_replace(struct vm_thread *thread, struct page *page, struct page *new);
 /* If so, it is no more, and a flush owed. Context: pte lock */
-bool zap_copy(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn);
+bool zap_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn);
 
 struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last);
 /* To the disk, if it is dirty. Holds: the page lock */
@@ -609,8 +649,8 @@ void slot_put(struct vm_thread *thread, uint32_t slot);
 #define SLOT_NONE UINT32_MAX
 
 /*
- * What unmap.h's callbacks get. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller flushes;
- * @saves: what is dropped goes to the disk before
+ * An unmap or a truncate under way. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller
+ * flushes; @saves: what is dropped goes to the disk before
  */
 struct pass {
 	struct vm_thread *thread;
@@ -619,25 +659,16 @@ struct pass {
 	bool saves;
 	struct file *file;
 };
-extern const struct rmap_unmap_callbacks unmap_callbacks;
-unsigned unmap_flags(const struct vm *vm);
 /* Failable. Context: the page lock; the caller flushes before it lets that go. Return: an rmap_unmap_result */
 int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot);
 
 /* What is done to one pte that maps a page, under its lock. */
-typedef void (*pte_action)(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, void *arg);
+typedef void (*pte_action)(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg);
 /*
- * Each pte that @visit stands for and that maps @page, or did and is moving. Return: 0; -EAGAIN: @try, and a lock was
- * not to be had
+ * Each pte that a walk over @page's mappings finds. Return: how many mappings it may have missed: it could not name them, or
+ * was refused a lock
  */
-int visit_ptes(struct vm_thread *thread, const struct page *page, const struct rmap_visit *visit, bool try,
-	       pte_action action, void *arg);
-/* Each pte that a walk over @page's mappings finds. Return: how many mappings it could not name */
 uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg);
-/* The same until *@ends, after any visit; *@cursor: where to begin, and to go on.
-   At most @visits. Return: whether there is no more to visit, or it was ended */
-bool page_ptes_some(struct vm_thread *thread, struct page *page, struct rmap_cursor *cursor, size_t visits,
-		    pte_action action, void *arg, const bool *ends);
 
 uint32_t reclaim(struct vm_thread *thread, uint32_t n);
 

@@ -118,7 +118,7 @@ static void shoot_owed(struct vm_thread *thread)
 static void finish_owed(struct vm_thread *thread, struct owed *owed)
 {
 	if (owed->until == OWED_REMOVE)
-		mapping_remove(thread, owed->mm, owed->vpn, owed->pte);
+		mapping_remove(thread, owed->mm, owed->leaf, owed->vpn, owed->pte);
 	if (owed->until == OWED_PUT)
 		atomic_fetch_sub(&owed->mm->owed, 1);
 	if (owed->pte)
@@ -127,11 +127,13 @@ static void finish_owed(struct vm_thread *thread, struct owed *owed)
 	owed->until = OWED_NOTHING;
 }
 
-void tlb_owe(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t pte, enum owed_until until)
+void tlb_owe(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t pte, enum owed_until until)
 {
+	struct mm *mm = leaf->mm;
+
 	if (thread->owed_n == OWED_MAX)
 		tlb_flush(thread);
-	thread->owed[thread->owed_n++] = (struct owed){ mm, vpn, pte, until };
+	thread->owed[thread->owed_n++] = (struct owed){ mm, leaf, vpn, pte, until };
 	if (until == OWED_PUT)
 		atomic_fetch_add(&mm->owed, 1);
 }

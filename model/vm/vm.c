@@ -5,7 +5,7 @@
  * All that has a number is allocated here, once: frames, mms, families, files, slots. What may fail is done first, and
  * an end undoes whatever there is, so one function cleans up after a failed begin, too.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,6 +31,8 @@ static bool options_set(struct vm_options *options, const struct vm_options *giv
 	option(&options->files, 4);
 	option(&options->file_pages, 64);
 	option(&options->table_bits, 9);
+	if (!options->backend)
+		options->backend = vm_backends[0];
 	return options->mms <= 2048 && options->files <= 512 && options->frames <= 1u << 20 &&
 	       options->far < options->frames && options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 16 &&
 	       options->table_bits >= 4 && options->table_bits <= 9 && options->cluster_bits <= 4 &&
@@ -89,10 +91,11 @@ static int slots_init(struct vm *vm)
 
 static int file_init(struct vm *vm, struct file *file, uint32_t number)
 {
-	int error = rmap_object_create(vm->map, &file->object.map);
+	int error;
 
 	file->object.id = number;
 	file->object.is_file = true;
+	error = vm->backend->object_begin(NULL, vm, &file->object);
 	file->extent = (struct extent){ .size = vm->options.file_pages, .hole_first = 1, .hole_last = 0 };
 	file->cache = calloc(vm->options.file_pages, sizeof(struct page *));
 	file->disk = words_new(vm, vm->options.file_pages);
@@ -166,28 +169,47 @@ static void vm_free(struct vm *vm)
 
 static void objects_destroy(struct vm *vm)
 {
-	for (uint32_t i = 0; vm->files && i < vm->options.files; i++)
-		rmap_object_destroy(vm->files[i].object.map);
-	for (uint32_t i = 0; vm->families && i < vm->families_n; i++)
-		rmap_object_destroy(vm->families[i].map);
+	void (*end)(struct vm *vm, struct object *object) = vm->backend->object_end;
+
+	for (uint32_t i = 0; end && vm->files && i < vm->options.files; i++)
+		end(vm, &vm->files[i].object);
+	for (uint32_t i = 0; end && vm->families && i < vm->families_n; i++)
+		end(vm, &vm->families[i]);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static int map_create(struct vm *vm)
+/* What is not the first backend's. NULL: it has all */
+static const char *lacks(const struct vm_options *options)
 {
-	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	unsigned traits = options->backend->traits;
 
-	options.multiplicity_bits = vm->options.cluster_bits;
-	options.reclaim = vm->options.reclaim;
-	return rmap_create(&options, &vm->map);
+	if (options->backend == vm_backends[0])
+		return NULL;
+	if (options->locks)
+		return "orders of locks";
+	if (options->strategy)
+		return "strategies of truncates";
+	if (options->reclaim)
+		return "ways to reclaim its memory";
+	if (options->flush)
+		return "mistakes of flushes";
+	return options->far && !(traits & VM_BACKEND_MIGRATES) ? "migration, so there is no use for far memory" : NULL;
+}
+
+static int backend_create(struct vm *vm)
+{
+	const struct vm_order *by_option = vm->options.locks == VM_LOCKS_TODAY ? &vm_order_today : &vm_order_2003;
+
+	vm->backend = vm->options.backend;
+	vm->checker.order = vm->backend->order ? vm->backend->order : by_option;
+	return vm->backend->create(vm);
 }
 
 static int vm_init(struct vm *vm)
 {
-	int error = map_create(vm);
+	int error = backend_create(vm);
 
-	vm->checker.order = vm->options.locks == VM_LOCKS_TODAY ? &vm_order_today : &vm_order_2003;
 	vm->checker.report_only = vm->options.report_only;
 	vm_lock_init(&vm->frame_lock, VM_CLASS_FRAME);
 	vm_lock_init(&vm->swap_lock, VM_CLASS_SWAP);
@@ -213,6 +235,10 @@ int vm_create(const struct vm_options *options, struct vm **out)
 
 	if (!out || !options_set(&set, options))
 		return -EINVAL;
+	if (lacks(&set)) {
+		fprintf(stderr, "vm: the backend %s has no %s: leave that option at 0\n", set.backend->name, lacks(&set));
+		return -ENOTSUP;
+	}
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return -ENOMEM;
@@ -222,12 +248,8 @@ int vm_create(const struct vm_options *options, struct vm **out)
 		*out = vm;
 		return 0;
 	}
-	if (vm->map) {
-		rmap_thread_register(vm->map);
-		objects_destroy(vm);
-		rmap_thread_unregister(vm->map);
-		rmap_destroy(vm->map);
-	}
+	objects_destroy(vm);
+	vm->backend->destroy(vm);
 	vm_free(vm);
 	return error;
 }
@@ -268,15 +290,10 @@ int vm_destroy(struct vm *vm)
 		error = -EBUSY;
 	vm_thread_destroy(thread);
 	if (!error)
-		error = rmap_destroy(vm->map);
+		error = vm->backend->destroy(vm);
 	if (!error)
 		vm_free(vm);
 	return error;
-}
-
-struct rmap *vm_map(struct vm *vm)
-{
-	return vm->map;
 }
 
 /* --- threads ---------------------------------------------------------------------------------- */
@@ -290,12 +307,11 @@ int vm_thread_create(struct vm *vm, struct vm_thread **out)
 	thread->vm = vm;
 	thread->held.checker = &vm->checker;
 	vm_lock_init(&thread->tlb_lock, VM_CLASS_TLB);
-	if (rmap_reserve_create(vm->map, &thread->reserve)) {
+	if (vm->backend->thread_begin(thread)) {
 		vm_lock_fini(&thread->tlb_lock);
 		free(thread);
 		return -ENOMEM;
 	}
-	rmap_thread_register(vm->map);
 	pthread_rwlock_wrlock(&vm->threads_lock);
 	LIST_INSERT_HEAD(&vm->threads, thread, link);
 	pthread_rwlock_unlock(&vm->threads_lock);
@@ -322,8 +338,7 @@ void vm_thread_destroy(struct vm_thread *thread)
 	figures_add(&vm->retired, thread);
 	LIST_REMOVE(thread, link);
 	pthread_rwlock_unlock(&vm->threads_lock);
-	rmap_reserve_destroy(thread->reserve);
-	rmap_thread_unregister(vm->map);
+	vm->backend->thread_end(thread);
 	vm_lock_fini(&thread->tlb_lock);
 	free(thread);
 }

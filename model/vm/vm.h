@@ -42,6 +42,7 @@
 
 struct vm;
 struct vm_thread;
+struct vm_backend;
 
 /** Words of a piece. */
 #define VM_WORDS 8u
@@ -91,6 +92,7 @@ enum vm_window {
  * @file_pages:   each file's size at first, and the most it may ever have; 64
  * @table_bits:   log2 of the entries of a table, of which there are four levels: 4 .. 9; 9
  * @cluster_bits: log2 of the pieces of a page: 0 .. 4
+ * @backend:      the reverse map underneath; vm_backends[0], which is librmap
  * @locks:        the order of locks
  * @strategy:     of truncates
  * @semantics:    of truncates
@@ -101,6 +103,9 @@ enum vm_window {
  * @report_only:  the lock checker counts violations and goes on
  * @window:       NULL, or: called with @window_arg in the middle of operations, so that a test can do there what another
  *                thread might
+ *
+ * @locks, @strategy, @reclaim and the mistakes of @flush are choices that the first backend has: others have locks and
+ * truncates of their own, and are refused with any other value than 0 (-ENOTSUP). Of @semantics they have both.
  */
 struct vm_options {
 	size_t size;
@@ -117,6 +122,7 @@ struct vm_options {
 	enum rmap_semantics semantics;
 	enum rmap_reclaim reclaim;
 	enum vm_flush flush;
+	const struct vm_backend *backend;
 	bool no_recheck;
 	bool report_only;
 	void (*window)(void *arg, enum vm_window where);
@@ -145,6 +151,12 @@ struct vm_statistics {
 	uint64_t truncations;   /* shrinks and holes */
 	uint64_t cleared;       /* mappings that truncates cleared */
 	uint64_t refused;       /* pte locks that truncates and unmaps were refused */
+	uint64_t walked;        /* pages whose mappings were looked for */
+	uint64_t visits;        /* places in page tables that these walks looked at */
+	uint64_t visits_empty;  /* those of them where no pte mapped the page */
+	uint64_t walks_refused; /* locks that walks only try, and were refused */
+	uint64_t conversions;   /* pages whose mappings were given another kind of reverse map, one by one */
+	uint64_t unconverted;   /* those of them for which memory ran out half way */
 	uint64_t passes;        /* of truncates over ranges, and over a page's mappings */
 	uint64_t searches;      /* those of them over tagged ranges */
 	uint64_t leftovers;     /* pages that failable truncates left mapped in their file */
@@ -169,7 +181,7 @@ struct vm_statistics {
 
 /**
  * vm_create - make a VM without mms, whose files are full of fresh words
- * Return:   0; -EINVAL; -ENOMEM
+ * Return:   0; -EINVAL; -ENOMEM; -ENOTSUP: the backend has no such locks, truncates, flushes or far memory
  * vm_destroy - end it, after all its threads' contexts; exits all mms that are left
  * Return:   0; -EBUSY: something leaked, named on standard error
  */
@@ -278,7 +290,7 @@ static inline uint32_t vm_word_tag(uint64_t word)
  * Locks:    file; then as unmap.h says: page, chain, object, pte, lru
  * Return:   0; -EINVAL; -EAGAIN: some are still mapped (failable): it has its new size, and does not grow past it until
  *           a truncate succeeded. A collapse that fails so has only taken the private copies from @first on. -EBUSY: it
- *           cannot grow for that reason
+ *           cannot grow for that reason. -ENOTSUP: it is mapped, and the backend finds no mappings; nothing was done
  */
 int vm_truncate(struct vm_thread *thread, uint32_t file, uint64_t pages);
 int vm_punch(struct vm_thread *thread, uint32_t file, uint64_t first, uint64_t last);
@@ -301,7 +313,7 @@ int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsig
  * vm_balance - look at up to @n pages: what is used comes to near memory, what is not to far memory, if there is a frame
  * Locks:    lru; page (tried), chain, object, pte, swap
  * Return:   age, reclaim, compact, balance: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use), -EPERM
- *           (mlocked)
+ *           (mlocked), -ENOTSUP (the backend has no migration; compact and balance move nothing then)
  */
 uint32_t vm_age(struct vm_thread *thread, uint32_t n);
 uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n);
@@ -319,7 +331,46 @@ uint64_t vm_check(struct vm_thread *thread);
 /** vm_stats - read the figures. Context: any thread */
 void vm_stats(struct vm *vm, struct vm_statistics *out);
 
-/** vm_map - the reverse map underneath, for its statistics */
-struct rmap *vm_map(struct vm *vm);
+/** What a backend can do; or-ed together. */
+enum vm_backend_trait {
+	VM_BACKEND_WALKS = 1 << 0,      /* it finds mappings; without, pages that are mapped stay where they are */
+	VM_BACKEND_MIGRATES = 1 << 1,   /* vm_migrate() and its like */
+	VM_BACKEND_TELLS_LOCKS = 1 << 2, /* mlocked pages are not on the LRU lists */
+	VM_BACKEND_TRIES = 1 << 3,      /* walks only try locks, so that they may miss mappings that are there */
+	VM_BACKEND_SPLITS = 1 << 4,     /* remap_file_pages() makes vmas */
+	VM_BACKEND_ORPHANS = 1 << 5,    /* failable truncates drop pages whose nonlinear mappings they miss */
+};
+
+/**
+ * vm_backends           - all there are, and NULL; the first one is librmap
+ * vm_backend_name       - its name on command lines
+ * vm_backend_summary    - what it is, in a line
+ * vm_backend_traits     - of enum vm_backend_trait
+ */
+extern const struct vm_backend *const vm_backends[];
+const char *vm_backend_name(const struct vm_backend *backend);
+const char *vm_backend_summary(const struct vm_backend *backend);
+unsigned vm_backend_traits(const struct vm_backend *backend);
+
+#define VM_PARTS_MAX 8u
+
+/**
+ * struct vm_bytes - memory that exists for the reverse map alone, beyond the word that every struct page has for it
+ * @parts: n of them, which add up to @total: chains, links of vmas, what is in hand; and what is free in stores, but
+ *         was not given back
+ * @peak:  the most that @total ever was
+ */
+struct vm_bytes {
+	size_t n;
+	struct {
+		const char *part;
+		size_t bytes;
+	} parts[VM_PARTS_MAX];
+	size_t total;
+	size_t peak;
+};
+
+/** vm_bytes - read them. Context: any thread. Exact when quiescent */
+void vm_bytes(struct vm *vm, struct vm_bytes *out);
 
 #endif

@@ -1,29 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vma.c - mms, their vmas, and the ranges by which the library finds what those map
+ * vma.c - mms and their vmas, of which the backend is told, so that it finds what those map
  *
- * A vma's range is attached before its first pte is set and detached after its last one is cleared, and a change
- * publishes the new range before it withdraws the old one; so a walk finds each linear mapping at each moment.
- *
- * With clusters a vma may begin and end inside a page. Its range covers that page as a whole, at the address where its
- * first piece would be. Two vmas may then share a page's index and address, and must differ in their owners: an owner
- * is the mm's number and a serial number.
+ * A vma is attached before its first pte is set and detached after its last one is cleared.
  *
  * vmas are in a tree of the C library, disjoint and compared so that overlapping ones are equal: a look-up of an
  * interval finds any vma that overlaps it.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 #include <search.h>
 #include <stdlib.h>
-
-#define OWNER_MM_BITS 16u
-
-uint32_t range_owner_mm(uint64_t owner)
-{
-	return (uint32_t)(owner & ((1u << OWNER_MM_BITS) - 1));
-}
 
 /* --- mms -------------------------------------------------------------------------------------- */
 
@@ -78,11 +66,10 @@ void mm_leave(struct vm_thread *thread, struct mm *mm)
 	mm_put(thread, mm);
 }
 
-/* A family that nobody uses: no mm, and no page, hence no walk. Its object is made anew. */
+/* A family that nobody uses: no mm, and no page, hence no walk. It begins anew. */
 static struct object *family_new(struct vm_thread *thread)
 {
 	struct vm *vm = thread->vm;
-	struct rmap_object *map;
 
 	for (uint32_t i = 0; i < vm->families_n; i++) {
 		struct object *family = &vm->families[i];
@@ -90,12 +77,12 @@ static struct object *family_new(struct vm_thread *thread)
 
 		if (!atomic_compare_exchange_strong(&family->users, &users, 1))
 			continue;
-		if (rmap_object_create(vm->map, &map)) {
+		if (vm->backend->object_end)
+			vm->backend->object_end(vm, family);
+		if (vm->backend->object_begin(thread, vm, family)) {
 			atomic_fetch_sub(&family->users, 1);
 			return NULL;
 		}
-		rmap_object_destroy(family->map);
-		family->map = map;
 		return family;
 	}
 	return NULL;
@@ -113,7 +100,10 @@ struct mm *mm_new(struct vm_thread *thread, struct object *family)
 			continue;
 		mm->vmas = NULL;
 		mm->family = family;
-		return mm;
+		if (!vm->backend->mm_begin || vm->backend->mm_begin(thread, mm) == 0)
+			return mm;
+		atomic_store(&mm->refs, 0);
+		break;
 	}
 	if (family)
 		atomic_fetch_sub(&family->users, 1);
@@ -142,6 +132,8 @@ int vm_mm_create(struct vm_thread *thread, uint32_t *id)
 void mm_exit(struct vm_thread *thread, struct mm *mm)
 {
 	vm_must(unmap_range(thread, mm, 0, vpn_end(thread->vm)) == 0);
+	if (thread->vm->backend->mm_end)
+		thread->vm->backend->mm_end(thread, mm);
 	atomic_fetch_sub(&mm->family->users, 1);
 }
 
@@ -203,114 +195,72 @@ bool vma_covers(struct mm *mm, uint64_t start, uint64_t end)
 	return true;
 }
 
-/* --- vmas and ranges -------------------------------------------------------------------------- */
+/* --- vmas ------------------------------------------------------------------------------------- */
 
-static struct rmap_range range_of(const struct vm *vm, const struct vma *vma, uint64_t owner, uint32_t tags)
-{
-	return (struct rmap_range){
-		.first = index_of(vm, vma->offset),
-		.last = index_of(vm, vma->offset + (vma->end - vma->start) - 1),
-		.address = (vma->start - piece_of(vm, vma->offset)) << VM_PAGE_SHIFT,
-		.owner = owner,
-		.page_shift = VM_PAGE_SHIFT + vm->options.cluster_bits,
-		.tags = tags,
-	};
-}
-
-static uint64_t owner_new(struct mm *mm)
-{
-	return ++mm->ranges << OWNER_MM_BITS | mm->id;
-}
-
-static int tree_insert(struct mm *mm, const struct vma *like)
+/* In its place. Return: NULL: there is no memory */
+static struct vma *tree_insert(struct mm *mm, const struct vma *new)
 {
 	struct vma *vma = malloc(sizeof(*vma));
 	void *node;
 
 	if (!vma)
-		return -ENOMEM;
-	*vma = *like;
+		return NULL;
+	*vma = *new;
+	vma->mm = mm;
 	node = tsearch(vma, &mm->vmas, vma_compare);
 	if (node && *(struct vma **)node == vma)
-		return 0;
+		return vma;
+	vm_must(!node);
 	free(vma);
-	return node ? -EEXIST : -ENOMEM;
+	return NULL;
 }
 
-/* A copy of @like with a range of its own, but for its tags. */
-int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *like)
+static void tree_remove(struct vma *vma)
 {
-	struct vma vma = *like;
+	tdelete(vma, &vma->mm->vmas, vma_compare);
+	free(vma);
+}
+
+int vma_insert(struct vm_thread *thread, struct mm *mm, const struct vma *new, struct vma *like)
+{
+	struct vma *vma = tree_insert(mm, new);
 	int error;
 
-	vma.range = range_of(thread->vm, like, owner_new(mm), like->range.tags);
-	error = rmap_object_attach(vma.object->map, &vma.range);
+	if (!vma)
+		return -ENOMEM;
+	error = thread->vm->backend->attach(thread, vma, like);
 	if (error)
-		return error;
-	error = tree_insert(mm, &vma);
-	if (error)
-		rmap_object_detach(vma.object->map, &vma.range);
+		tree_remove(vma);
 	return error;
 }
 
-void vma_remove(struct mm *mm, struct vma *vma)
+void vma_remove(struct vm_thread *thread, struct vma *vma)
 {
-	vm_must(rmap_object_detach(vma->object->map, &vma->range) == 0);
-	tdelete(vma, &mm->vmas, vma_compare);
-	free(vma);
+	thread->vm->backend->detach(thread, vma);
+	tree_remove(vma);
 }
 
-/* It grows in place. */
-int vma_resize(struct vm_thread *thread, struct mm *mm, struct vma *vma, uint64_t end)
-{
-	struct vma new = *vma;
-	int error = 0;
-
-	(void)mm;
-	new.end = end;
-	new.range = range_of(thread->vm, &new, vma->range.owner, vma->range.tags);
-	if (new.range.last != vma->range.last)
-		error = rmap_object_resize(vma->object->map, &vma->range, new.range.first, new.range.last);
-	if (!error)
-		*vma = new;
-	return error;
-}
-
-/* Two ranges in the place of one. If both cover the page that is split, they need new owners to differ in. */
-static int range_split(struct vm_thread *thread, struct mm *mm, struct vma *vma, struct vma *low, struct vma *high)
-{
-	bool at_border = piece_of(thread->vm, high->offset) == 0;
-	uint64_t owner = vma->range.owner;
-	struct rmap_range ranges[] = {
-		range_of(thread->vm, low, at_border ? owner : owner_new(mm), vma->range.tags),
-		range_of(thread->vm, high, at_border ? owner : owner_new(mm), vma->range.tags),
-	};
-	int error = rmap_object_replace(vma->object->map, &vma->range, ranges, 2);
-
-	low->range = ranges[0];
-	high->range = ranges[1];
-	return error;
-}
-
+/* The upper part enters the tree when the lower one ends before it. */
 int vma_split(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
 {
 	struct vma *vma = vma_any(mm, vpn, vpn + 1);
-	struct vma low, high;
+	struct vma *high;
 	int error;
 
 	if (!vma || vma->start == vpn)
 		return 0;
-	low = *vma;
-	low.end = vpn;
-	high = *vma;
-	high.start = vpn;
-	high.offset = vma_offset(vma, vpn);
-	error = range_split(thread, mm, vma, &low, &high);
-	if (error)
-		return error;
-	*vma = low;
-	vm_must(tree_insert(mm, &high) == 0);
-	return 0;
+	high = malloc(sizeof(*high));
+	if (!high)
+		return -ENOMEM;
+	*high = *vma;
+	high->start = vpn;
+	high->offset = vma_offset(vma, vpn);
+	error = thread->vm->backend->split(thread, vma, high);
+	if (!error)
+		vm_must(tsearch(high, &mm->vmas, vma_compare));
+	else
+		free(high);
+	return error;
 }
 
 /* --- mapping and unmapping -------------------------------------------------------------------- */
@@ -332,7 +282,7 @@ static int map_vma(struct vm_thread *thread, uint32_t id, struct vma vma, uint32
 		return -ESRCH;
 	vma.object = file == VM_ANONYMOUS ? mm->family : &vm->files[file].object;
 	if (!vma_any(mm, vma.start, vma.end))
-		error = vma_insert(thread, mm, &vma);
+		error = vma_insert(thread, mm, &vma, NULL);
 	mm_leave(thread, mm);
 	return error;
 }
@@ -360,7 +310,7 @@ static void zap_leaf(struct vm_thread *thread, struct mm *mm, struct leaf *leaf,
 		uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 
 		if (*pte & PTE_MAPS)
-			pte_clear(thread, mm, leaf, vpn, 0);
+			pte_clear(thread, leaf, vpn, 0);
 		else if (*pte & PTE_SWAP)
 			slot_put(thread, pte_slot(thread->vm, *pte));
 		*pte = 0;
@@ -390,7 +340,7 @@ int unmap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_
 		error = vma_split(thread, mm, end);
 	while (!error && (vma = vma_any(mm, start, end))) {
 		zap_range(thread, mm, vma->start, vma->end);
-		vma_remove(mm, vma);
+		vma_remove(thread, vma);
 	}
 	return error;
 }

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * walk.c - from the places that a reverse map names to the ptes that map a page
+ *
+ * None of that is trusted: the place may map something else by now. What counts is whether a pte maps the page, seen
+ * under the pte lock; and since the pte itself tells its mapping's kind, no vma is needed to remove it.
+ */
+#include "backend.h"
+
+#include <errno.h>
+
+static bool pte_maps(const struct vm *vm, uint64_t pte, const struct page *page)
+{
+	return (pte & PTE_MAPS) && pte_page(vm, pte) == page;
+}
+
+/* Return: whether the lock was to be had. */
+static bool look_at(struct vm_thread *thread, const struct page *page, struct leaf *leaf, uint64_t first, uint64_t end,
+		    bool tries, struct walk *walk)
+{
+	struct vm *vm = thread->vm;
+
+	tlb_early(thread, leaf->mm, first, end);
+	if (!tries) {
+		pte_lock(thread, leaf);
+	} else if (!pte_trylock(thread, leaf)) {
+		walk->refused++;
+		count(thread, FIGURE_WALKS_REFUSED, 1);
+		return false;
+	}
+	for (uint64_t vpn = first; vpn < end; vpn++) {
+		if (!pte_maps(vm, *leaf_pte(vm, leaf, vpn), page))
+			continue;
+		walk->action(thread, leaf, vpn, walk->arg);
+		walk->found++;
+	}
+	pte_unlock(thread, leaf);
+	return true;
+}
+
+/* @empty: it was all looked at, and nothing was there */
+static bool visited(struct vm_thread *thread, struct walk *walk, bool empty)
+{
+	walk->visits++;
+	walk->empty += empty;
+	count(thread, FIGURE_VISITS, 1);
+	count(thread, FIGURE_VISITS_EMPTY, empty);
+	return !(walk->ends && *walk->ends) && (walk->visits_max == 0 || walk->visits < walk->visits_max);
+}
+
+bool walk_leaf(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t first, uint64_t end, bool tries,
+	       struct walk *walk)
+{
+	uint32_t found = walk->found;
+	bool looked = look_at(thread, page, leaf, first, end, tries, walk);
+
+	return visited(thread, walk, looked && walk->found == found);
+}
+
+bool walk_window(struct vm_thread *thread, struct page *page, struct mm *mm, uint64_t first, uint64_t end, bool tries,
+		 struct walk *walk)
+{
+	struct vm *vm = thread->vm;
+	uint32_t found = walk->found;
+	bool looked = true;
+
+	for (uint64_t vpn = first, stop; looked && vpn < end; vpn = stop) {
+		struct leaf *leaf = table_find(vm, mm, vpn);
+
+		stop = leaf_end(vm, vpn) < end ? leaf_end(vm, vpn) : end;
+		if (leaf)
+			looked = look_at(thread, page, leaf, vpn, stop, tries, walk);
+	}
+	return visited(thread, walk, looked && walk->found == found);
+}
+
+bool walk_nowhere(struct vm_thread *thread, struct walk *walk)
+{
+	return visited(thread, walk, true);
+}
+
+void page_walk(struct vm_thread *thread, struct page *page, struct walk *walk)
+{
+	count(thread, FIGURE_WALKED, 1);
+	thread->vm->backend->walk(thread, page, walk);
+}
+
+uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg)
+{
+	struct walk walk = { .action = action, .arg = arg };
+
+	page_walk(thread, page, &walk);
+	return walk.unnamed + walk.refused;
+}
