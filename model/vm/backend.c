@@ -4,9 +4,9 @@
  */
 #include "backend.h"
 
-extern const struct vm_backend vm_backend_hybrid, vm_backend_null;
+extern const struct vm_backend vm_backend_hybrid, vm_backend_null, vm_backend_ptechain;
 
-const struct vm_backend *const vm_backends[] = { &vm_backend_hybrid, &vm_backend_null, NULL };
+const struct vm_backend *const vm_backends[] = { &vm_backend_hybrid, &vm_backend_null, &vm_backend_ptechain, NULL };
 
 const char *vm_backend_name(const struct vm_backend *backend)
 {
@@ -23,16 +23,21 @@ unsigned vm_backend_traits(const struct vm_backend *backend)
 	return backend->traits;
 }
 
-void ledger_add(struct vm *vm, unsigned part, int64_t bytes)
+bool ledger_add(struct vm *vm, unsigned part, int64_t bytes)
 {
 	struct ledger *ledger = &vm->ledger;
 	int64_t peak = atomic_load_explicit(&ledger->peak, memory_order_relaxed);
 	int64_t total = atomic_fetch_add_explicit(&ledger->total, bytes, memory_order_relaxed) + bytes;
 
+	if (bytes > 0 && vm->options.map_bytes && (uint64_t)total > vm->options.map_bytes) {
+		atomic_fetch_sub_explicit(&ledger->total, bytes, memory_order_relaxed);
+		return false;
+	}
 	atomic_fetch_add_explicit(&ledger->parts[part], bytes, memory_order_relaxed);
 	while (total > peak && !atomic_compare_exchange_weak_explicit(&ledger->peak, &peak, total, memory_order_relaxed,
 								      memory_order_relaxed))
 		;
+	return true;
 }
 
 static size_t bytes_of(const _Atomic int64_t *bytes)

@@ -160,7 +160,7 @@ static int copy_mm(struct vm_thread *thread, struct mm *parent, struct mm *child
 
 	for (uint64_t next = 0; !error && (vma = vma_first(parent, next, vpn_end(thread->vm))); next = vma->end) {
 		struct copying copying = { .thread = thread, .parent = parent, .child = child, .vma = vma };
-		struct vma copy = *vma;
+		struct vma copy = vma_like(vma);
 
 		copy.locked = false;
 		error = vma_insert(thread, child, &copy, vma);
@@ -266,7 +266,7 @@ static int move_ptes(struct vm_thread *thread, struct mm *mm, struct object *obj
 /* The new range is there before the first pte moves, and the old one until the last one has. */
 static int move_vma(struct vm_thread *thread, struct mm *mm, struct vma *vma, uint64_t to, uint64_t new_n)
 {
-	struct vma new = *vma;
+	struct vma new = vma_like(vma);
 	uint64_t start = vma->start, n = vma->end - vma->start;
 	int error;
 

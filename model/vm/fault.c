@@ -152,6 +152,21 @@ static void wait_for(struct vm_thread *thread, struct page *page)
 	vm_unlock(&thread->held, &page->lock);
 }
 
+/* Before a nonlinear vma maps it. */
+static int prepare_nonlinear(const struct attempt *attempt, struct page *page)
+{
+	struct vm_thread *thread = attempt->thread;
+	const struct vm_backend *backend = thread->vm->backend;
+	int error;
+
+	if (!attempt->vma->nonlinear || !backend->nonlinear)
+		return 0;
+	vm_lock(&thread->held, &page->lock);
+	error = backend->nonlinear(thread, page);
+	vm_unlock(&thread->held, &page->lock);
+	return error;
+}
+
 static int fault_file(const struct attempt *attempt, uint64_t offset)
 {
 	struct vm_thread *thread = attempt->thread;
@@ -166,6 +181,11 @@ static int fault_file(const struct attempt *attempt, uint64_t offset)
 
 		if (error)
 			return error;
+		error = prepare_nonlinear(attempt, page);
+		if (error) {
+			page_put(thread, page);
+			return error;
+		}
 		window(vm, VM_WINDOW_FAULT);
 		mapped = map_file_page(attempt, page, seq);
 		page_put(thread, page);

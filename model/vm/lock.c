@@ -41,11 +41,13 @@ const struct vm_order vm_order_today = {
 		[VM_CLASS_FILE] = 2,
 		[VM_CLASS_PAGE] = 3,
 		[VM_CLASS_OBJECT] = 4,
-		[VM_CLASS_PTE] = 5,
-		[VM_CLASS_SWAP] = 7,
-		[VM_CLASS_LRU] = 8,
-		[VM_CLASS_FRAME] = 9,
-		[VM_CLASS_TLB] = 10,
+		[VM_CLASS_VMAS] = 5,
+		[VM_CLASS_PTE] = 6,
+		[VM_CLASS_SWAP] = 9,
+		[VM_CLASS_LRU] = 10,
+		[VM_CLASS_FRAME] = 11,
+		[VM_CLASS_TLB] = 12,
+		[VM_CLASS_STORE] = 13,
 	},
 };
 
@@ -56,12 +58,15 @@ const struct vm_order vm_order_2003 = {
 		[VM_CLASS_FILE] = 2,
 		[VM_CLASS_PAGE] = 3,
 		[VM_CLASS_OBJECT] = 4,
-		[VM_CLASS_PTE] = 5,
-		[VM_CLASS_CHAIN] = 6,
-		[VM_CLASS_SWAP] = 7,
-		[VM_CLASS_LRU] = 8,
-		[VM_CLASS_FRAME] = 9,
-		[VM_CLASS_TLB] = 10,
+		[VM_CLASS_VMAS] = 5,
+		[VM_CLASS_PTE] = 6,
+		[VM_CLASS_CHAIN] = 7,
+		[VM_CLASS_FAMILY] = 8,
+		[VM_CLASS_SWAP] = 9,
+		[VM_CLASS_LRU] = 10,
+		[VM_CLASS_FRAME] = 11,
+		[VM_CLASS_TLB] = 12,
+		[VM_CLASS_STORE] = 13,
 	},
 };
 
@@ -69,10 +74,11 @@ const struct vm_order vm_order_2003 = {
 
 #if VM_LOCK_CHECK
 static const char *const class_names[VM_CLASSES] = {
-	[VM_CLASS_MM] = "mm",         [VM_CLASS_FILE] = "file", [VM_CLASS_PAGE] = "page",
-	[VM_CLASS_OBJECT] = "object", [VM_CLASS_PTE] = "pte",   [VM_CLASS_CHAIN] = "chain",
-	[VM_CLASS_SWAP] = "swap",     [VM_CLASS_LRU] = "lru",   [VM_CLASS_FRAME] = "frame",
-	[VM_CLASS_TLB] = "tlb",
+	[VM_CLASS_MM] = "mm",         [VM_CLASS_FILE] = "file",     [VM_CLASS_PAGE] = "page",
+	[VM_CLASS_OBJECT] = "object", [VM_CLASS_VMAS] = "vmas",     [VM_CLASS_PTE] = "pte",
+	[VM_CLASS_CHAIN] = "chain",   [VM_CLASS_FAMILY] = "family", [VM_CLASS_SWAP] = "swap",
+	[VM_CLASS_LRU] = "lru",       [VM_CLASS_FRAME] = "frame",   [VM_CLASS_TLB] = "tlb",
+	[VM_CLASS_STORE] = "store",
 };
 
 static void violation(struct vm_held *held, const struct vm_held_lock *wanted, const char *what)
@@ -272,6 +278,17 @@ void vm_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool ex
 	if (exclusive ? pthread_rwlock_wrlock(&lock->lock) : pthread_rwlock_rdlock(&lock->lock))
 		abort();
 	note_acquired(held, &wanted);
+}
+
+bool vm_try_exclusive_at(struct vm_held *held, struct vm_sleeping_lock *lock, const char *file, int line)
+{
+	const struct vm_held_lock wanted = { lock, lock->class, file, line };
+
+	check_acquire(held, &wanted, false, false);
+	if (pthread_rwlock_trywrlock(&lock->lock))
+		return false;
+	note_acquired(held, &wanted);
+	return true;
 }
 
 void vm_unlock_sleeping(struct vm_held *held, struct vm_sleeping_lock *lock)

@@ -11,12 +11,15 @@
  *      FILE     changes of a file's size and holes         sleeps
  *      PAGE     a page against unmap, truncate, migration  spins
  *      OBJECT   a file's page cache, its size, its disk    spins
+ *      VMAS     what finds vmas (backends)                 sleeps; shared by walks, or tried by them
  *      PTE      the entries of one leaf table              spins
  *      CHAIN    a page's reverse map (the order of 2003)   spins
+ *      FAMILY   the mms of a fork family (backends)        spins
  *      SWAP     swap slots                                 spins
  *      LRU      the lists of pages                         spins
  *      FRAME    free frames                                spins
  *      TLB      translations of one thread                 spins
+ *      STORE    free blocks of a backend's memory          spins
  *
  * A try is exempt from the order, because it does not wait; but taking a lock that the thread has is wrong either way.
  * Two locks of one class are taken together by vm_lock_two(), in the order of their addresses.
@@ -46,12 +49,15 @@ enum vm_class {
 	VM_CLASS_FILE,
 	VM_CLASS_PAGE,
 	VM_CLASS_OBJECT,
+	VM_CLASS_VMAS,
 	VM_CLASS_PTE,
 	VM_CLASS_CHAIN,
+	VM_CLASS_FAMILY,
 	VM_CLASS_SWAP,
 	VM_CLASS_LRU,
 	VM_CLASS_FRAME,
 	VM_CLASS_TLB,
+	VM_CLASS_STORE,
 	VM_CLASSES,
 };
 
@@ -64,7 +70,7 @@ struct vm_order {
 	uint8_t rank[VM_CLASSES];
 };
 
-/** Today's order, mm > file > page > object > pte > lru; and that of 2003, which has chain locks below pte locks. */
+/** Today's order, mm > file > page > object > vmas > pte > lru; and that of 2003, which has chain locks below pte locks. */
 extern const struct vm_order vm_order_today;
 extern const struct vm_order vm_order_2003;
 
@@ -114,6 +120,7 @@ void vm_sleeping_fini(struct vm_sleeping_lock *lock);
  * vm_unlock   - let it go
  * vm_lock_two, vm_unlock_two - two locks of one class, or one that is given twice
  * vm_lock_shared, vm_lock_exclusive, vm_unlock_sleeping - wait for a sleeping lock, shared or exclusive; let it go
+ * vm_try_exclusive - take one if nobody has it. Return: whether that was so
  * Context:  any thread, with its own @held
  */
 #define vm_lock(held, lock) vm_lock_at(held, lock, __FILE__, __LINE__)
@@ -121,6 +128,7 @@ void vm_sleeping_fini(struct vm_sleeping_lock *lock);
 #define vm_lock_two(held, one, two) vm_lock_two_at(held, one, two, __FILE__, __LINE__)
 #define vm_lock_shared(held, lock) vm_sleeping_at(held, lock, false, __FILE__, __LINE__)
 #define vm_lock_exclusive(held, lock) vm_sleeping_at(held, lock, true, __FILE__, __LINE__)
+#define vm_try_exclusive(held, lock) vm_try_exclusive_at(held, lock, __FILE__, __LINE__)
 
 void vm_lock_at(struct vm_held *held, struct vm_lock *lock, const char *file, int line);
 bool vm_trylock_at(struct vm_held *held, struct vm_lock *lock, const char *file, int line);
@@ -128,6 +136,7 @@ void vm_unlock(struct vm_held *held, struct vm_lock *lock);
 void vm_lock_two_at(struct vm_held *held, struct vm_lock *one, struct vm_lock *two, const char *file, int line);
 void vm_unlock_two(struct vm_held *held, struct vm_lock *one, struct vm_lock *two);
 void vm_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool exclusive, const char *file, int line);
+bool vm_try_exclusive_at(struct vm_held *held, struct vm_sleeping_lock *lock, const char *file, int line);
 void vm_unlock_sleeping(struct vm_held *held, struct vm_sleeping_lock *lock);
 
 /** vm_holds - does the thread hold @lock? True if the checker is not compiled */

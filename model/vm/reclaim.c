@@ -9,7 +9,7 @@
  * A slot of swap is owned by the ptes that name it. Each mm reads it into a page of its own: after a fork they would
  * have to be copied at the first write anyway.
  */
-#include "system.h"
+#include "backend.h"
 
 #include <errno.h>
 
@@ -96,12 +96,17 @@ static void age_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, v
 	*pte &= ~PTE_ACCESSED;
 }
 
-/* An accessed bit is a hint: a flush may come at any time, or not at all. */
+/*
+ * An accessed bit is a hint: a flush may come at any time, or not at all. Where a lock is refused the page counts as
+ * accessed, as it did in 2003.
+ */
 static bool page_referenced(struct vm_thread *thread, struct page *page, bool owes)
 {
 	struct aging aging = { .owes = owes };
+	struct walk walk = { .action = age_pte, .arg = &aging, .ages = true };
 
-	page_ptes(thread, page, age_pte, &aging);
+	page_walk(thread, page, &walk);
+	aging.accessed |= walk.refused > 0;
 	count(thread, FIGURE_AGED, 1);
 	count(thread, FIGURE_REFERENCED, aging.accessed);
 	return aging.accessed;

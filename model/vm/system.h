@@ -23,6 +23,7 @@
 #ifndef VM_SYSTEM_H
 #define VM_SYSTEM_H
 
+#include "backends/interval.h"
 #include "lock.h"
 #include "vm.h"
 
@@ -126,6 +127,8 @@ enum page_flag {
 	PAGE_LEFT = 1 << 2,   /* a failable truncate left it in the cache. Under the page lock */
 	PAGE_ORPHAN = 1 << 3, /* a truncate dropped it mapped */
 	PAGE_MOVING = 1 << 5, /* on its way to another frame: no new mappings. Changes under the page lock */
+	PAGE_CONVERTED = 1 << 6, /* of the backend objrmap: a file's page that has a chain */
+	PAGE_MISSES = 1 << 7,    /* the backend knows that it has lost mappings of it */
 	PAGE_COPY = 1 << 4,   /* a private copy of a file's page, by whose ranges it is found; fixed, as its object */
 };
 
@@ -221,6 +224,8 @@ struct vma {
 	bool nonlinear;
 	union {
 		struct rmap_range range;
+		LIST_ENTRY(vma) in_list;
+		struct interval interval;
 	};
 };
 
@@ -445,6 +450,22 @@ static inline uint64_t *leaf_pte(const struct vm *vm, struct leaf *leaf, uint64_
 static inline uint64_t vma_offset(const struct vma *vma, uint64_t vpn)
 {
 	return vma->offset + (vpn - vma->start);
+}
+
+/* All of it but the backend's members, which others may be changing. */
+static inline struct vma vma_like(const struct vma *vma)
+{
+	return (struct vma){
+		.mm = vma->mm,
+		.start = vma->start,
+		.end = vma->end,
+		.offset = vma->offset,
+		.object = vma->object,
+		.private = vma->private,
+		.writable = vma->writable,
+		.locked = vma->locked,
+		.nonlinear = vma->nonlinear,
+	};
 }
 
 static inline uint32_t node_first(const struct vm *vm, enum node node)

@@ -93,6 +93,7 @@ enum vm_window {
  * @table_bits:   log2 of the entries of a table, of which there are four levels: 4 .. 9; 9
  * @cluster_bits: log2 of the pieces of a page: 0 .. 4
  * @backend:      the reverse map underneath; vm_backends[0], which is librmap
+ * @map_bytes:    the most memory it may have; without a limit
  * @locks:        the order of locks
  * @strategy:     of truncates
  * @semantics:    of truncates
@@ -123,6 +124,7 @@ struct vm_options {
 	enum rmap_reclaim reclaim;
 	enum vm_flush flush;
 	const struct vm_backend *backend;
+	uint64_t map_bytes;
 	bool no_recheck;
 	bool report_only;
 	void (*window)(void *arg, enum vm_window where);

@@ -252,7 +252,7 @@ int vma_split(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
 	high = malloc(sizeof(*high));
 	if (!high)
 		return -ENOMEM;
-	*high = *vma;
+	*high = vma_like(vma);
 	high->start = vpn;
 	high->offset = vma_offset(vma, vpn);
 	error = thread->vm->backend->split(thread, vma, high);

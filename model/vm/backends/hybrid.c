@@ -61,10 +61,13 @@ static struct rmap_target target_of(const struct page *page)
 
 static void *tier_take(struct hybrid *hybrid, unsigned part, size_t bytes, size_t align)
 {
-	void *memory = aligned_alloc(align, (bytes + align - 1) / align * align);
+	void *memory;
 
-	if (memory)
-		ledger_add(hybrid->vm, part, (int64_t)bytes);
+	if (!ledger_add(hybrid->vm, part, (int64_t)bytes))
+		return NULL;
+	memory = aligned_alloc(align, (bytes + align - 1) / align * align);
+	if (!memory)
+		ledger_add(hybrid->vm, part, -(int64_t)bytes);
 	return memory;
 }
 

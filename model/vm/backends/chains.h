@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * chains.h - the pte chains of Linux 2.5, of pages that have one
+ *
+ *      word = 0                    nothing maps the page
+ *           = entry | DIRECT       one pte does, without a line, if no second one ever did
+ *           = pointer to a line    of 64 bytes: the link to the next line, with the index of the first entry in use in its low
+ *                                  bits, and seven entries, which fill from the last to the first
+ *
+ * Only the first line has free entries: an add takes the next of them or pushes a line in front, O(1). A remove looks
+ * at entry after entry, O(n), and fills the gap with the first entry of the first line. A chain of one entry becomes a
+ * direct one when aging comes by, and not before.
+ *
+ * An entry is a pte's address: its leaf, and its index there. The leaf says whose it is and where. All under the page's
+ * chain lock, which is below pte locks; so a walk, which holds it, tries those.
+ */
+#ifndef VM_BACKENDS_CHAINS_H
+#define VM_BACKENDS_CHAINS_H
+
+#include "store.h"
+
+#define CHAIN_SLOTS 7u
+
+struct chain_line {
+	uintptr_t link;
+	uint64_t entries[CHAIN_SLOTS];
+};
+
+/* A thread's. @at: the entry that a walk of its is at: no remove has to look for that */
+struct chains_hand {
+	struct hand lines;
+	uint64_t *at;
+};
+
+/* The page's chain lock, unless a walk holds it. */
+void chain_lock(struct vm_thread *thread, struct page *page);
+void chain_unlock(struct vm_thread *thread, struct page *page);
+
+/* Holds: the chain lock, of all below. A filled hand */
+void chain_add(struct page *page, struct chains_hand *hand, const struct leaf *leaf, uint64_t vpn);
+/* Return: whether it was there */
+bool chain_remove(struct vm_thread *thread, struct store *store, struct chains_hand *hand, struct page *page,
+		  const struct leaf *leaf, uint64_t vpn);
+uint32_t chain_count(const struct page *page);
+/* From a walk's beginning, which takes the chain lock, to its end: removes of what is visited may come */
+void chain_walk(struct vm_thread *thread, struct store *store, struct chains_hand *hand, struct page *page,
+		struct walk *walk);
+/* NULL, or what does not hold of its form. */
+const char *chain_check(const struct page *page);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vmas.c - see vmas.h
+ */
+#include "vmas.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct vmas *vmas_of(const struct vma *vma)
+{
+	return vma->object->index;
+}
+
+static struct vma *interval_vma(struct interval *node)
+{
+	return (struct vma *)(void *)((char *)node - offsetof(struct vma, interval));
+}
+
+int vmas_begin(struct vm *vm, struct object *object, unsigned part, bool tree)
+{
+	struct vmas *vmas;
+
+	if (!ledger_add(vm, part, sizeof(*vmas)))
+		return -ENOMEM;
+	vmas = calloc(1, sizeof(*vmas));
+	if (!vmas) {
+		ledger_add(vm, part, -(int64_t)sizeof(*vmas));
+		return -ENOMEM;
+	}
+	vm_sleeping_init(&vmas->lock, VM_CLASS_VMAS);
+	LIST_INIT(&vmas->list);
+	vmas->tree = tree;
+	object->index = vmas;
+	return 0;
+}
+
+void vmas_end(struct vm *vm, struct object *object, unsigned part)
+{
+	struct vmas *vmas = object->index;
+
+	if (!vmas)
+		return;
+	vm_sleeping_fini(&vmas->lock);
+	free(vmas);
+	object->index = NULL;
+	ledger_add(vm, part, -(int64_t)sizeof(*vmas));
+}
+
+/* --- in and out ------------------------------------------------------------------------------- */
+
+static void vma_in(const struct vm *vm, struct vmas *vmas, struct vma *vma)
+{
+	vmas->n++;
+	if (!vmas->tree) {
+		LIST_INSERT_HEAD(&vmas->list, vma, in_list);
+		return;
+	}
+	vma->interval.first = index_of(vm, vma->offset);
+	vma->interval.last = index_of(vm, vma_offset(vma, vma->end) - 1);
+	interval_insert(&vmas->root, &vma->interval);
+}
+
+static void vma_out(struct vmas *vmas, struct vma *vma)
+{
+	vmas->n--;
+	if (vmas->tree)
+		interval_remove(&vmas->root, &vma->interval);
+	else
+		LIST_REMOVE(vma, in_list);
+}
+
+/* What links a vma is in it. */
+static int64_t link_bytes(const struct vmas *vmas)
+{
+	return vmas->tree ? INTERVAL_BYTES : sizeof(((struct vma *)NULL)->in_list);
+}
+
+int vmas_attach(struct vm_thread *thread, struct vma *vma, unsigned part)
+{
+	struct vmas *vmas = vmas_of(vma);
+
+	if (!vma->object->is_file)
+		return 0;
+	if (!ledger_add(thread->vm, part, link_bytes(vmas)))
+		return -ENOMEM;
+	vm_lock_exclusive(&thread->held, &vmas->lock);
+	vma_in(thread->vm, vmas, vma);
+	vm_unlock_sleeping(&thread->held, &vmas->lock);
+	return 0;
+}
+
+void vmas_detach(struct vm_thread *thread, struct vma *vma, unsigned part)
+{
+	struct vmas *vmas = vmas_of(vma);
+
+	if (!vma->object->is_file)
+		return;
+	vm_lock_exclusive(&thread->held, &vmas->lock);
+	vma_out(vmas, vma);
+	vm_unlock_sleeping(&thread->held, &vmas->lock);
+	ledger_add(thread->vm, part, -link_bytes(vmas));
+}
+
+int vmas_split(struct vm_thread *thread, struct vma *vma, struct vma *high, unsigned part)
+{
+	struct vmas *vmas = vmas_of(vma);
+
+	if (!vma->object->is_file) {
+		vma->end = high->start;
+		return 0;
+	}
+	if (!ledger_add(thread->vm, part, link_bytes(vmas)))
+		return -ENOMEM;
+	vm_lock_exclusive(&thread->held, &vmas->lock);
+	vma_out(vmas, vma);
+	vma->end = high->start;
+	vma_in(thread->vm, vmas, vma);
+	vma_in(thread->vm, vmas, high);
+	vm_unlock_sleeping(&thread->held, &vmas->lock);
+	return 0;
+}
+
+int vmas_resize(struct vm_thread *thread, struct vma *vma, uint64_t end)
+{
+	struct vmas *vmas = vmas_of(vma);
+
+	if (!vma->object->is_file) {
+		vma->end = end;
+		return 0;
+	}
+	vm_lock_exclusive(&thread->held, &vmas->lock);
+	vma_out(vmas, vma);
+	vma->end = end;
+	vma_in(thread->vm, vmas, vma);
+	vm_unlock_sleeping(&thread->held, &vmas->lock);
+	return 0;
+}
+
+const char *vmas_check(const struct object *object, uint64_t n)
+{
+	const struct vmas *vmas = object->index;
+
+	return !object->is_file || vmas->n == n ? NULL : "it has not as many links as vmas";
+}
+
+/* --- who maps what ---------------------------------------------------------------------------- */
+
+bool vma_window(const struct vm *vm, const struct vma *vma, uint64_t first, uint64_t last, uint64_t *start,
+		uint64_t *end)
+{
+	uint64_t from = first << vm->options.cluster_bits;
+	uint64_t to = last >= vpn_end(vm) ? UINT64_MAX : (last + 1) << vm->options.cluster_bits;
+	uint64_t vma_to = vma_offset(vma, vma->end);
+
+	if (to <= vma->offset || from >= vma_to)
+		return false;
+	*start = from <= vma->offset ? vma->start : vma->start + (from - vma->offset);
+	*end = to >= vma_to ? vma->end : vma->start + (to - vma->offset);
+	return true;
+}
+
+struct each {
+	vmas_visit visit;
+	void *arg;
+};
+
+static bool each_node(struct interval *node, void *arg)
+{
+	const struct each *each = arg;
+
+	return each->visit(interval_vma(node), each->arg);
+}
+
+void vmas_each(struct vmas *vmas, uint64_t first, uint64_t last, vmas_visit visit, void *arg)
+{
+	struct each each = { visit, arg };
+	struct vma *vma;
+
+	if (vmas->tree) {
+		interval_each(vmas->root, first, last, each_node, &each);
+		return;
+	}
+	LIST_FOREACH (vma, &vmas->list, in_list)
+		if (!visit(vma, arg))
+			return;
+}
+
+struct bulk {
+	struct pass *pass;
+	const struct cut *cut;
+	uint64_t *cleared;
+};
+
+static bool bulk_vma(struct vma *vma, void *arg)
+{
+	const struct bulk *bulk = arg;
+	uint64_t start, end;
+
+	window(bulk->pass->thread->vm, VM_WINDOW_RANGE);
+	if (vma_window(bulk->pass->thread->vm, vma, bulk->cut->first, bulk->cut->last, &start, &end))
+		cut_window(bulk->pass, bulk->cut, vma->mm, start, end, bulk->cleared);
+	return true;
+}
+
+void vmas_bulk(struct pass *pass, const struct cut *cut, uint64_t *cleared)
+{
+	struct vmas *vmas = cut->file->object.index;
+	struct bulk bulk = { pass, cut, cleared };
+
+	vm_lock_exclusive(&pass->thread->held, &vmas->lock);
+	vmas_each(vmas, cut->first, cut->last, bulk_vma, &bulk);
+	vm_unlock_sleeping(&pass->thread->held, &vmas->lock);
+}
+
+struct looking {
+	struct vm_thread *thread;
+	struct page *page;
+	const uint32_t *enough;
+	struct walk *walk;
+	bool tries;
+};
+
+static bool look_vma(struct vma *vma, void *arg)
+{
+	const struct looking *looking = arg;
+	struct vm_thread *thread = looking->thread;
+	uint64_t index = looking->page->index;
+	uint64_t start, end;
+	bool goes_on;
+
+	if (vma_window(thread->vm, vma, index, index, &start, &end))
+		goes_on = walk_window(thread, looking->page, vma->mm, start, end, looking->tries, looking->walk);
+	else
+		goes_on = walk_nowhere(thread, looking->walk);
+	return goes_on && looking->walk->found < *looking->enough;
+}
+
+void vmas_walk(struct vm_thread *thread, struct page *page, struct vmas *vmas, bool tries, const uint32_t *enough,
+	       struct walk *walk)
+{
+	struct looking looking = { thread, page, enough, walk, tries };
+
+	vmas_each(vmas, page->index, page->index, look_vma, &looking);
+}
