@@ -4,9 +4,10 @@
  */
 #include "backend.h"
 
-extern const struct vm_backend vm_backend_hybrid, vm_backend_null, vm_backend_ptechain;
+extern const struct vm_backend vm_backend_hybrid, vm_backend_null, vm_backend_ptechain, vm_backend_objrmap,
+	vm_backend_objrmap_interval;
 
-const struct vm_backend *const vm_backends[] = { &vm_backend_hybrid, &vm_backend_null, &vm_backend_ptechain, NULL };
+const struct vm_backend *const vm_backends[] = { &vm_backend_hybrid, &vm_backend_null, &vm_backend_ptechain, &vm_backend_objrmap, &vm_backend_objrmap_interval, NULL };
 
 const char *vm_backend_name(const struct vm_backend *backend)
 {

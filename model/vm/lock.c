@@ -42,12 +42,13 @@ const struct vm_order vm_order_today = {
 		[VM_CLASS_PAGE] = 3,
 		[VM_CLASS_OBJECT] = 4,
 		[VM_CLASS_VMAS] = 5,
-		[VM_CLASS_PTE] = 6,
-		[VM_CLASS_SWAP] = 9,
-		[VM_CLASS_LRU] = 10,
-		[VM_CLASS_FRAME] = 11,
-		[VM_CLASS_TLB] = 12,
-		[VM_CLASS_STORE] = 13,
+		[VM_CLASS_ANON] = 6,
+		[VM_CLASS_PTE] = 7,
+		[VM_CLASS_SWAP] = 10,
+		[VM_CLASS_LRU] = 11,
+		[VM_CLASS_FRAME] = 12,
+		[VM_CLASS_TLB] = 13,
+		[VM_CLASS_STORE] = 14,
 	},
 };
 
@@ -59,14 +60,14 @@ const struct vm_order vm_order_2003 = {
 		[VM_CLASS_PAGE] = 3,
 		[VM_CLASS_OBJECT] = 4,
 		[VM_CLASS_VMAS] = 5,
-		[VM_CLASS_PTE] = 6,
-		[VM_CLASS_CHAIN] = 7,
-		[VM_CLASS_FAMILY] = 8,
-		[VM_CLASS_SWAP] = 9,
-		[VM_CLASS_LRU] = 10,
-		[VM_CLASS_FRAME] = 11,
-		[VM_CLASS_TLB] = 12,
-		[VM_CLASS_STORE] = 13,
+		[VM_CLASS_PTE] = 7,
+		[VM_CLASS_CHAIN] = 8,
+		[VM_CLASS_FAMILY] = 9,
+		[VM_CLASS_SWAP] = 10,
+		[VM_CLASS_LRU] = 11,
+		[VM_CLASS_FRAME] = 12,
+		[VM_CLASS_TLB] = 13,
+		[VM_CLASS_STORE] = 14,
 	},
 };
 
@@ -78,7 +79,7 @@ static const char *const class_names[VM_CLASSES] = {
 	[VM_CLASS_OBJECT] = "object", [VM_CLASS_VMAS] = "vmas",     [VM_CLASS_PTE] = "pte",
 	[VM_CLASS_CHAIN] = "chain",   [VM_CLASS_FAMILY] = "family", [VM_CLASS_SWAP] = "swap",
 	[VM_CLASS_LRU] = "lru",       [VM_CLASS_FRAME] = "frame",   [VM_CLASS_TLB] = "tlb",
-	[VM_CLASS_STORE] = "store",
+	[VM_CLASS_STORE] = "store",   [VM_CLASS_ANON] = "anon",
 };
 
 static void violation(struct vm_held *held, const struct vm_held_lock *wanted, const char *what)
@@ -280,12 +281,12 @@ void vm_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool ex
 	note_acquired(held, &wanted);
 }
 
-bool vm_try_exclusive_at(struct vm_held *held, struct vm_sleeping_lock *lock, const char *file, int line)
+bool vm_try_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool exclusive, const char *file, int line)
 {
 	const struct vm_held_lock wanted = { lock, lock->class, file, line };
 
 	check_acquire(held, &wanted, false, false);
-	if (pthread_rwlock_trywrlock(&lock->lock))
+	if (exclusive ? pthread_rwlock_trywrlock(&lock->lock) : pthread_rwlock_tryrdlock(&lock->lock))
 		return false;
 	note_acquired(held, &wanted);
 	return true;

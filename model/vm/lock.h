@@ -12,6 +12,7 @@
  *      PAGE     a page against unmap, truncate, migration  spins
  *      OBJECT   a file's page cache, its size, its disk    spins
  *      VMAS     what finds vmas (backends)                 sleeps; shared by walks, or tried by them
+ *      ANON     what finds vmas of anonymous pages         sleeps; likewise
  *      PTE      the entries of one leaf table              spins
  *      CHAIN    a page's reverse map (the order of 2003)   spins
  *      FAMILY   the mms of a fork family (backends)        spins
@@ -50,6 +51,7 @@ enum vm_class {
 	VM_CLASS_PAGE,
 	VM_CLASS_OBJECT,
 	VM_CLASS_VMAS,
+	VM_CLASS_ANON,
 	VM_CLASS_PTE,
 	VM_CLASS_CHAIN,
 	VM_CLASS_FAMILY,
@@ -120,7 +122,7 @@ void vm_sleeping_fini(struct vm_sleeping_lock *lock);
  * vm_unlock   - let it go
  * vm_lock_two, vm_unlock_two - two locks of one class, or one that is given twice
  * vm_lock_shared, vm_lock_exclusive, vm_unlock_sleeping - wait for a sleeping lock, shared or exclusive; let it go
- * vm_try_exclusive - take one if nobody has it. Return: whether that was so
+ * vm_try_shared, vm_try_exclusive - take one if that needs no wait. Return: whether that was so
  * Context:  any thread, with its own @held
  */
 #define vm_lock(held, lock) vm_lock_at(held, lock, __FILE__, __LINE__)
@@ -128,7 +130,8 @@ void vm_sleeping_fini(struct vm_sleeping_lock *lock);
 #define vm_lock_two(held, one, two) vm_lock_two_at(held, one, two, __FILE__, __LINE__)
 #define vm_lock_shared(held, lock) vm_sleeping_at(held, lock, false, __FILE__, __LINE__)
 #define vm_lock_exclusive(held, lock) vm_sleeping_at(held, lock, true, __FILE__, __LINE__)
-#define vm_try_exclusive(held, lock) vm_try_exclusive_at(held, lock, __FILE__, __LINE__)
+#define vm_try_shared(held, lock) vm_try_sleeping_at(held, lock, false, __FILE__, __LINE__)
+#define vm_try_exclusive(held, lock) vm_try_sleeping_at(held, lock, true, __FILE__, __LINE__)
 
 void vm_lock_at(struct vm_held *held, struct vm_lock *lock, const char *file, int line);
 bool vm_trylock_at(struct vm_held *held, struct vm_lock *lock, const char *file, int line);
@@ -136,7 +139,7 @@ void vm_unlock(struct vm_held *held, struct vm_lock *lock);
 void vm_lock_two_at(struct vm_held *held, struct vm_lock *one, struct vm_lock *two, const char *file, int line);
 void vm_unlock_two(struct vm_held *held, struct vm_lock *one, struct vm_lock *two);
 void vm_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool exclusive, const char *file, int line);
-bool vm_try_exclusive_at(struct vm_held *held, struct vm_sleeping_lock *lock, const char *file, int line);
+bool vm_try_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool exclusive, const char *file, int line);
 void vm_unlock_sleeping(struct vm_held *held, struct vm_sleeping_lock *lock);
 
 /** vm_holds - does the thread hold @lock? True if the checker is not compiled */

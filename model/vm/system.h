@@ -203,6 +203,9 @@ struct directory {
 	_Atomic(void *) entries[1];
 };
 
+struct anon_vma;
+struct anon_link;
+
 /*
  * What [start, end) maps: pieces of @object from @offset on, linearly, unless a pte is nonlinear. If it is @private,
  * what was written are copies of those pieces.
@@ -225,7 +228,11 @@ struct vma {
 	union {
 		struct rmap_range range;
 		LIST_ENTRY(vma) in_list;
-		struct interval interval;
+		struct {
+			struct interval interval;
+			_Atomic(struct anon_vma *) anon;
+			LIST_HEAD(, anon_link) anon_links;
+		};
 	};
 };
 

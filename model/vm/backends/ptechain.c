@@ -58,7 +58,7 @@ static void ptechain_thread_end(struct vm_thread *thread)
 static int ptechain_object_begin(struct vm_thread *thread, struct vm *vm, struct object *object)
 {
 	(void)thread;
-	return object->is_file ? vmas_begin(vm, object, PART_VMAS, false) : 0;
+	return object->is_file ? vmas_begin(vm, object, PART_VMAS, false, false) : 0;
 }
 
 static void ptechain_object_end(struct vm *vm, struct object *object)

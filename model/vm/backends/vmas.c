@@ -17,7 +17,7 @@ static struct vma *interval_vma(struct interval *node)
 	return (struct vma *)(void *)((char *)node - offsetof(struct vma, interval));
 }
 
-int vmas_begin(struct vm *vm, struct object *object, unsigned part, bool tree)
+int vmas_begin(struct vm *vm, struct object *object, unsigned part, bool tree, bool shared)
 {
 	struct vmas *vmas;
 
@@ -31,6 +31,7 @@ int vmas_begin(struct vm *vm, struct object *object, unsigned part, bool tree)
 	vm_sleeping_init(&vmas->lock, VM_CLASS_VMAS);
 	LIST_INIT(&vmas->list);
 	vmas->tree = tree;
+	vmas->shared = shared;
 	object->index = vmas;
 	return 0;
 }
@@ -146,18 +147,24 @@ const char *vmas_check(const struct object *object, uint64_t n)
 
 /* --- who maps what ---------------------------------------------------------------------------- */
 
+bool linear_window(const struct vm *vm, uint64_t from, uint64_t to, uint64_t offset, uint64_t first, uint64_t last,
+		   uint64_t *start, uint64_t *end)
+{
+	uint64_t low = first << vm->options.cluster_bits;
+	uint64_t high = last >= vpn_end(vm) ? UINT64_MAX : (last + 1) << vm->options.cluster_bits;
+	uint64_t offset_end = offset + (to - from);
+
+	if (high <= offset || low >= offset_end)
+		return false;
+	*start = low <= offset ? from : from + (low - offset);
+	*end = high >= offset_end ? to : from + (high - offset);
+	return true;
+}
+
 bool vma_window(const struct vm *vm, const struct vma *vma, uint64_t first, uint64_t last, uint64_t *start,
 		uint64_t *end)
 {
-	uint64_t from = first << vm->options.cluster_bits;
-	uint64_t to = last >= vpn_end(vm) ? UINT64_MAX : (last + 1) << vm->options.cluster_bits;
-	uint64_t vma_to = vma_offset(vma, vma->end);
-
-	if (to <= vma->offset || from >= vma_to)
-		return false;
-	*start = from <= vma->offset ? vma->start : vma->start + (from - vma->offset);
-	*end = to >= vma_to ? vma->end : vma->start + (to - vma->offset);
-	return true;
+	return linear_window(vm, vma->start, vma->end, vma->offset, first, last, start, end);
 }
 
 struct each {
@@ -208,7 +215,10 @@ void vmas_bulk(struct pass *pass, const struct cut *cut, uint64_t *cleared)
 	struct vmas *vmas = cut->file->object.index;
 	struct bulk bulk = { pass, cut, cleared };
 
-	vm_lock_exclusive(&pass->thread->held, &vmas->lock);
+	if (vmas->shared)
+		vm_lock_shared(&pass->thread->held, &vmas->lock);
+	else
+		vm_lock_exclusive(&pass->thread->held, &vmas->lock);
 	vmas_each(vmas, cut->first, cut->last, bulk_vma, &bulk);
 	vm_unlock_sleeping(&pass->thread->held, &vmas->lock);
 }

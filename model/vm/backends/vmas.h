@@ -9,18 +9,19 @@
 
 /*
  * A file's. Holds for all below but the functions that take it: @lock, which start, end and offset of its vmas are changed under.
- * @tree: by interval; otherwise it is a list
+ * @tree: by interval; otherwise it is a list. @shared: so is the lock, by who only looks
  */
 struct vmas {
 	struct vm_sleeping_lock lock;
 	LIST_HEAD(, vma) list;
 	struct interval *root;
 	bool tree;
+	bool shared;
 	uint64_t n;
 };
 
 /* @part: of the ledger */
-int vmas_begin(struct vm *vm, struct object *object, unsigned part, bool tree);
+int vmas_begin(struct vm *vm, struct object *object, unsigned part, bool tree, bool shared);
 void vmas_end(struct vm *vm, struct object *object, unsigned part);
 
 /* The backend operations, for vmas of files; others are changed and not kept. They take the lock, exclusively. */
@@ -30,7 +31,9 @@ int vmas_split(struct vm_thread *thread, struct vma *vma, struct vma *high, unsi
 int vmas_resize(struct vm_thread *thread, struct vma *vma, uint64_t end);
 const char *vmas_check(const struct object *object, uint64_t n);
 
-/* Where @vma maps page indexes [first, last], or would if it is linear there: [*start, *end) */
+/* Where what maps the object from @offset on at [from, to) maps page indexes [first, last], if it is linear: [*start, *end) */
+bool linear_window(const struct vm *vm, uint64_t from, uint64_t to, uint64_t offset, uint64_t first, uint64_t last,
+		   uint64_t *start, uint64_t *end);
 bool vma_window(const struct vm *vm, const struct vma *vma, uint64_t first, uint64_t last, uint64_t *start,
 		uint64_t *end);
 
