@@ -5,9 +5,17 @@
 #include "backend.h"
 
 extern const struct vm_backend vm_backend_hybrid, vm_backend_null, vm_backend_ptechain, vm_backend_objrmap,
-	vm_backend_objrmap_interval;
+	vm_backend_objrmap_interval, vm_backend_folio;
 
-const struct vm_backend *const vm_backends[] = { &vm_backend_hybrid, &vm_backend_null, &vm_backend_ptechain, &vm_backend_objrmap, &vm_backend_objrmap_interval, NULL };
+const struct vm_backend *const vm_backends[] = {
+	&vm_backend_hybrid,
+	&vm_backend_null,
+	&vm_backend_ptechain,
+	&vm_backend_objrmap,
+	&vm_backend_objrmap_interval,
+	&vm_backend_folio,
+	NULL,
+};
 
 const char *vm_backend_name(const struct vm_backend *backend)
 {

@@ -25,6 +25,7 @@
  * One walk over the mappings of a page.
  * @action:  for each pte that maps the page, under its lock, with @arg
  * @ends:    NULL, or: the walk may end when it is true
+ * @origin:  0, or: only ptes that map the page so that it begins there
  * @ages:    it looks at accessed bits, as reclaim and aging do
  * @visits_max: it ends after so many; 0: it does not
  * @visited: NULL, or: after each visit, how many nonlinear mappings it stands for; WALK_UNKNOWN: the backend cannot tell
@@ -37,6 +38,7 @@ struct walk {
 	pte_action action;
 	void *arg;
 	const bool *ends;
+	uint64_t origin;
 	bool ages;
 	uint32_t visits_max;
 	void (*visited)(struct walk *walk, uint32_t expected);
@@ -71,6 +73,7 @@ struct mappings {
  * @object_end:   (NULL) it ends, or never began. No thread is at it
  * @mm_begin:     (NULL) before anybody sees the mm, its family set. mm_end: when nothing of it is mapped any more
  * @prepare:      (NULL) @page is new, anonymous, and will be mapped by @vma. Holds: the mm lock, shared
+ * @forks_freely: duplicate needs no memory
  * @nonlinear:    (NULL) @page of a file will be mapped by a nonlinear vma. Holds: the mm lock and the page lock. May fail
  * @fill:         so many adds, duplicates and moves will not lack memory
  * @enter, @leave: (NULL) a section in which the sequence is looked at, and mappings are made: truncates wait for those
@@ -111,6 +114,7 @@ struct vm_backend {
 	int (*mm_begin)(struct vm_thread *thread, struct mm *mm);
 	void (*mm_end)(struct vm_thread *thread, struct mm *mm);
 	int (*prepare)(struct vm_thread *thread, struct vma *vma, struct page *page);
+	bool forks_freely;
 	int (*nonlinear)(struct vm_thread *thread, struct page *page);
 	int (*fill)(struct vm_thread *thread, unsigned adds);
 	void (*enter)(struct vm_thread *thread);

@@ -145,7 +145,7 @@ static int copy_vma(struct copying *copying)
 		if (!copying->from)
 			continue;
 		copying->to = table_get(vm, copying->child, vpn);
-		if (!copying->to || vm->backend->fill(thread, (unsigned)leaf_size(vm)))
+		if (!copying->to || vm->backend->fill(thread, vm->backend->forks_freely ? 0 : (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		while (!copy_leaf(copying, vpn, stop))
 			count(thread, FIGURE_RESTARTS, 1);
@@ -554,7 +554,40 @@ static int set_file_pte(struct vm_thread *thread, struct mm *mm, const struct vm
 	return 0;
 }
 
-static int remap_pages(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t n, uint64_t offset)
+/* Of one vma, or of several that a remap before has made of one. NULL: they are not */
+static struct vma *vma_of_all(struct mm *mm, uint64_t vpn, uint64_t n)
+{
+	struct vma *first = vma_any(mm, vpn, vpn + 1);
+
+	for (const struct vma *vma = first; vma && vma->end < vpn + n;) {
+		vma = vma_any(mm, vma->end, vma->end + 1);
+		if (!vma || vma->object != first->object || vma->private != first->private ||
+		    vma->writable != first->writable || vma->locked != first->locked)
+			return NULL;
+	}
+	return first;
+}
+
+/* A vma of its own is what maps the file there; what was there goes. */
+static int map_elsewhere(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t n, uint64_t offset)
+{
+	struct vma *vma = vma_of_all(mm, vpn, n);
+	struct vma new;
+	int error;
+
+	if (!vma)
+		return -EFAULT;
+	if (!vma->object->is_file || vma->private)
+		return -EINVAL;
+	new = vma_like(vma);
+	new.start = vpn;
+	new.end = vpn + n;
+	new.offset = offset;
+	error = unmap_range(thread, mm, vpn, vpn + n);
+	return error ? error : vma_insert(thread, mm, &new, NULL);
+}
+
+static int map_nonlinear(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t n, uint64_t offset)
 {
 	struct vma *vma = vma_any(mm, vpn, vpn + 1);
 	int error;
@@ -566,6 +599,14 @@ static int remap_pages(struct vm_thread *thread, struct mm *mm, uint64_t vpn, ui
 	error = tag_nonlinear(thread, vma);
 	for (uint64_t i = 0; !error && i < n; i++)
 		error = set_file_pte(thread, mm, vma, vpn + i, offset + i);
+	return error;
+}
+
+static int remap_pages(struct vm_thread *thread, struct mm *mm, uint64_t vpn, uint64_t n, uint64_t offset)
+{
+	bool splits = backend_has(thread->vm, VM_BACKEND_SPLITS);
+	int error = splits ? map_elsewhere(thread, mm, vpn, n, offset) : map_nonlinear(thread, mm, vpn, n, offset);
+
 	for (uint64_t i = 0; !error && i < n; i++)
 		if (!pte_is_present(thread, mm, vpn + i))
 			fault(thread, mm, vpn + i, false); /* past the end it stays as it is; an access will tell */

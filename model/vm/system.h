@@ -243,7 +243,7 @@ struct vma {
  * @dead:   not yet born or exiting. Until it is born all is its creator's, without the lock
  * @lock:   the mm lock, of all below but @top
  * @vmas:   a tsearch() tree of disjoint ones
- * @ranges: the backend's: how many were named; makes owners differ
+ * @ranges: the backend's: how many were named; makes owners differ. @member: likewise: what it is of its family
  * @owed:   mappings of this mm that were removed and may be in use by processors yet (tlb.c)
  */
 #define MM_ENDING (1u << 31)
@@ -256,6 +256,7 @@ struct mm {
 	void *vmas;
 	uint64_t ranges;
 	struct object *family;
+	void *member;
 	_Atomic(void *) top;
 	_Atomic uint32_t owed;
 };

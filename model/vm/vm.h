@@ -251,7 +251,8 @@ int vm_mlock(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
 int vm_munlock(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
 
 /**
- * vm_remap_file_pages - let @n ptes from @vpn on map the file from piece @offset on, within one vma of a file
+ * vm_remap_file_pages - let @n ptes from @vpn on map the file from piece @offset on, within one vma of a file. A backend that
+ *           splits makes a vma of them, and does so also within several that are alike and side by side
  * Locks:    mm, page, pte, lru
  * Return:   0; -ESRCH, -EFAULT, -EINVAL (not one shared vma of a file), -ENOMEM
  */

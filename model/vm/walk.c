@@ -9,9 +9,11 @@
 
 #include <errno.h>
 
-static bool pte_maps(const struct vm *vm, uint64_t pte, const struct page *page)
+static bool is_wanted(const struct vm *vm, uint64_t vpn, uint64_t pte, const struct page *page, const struct walk *walk)
 {
-	return (pte & PTE_MAPS) && pte_page(vm, pte) == page;
+	if (!(pte & PTE_MAPS) || pte_page(vm, pte) != page)
+		return false;
+	return walk->origin == 0 || vpn - walk->origin == piece_of(vm, pte_value(pte));
 }
 
 /* Return: whether the lock was to be had. */
@@ -29,7 +31,7 @@ static bool look_at(struct vm_thread *thread, const struct page *page, struct le
 		return false;
 	}
 	for (uint64_t vpn = first; vpn < end; vpn++) {
-		if (!pte_maps(vm, *leaf_pte(vm, leaf, vpn), page))
+		if (!is_wanted(vm, vpn, *leaf_pte(vm, leaf, vpn), page, walk))
 			continue;
 		walk->action(thread, leaf, vpn, walk->arg);
 		walk->found++;
