@@ -5,7 +5,7 @@
 #include "backend.h"
 
 extern const struct vm_backend vm_backend_hybrid, vm_backend_null, vm_backend_ptechain, vm_backend_objrmap,
-	vm_backend_objrmap_interval, vm_backend_folio;
+	vm_backend_objrmap_interval, vm_backend_folio, vm_backend_anobjrmap;
 
 const struct vm_backend *const vm_backends[] = {
 	&vm_backend_hybrid,
@@ -13,6 +13,7 @@ const struct vm_backend *const vm_backends[] = {
 	&vm_backend_ptechain,
 	&vm_backend_objrmap,
 	&vm_backend_objrmap_interval,
+	&vm_backend_anobjrmap,
 	&vm_backend_folio,
 	NULL,
 };
