@@ -53,7 +53,7 @@ static uint32_t disk_tag(struct scene *scene, uint64_t vpn)
 static void pages_keep_all_but_their_frames(void **state)
 {
 	(void)state;
-	each_size (bits) {
+	each_backend (bits, VM_BACKEND_MIGRATES) {
 		struct vm_statistics before, after;
 		struct scene scene = { .armed = false };
 		uint32_t child;
@@ -189,7 +189,7 @@ static int migrate_meanwhile(struct scene *scene, uint32_t bits, uint64_t vpn,
 static void what_does_not_wait_finds_the_entries(void **state)
 {
 	(void)state;
-	each_size (bits)
+	each_backend (bits, VM_BACKEND_MIGRATES)
 		for (uint64_t vpn = 103; vpn <= 403; vpn += 100) {
 			uint32_t tag = (uint32_t)vpn;
 			struct scene scene;
@@ -250,7 +250,7 @@ static void write_back_it(struct vm_thread *thread, void *arg)
 static void what_waits_finds_the_new_frame(void **state)
 {
 	(void)state;
-	each_size (bits)
+	each_backend (bits, VM_BACKEND_MIGRATES)
 		for (uint64_t vpn = 103; vpn <= 403; vpn += 100) {
 			struct scene scene;
 

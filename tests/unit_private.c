@@ -39,7 +39,7 @@ static uint32_t object_at(struct world *world, uint32_t mm, uint64_t vpn)
 static void what_is_written_is_copied(void **state)
 {
 	(void)state;
-	each_size (bits) {
+	each_backend (bits, 0) {
 		struct vm_statistics stats;
 		struct scene scene;
 		uint64_t word;
@@ -74,9 +74,10 @@ static void what_is_written_is_copied(void **state)
 static void copies_are_swapped_forked_and_moved(void **state)
 {
 	(void)state;
-	each_size (bits) {
+	each_backend (bits, VM_BACKEND_WALKS) {
 		struct scene scene;
 		uint32_t child;
+		bool migrates;
 
 		scene_init(&scene, (struct vm_options){ .cluster_bits = *bits });
 		write_tags(&scene.world, scene.mm, 300, scene.n, 500);
@@ -89,11 +90,12 @@ static void copies_are_swapped_forked_and_moved(void **state)
 		expect(tag_at(&scene.world, scene.mm, 301) == 501 && tag_at(&scene.world, child, 301) == 600);
 		expect_tags(&scene.world, scene.mm, 1000, 4, 504);
 		expect_tags(&scene.world, child, 304, scene.n - 4, 504);
-		expect(vm_migrate(scene.world.thread, scene.mm, 1001) == 0);
+		migrates = scene.world.traits & VM_BACKEND_MIGRATES;
+		expect(vm_migrate(scene.world.thread, scene.mm, 1001) == (migrates ? 0 : -ENOTSUP));
 		expect(tag_at(&scene.world, scene.mm, 1001) == 505);
 		expect(vm_mlock(scene.world.thread, scene.mm, 1000, 2) == 0);
 		expect(vm_check(scene.world.thread) == 0);
-		expect(vm_migrate(scene.world.thread, scene.mm, 1001) == -EPERM);
+		expect(vm_migrate(scene.world.thread, scene.mm, 1001) == (migrates ? -EPERM : -ENOTSUP));
 		expect(vm_munlock(scene.world.thread, scene.mm, 1001, 1) == 0);
 		expect_tags(&scene.world, scene.mm, 100, scene.n, 1);
 		world_fini(&scene.world, true);
@@ -146,6 +148,15 @@ static void cut_once(const struct vm_options *options, bool swapped)
 	expect(tag_at(&scene.world, scene.mm, 300 + 3 * pieces) == 0);
 	expect(world_stats(&scene.world).leftovers == 0 && world_stats(&scene.world).lock_violations == 0);
 	world_fini(&scene.world, true);
+}
+
+static void every_backend_takes_copies(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_WALKS)
+		for (int semantics = RMAP_FAILABLE; semantics <= RMAP_RELIABLE; semantics++)
+			for (int swapped = 0; swapped < 2; swapped++)
+				cut_once(&(struct vm_options){ .cluster_bits = *bits, .semantics = semantics }, swapped);
 }
 
 static void a_cut_takes_copies_and_a_hole_does_not(void **state)
@@ -226,7 +237,7 @@ static void meet(struct meeting *meeting, uint32_t bits, enum vm_window in, bool
 static void a_copy_rechecks(void **state)
 {
 	(void)state;
-	each_size (bits) {
+	each_backend (bits, VM_BACKEND_WALKS) {
 		struct meeting meeting;
 		struct scene *scene = &meeting.scene;
 		uint64_t vpn = 300 + 5 * (1ull << *bits);
@@ -276,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_is_copied),
 		cmocka_unit_test(copies_are_swapped_forked_and_moved),
+		cmocka_unit_test(every_backend_takes_copies),
 		cmocka_unit_test(a_cut_takes_copies_and_a_hole_does_not),
 		cmocka_unit_test(a_copy_rechecks),
 		cmocka_unit_test(a_copy_that_moves_or_is_forked_is_not_missed),

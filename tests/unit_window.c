@@ -39,14 +39,14 @@ static void fault_in_the_window(uint32_t bits, bool no_recheck)
 static void a_fault_rechecks(void **state)
 {
 	(void)state;
-	each_size (bits)
+	each_backend (bits, VM_BACKEND_WALKS)
 		fault_in_the_window(*bits, false);
 }
 
 static void a_fault_that_does_not_recheck_is_found(void **state)
 {
 	(void)state;
-	each_size (bits)
+	each_backend (bits, VM_BACKEND_WALKS)
 		fault_in_the_window(*bits, true);
 }
 
@@ -69,7 +69,7 @@ static void punch_in_the_window(void *arg, enum vm_window where)
 static void a_fault_rechecks_for_holes(void **state)
 {
 	(void)state;
-	each_size (bits) {
+	each_backend (bits, VM_BACKEND_WALKS) {
 		struct punch punch = { .armed = false };
 		struct world *world = &punch.world;
 		uint32_t mm, other;
@@ -118,7 +118,7 @@ static void fault_during_the_punch(void *arg, enum vm_window where)
 static void a_fault_waits_for_a_punch(void **state)
 {
 	(void)state;
-	each_size (bits) {
+	each_backend (bits, VM_BACKEND_WALKS) {
 		struct late late;
 		struct world *world = &late.world;
 

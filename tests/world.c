@@ -6,14 +6,19 @@
 
 #include <sched.h>
 
+const struct vm_backend *const *world_backend = vm_backends;
+
 void world_init(struct world *world, struct vm_options options)
 {
 	options.size = sizeof(options);
+	if (!options.backend)
+		options.backend = *world_backend ? *world_backend : vm_backends[0];
 	if (!options.table_bits)
 		options.table_bits = 5;
 	expect(vm_create(&options, &world->vm) == 0);
 	expect(vm_thread_create(world->vm, &world->thread) == 0);
 	world->pieces = 1u << options.cluster_bits;
+	world->traits = vm_backend_traits(options.backend);
 }
 
 void world_fini(struct world *world, bool sound)

@@ -13,6 +13,7 @@ struct world {
 	struct vm *vm;
 	struct vm_thread *thread;
 	uint32_t pieces;
+	unsigned traits; /* the backend's */
 };
 
 void world_init(struct world *world, struct vm_options options);
@@ -43,8 +44,18 @@ void beside_wait(struct beside *beside, struct world *world, void (*act)(struct 
 		 void *arg);
 void beside_end(struct beside *beside);
 
+/* The backend of a world whose options name none: it points into vm_backends. */
+extern const struct vm_backend *const *world_backend;
+
 /* The test runs once for each size of pages. */
 static const uint32_t cluster_bits[] = { 0, 4 };
 #define each_size(bits) for (const uint32_t *bits = cluster_bits; bits < cluster_bits + LENGTH(cluster_bits); bits++)
+
+/* And for each backend that has the traits it needs. */
+#define each_backend(bits, needs)                                                                                      \
+	for (world_backend = vm_backends; *world_backend; world_backend++)                                             \
+		for (const uint32_t *bits = cluster_bits;                                                              \
+		     (vm_backend_traits(*world_backend) & (needs)) == (needs) && bits < cluster_bits + LENGTH(cluster_bits); \
+		     bits++)
 
 #endif

@@ -204,7 +204,6 @@ static bool bulk_vma(struct vma *vma, void *arg)
 	const struct bulk *bulk = arg;
 	uint64_t start, end;
 
-	window(bulk->pass->thread->vm, VM_WINDOW_RANGE);
 	if (vma_window(bulk->pass->thread->vm, vma, bulk->cut->first, bulk->cut->last, &start, &end))
 		cut_window(bulk->pass, bulk->cut, vma->mm, start, end, bulk->cleared);
 	return true;
