@@ -162,7 +162,7 @@ static void a_fork_costs_a_chain_or_nothing(void **state)
 		size_t before;
 		uint32_t mm;
 
-		begin(&world, names[i], (struct vm_options){ .frames = 1100 });
+		begin(&world, names[i], (struct vm_options){ .frames = 1100, .table_bits = 9 });
 		mm = new_mm(&world);
 		expect(vm_mmap(world.thread, mm, 100, 1000, true, VM_ANONYMOUS, 0) == 0);
 		write_tags(&world, mm, 100, 1000, 1);
@@ -315,6 +315,31 @@ static uint32_t map_nonlinear(struct world *world)
 	write_tags(world, mm, 100, 8, 1);
 	expect(vm_remap_file_pages(world->thread, mm, 100, 1, 5) == 0);
 	return mm;
+}
+
+/* What is linear for one is nonlinear for another, at the same address, and both are found. */
+static void an_address_may_be_both(void **state)
+{
+	(void)state;
+	each_backend(bits, VM_BACKEND_WALKS)
+	{
+		struct world world;
+		uint32_t nonlinear, linear;
+
+		world_init(&world, (struct vm_options){ .cluster_bits = *bits });
+		nonlinear = new_mm(&world);
+		expect(vm_mmap(world.thread, nonlinear, 100, 8, true, 0, 8 * world.pieces) == 0);
+		expect(vm_remap_file_pages(world.thread, nonlinear, 100, 1, 0) == 0);
+		linear = new_mm(&world);
+		expect(vm_mmap(world.thread, linear, 100, 8, true, 0, 0) == 0);
+		write_tags(&world, linear, 100, 8, 1);
+		expect(tag_at(&world, nonlinear, 100) == 1);
+		expect(vm_check(world.thread) == 0);
+		vm_age(world.thread, 100);
+		expect(vm_reclaim(world.thread, 100) > 0);
+		expect(tag_at(&world, nonlinear, 100) == 1);
+		world_fini(&world, true);
+	}
 }
 
 /* A truncate that goes by the vmas alone: the page is gone from the file, and still there for who had it. */
@@ -478,6 +503,7 @@ int main(void)
 		cmocka_unit_test(a_list_is_looked_through),
 		cmocka_unit_test(an_anon_vma_is_of_one_branch),
 		cmocka_unit_test(a_walk_of_2003_is_refused_locks),
+		cmocka_unit_test(an_address_may_be_both),
 		cmocka_unit_test(objrmap_truncates_past_nonlinear_mappings),
 		cmocka_unit_test(objrmap_converts_half_a_page),
 		cmocka_unit_test(objrmap_converts_a_page),

@@ -221,6 +221,7 @@ static void mremap_moves_grows_and_shrinks(void **state)
 		expect(vm_check(world.thread) == 0);
 		expect(vm_mremap(world.thread, mm, 100, 10, 100, 20) == 0);
 		expect(tag_at(&world, mm, 119) == 0);
+		expect(vm_check(world.thread) == 0);
 		expect(vm_mremap(world.thread, mm, 100, 20, 100, 5) == 0);
 		expect(access_error(&world, mm, 105) == -EFAULT);
 		expect(vm_mremap(world.thread, mm, 100, 5, 100, 500) == -EEXIST);

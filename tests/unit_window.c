@@ -50,6 +50,58 @@ static void a_fault_that_does_not_recheck_is_found(void **state)
 		fault_in_the_window(*bits, true);
 }
 
+/* --- with the pte lock held, and no section ------------------------------------------------------- */
+
+struct check_then {
+	struct world world;
+	bool armed;
+};
+
+static void cut_to_four(struct vm_thread *thread, void *arg)
+{
+	(void)arg;
+	expect(vm_truncate(thread, 0, 4) == 0);
+}
+
+static void truncate_behind_the_check(void *arg, enum vm_window where)
+{
+	struct check_then *then = arg;
+	struct beside beside;
+
+	if (!then->armed || where != VM_WINDOW_CHECKED)
+		return;
+	then->armed = false;
+	beside_begin(&beside, &then->world, cut_to_four, NULL);
+	beside_end(&beside);
+}
+
+/* Nothing maps page 6, which a nonlinear pte wants: it is gone before the pte is set. Its vma is of the pages before. */
+static void a_fault_without_a_section_looks_again(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_TRIES)
+		for (int semantics = RMAP_FAILABLE; semantics <= RMAP_RELIABLE; semantics++) {
+			struct check_then then = { .armed = false };
+			struct world *world = &then.world;
+			uint32_t mm;
+
+			world_init(world, (struct vm_options){ .cluster_bits = *bits,
+							       .semantics = semantics,
+							       .window = truncate_behind_the_check,
+							       .window_arg = &then });
+			mm = new_mm(world);
+			expect(vm_mmap(world->thread, mm, 100, 2, true, 0, 0) == 0);
+			expect(vm_remap_file_pages(world->thread, mm, 100, 1, 6 * world->pieces) == 0);
+			vm_reclaim(world->thread, 10);
+			vm_reclaim(world->thread, 10);
+			then.armed = true;
+			expect(access_error(world, mm, 100) == -ENXIO);
+			expect(!then.armed);
+			expect(world_stats(world).orphans == 0);
+			world_fini(world, true);
+		}
+}
+
 struct punch {
 	struct world world;
 	bool armed;
@@ -227,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_fault_rechecks),
+		cmocka_unit_test(a_fault_without_a_section_looks_again),
 		cmocka_unit_test(a_fault_rechecks_for_holes),
 		cmocka_unit_test(a_fault_waits_for_a_punch),
 		cmocka_unit_test(a_moving_vma_is_found),

@@ -77,7 +77,7 @@ struct mappings {
  * @nonlinear:    (NULL) @page of a file will be mapped by a nonlinear vma. Holds: the mm lock and the page lock. May fail
  * @fill:         so many adds, duplicates and moves will not lack memory
  * @enter, @leave: (NULL) a section in which the sequence is looked at, and mappings are made: truncates wait for those
- *                under way when they began. Without, who makes a mapping looks again after it
+ *                under way when they began. Without, a fault looks again after it
  * @sequence:     of truncates of @object that have begun. NULL: object->sequence
  * @add:          the pte of @leaf at @vpn is to be @pte, which maps @page. Holds: the pte lock. Filled
  * @duplicate:    (NULL: add) the same, and the page is mapped by the parent, at the same vpn
@@ -144,6 +144,18 @@ struct vm_backend {
 static inline bool backend_has(const struct vm *vm, enum vm_backend_trait trait)
 {
 	return vm->backend->traits & trait;
+}
+
+static inline void section_enter(struct vm_thread *thread)
+{
+	if (thread->vm->backend->enter)
+		thread->vm->backend->enter(thread);
+}
+
+static inline void section_leave(struct vm_thread *thread)
+{
+	if (thread->vm->backend->leave)
+		thread->vm->backend->leave(thread);
 }
 
 /* --- backend.c -------------------------------------------------------------------------------- */

@@ -71,62 +71,29 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 		*to = pte_make(pte_offset(vm, *from), PTE_FILE);
 }
 
-/* What the child got it loses again; it is not born, so nobody has used it. Holds: both pte locks */
-static void uncopy_leaf(const struct copying *copying, uint64_t start, uint64_t end)
-{
-	struct vm_thread *thread = copying->thread;
-
-	for (uint64_t vpn = start; vpn < end; vpn++) {
-		uint64_t *pte = leaf_pte(thread->vm, copying->to, vpn);
-
-		if (*pte & PTE_MAPS)
-			pte_clear(thread, copying->to, vpn, 0);
-		else if (*pte & PTE_SWAP)
-			slot_put(thread, pte_slot(thread->vm, *pte));
-		*pte = 0;
-	}
-}
-
-static bool copy_locked(struct copying *copying, uint64_t start, uint64_t end, uint64_t seq, uint64_t *moving)
-{
-	struct vm_thread *thread = copying->thread;
-	struct vm *vm = thread->vm;
-	const struct vm_backend *backend = vm->backend;
-	const struct object *object = copying->vma->object;
-	bool valid;
-
-	tlb_settle(thread, copying->parent, start, end);
-	if (backend->enter)
-		backend->enter(thread);
-	valid = !object->is_file || object_sequence(vm, object) == seq;
-	for (uint64_t vpn = start; valid && vpn < end; vpn++) {
-		valid = !(*leaf_pte(vm, copying->from, vpn) & PTE_MOVING);
-		*moving = vpn;
-	}
-	for (uint64_t vpn = start; valid && vpn < end; vpn++)
-		copy_pte(copying, vpn);
-	if (backend->leave)
-		backend->leave(thread);
-	if (valid && !backend->enter && object->is_file && object_sequence(vm, object) != seq) {
-		uncopy_leaf(copying, start, end);
-		valid = false;
-	}
-	tlb_flush(thread);
-	return valid;
-}
-
 /* Return: false if a truncate began meanwhile, or a page is on its way to another frame */
 static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 {
 	struct vm_thread *thread = copying->thread;
+	struct vm *vm = thread->vm;
 	struct object *object = copying->vma->object;
 	uint64_t moving = start;
-	uint64_t seq = object_sequence(thread->vm, object);
+	uint64_t seq = object_sequence(vm, object);
 	bool valid;
 
 	copying->extent = extent_of(thread, object);
 	vm_lock_two(&thread->held, &copying->from->lock, &copying->to->lock);
-	valid = copy_locked(copying, start, end, seq, &moving);
+	tlb_settle(thread, copying->parent, start, end);
+	section_enter(thread);
+	valid = !object->is_file || object_sequence(vm, object) == seq;
+	for (uint64_t vpn = start; valid && vpn < end; vpn++) {
+		valid = !(*leaf_pte(vm, copying->from, vpn) & PTE_MOVING);
+		moving = vpn;
+	}
+	for (uint64_t vpn = start; valid && vpn < end; vpn++)
+		copy_pte(copying, vpn);
+	section_leave(thread);
+	tlb_flush(thread);
 	vm_unlock_two(&thread->held, &copying->from->lock, &copying->to->lock);
 	if (!valid)
 		pte_help(thread, copying->from, moving);
@@ -220,8 +187,7 @@ static bool move_leaf(struct vm_thread *thread, struct mm *mm, struct moving *mo
 
 	vm_lock_two(&thread->held, &moving->old->lock, &moving->new->lock);
 	tlb_settle(thread, mm, from, from + n);
-	if (vm->backend->enter)
-		vm->backend->enter(thread);
+	section_enter(thread);
 	valid = !moving->object->is_file || object_sequence(vm, moving->object) == seq;
 	for (uint64_t i = 0; valid && i < n; i++) {
 		if (pte_copy_index(vm, *leaf_pte(vm, moving->old, from + i), &index) &&
@@ -229,8 +195,7 @@ static bool move_leaf(struct vm_thread *thread, struct mm *mm, struct moving *mo
 			zap_copy(thread, moving->old, from + i);
 		pte_move(thread, moving->old, from + i, moving->new, to + i);
 	}
-	if (vm->backend->leave)
-		vm->backend->leave(thread);
+	section_leave(thread);
 	tlb_flush(thread);
 	vm_unlock_two(&thread->held, &moving->old->lock, &moving->new->lock);
 	return valid;

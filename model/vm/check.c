@@ -87,7 +87,7 @@ static void check_mapped_file(struct check *check, const struct page *page, uint
 	bool orphan = page_has(page, PAGE_ORPHAN);
 	bool left = page_has(page, PAGE_LEFT);
 
-	equation(check, page_has(page, PAGE_CACHED) || orphan,
+	equation(check, page_has(page, PAGE_CACHED) || orphan || page_has(page, PAGE_MISSES),
 		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " of file %u, which dropped it", check->mm->id, vpn,
 		 page->index, page->object->id);
 	equation(check, !orphan || !page_has(page, PAGE_CACHED), "an orphan is in its file");

@@ -128,13 +128,13 @@ static bool map_file_page(const struct attempt *attempt, struct page *page, uint
 		vm_lock(&thread->held, &page->lock);
 	pte_lock(thread, attempt->leaf);
 	window(vm, VM_WINDOW_LOCKED);
-	if (backend->enter)
-		backend->enter(thread);
+	section_enter(thread);
 	valid = vm->options.no_recheck || object_sequence(vm, page->object) == seq;
+	if (!backend->enter)
+		window(vm, VM_WINDOW_CHECKED);
 	if (valid && !page_has(page, PAGE_MOVING))
 		map_window(attempt, page);
-	if (backend->leave)
-		backend->leave(thread);
+	section_leave(thread);
 	if (valid && !backend->enter && !vm->options.no_recheck && object_sequence(vm, page->object) != seq) {
 		unmap_window(attempt, page);
 		valid = false;

@@ -227,6 +227,18 @@ static int vm_init(struct vm *vm)
 	return error ? error : files_init(vm);
 }
 
+/* Objects are ended by a thread that the backend knows. */
+static void vm_undo(struct vm *vm)
+{
+	struct vm_thread *thread;
+
+	if (vm_thread_create(vm, &thread) == 0) {
+		objects_destroy(vm);
+		vm_thread_destroy(thread);
+	}
+	vm->backend->destroy(vm);
+}
+
 int vm_create(const struct vm_options *options, struct vm **out)
 {
 	struct vm_options set;
@@ -248,8 +260,7 @@ int vm_create(const struct vm_options *options, struct vm **out)
 		*out = vm;
 		return 0;
 	}
-	objects_destroy(vm);
-	vm->backend->destroy(vm);
+	vm_undo(vm);
 	vm_free(vm);
 	return error;
 }

@@ -72,6 +72,7 @@ enum vm_flush {
 enum vm_window {
 	VM_WINDOW_FAULT,  /* a fault has found a file's page, and not locked its pte */
 	VM_WINDOW_LOCKED, /* the same fault, with the pte lock held */
+	VM_WINDOW_CHECKED, /* and has seen that no truncate began; where a backend has no sections for truncates to wait for */
 	VM_WINDOW_MOVE,   /* an mremap has moved the ptes of a leaf, perhaps not all */
 	VM_WINDOW_FLUSHED, /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
 	VM_WINDOW_RANGE,  /* a truncate has found a range, and not looked at its ptes. Of the first backend alone, as others
