@@ -251,6 +251,33 @@ static void an_anon_vma_is_of_one_branch(void **state)
 	}
 }
 
+/* Each generation has a child and goes. An anon_vma that nobody is the owner of any more serves another. */
+static void generations_use_anon_vmas_again(void **state)
+{
+	struct vm_bytes fifth, last;
+	struct world world;
+	uint32_t mm;
+
+	(void)state;
+	begin(&world, "folio", (struct vm_options){ .size = 0 });
+	mm = new_mm(&world);
+	expect(vm_mmap(world.thread, mm, 100, 4, true, VM_ANONYMOUS, 0) == 0);
+	for (unsigned i = 0; i < 30; i++) {
+		uint32_t child;
+
+		write_tags(&world, mm, 100, 4, i);
+		child = new_fork(&world, mm);
+		expect_tags(&world, child, 100, 4, i);
+		expect(vm_exit(world.thread, mm) == 0);
+		mm = child;
+		if (i == 5)
+			fifth = all_bytes(&world);
+	}
+	last = all_bytes(&world);
+	expect(last.total == fifth.total && last.parts[1].bytes > 0);
+	world_fini(&world, true);
+}
+
 /* --- locks that are only tried ------------------------------------------------------------------ */
 
 struct refusal {
@@ -502,6 +529,7 @@ int main(void)
 		cmocka_unit_test(links_of_vmas_are_told),
 		cmocka_unit_test(a_list_is_looked_through),
 		cmocka_unit_test(an_anon_vma_is_of_one_branch),
+		cmocka_unit_test(generations_use_anon_vmas_again),
 		cmocka_unit_test(a_walk_of_2003_is_refused_locks),
 		cmocka_unit_test(an_address_may_be_both),
 		cmocka_unit_test(objrmap_truncates_past_nonlinear_mappings),

@@ -225,6 +225,12 @@ static void mremap_moves_grows_and_shrinks(void **state)
 		expect(vm_mremap(world.thread, mm, 100, 20, 100, 5) == 0);
 		expect(access_error(&world, mm, 105) == -EFAULT);
 		expect(vm_mremap(world.thread, mm, 100, 5, 100, 500) == -EEXIST);
+		expect(vm_mmap(world.thread, mm, 5000, 4, true, VM_ANONYMOUS, 0) == 0);
+		write_tags(&world, mm, 5000, 4, 200);
+		expect(vm_mremap(world.thread, mm, 5000, 4, 5000, 40) == 0);
+		write_tags(&world, mm, 5004, 36, 204);
+		expect(vm_check(world.thread) == 0);
+		expect_tags(&world, mm, 5000, 40, 200);
 		expect_tags(&world, mm, 100, 5, 1);
 		world_fini(&world, true);
 	}

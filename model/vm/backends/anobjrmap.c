@@ -50,44 +50,9 @@ struct family {
 	LIST_HEAD(, member) members;
 };
 
-static struct store *store_of(const struct vm *vm)
-{
-	return vm->map;
-}
-
 static int anobjrmap_create(struct vm *vm)
 {
-	vm->map = malloc(sizeof(struct store));
-	if (!vm->map)
-		return -ENOMEM;
-	store_init(vm->map, vm, PART_BLOCKS, sizeof(struct addresses));
-	return 0;
-}
-
-static int anobjrmap_destroy(struct vm *vm)
-{
-	int error = vm->map ? store_fini(store_of(vm)) : 0;
-
-	if (!error)
-		free(vm->map);
-	return error;
-}
-
-static int anobjrmap_thread_begin(struct vm_thread *thread)
-{
-	thread->map = calloc(1, sizeof(struct hand));
-	return thread->map ? 0 : -ENOMEM;
-}
-
-static void anobjrmap_thread_end(struct vm_thread *thread)
-{
-	hand_empty(thread, store_of(thread->vm), thread->map, 0);
-	free(thread->map);
-}
-
-static int anobjrmap_fill(struct vm_thread *thread, unsigned adds)
-{
-	return hand_fill(thread, store_of(thread->vm), thread->map, adds);
+	return store_create(vm, PART_BLOCKS, sizeof(struct addresses));
 }
 
 /* --- objects ---------------------------------------------------------------------------------- */
@@ -204,13 +169,13 @@ static void uncount_one(struct vm_thread *thread, struct page *page)
 	page->word = 0;
 	for (struct addresses *next; block; block = next) {
 		next = block->next;
-		hand_give(thread, store_of(thread->vm), thread->map, block);
+		hand_give(thread, block);
 	}
 }
 
 static struct addresses *block_new(struct vm_thread *thread)
 {
-	struct addresses *block = hand_take(thread->map);
+	struct addresses *block = hand_take(thread);
 
 	*block = (struct addresses){ .next = NULL };
 	return block;
@@ -473,15 +438,15 @@ const struct vm_backend vm_backend_anobjrmap = {
 	.order = &vm_order_2003,
 	.parts = { "slabs of addresses", "lists of vmas", "families and their mms" },
 	.create = anobjrmap_create,
-	.destroy = anobjrmap_destroy,
-	.thread_begin = anobjrmap_thread_begin,
-	.thread_end = anobjrmap_thread_end,
+	.destroy = store_destroy,
+	.thread_begin = store_thread_begin,
+	.thread_end = store_thread_end,
 	.object_begin = anobjrmap_object_begin,
 	.object_end = anobjrmap_object_end,
 	.mm_begin = anobjrmap_mm_begin,
 	.mm_end = anobjrmap_mm_end,
 	.forks_freely = true,
-	.fill = anobjrmap_fill,
+	.fill = store_fill,
 	.add = anobjrmap_add,
 	.duplicate = anobjrmap_duplicate,
 	.remove = anobjrmap_remove,

@@ -52,17 +52,17 @@ void chain_unlock(struct vm_thread *thread, struct page *page)
 		vm_unlock(&thread->held, &page->chain);
 }
 
-static void push_line(struct page *page, struct chains_hand *hand, uint64_t entry)
+static void push_line(struct vm_thread *thread, struct page *page, uint64_t entry)
 {
 	struct chain_line *next = first_line(page);
-	struct chain_line *line = hand_take(&hand->lines);
+	struct chain_line *line = hand_take(thread);
 
 	line->link = (uintptr_t)next | (CHAIN_SLOTS - 1);
 	line->entries[CHAIN_SLOTS - 1] = entry;
 	page->word = (uintptr_t)line;
 }
 
-void chain_add(struct page *page, struct chains_hand *hand, const struct leaf *leaf, uint64_t vpn)
+void chain_add(struct vm_thread *thread, struct page *page, const struct leaf *leaf, uint64_t vpn)
 {
 	uint64_t entry = entry_of(leaf, vpn);
 	struct chain_line *line;
@@ -72,17 +72,18 @@ void chain_add(struct page *page, struct chains_hand *hand, const struct leaf *l
 		return;
 	}
 	if (page->word & DIRECT)
-		push_line(page, hand, page->word & ~DIRECT);
+		push_line(thread, page, page->word & ~DIRECT);
 	line = first_line(page);
 	if (first_entry(line) == 0) {
-		push_line(page, hand, entry);
+		push_line(thread, page, entry);
 		return;
 	}
 	line->link--;
 	line->entries[first_entry(line)] = entry;
 }
 
-static uint64_t *find(const struct page *page, const struct chains_hand *hand, uint64_t entry)
+/* What a walk is at needs no search. */
+static uint64_t *find(const struct page *page, const struct hand *hand, uint64_t entry)
 {
 	if (hand->at && *hand->at == entry)
 		return hand->at;
@@ -93,8 +94,7 @@ static uint64_t *find(const struct page *page, const struct chains_hand *hand, u
 	return NULL;
 }
 
-bool chain_remove(struct vm_thread *thread, struct store *store, struct chains_hand *hand, struct page *page,
-		  const struct leaf *leaf, uint64_t vpn)
+bool chain_remove(struct vm_thread *thread, struct page *page, const struct leaf *leaf, uint64_t vpn)
 {
 	uint64_t entry = entry_of(leaf, vpn);
 	struct chain_line *first = first_line(page);
@@ -106,7 +106,7 @@ bool chain_remove(struct vm_thread *thread, struct store *store, struct chains_h
 		page->word = 0;
 		return true;
 	}
-	gap = find(page, hand, entry);
+	gap = find(page, hand_of(thread), entry);
 	if (!gap)
 		return false;
 	*gap = first->entries[first_entry(first)];
@@ -115,7 +115,7 @@ bool chain_remove(struct vm_thread *thread, struct store *store, struct chains_h
 		return true;
 	}
 	page->word = (uintptr_t)next_line(first);
-	hand_give(thread, store, &hand->lines, first);
+	hand_give(thread, first);
 	return true;
 }
 
@@ -136,8 +136,9 @@ static bool visit(struct vm_thread *thread, struct page *page, uint64_t entry, s
 }
 
 /* What fills the gap of a removed entry comes from the first line, where the walk has been. */
-static void visit_lines(struct vm_thread *thread, struct chains_hand *hand, struct page *page, struct walk *walk)
+static void visit_lines(struct vm_thread *thread, struct page *page, struct walk *walk)
 {
+	struct hand *hand = hand_of(thread);
 	bool goes_on = true;
 
 	for (struct chain_line *line = first_line(page), *next; line && goes_on; line = next) {
@@ -153,25 +154,24 @@ static void visit_lines(struct vm_thread *thread, struct chains_hand *hand, stru
 }
 
 /* One entry alone needs no line. */
-static void collapse(struct vm_thread *thread, struct store *store, struct chains_hand *hand, struct page *page)
+static void collapse(struct vm_thread *thread, struct page *page)
 {
 	struct chain_line *line = first_line(page);
 
 	if (!line || next_line(line) || first_entry(line) < CHAIN_SLOTS - 1)
 		return;
 	page->word = line->entries[CHAIN_SLOTS - 1] | DIRECT;
-	hand_give(thread, store, &hand->lines, line);
+	hand_give(thread, line);
 }
 
-void chain_walk(struct vm_thread *thread, struct store *store, struct chains_hand *hand, struct page *page,
-		struct walk *walk)
+void chain_walk(struct vm_thread *thread, struct page *page, struct walk *walk)
 {
 	if (page->word & DIRECT)
 		visit(thread, page, page->word & ~DIRECT, walk);
 	else
-		visit_lines(thread, hand, page, walk);
+		visit_lines(thread, page, walk);
 	if (walk->ages)
-		collapse(thread, store, hand, page);
+		collapse(thread, page);
 }
 
 const char *chain_check(const struct page *page)

@@ -26,25 +26,17 @@ struct chain_line {
 	uint64_t entries[CHAIN_SLOTS];
 };
 
-/* A thread's. @at: the entry that a walk of its is at: no remove has to look for that */
-struct chains_hand {
-	struct hand lines;
-	uint64_t *at;
-};
-
 /* The page's chain lock, unless a walk holds it. */
 void chain_lock(struct vm_thread *thread, struct page *page);
 void chain_unlock(struct vm_thread *thread, struct page *page);
 
-/* Holds: the chain lock, of all below. A filled hand */
-void chain_add(struct page *page, struct chains_hand *hand, const struct leaf *leaf, uint64_t vpn);
+/* Holds: the chain lock, of all below. What they need is in hand */
+void chain_add(struct vm_thread *thread, struct page *page, const struct leaf *leaf, uint64_t vpn);
 /* Return: whether it was there */
-bool chain_remove(struct vm_thread *thread, struct store *store, struct chains_hand *hand, struct page *page,
-		  const struct leaf *leaf, uint64_t vpn);
+bool chain_remove(struct vm_thread *thread, struct page *page, const struct leaf *leaf, uint64_t vpn);
 uint32_t chain_count(const struct page *page);
-/* From a walk's beginning, which takes the chain lock, to its end: removes of what is visited may come */
-void chain_walk(struct vm_thread *thread, struct store *store, struct chains_hand *hand, struct page *page,
-		struct walk *walk);
+/* Removes of what is visited may come. */
+void chain_walk(struct vm_thread *thread, struct page *page, struct walk *walk);
 /* NULL, or what does not hold of its form. */
 const char *chain_check(const struct page *page);
 

@@ -23,15 +23,7 @@
 #include "common.h"
 #include "vmas.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 enum { PART_CHAINS, PART_VMAS };
-
-static struct store *store_of(const struct vm *vm)
-{
-	return vm->map;
-}
 
 /* Fixed, or under the chain lock. */
 static bool is_counted(const struct page *page)
@@ -41,34 +33,7 @@ static bool is_counted(const struct page *page)
 
 static int objrmap_create(struct vm *vm)
 {
-	vm->map = malloc(sizeof(struct store));
-	if (!vm->map)
-		return -ENOMEM;
-	store_init(vm->map, vm, PART_CHAINS, sizeof(struct chain_line));
-	return 0;
-}
-
-static int objrmap_destroy(struct vm *vm)
-{
-	int error = vm->map ? store_fini(store_of(vm)) : 0;
-
-	if (!error)
-		free(vm->map);
-	return error;
-}
-
-static int objrmap_thread_begin(struct vm_thread *thread)
-{
-	thread->map = calloc(1, sizeof(struct chains_hand));
-	return thread->map ? 0 : -ENOMEM;
-}
-
-static void objrmap_thread_end(struct vm_thread *thread)
-{
-	struct chains_hand *hand = thread->map;
-
-	hand_empty(thread, store_of(thread->vm), &hand->lines, 0);
-	free(hand);
+	return store_create(vm, PART_CHAINS, sizeof(struct chain_line));
 }
 
 static int objrmap_object_begin(struct vm_thread *thread, struct vm *vm, struct object *object)
@@ -88,13 +53,6 @@ static void objrmap_object_end(struct vm *vm, struct object *object)
 	vmas_end(vm, object, PART_VMAS);
 }
 
-static int objrmap_fill(struct vm_thread *thread, unsigned adds)
-{
-	struct chains_hand *hand = thread->map;
-
-	return hand_fill(thread, store_of(thread->vm), &hand->lines, adds);
-}
-
 /* --- mappings --------------------------------------------------------------------------------- */
 
 static void objrmap_add(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn, uint64_t pte)
@@ -104,7 +62,7 @@ static void objrmap_add(struct vm_thread *thread, struct page *page, struct leaf
 	if (is_counted(page))
 		page->word++;
 	else
-		chain_add(page, thread->map, leaf, vpn);
+		chain_add(thread, page, leaf, vpn);
 	chain_unlock(thread, page);
 }
 
@@ -112,7 +70,7 @@ static void objrmap_add(struct vm_thread *thread, struct page *page, struct leaf
 static bool forget(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn)
 {
 	if (!is_counted(page))
-		return chain_remove(thread, store_of(thread->vm), thread->map, page, leaf, vpn);
+		return chain_remove(thread, page, leaf, vpn);
 	vm_must(page->word > 0);
 	page->word--;
 	return true;
@@ -136,7 +94,7 @@ static void objrmap_move(struct vm_thread *thread, struct page *page, const stru
 	if (!is_counted(page)) {
 		if (!forget(thread, page, from->leaf, from->vpn))
 			vm_must(page_has(page, PAGE_CONVERTED));
-		chain_add(page, thread->map, to->leaf, to->vpn);
+		chain_add(thread, page, to->leaf, to->vpn);
 	}
 	chain_unlock(thread, page);
 }
@@ -174,8 +132,8 @@ static void convert_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vp
 	struct page *page = conversion->page;
 
 	chain_lock(thread, page);
-	chain_remove(thread, store_of(thread->vm), thread->map, page, leaf, vpn);
-	chain_add(page, thread->map, leaf, vpn);
+	chain_remove(thread, page, leaf, vpn);
+	chain_add(thread, page, leaf, vpn);
 	chain_unlock(thread, page);
 }
 
@@ -189,7 +147,7 @@ static bool convert_vma(struct vma *vma, void *arg)
 
 	if (!vma_window(thread->vm, vma, index, index, &start, &end))
 		return true;
-	conversion->error = objrmap_fill(thread, (unsigned)(end - start));
+	conversion->error = store_fill(thread, (unsigned)(end - start));
 	if (!conversion->error)
 		walk_window(thread, conversion->page, vma->mm, start, end, false, &walk);
 	return !conversion->error;
@@ -199,7 +157,7 @@ static int objrmap_nonlinear(struct vm_thread *thread, struct page *page)
 {
 	struct conversion conversion = { thread, page, 0 };
 	struct vmas *vmas = page->object->index;
-	unsigned wanted = ((struct chains_hand *)thread->map)->lines.wanted;
+	unsigned wanted = hand_of(thread)->wanted;
 
 	if (!is_counted(page))
 		return 0;
@@ -216,7 +174,7 @@ static int objrmap_nonlinear(struct vm_thread *thread, struct page *page)
 		count(thread, FIGURE_UNCONVERTED, 1);
 		return conversion.error;
 	}
-	return objrmap_fill(thread, wanted);
+	return store_fill(thread, wanted);
 }
 
 /* --- walks ------------------------------------------------------------------------------------ */
@@ -244,7 +202,7 @@ static void objrmap_walk(struct vm_thread *thread, struct page *page, struct wal
 	if (is_counted(page))
 		walk_vmas(thread, page, walk);
 	else
-		chain_walk(thread, store_of(thread->vm), thread->map, page, walk);
+		chain_walk(thread, page, walk);
 	thread->chained = NULL;
 	vm_unlock(&thread->held, &page->chain);
 }
@@ -296,13 +254,13 @@ static const char *objrmap_check_object(struct vm *vm, const struct object *obje
 		.order = &vm_order_2003,                                                                               \
 		.parts = { "slabs of lines", links },                                                                  \
 		.create = objrmap_create,                                                                              \
-		.destroy = objrmap_destroy,                                                                            \
-		.thread_begin = objrmap_thread_begin,                                                                  \
-		.thread_end = objrmap_thread_end,                                                                      \
+		.destroy = store_destroy,                                                                              \
+		.thread_begin = store_thread_begin,                                                                    \
+		.thread_end = store_thread_end,                                                                        \
 		.object_begin = begin,                                                                                 \
 		.object_end = objrmap_object_end,                                                                      \
 		.nonlinear = objrmap_nonlinear,                                                                        \
-		.fill = objrmap_fill,                                                                                  \
+		.fill = store_fill,                                                                                    \
 		.add = objrmap_add,                                                                                    \
 		.remove = objrmap_remove,                                                                              \
 		.move = objrmap_move,                                                                                  \

@@ -13,46 +13,11 @@
 #include "common.h"
 #include "vmas.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 enum { PART_CHAINS, PART_VMAS };
-
-static struct store *store_of(const struct vm *vm)
-{
-	return vm->map;
-}
 
 static int ptechain_create(struct vm *vm)
 {
-	vm->map = malloc(sizeof(struct store));
-	if (!vm->map)
-		return -ENOMEM;
-	store_init(vm->map, vm, PART_CHAINS, sizeof(struct chain_line));
-	return 0;
-}
-
-static int ptechain_destroy(struct vm *vm)
-{
-	int error = vm->map ? store_fini(store_of(vm)) : 0;
-
-	if (!error)
-		free(vm->map);
-	return error;
-}
-
-static int ptechain_thread_begin(struct vm_thread *thread)
-{
-	thread->map = calloc(1, sizeof(struct chains_hand));
-	return thread->map ? 0 : -ENOMEM;
-}
-
-static void ptechain_thread_end(struct vm_thread *thread)
-{
-	struct chains_hand *hand = thread->map;
-
-	hand_empty(thread, store_of(thread->vm), &hand->lines, 0);
-	free(hand);
+	return store_create(vm, PART_CHAINS, sizeof(struct chain_line));
 }
 
 static int ptechain_object_begin(struct vm_thread *thread, struct vm *vm, struct object *object)
@@ -66,18 +31,11 @@ static void ptechain_object_end(struct vm *vm, struct object *object)
 	vmas_end(vm, object, PART_VMAS);
 }
 
-static int ptechain_fill(struct vm_thread *thread, unsigned adds)
-{
-	struct chains_hand *hand = thread->map;
-
-	return hand_fill(thread, store_of(thread->vm), &hand->lines, adds);
-}
-
 static void ptechain_add(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn, uint64_t pte)
 {
 	(void)pte;
 	chain_lock(thread, page);
-	chain_add(page, thread->map, leaf, vpn);
+	chain_add(thread, page, leaf, vpn);
 	chain_unlock(thread, page);
 }
 
@@ -86,7 +44,7 @@ static void ptechain_remove(struct vm_thread *thread, struct page *page, const s
 {
 	(void)mm, (void)pte;
 	chain_lock(thread, page);
-	vm_must(chain_remove(thread, store_of(thread->vm), thread->map, page, leaf, vpn));
+	vm_must(chain_remove(thread, page, leaf, vpn));
 	chain_unlock(thread, page);
 }
 
@@ -96,8 +54,8 @@ static void ptechain_move(struct vm_thread *thread, struct page *page, const str
 	if (from->leaf == to->leaf && from->vpn == to->vpn)
 		return;
 	chain_lock(thread, page);
-	vm_must(chain_remove(thread, store_of(thread->vm), thread->map, page, from->leaf, from->vpn));
-	chain_add(page, thread->map, to->leaf, to->vpn);
+	vm_must(chain_remove(thread, page, from->leaf, from->vpn));
+	chain_add(thread, page, to->leaf, to->vpn);
 	chain_unlock(thread, page);
 }
 
@@ -115,7 +73,7 @@ static void ptechain_walk(struct vm_thread *thread, struct page *page, struct wa
 {
 	vm_lock(&thread->held, &page->chain);
 	thread->chained = page;
-	chain_walk(thread, store_of(thread->vm), thread->map, page, walk);
+	chain_walk(thread, page, walk);
 	thread->chained = NULL;
 	vm_unlock(&thread->held, &page->chain);
 }
@@ -160,12 +118,12 @@ const struct vm_backend vm_backend_ptechain = {
 	.order = &vm_order_2003,
 	.parts = { "slabs of lines", "lists of vmas" },
 	.create = ptechain_create,
-	.destroy = ptechain_destroy,
-	.thread_begin = ptechain_thread_begin,
-	.thread_end = ptechain_thread_end,
+	.destroy = store_destroy,
+	.thread_begin = store_thread_begin,
+	.thread_end = store_thread_end,
 	.object_begin = ptechain_object_begin,
 	.object_end = ptechain_object_end,
-	.fill = ptechain_fill,
+	.fill = store_fill,
 	.add = ptechain_add,
 	.remove = ptechain_remove,
 	.move = ptechain_move,

@@ -17,22 +17,33 @@ struct slab {
 	void *next;
 };
 
-void store_init(struct store *store, struct vm *vm, unsigned part, size_t bytes)
+int store_create(struct vm *vm, unsigned part, size_t bytes)
 {
+	struct store *store = calloc(1, sizeof(*store));
+
+	if (!store)
+		return -ENOMEM;
 	*store = (struct store){ .vm = vm, .part = part, .bytes = bytes };
 	vm_lock_init(&store->lock, VM_CLASS_STORE);
+	vm->map = store;
+	return 0;
 }
 
-int store_fini(struct store *store)
+int store_destroy(struct vm *vm)
 {
+	struct store *store = vm->map;
+
+	if (!store)
+		return 0;
 	if (store->free_n != store->made)
 		return -EBUSY;
 	for (struct slab *slab = store->slabs, *next; slab; slab = next) {
 		next = slab->next;
 		free(slab);
-		ledger_add(store->vm, store->part, -(int64_t)SLAB_BYTES);
+		ledger_add(vm, store->part, -(int64_t)SLAB_BYTES);
 	}
 	vm_lock_fini(&store->lock);
+	free(store);
 	return 0;
 }
 
@@ -66,29 +77,61 @@ static void slab_carve(struct store *store, struct slab *slab)
 	}
 }
 
-static void blocks_take(struct vm_thread *thread, struct store *store, struct hand *hand, unsigned n)
+/* From the store to the hand, until that has @n, or back. */
+static void move_blocks(struct vm_thread *thread, unsigned n)
 {
+	struct store *store = thread->vm->map;
+	struct hand *hand = hand_of(thread);
+
 	vm_lock(&thread->held, &store->lock);
-	while (hand->n < n && store->free) {
+	for (; hand->n < n && store->free; hand->n++, store->free_n--) {
 		struct block *block = store->free;
 
 		store->free = block->next;
-		store->free_n--;
 		block->next = hand->free;
 		hand->free = block;
-		hand->n++;
+	}
+	for (; hand->n > n; hand->n--, store->free_n++) {
+		struct block *block = hand->free;
+
+		hand->free = block->next;
+		block->next = store->free;
+		store->free = block;
 	}
 	vm_unlock(&thread->held, &store->lock);
 }
 
-int hand_fill(struct vm_thread *thread, struct store *store, struct hand *hand, unsigned n)
+/* No more than is of use. */
+static void hand_trim(struct vm_thread *thread)
 {
-	hand->wanted = n;
-	if (hand->n > n + 2 * HAND_KEEPS)
-		hand_empty(thread, store, hand, n + HAND_KEEPS);
-	if (hand->n < n)
-		blocks_take(thread, store, hand, n);
-	while (hand->n < n) {
+	struct hand *hand = hand_of(thread);
+
+	if (hand->n > hand->wanted + 2 * HAND_KEEPS)
+		move_blocks(thread, hand->wanted + HAND_KEEPS);
+}
+
+int store_thread_begin(struct vm_thread *thread)
+{
+	thread->map = calloc(1, sizeof(struct hand));
+	return thread->map ? 0 : -ENOMEM;
+}
+
+void store_thread_end(struct vm_thread *thread)
+{
+	move_blocks(thread, 0);
+	free(thread->map);
+}
+
+int store_fill(struct vm_thread *thread, unsigned adds)
+{
+	struct store *store = thread->vm->map;
+	struct hand *hand = hand_of(thread);
+
+	hand->wanted = adds;
+	hand_trim(thread);
+	if (hand->n < adds)
+		move_blocks(thread, adds);
+	while (hand->n < adds) {
 		struct slab *slab = slab_new(store);
 
 		if (!slab)
@@ -96,13 +139,14 @@ int hand_fill(struct vm_thread *thread, struct store *store, struct hand *hand, 
 		vm_lock(&thread->held, &store->lock);
 		slab_carve(store, slab);
 		vm_unlock(&thread->held, &store->lock);
-		blocks_take(thread, store, hand, n);
+		move_blocks(thread, adds);
 	}
 	return 0;
 }
 
-void *hand_take(struct hand *hand)
+void *hand_take(struct vm_thread *thread)
 {
+	struct hand *hand = hand_of(thread);
 	struct block *block = hand->free;
 
 	vm_must(block);
@@ -111,28 +155,13 @@ void *hand_take(struct hand *hand)
 	return block;
 }
 
-void hand_give(struct vm_thread *thread, struct store *store, struct hand *hand, void *block)
+void hand_give(struct vm_thread *thread, void *block)
 {
+	struct hand *hand = hand_of(thread);
 	struct block *free = block;
 
 	free->next = hand->free;
 	hand->free = free;
 	hand->n++;
-	if (hand->n > hand->wanted + 2 * HAND_KEEPS)
-		hand_empty(thread, store, hand, hand->wanted + HAND_KEEPS);
-}
-
-void hand_empty(struct vm_thread *thread, struct store *store, struct hand *hand, unsigned keeps)
-{
-	vm_lock(&thread->held, &store->lock);
-	while (hand->n > keeps) {
-		struct block *block = hand->free;
-
-		hand->free = block->next;
-		hand->n--;
-		block->next = store->free;
-		store->free = block;
-		store->free_n++;
-	}
-	vm_unlock(&thread->held, &store->lock);
+	hand_trim(thread);
 }

@@ -28,23 +28,31 @@ struct store {
 	void *slabs;
 };
 
-/* A thread's own. @wanted: by the last fill */
+/*
+ * A thread's own. @wanted: by the last fill
+ * @at: where a walk of its is (chains.h)
+ */
 struct hand {
 	struct block *free;
 	unsigned n;
 	unsigned wanted;
+	uint64_t *at;
 };
 
-void store_init(struct store *store, struct vm *vm, unsigned part, size_t bytes);
-/* Return: -EBUSY: blocks are missing */
-int store_fini(struct store *store);
+static inline struct hand *hand_of(const struct vm_thread *thread)
+{
+	return thread->map;
+}
 
-/* At least so many blocks are in hand. Return: -ENOMEM */
-int hand_fill(struct vm_thread *thread, struct store *store, struct hand *hand, unsigned n);
-/* From a hand that was filled. */
-void *hand_take(struct hand *hand);
-void hand_give(struct vm_thread *thread, struct store *store, struct hand *hand, void *block);
-/* All but @keeps go back. */
-void hand_empty(struct vm_thread *thread, struct store *store, struct hand *hand, unsigned keeps);
+/* Backend operations, of those whose vm->map is a store, and thread->map a hand. */
+int store_create(struct vm *vm, unsigned part, size_t bytes);
+int store_destroy(struct vm *vm);
+int store_thread_begin(struct vm_thread *thread);
+void store_thread_end(struct vm_thread *thread);
+int store_fill(struct vm_thread *thread, unsigned adds);
+
+/* From a hand that was filled; and back. */
+void *hand_take(struct vm_thread *thread);
+void hand_give(struct vm_thread *thread, void *block);
 
 #endif
