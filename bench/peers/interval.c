@@ -2,23 +2,22 @@
 /*
  * interval.c - the peer of ranges: an interval tree under a reader-writer lock, as kernels have for each file
  *
- * A balanced search tree (AVL) of ranges in the order of their first index, each node with the greatest last index
- * below it, which a stab prunes by: the textbook's augmented tree. Updates take the lock for writing, each stab for
- * reading. Nodes are in the embedder's vmas in kernels; here they come from a free list under the same lock.
+ * The tree is that of the VM's backends. Updates take the lock for writing, each stab for reading. Nodes are in the
+ * embedder's vmas in kernels; here they come from a free list under the same lock.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "../ranges.h"
+#include "../../model/vm/backends/interval.h"
 
 #define SLAB_NODES 64
 
 struct node {
 	struct rmap_range range;
-	uint64_t greatest; /* last index in this tree */
-	struct node *left, *right;
-	int height;
+	struct interval interval;
 };
 
 struct slab {
@@ -28,11 +27,36 @@ struct slab {
 
 struct index {
 	pthread_rwlock_t lock;
-	struct node *root;
-	struct node *free; /* linked by left */
+	struct interval *root;
+	struct interval *free; /* linked by left */
 	struct slab *slabs;
 	size_t n;
 };
+
+static struct node *node_of(const struct interval *interval)
+{
+	return (struct node *)(uintptr_t)((uintptr_t)interval - offsetof(struct node, interval));
+}
+
+static int compare_words(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static inline int compare(const struct interval *one, const struct interval *two)
+{
+	const struct rmap_range *a = &node_of(one)->range, *b = &node_of(two)->range;
+	int order = compare_words(a->first, b->first);
+
+	order = order ? order : compare_words(a->last, b->last);
+	order = order ? order : compare_words(a->owner, b->owner);
+	return order ? order : compare_words(a->address, b->address);
+}
+
+#define INTERVAL_FIRST(node) (node_of(node)->range.first)
+#define INTERVAL_LAST(node) (node_of(node)->range.last)
+#define INTERVAL_ORDER compare
+#include "../../model/vm/backends/interval.h"
 
 static void *index_open(void)
 {
@@ -63,145 +87,31 @@ static struct node *node_take(struct index *index)
 	struct node *node;
 
 	for (size_t i = 0; slab && i < SLAB_NODES; i++) {
-		slab->nodes[i].left = index->free;
-		index->free = &slab->nodes[i];
+		slab->nodes[i].interval.left = index->free;
+		index->free = &slab->nodes[i].interval;
 	}
 	if (slab) {
 		slab->next = index->slabs;
 		index->slabs = slab;
 	}
-	node = index->free;
-	if (node)
-		index->free = node->left;
+	if (!index->free)
+		return NULL;
+	node = node_of(index->free);
+	index->free = node->interval.left;
 	return node;
 }
 
 static void node_give(struct index *index, struct node *node)
 {
-	node->left = index->free;
-	index->free = node;
+	node->interval.left = index->free;
+	index->free = &node->interval;
 }
 
-static int compare_words(uint64_t a, uint64_t b)
+static void insert(struct index *index, struct node *node, const struct rmap_range *range)
 {
-	return (a > b) - (a < b);
-}
-
-static int compare(const struct rmap_range *a, const struct rmap_range *b)
-{
-	int order = compare_words(a->first, b->first);
-
-	order = order ? order : compare_words(a->last, b->last);
-	order = order ? order : compare_words(a->owner, b->owner);
-	return order ? order : compare_words(a->address, b->address);
-}
-
-static int height(const struct node *node)
-{
-	return node ? node->height : 0;
-}
-
-/* Height and greatest last index from the children's. */
-static void update(struct node *node)
-{
-	uint64_t greatest = node->range.last;
-
-	if (node->left && node->left->greatest > greatest)
-		greatest = node->left->greatest;
-	if (node->right && node->right->greatest > greatest)
-		greatest = node->right->greatest;
-	node->greatest = greatest;
-	node->height = 1 + (height(node->left) > height(node->right) ? height(node->left) : height(node->right));
-}
-
-static struct node *rotate_right(struct node *node)
-{
-	struct node *up = node->left;
-
-	node->left = up->right;
-	up->right = node;
-	update(node);
-	update(up);
-	return up;
-}
-
-static struct node *rotate_left(struct node *node)
-{
-	struct node *up = node->right;
-
-	node->right = up->left;
-	up->left = node;
-	update(node);
-	update(up);
-	return up;
-}
-
-static struct node *balance(struct node *node)
-{
-	int lean = height(node->left) - height(node->right);
-
-	if (lean > 1) {
-		if (height(node->left->left) < height(node->left->right))
-			node->left = rotate_left(node->left);
-		return rotate_right(node);
-	}
-	if (lean < -1) {
-		if (height(node->right->right) < height(node->right->left))
-			node->right = rotate_right(node->right);
-		return rotate_left(node);
-	}
-	update(node);
-	return node;
-}
-
-static struct node *insert(struct node *tree, struct node *new)
-{
-	if (!tree) {
-		new->left = new->right = NULL;
-		update(new);
-		return new;
-	}
-	if (compare(&new->range, &tree->range) < 0)
-		tree->left = insert(tree->left, new);
-	else
-		tree->right = insert(tree->right, new);
-	return balance(tree);
-}
-
-static struct node *take_first(struct node *tree, struct node **first)
-{
-	if (!tree->left) {
-		*first = tree;
-		return tree->right;
-	}
-	tree->left = take_first(tree->left, first);
-	return balance(tree);
-}
-
-/* *@found is the node that was taken out, or NULL. */
-static struct node *take(struct node *tree, const struct rmap_range *range, struct node **found)
-{
-	int order = tree ? compare(range, &tree->range) : 0;
-	struct node *next;
-
-	if (!tree)
-		return NULL;
-	if (order < 0) {
-		tree->left = take(tree->left, range, found);
-		return balance(tree);
-	}
-	if (order > 0) {
-		tree->right = take(tree->right, range, found);
-		return balance(tree);
-	}
-	*found = tree;
-	if (!tree->right)
-		return tree->left;
-	struct node *right = take_first(tree->right, &next);
-
-	next->left = tree->left;
-	next->right = right;
-	return balance(next);
+	node->range = *range;
+	interval_insert(&index->root, &node->interval);
+	index->n++;
 }
 
 static int attach_locked(struct index *index, const struct rmap_range *range)
@@ -210,19 +120,17 @@ static int attach_locked(struct index *index, const struct rmap_range *range)
 
 	if (!node)
 		return -ENOMEM;
-	node->range = *range;
-	index->root = insert(index->root, node);
-	index->n++;
+	insert(index, node, range);
 	return 0;
 }
 
 static struct node *take_locked(struct index *index, const struct rmap_range *range)
 {
-	struct node *node = NULL;
+	const struct node key = { .range = *range };
+	struct interval *found = interval_remove(&index->root, &key.interval);
 
-	index->root = take(index->root, range, &node);
-	index->n -= node != NULL;
-	return node;
+	index->n -= found != NULL;
+	return found ? node_of(found) : NULL;
 }
 
 /* Replaces @range by @with, in its node. */
@@ -232,9 +140,7 @@ static int replace_locked(struct index *index, const struct rmap_range *range, c
 
 	if (!node)
 		return -ENOENT;
-	node->range = *with;
-	index->root = insert(index->root, node);
-	index->n++;
+	insert(index, node, with);
 	return 0;
 }
 
@@ -307,17 +213,18 @@ static int index_resize(void *state, const struct rmap_range *range, uint64_t fi
 	return error;
 }
 
-static size_t stab(const struct node *node, uint64_t at, uint64_t *sum)
+/* As interval_each(), with nothing to call. */
+static size_t stab(struct interval *node, uint64_t at, uint64_t *sum)
 {
 	size_t found = 0;
 
 	while (node && node->greatest >= at) {
 		found += stab(node->left, at, sum);
-		if (node->range.first > at)
+		if (INTERVAL_FIRST(node) > at)
 			break;
-		if (node->range.last >= at) {
+		if (INTERVAL_LAST(node) >= at) {
 			found++;
-			*sum += node->range.owner;
+			*sum += node_of(node)->range.owner;
 		}
 		node = node->right;
 	}

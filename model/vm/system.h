@@ -230,6 +230,8 @@ struct vma {
 		LIST_ENTRY(vma) in_list;
 		struct {
 			struct interval interval;
+			uint64_t first; /* of the interval, what the others say; as they were when it went in */
+			uint64_t last;
 			_Atomic(struct anon_vma *) anon;
 			LIST_HEAD(, anon_link) anon_links;
 		};

@@ -56,14 +56,36 @@ struct anon_vma {
 /* Of one vma and one anon_vma. @end: the vma's, under the anon_vma's lock; it tells its start, which stays */
 struct anon_link {
 	struct interval interval;
+	uint64_t first;
+	uint64_t last;
 	struct vma *vma;
 	struct anon_vma *anon;
 	LIST_ENTRY(anon_link) same_vma;
 	uint64_t end;
 };
 
-/* What a link has to have: of its interval and end the vma tells. */
-#define LINK_BYTES (INTERVAL_BYTES + 4 * sizeof(void *))
+/* What a link has to have: of its ends the vma tells. */
+#define LINK_BYTES (sizeof(struct interval) + 4 * sizeof(void *))
+
+static struct anon_link *interval_link(const struct interval *node)
+{
+	return (struct anon_link *)(uintptr_t)((uintptr_t)node - offsetof(struct anon_link, interval));
+}
+
+/* Of one first, by address. */
+static int link_order(const struct interval *a, const struct interval *b)
+{
+	uintptr_t one = (uintptr_t)a, two = (uintptr_t)b;
+
+	if (interval_link(a)->first != interval_link(b)->first)
+		return interval_link(a)->first < interval_link(b)->first ? -1 : 1;
+	return (one > two) - (one < two);
+}
+
+#define INTERVAL_FIRST(node) (interval_link(node)->first)
+#define INTERVAL_LAST(node) (interval_link(node)->last)
+#define INTERVAL_ORDER link_order
+#include "interval.h"
 
 /* @lock: of the free anon_vmas, and of all @refs */
 struct folio {
@@ -274,8 +296,8 @@ static void link_in(struct vm_thread *thread, struct anon_link *link, struct vma
 	link->vma = vma;
 	link->anon = anon;
 	link->end = vma->end;
-	link->interval.first = index_of(vm, vma->offset);
-	link->interval.last = index_of(vm, vma_offset(vma, vma->end) - 1);
+	link->first = index_of(vm, vma->offset);
+	link->last = index_of(vm, vma_offset(vma, vma->end) - 1);
 	interval_insert(&anon->links, &link->interval);
 }
 
@@ -531,7 +553,7 @@ static bool look_vma(struct vma *vma, void *arg)
 
 static bool look_link(struct interval *node, void *arg)
 {
-	const struct anon_link *link = (const struct anon_link *)(const void *)node; /* its first member */
+	const struct anon_link *link = interval_link(node);
 	const struct looking *looking = arg;
 	struct vm_thread *thread = looking->thread;
 	const struct vma *vma = link->vma;

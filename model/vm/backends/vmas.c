@@ -12,10 +12,25 @@ static struct vmas *vmas_of(const struct vma *vma)
 	return vma->object->index;
 }
 
-static struct vma *interval_vma(struct interval *node)
+static struct vma *interval_vma(const struct interval *node)
 {
-	return (struct vma *)(void *)((char *)node - offsetof(struct vma, interval));
+	return (struct vma *)(uintptr_t)((uintptr_t)node - offsetof(struct vma, interval));
 }
+
+/* Of one first, by address. */
+static int vma_order(const struct interval *a, const struct interval *b)
+{
+	uintptr_t one = (uintptr_t)a, two = (uintptr_t)b;
+
+	if (interval_vma(a)->first != interval_vma(b)->first)
+		return interval_vma(a)->first < interval_vma(b)->first ? -1 : 1;
+	return (one > two) - (one < two);
+}
+
+#define INTERVAL_FIRST(node) (interval_vma(node)->first)
+#define INTERVAL_LAST(node) (interval_vma(node)->last)
+#define INTERVAL_ORDER vma_order
+#include "interval.h"
 
 int vmas_begin(struct vm *vm, struct object *object, unsigned part, bool tree, bool shared)
 {
@@ -57,8 +72,8 @@ static void vma_in(const struct vm *vm, struct vmas *vmas, struct vma *vma)
 		LIST_INSERT_HEAD(&vmas->list, vma, in_list);
 		return;
 	}
-	vma->interval.first = index_of(vm, vma->offset);
-	vma->interval.last = index_of(vm, vma_offset(vma, vma->end) - 1);
+	vma->first = index_of(vm, vma->offset);
+	vma->last = index_of(vm, vma_offset(vma, vma->end) - 1);
 	interval_insert(&vmas->root, &vma->interval);
 }
 
@@ -74,7 +89,7 @@ static void vma_out(struct vmas *vmas, struct vma *vma)
 /* What links a vma is in it. */
 static int64_t link_bytes(const struct vmas *vmas)
 {
-	return vmas->tree ? INTERVAL_BYTES : sizeof(((struct vma *)NULL)->in_list);
+	return vmas->tree ? sizeof(struct interval) : sizeof(((struct vma *)NULL)->in_list);
 }
 
 int vmas_attach(struct vm_thread *thread, struct vma *vma, unsigned part)
