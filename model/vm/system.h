@@ -213,7 +213,7 @@ struct anon_link;
  * Anonymous memory: offset = the vpn at which it was mapped first. All under the mm lock; backends that read start, end
  * and offset when they walk have a lock of their own, and change them.
  * @nonlinear: a pte of it may be, or was
- * The last members are the backend's (of those of anonymous memory: what finds it by its fork family).
+ * The last members are the backend's.
  */
 struct vma {
 	struct mm *mm;

@@ -12,6 +12,9 @@
  *                                                ^ |
  *                      object (file, family) ----' `---> reverse map: rmap_object's ranges, the page's chain
  *
+ * What finds the ptes of a page is a *backend*: librmap, or one of what it was argued against (vm_backends). They differ in
+ * memory, time and locks, and in what they cannot do; all else is the same VM.
+ *
  * A private mapping of a file shows the file's pages until it is written to; what is written are copies, which stay
  * when a hole is punched under them, and go when the file ends before them or is collapsed there.
  *
