@@ -285,13 +285,15 @@ static void hybrid_walk(struct vm_thread *thread, struct page *page, struct walk
 	struct rmap_target target = target_of(page);
 	struct rmap_cursor cursor;
 	struct rmap_visit batch[16];
+	/* Accessed bits are hints: it is enough to have seen as many ptes as there were. */
+	uint32_t enough = walk->ages ? hybrid_mapcount(thread, page) : UINT32_MAX;
 	bool goes_on = true;
 	size_t n;
 
 	rmap_cursor_init(&cursor, map_of(thread->vm), &target);
 	while (goes_on && (n = rmap_cursor_next(&cursor, batch, 16)) > 0)
 		for (size_t i = 0; goes_on && i < n; i++)
-			goes_on = visit_ptes(thread, page, &batch[i], false, walk);
+			goes_on = visit_ptes(thread, page, &batch[i], false, walk) && walk->found < enough;
 	/* What moved ahead of every round may have been missed: that is to be told like what has no name. */
 	walk->unnamed += cursor.summary.unnamed + !cursor.summary.complete;
 }
