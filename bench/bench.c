@@ -2,19 +2,14 @@
 /*
  * bench.c - the `rmap bench` command
  *
- * The command line picks a benchmark and rows of it; each row measures into its part of the report; the machine and
- * the compiler are added here; the result goes out as tables, as JSON, or both.
+ * The command line picks a benchmark and rows of it; each row measures into its part of the report, which goes out as
+ * tables, as JSON, or both.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include <urcu/urcu-memb.h>
 
-#include "../tools/arguments.h"
-#include "bench.h"
+#include "report.h"
 
 #define BENCH_DECLARE(word) extern const struct benchmark bench_##word;
 BENCH_LIST(BENCH_DECLARE)
@@ -23,51 +18,6 @@ BENCH_LIST(BENCH_DECLARE)
 static const struct benchmark *const benchmarks[] = { BENCH_LIST(BENCH_ADDRESS) };
 
 #define BENCHMARKS (sizeof(benchmarks) / sizeof(benchmarks[0]))
-
-/* The compiler options, as the build says them. */
-#ifndef RMAP_BENCH_FLAGS
-#define RMAP_BENCH_FLAGS "unknown"
-#endif
-
-#if defined(__clang__)
-#define BENCH_COMPILER __VERSION__
-#else
-#define BENCH_COMPILER "gcc " __VERSION__
-#endif
-
-/* The processor's name, or the architecture where /proc/cpuinfo does not give one (aarch64). */
-static void processor_name(char *name, size_t size, const char *fallback)
-{
-	char line[256];
-	FILE *cpuinfo = fopen("/proc/cpuinfo", "r");
-
-	snprintf(name, size, "%s", fallback);
-	while (cpuinfo && fgets(line, sizeof(line), cpuinfo)) {
-		char *colon = strchr(line, ':');
-
-		if (strncmp(line, "model name", 10) == 0 && colon && colon[1]) {
-			colon[strcspn(colon, "\n")] = '\0';
-			snprintf(name, size, "%s", colon + 2);
-			break;
-		}
-	}
-	if (cpuinfo)
-		fclose(cpuinfo);
-}
-
-/* The load says how far the figures can be trusted: benchmarks want an idle machine. */
-static json_t *describe_machine(double load)
-{
-	struct utsname uts;
-	char cpu[256], kernel[256];
-
-	uname(&uts);
-	processor_name(cpu, sizeof(cpu), uts.machine);
-	snprintf(kernel, sizeof(kernel), "%.64s %.64s %.64s", uts.sysname, uts.release, uts.machine);
-	return json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:f}", "cpu", cpu, "cores",
-			 (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "kernel", kernel, "compiler", BENCH_COMPILER,
-			 "flags", RMAP_BENCH_FLAGS, "build", BENCH_BUILD, "load", load);
-}
 
 struct arguments {
 	struct bench_options options;
@@ -118,28 +68,6 @@ static bool is_wanted(const struct benchmark *benchmark, const struct bench_row 
 	return !options->filter || strstr(row_label(row, label), options->filter);
 }
 
-static double parse_seconds(struct argp_state *state, const char *text)
-{
-	char *end;
-	double value = strtod(text, &end);
-
-	/* Written so that not-a-number is refused as well. */
-	if (end == text || *end || !(value > 0 && value <= 86400))
-		argp_error(state, "--seconds takes a number above 0 and up to 86400, not '%s'", text);
-	return value;
-}
-
-static unsigned parse_whole(struct argp_state *state, const char *option, const char *text, unsigned least,
-			    unsigned most)
-{
-	char *end;
-	long value = strtol(text, &end, 10);
-
-	if (end == text || *end || value < (long)least || value > (long)most)
-		argp_error(state, "--%s takes a whole number from %u to %u, not '%s'", option, least, most, text);
-	return (unsigned)value;
-}
-
 /* What is asked for must be there to be measured. */
 static void check_arguments(struct argp_state *state, const struct arguments *arguments)
 {
@@ -172,13 +100,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		arguments->json = arg;
 		return 0;
 	case 's':
-		arguments->options.seconds = parse_seconds(state, arg);
+		arguments->options.seconds = bench_parse_seconds(state, arg);
 		return 0;
 	case 'r':
-		arguments->options.repeat = parse_whole(state, "repeat", arg, 1, BENCH_ROUNDS_MAX);
+		arguments->options.repeat = bench_parse_whole(state, "repeat", arg, 1, BENCH_ROUNDS_MAX);
 		return 0;
 	case 't':
-		arguments->options.threads = parse_whole(state, "threads", arg, 2, BENCH_THREADS_MAX);
+		arguments->options.threads = bench_parse_whole(state, "threads", arg, 2, BENCH_THREADS_MAX);
 		return 0;
 	case 'f':
 		arguments->options.filter = arg;
@@ -218,33 +146,6 @@ static const struct argp argp = {
 	       "on an idle machine.",
 };
 
-/* The file is opened before the measurement: a wrong path should not cost the user a minute. */
-static FILE *open_json(const char *program, const char *path)
-{
-	if (strcmp(path, "-") == 0)
-		return stdout;
-	FILE *file = fopen(path, "w");
-
-	if (!file)
-		fprintf(stderr, "%s: cannot write '%s': %s; name a file in a writable directory\n", program, path,
-			strerror(errno));
-	return file;
-}
-
-static int write_json(const char *program, const char *path, FILE *file, const json_t *report)
-{
-	int failed = json_dumpf(report, file, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) || fputc('\n', file) == EOF;
-
-	/* Whether standard output was written is seen to by tools/main.c. */
-	if (file == stdout)
-		return 0;
-	failed |= fclose(file);
-	if (failed)
-		fprintf(stderr, "%s: writing '%s' failed: %s; make room where it goes\n", program, path,
-			strerror(errno));
-	return failed ? 2 : 0;
-}
-
 static json_t *run_row(const struct bench_row *row, const struct bench_budget *budget)
 {
 	json_t *report = json_pack("{s:s, s:I, s:s, s:{}}", "case", row->name, "n", (json_int_t)row->n, "unit",
@@ -254,32 +155,6 @@ static json_t *run_row(const struct bench_row *row, const struct bench_budget *b
 		return report;
 	json_decref(report);
 	return NULL;
-}
-
-/* Of the contenders, to the first: what figures of one unit are in its rounds, another's rounds are divided by. */
-static void add_ratios(json_t *report)
-{
-	json_t *contenders = json_object_get(report, "contenders"), *figures;
-	const json_t *base = NULL;
-	const char *name;
-
-	json_object_foreach(contenders, name, figures)
-	{
-		const json_t *rounds = json_object_get(figures, "rounds");
-		size_t n = json_array_size(rounds);
-		double ratios[BENCH_ROUNDS_MAX];
-
-		base = base ? base : rounds;
-		if (!n || n != json_array_size(base))
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			double by = json_real_value(json_array_get(base, i));
-
-			/* Nothing was measured: a thread has not run at all. */
-			ratios[i] = by > 0 ? json_real_value(json_array_get(rounds, i)) / by : 0;
-		}
-		json_object_set_new(figures, "ratio", bench_spread(ratios, n));
-	}
 }
 
 static json_t *run_rows(const struct benchmark *benchmark, const struct bench_options *options)
@@ -304,7 +179,7 @@ static json_t *run_rows(const struct benchmark *benchmark, const struct bench_op
 			json_decref(rows);
 			return NULL;
 		}
-		add_ratios(report);
+		bench_add_ratios(report);
 		json_array_append_new(rows, report);
 	}
 	return rows;
@@ -312,21 +187,21 @@ static json_t *run_rows(const struct benchmark *benchmark, const struct bench_op
 
 static json_t *run_benchmark(const struct benchmark *benchmark, const struct bench_options *options)
 {
-	double load = 0;
+	json_t *machine = bench_machine();
 
-	if (getloadavg(&load, 1) != 1)
-		load = -1;
 	/* Registered once for all contenders that use RCU: they share the flavor. */
 	urcu_memb_register_thread();
 	json_t *rows = run_rows(benchmark, options);
 
 	urcu_memb_unregister_thread();
 	bench_progress("");
-	if (!rows)
+	if (!rows) {
+		json_decref(machine);
 		return NULL;
+	}
 	return json_pack("{s:s, s:b, s:f, s:i, s:i, s:o, s:o, s:o}", "benchmark", benchmark->name, "quick",
 			 options->quick, "seconds", options->seconds, "repeat", (int)options->repeat, "threads",
-			 (int)options->threads, "machine", describe_machine(load), "cases", rows, "targets",
+			 (int)options->threads, "machine", machine, "cases", rows, "targets",
 			 bench_judge(benchmark, rows));
 }
 
@@ -349,7 +224,7 @@ static int measure(const char *program, const struct arguments *arguments)
 {
 	FILE *json = NULL;
 
-	if (arguments->json && !(json = open_json(program, arguments->json)))
+	if (arguments->json && !(json = bench_open_json(program, arguments->json)))
 		return 2;
 
 	json_t *report = run_benchmark(arguments->benchmark, &arguments->options);
@@ -361,7 +236,7 @@ static int measure(const char *program, const struct arguments *arguments)
 	}
 	if (json != stdout)
 		bench_print(arguments->benchmark, report, stdout);
-	int status = json ? write_json(program, arguments->json, json, report) : 0;
+	int status = json ? bench_write_json(program, arguments->json, json, report) : 0;
 
 	json_decref(report);
 	return status;

@@ -163,6 +163,9 @@ uint64_t bench_now(void);
 /** bench_work_now - the same without what this thread has waited for a core; a system call, some microseconds */
 uint64_t bench_work_now(void);
 
+/** bench_work_end - this thread, which has called bench_work_now(), ends: what it has open is closed */
+void bench_work_end(void);
+
 /** bench_spread - the median, least and greatest of @count samples, as a new object */
 json_t *bench_spread(const double *samples, size_t count);
 

@@ -51,7 +51,7 @@ static uint64_t run_delay(void)
 	return strtoull(end, NULL, 10);
 }
 
-static void close_delay(void)
+void bench_work_end(void)
 {
 	if (delay_fd >= 0)
 		close(delay_fd);
@@ -255,7 +255,7 @@ static void *member_main(void *arg)
 
 	member->work(member->arg, member->number, member->team);
 	member->delayed = (double)(run_delay() - delay) / (double)(bench_now() - began);
-	close_delay();
+	bench_work_end();
 	urcu_memb_unregister_thread();
 	return NULL;
 }

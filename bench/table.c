@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "bench.h"
+#include "report.h"
 
 #define CONTENDERS_MAX 16
 #define FIGURES_MAX 16
@@ -24,8 +24,7 @@ struct table {
 	size_t figures_n;
 };
 
-/* Three digits or so: enough to compare, and narrow. */
-static const char *short_number(double value, char text[16])
+const char *bench_short_number(double value, char text[16])
 {
 	if (value < 10)
 		snprintf(text, 16, "%.2f", value);
@@ -107,7 +106,7 @@ static void print_cell(FILE *out, const json_t *figures, const char *figure)
 	const json_t *median = json_object_get(json_object_get(figures, figure), "median");
 	char text[16];
 
-	fprintf(out, " %10s", median ? short_number(json_real_value(median), text) : "-");
+	fprintf(out, " %10s", median ? bench_short_number(json_real_value(median), text) : "-");
 }
 
 static void print_spread(FILE *out, const json_t *figures, const char *figure)
@@ -118,7 +117,7 @@ static void print_spread(FILE *out, const json_t *figures, const char *figure)
 	char low[16], high[16];
 
 	if (min < max)
-		fprintf(out, "  (%s-%s)", short_number(min, low), short_number(max, high));
+		fprintf(out, "  (%s-%s)", bench_short_number(min, low), bench_short_number(max, high));
 }
 
 static bool has_figure(const json_t *contenders, const char *figure)
@@ -178,11 +177,10 @@ static void print_targets(const json_t *targets, FILE *out)
 	}
 }
 
-static void print_heading(const struct benchmark *benchmark, const json_t *report, FILE *out)
+void bench_print_machine(const json_t *report, FILE *out)
 {
 	const json_t *machine = json_object_get(report, "machine");
 
-	fprintf(out, "%s: %s\n", benchmark->name, benchmark->summary);
 	fprintf(out, "machine: %s, %d cores, %s, load %.2f at the start\n",
 		json_string_value(json_object_get(machine, "cpu")),
 		(int)json_integer_value(json_object_get(machine, "cores")),
@@ -199,6 +197,12 @@ static void print_heading(const struct benchmark *benchmark, const json_t *repor
 		fprintf(out,
 			"warning: other programs were running, which took caches, memory and cores: ratios bear it "
 			"better than times, and\nrows with several threads bear it badly\n");
+}
+
+static void print_heading(const struct benchmark *benchmark, const json_t *report, FILE *out)
+{
+	fprintf(out, "%s: %s\n", benchmark->name, benchmark->summary);
+	bench_print_machine(report, out);
 	fprintf(out,
 		"\nMedians of %d interleaved rounds; in brackets the least and the greatest of " SUBJECT "'s.\n%s\n",
 		(int)json_integer_value(json_object_get(report, "repeat")), benchmark->legend);
