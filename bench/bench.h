@@ -163,7 +163,13 @@ uint64_t bench_now(void);
 /** bench_work_now - the same without what this thread has waited for a core; a system call, some microseconds */
 uint64_t bench_work_now(void);
 
-/** bench_work_end - this thread, which has called bench_work_now(), ends: what it has open is closed */
+/**
+ * bench_waited - nanoseconds that this thread was ready to run and another one had its core; 0 where the kernel does not
+ * tell. A system call
+ */
+uint64_t bench_waited(void);
+
+/** bench_work_end - this thread, which has called one of these, ends: what it has open is closed */
 void bench_work_end(void);
 
 /** bench_spread - the median, least and greatest of @count samples, as a new object */

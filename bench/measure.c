@@ -35,8 +35,7 @@ uint64_t bench_now(void)
 
 static _Thread_local int delay_fd = -1;
 
-/* Nanoseconds that this thread was ready to run and another one had its core; 0 where the kernel does not tell. */
-static uint64_t run_delay(void)
+uint64_t bench_waited(void)
 {
 	char text[96], *end;
 
@@ -67,9 +66,9 @@ uint64_t bench_work_now(void)
 	uint64_t delay, now;
 
 	do {
-		delay = run_delay();
+		delay = bench_waited();
 		now = bench_now();
-	} while (run_delay() != delay);
+	} while (bench_waited() != delay);
 	return now - delay;
 }
 
@@ -251,10 +250,10 @@ static void *member_main(void *arg)
 	struct member *member = arg;
 
 	urcu_memb_register_thread();
-	uint64_t began = bench_now(), delay = run_delay();
+	uint64_t began = bench_now(), delay = bench_waited();
 
 	member->work(member->arg, member->number, member->team);
-	member->delayed = (double)(run_delay() - delay) / (double)(bench_now() - began);
+	member->delayed = (double)(bench_waited() - delay) / (double)(bench_now() - began);
 	bench_work_end();
 	urcu_memb_unregister_thread();
 	return NULL;

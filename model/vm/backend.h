@@ -213,4 +213,13 @@ void cut_flush(struct pass *pass);
 /* After a round that left something. @fruitless: how many in a row have cleared nothing */
 void cut_wait(uint64_t fruitless);
 
+/* --- clock.c ------------------------------------------------------------------------------------ */
+
+/* From now on vm->backend is one that is timed, if options.timed says so. Return: 0; -ENOMEM */
+int clock_begin(struct vm *vm);
+void clock_end(struct vm *vm);
+/* What is done in between is no part of the call under way. */
+struct stopwatch_pause clock_pause(struct vm_thread *thread);
+void clock_resume(struct vm_thread *thread, const struct stopwatch_pause *pause);
+
 #endif

@@ -283,6 +283,7 @@ struct vm {
 	struct vm_options options;
 	const struct vm_backend *backend;
 	void *map; /* the backend's */
+	struct clock *clock; /* NULL: none */
 	struct ledger ledger;
 	struct vm_checker checker;
 	struct page *pages;
@@ -388,11 +389,37 @@ struct owed {
 #define OWED_MAX 64u
 
 /*
+ * Which calls of the backend are timed (clock.c).
+ * @calls: of each kind, since one was timed; the @due-th is; 0: not drawn yet
+ * @depth: of calls under way, of which the outermost counts
+ * @runs:  one is timed: @ns so far, and what is @since; the clock was read for so many stretches
+ */
+struct stopwatch {
+	uint64_t calls[VM_CALLS];
+	uint64_t due[VM_CALLS];
+	uint64_t random;
+	unsigned depth;
+	bool runs;
+	uint64_t readings;
+	uint64_t ns;
+	uint64_t since;
+};
+
+/* What clock_resume() goes on with. */
+struct stopwatch_pause {
+	unsigned depth;
+	bool runs;
+	uint64_t readings;
+	uint64_t ns;
+};
+
+/*
  * A thread's context. It is a processor, too.
  * @map:          the backend's: what it has in hand
  * @chained:      the page whose chain lock this thread holds over a walk; NULL: none
  * @translations: under @tlb_lock, by which others take theirs out
  * @owed:         [0, owed_n): what this thread has to flush
+ * @watch:        if there is a clock
  */
 struct vm_thread {
 	struct vm *vm;
@@ -403,6 +430,7 @@ struct vm_thread {
 	struct translation translations[TRANSLATIONS];
 	struct owed owed[OWED_MAX];
 	unsigned owed_n;
+	struct stopwatch watch;
 	_Atomic uint64_t figures[FIGURES];
 	LIST_ENTRY(vm_thread) link;
 };

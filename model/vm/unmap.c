@@ -92,6 +92,7 @@ static void cut_leaf(struct pass *pass, const struct cut *cut, struct leaf *leaf
 	struct vm_thread *thread = pass->thread;
 	struct vm *vm = thread->vm;
 	struct mm *mm = leaf->mm;
+	struct stopwatch_pause pause;
 
 	tlb_early(thread, mm, first, end);
 	pte_lock(thread, leaf);
@@ -102,11 +103,15 @@ static void cut_leaf(struct pass *pass, const struct cut *cut, struct leaf *leaf
 
 		if (!cut_wants(vm, cut, *pte))
 			continue;
+		pause = clock_pause(thread);
 		if (!zap_copy(thread, leaf, vpn))
 			pte_clear(thread, leaf, vpn, pte_left(pass, *pte));
+		clock_resume(thread, &pause);
 		*cleared += 1;
 	}
+	pause = clock_pause(thread);
 	tlb_flush(thread);
+	clock_resume(thread, &pause);
 	pte_unlock(thread, leaf);
 }
 
@@ -130,6 +135,7 @@ void cut_window(struct pass *pass, const struct cut *cut, struct mm *mm, uint64_
 struct page *cut_lock_next(struct pass *pass, uint64_t first, uint64_t last)
 {
 	struct vm_thread *thread = pass->thread;
+	struct stopwatch_pause pause = clock_pause(thread);
 	struct page *page;
 
 	while ((page = cache_next(thread, pass->file, first, last))) {
@@ -139,6 +145,7 @@ struct page *cut_lock_next(struct pass *pass, uint64_t first, uint64_t last)
 		vm_unlock(&thread->held, &page->lock);
 		page_put(thread, page);
 	}
+	clock_resume(thread, &pause);
 	return page;
 }
 
@@ -150,11 +157,14 @@ void cut_unlock(struct pass *pass, struct page *page)
 
 void cut_drop(struct pass *pass, struct page *page, bool orphan)
 {
+	struct stopwatch_pause pause = clock_pause(pass->thread);
+
 	if (pass->saves)
 		file_save(pass->thread, pass->file, page);
 	if (orphan)
 		page_set(page, PAGE_ORPHAN);
 	cache_drop(pass->thread, pass->file, page);
+	clock_resume(pass->thread, &pause);
 }
 
 void cut_left(struct pass *pass, struct page *page, bool again)

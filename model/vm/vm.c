@@ -34,7 +34,7 @@ static bool options_set(struct vm_options *options, const struct vm_options *giv
 	if (!options->backend)
 		options->backend = vm_backends[0];
 	return options->mms <= 2048 && options->files <= 512 && options->frames <= 1u << 20 &&
-	       options->far < options->frames && options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 16 &&
+	       options->far < options->frames && options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 20 &&
 	       options->table_bits >= 4 && options->table_bits <= 9 && options->cluster_bits <= 4 &&
 	       options->locks <= VM_LOCKS_2003_BLOCKING && options->flush <= VM_FLUSH_UNSETTLED &&
 	       (unsigned)options->strategy <= RMAP_TOLERATE && (unsigned)options->semantics <= RMAP_RELIABLE;
@@ -164,6 +164,7 @@ static void vm_free(struct vm *vm)
 	vm_lock_fini(&vm->swap_lock);
 	vm_lock_fini(&vm->lru_lock);
 	pthread_rwlock_destroy(&vm->threads_lock);
+	clock_end(vm);
 	free(vm);
 }
 
@@ -218,6 +219,8 @@ static int vm_init(struct vm *vm)
 	LIST_INIT(&vm->threads);
 	TAILQ_INIT(&vm->active);
 	TAILQ_INIT(&vm->inactive);
+	if (!error)
+		error = clock_begin(vm);
 	if (!error)
 		error = frames_init(vm);
 	if (!error)
@@ -305,6 +308,17 @@ int vm_destroy(struct vm *vm)
 	if (!error)
 		vm_free(vm);
 	return error;
+}
+
+uint64_t vm_mappings(struct vm_thread *thread)
+{
+	struct vm *vm = thread->vm;
+	uint64_t mappings = 0;
+
+	for (uint32_t i = 0; i < vm->options.frames; i++)
+		if (atomic_load(&vm->pages[i].refs) > 0)
+			mappings += page_mapcount(thread, &vm->pages[i]);
+	return mappings;
 }
 
 /* --- threads ---------------------------------------------------------------------------------- */

@@ -86,6 +86,16 @@ enum vm_window {
 	VM_WINDOW_PUNCH,  /* a hole is unmapped, and still out of the file's extent; the file's resize lock is held */
 };
 
+/** What a backend is called for. */
+enum vm_call {
+	VM_CALL_CHANGE,   /* a mapping comes, goes or becomes another; a mapcount */
+	VM_CALL_FILL,     /* memory for changes, before locks are taken */
+	VM_CALL_VMA,      /* a vma or an mm begins, changes or ends */
+	VM_CALL_WALK,     /* of a page's mappings, to look at or to unmap them */
+	VM_CALL_TRUNCATE, /* of a file, or a hole */
+	VM_CALLS,
+};
+
 /**
  * struct vm_options - how a VM is made
  * @size:         sizeof(struct vm_options); zero in the others means the default
@@ -109,6 +119,10 @@ enum vm_window {
  * @report_only:  the lock checker counts violations and goes on
  * @window:       NULL, or: called with @window_arg in the middle of operations, so that a test can do there what another
  *                thread might
+ *
+ * @timed:  NULL, or: a clock is read around a sample of the backend's calls, and this is called after each that was timed
+ *         with what it took, less what was done to ptes that a walk had found; @weight: for how many it stands. Return:
+ *         false: something came between; another one is to stand for these
  *
  * @locks, @strategy, @reclaim and the mistakes of @flush are choices that the first backend has: others have locks and
  * truncates of their own, and are refused with any other value than 0 (-ENOTSUP). Of @semantics they have both.
@@ -134,6 +148,8 @@ struct vm_options {
 	bool report_only;
 	void (*window)(void *arg, enum vm_window where);
 	void *window_arg;
+	bool (*timed)(void *arg, enum vm_call call, uint64_t weight, uint64_t ns);
+	void *timed_arg;
 };
 
 /**
@@ -335,6 +351,9 @@ uint32_t vm_balance(struct vm_thread *thread, uint32_t n);
  * Return:   how many equations do not hold, each of them named on standard error
  */
 uint64_t vm_check(struct vm_thread *thread);
+
+/** vm_mappings - how many ptes map pages. Context: quiescent */
+uint64_t vm_mappings(struct vm_thread *thread);
 
 /** vm_stats - read the figures. Context: any thread */
 void vm_stats(struct vm *vm, struct vm_statistics *out);

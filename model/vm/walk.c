@@ -20,6 +20,7 @@ static bool is_wanted(const struct vm *vm, uint64_t vpn, uint64_t pte, const str
 static bool look_at(struct vm_thread *thread, const struct page *page, struct leaf *leaf, uint64_t first, uint64_t end,
 		    bool tries, struct walk *walk)
 {
+	struct stopwatch_pause pause;
 	struct vm *vm = thread->vm;
 
 	tlb_early(thread, leaf->mm, first, end);
@@ -33,7 +34,9 @@ static bool look_at(struct vm_thread *thread, const struct page *page, struct le
 	for (uint64_t vpn = first; vpn < end; vpn++) {
 		if (!is_wanted(vm, vpn, *leaf_pte(vm, leaf, vpn), page, walk))
 			continue;
+		pause = clock_pause(thread);
 		walk->action(thread, leaf, vpn, walk->arg);
+		clock_resume(thread, &pause);
 		walk->found++;
 	}
 	pte_unlock(thread, leaf);
