@@ -96,6 +96,10 @@ for command in $commands; do
 			argument "$command" "$option" "${begun%?}" | grep -qxF "$begun" ||
 				fail "$command $option completes no $called"
 			;;
+		SETTING)
+			wanted=$("$rmap" lab --list | sed -n 's/^    \([a-z]*\) .*/\1=/p')
+			same "rmap $command $option" "$(argument "$command" "$option" "")" "$wanted"
+			;;
 		WHAT | FIGURE)
 			recordings=()
 			[ "$command" != diff ] || recordings=(a b)

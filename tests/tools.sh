@@ -43,7 +43,7 @@ for command in snapshot shares diff freed who; do
 	"$rmap" $command --help | grep -q -- --json || fail "rmap $command --help does not name --json"
 done
 # argp has a hidden option that waits, for an hour if no seconds are given.
-for command in snapshot shares diff freed who bench; do
+for command in snapshot shares diff freed who bench lab; do
 	expect 2 "HANG" "$rmap" $command --HANG=0
 done
 expect 2 "Usage" "$rmap"
@@ -409,7 +409,7 @@ lost() {
 lost --help
 lost --version
 lost help
-for command in snapshot shares diff freed who bench; do
+for command in snapshot shares diff freed who bench lab; do
 	lost $command --help
 	lost $command --usage
 done

@@ -29,6 +29,7 @@ static const struct {
 	  "what ending processes or a cgroup would give back, and what becomes of each page" },
 	{ "who", "rmap who", who_main, "everyone who maps a page of memory, or each of several" },
 	{ "bench", "rmap bench", bench_main, "measure the library beside its peers" },
+	{ "lab", "rmap lab", lab_main, "measure designs of reverse maps, old and new, on the same workloads" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
