@@ -73,16 +73,18 @@ static int begin(struct lab_run *run, struct vm_thread *context)
 	return error;
 }
 
-/* A segment of a task: then of the next task, and when all had it the next segment. One task's are shared out. */
+/*
+ * A segment of a task: then of the next task, and when all had it the next segment. Threads that have no task of their
+ * own share one, and begin far from each other; each goes through all of the file.
+ */
 static int step_linear(struct lab_thread *thread)
 {
 	const struct lab_run *run = thread->run;
-	uint32_t tasks = run->values[TASKS], threads = run->threads;
+	uint32_t tasks = run->values[TASKS], vmas = run->values[VMAS], threads = run->threads;
 	uint32_t mine = tasks < threads ? 1 : (tasks - thread->id + threads - 1) / threads;
-	uint64_t turn = thread->position / mine;
+	uint32_t begin_at = tasks < threads ? vmas / threads * thread->id : 0;
 	uint32_t task = lab_mine(thread, tasks, thread->position);
-	uint32_t segment =
-		tasks < threads ? lab_mine(thread, run->values[VMAS], turn) : (uint32_t)(turn % run->values[VMAS]);
+	uint32_t segment = (uint32_t)((thread->position / mine + begin_at) % vmas);
 	uint64_t vpn = segment_vpn(run, segment);
 	uint64_t failures = thread->failures;
 	int error = 0;
