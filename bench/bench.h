@@ -164,8 +164,8 @@ uint64_t bench_now(void);
 uint64_t bench_work_now(void);
 
 /**
- * bench_waited - nanoseconds that this thread was ready to run and another one had its core; 0 where the kernel does not
- * tell. A system call
+ * bench_waited - nanoseconds that this thread was ready to run and another one had its core; 0 where the kernel does
+ * not tell. A system call
  */
 uint64_t bench_waited(void);
 

@@ -4,8 +4,8 @@
  *
  * A *backend* of the VM (model/vm/vm.h) is a design: the library, and what kernels had before and after the mail of
  * 2003. A *workload* is what the designs were argued with, or are today: it makes mms, files and mappings in a VM, and
- * then repeats a step of some operations in each thread. A *run* is one workload on one backend in a VM of its own, with
- * one seed; at its end page tables and reverse map are compared, and contents were at each access.
+ * then repeats a step of some operations in each thread. A *run* is one workload on one backend in a VM of its own,
+ * with one seed; at its end page tables and reverse map are compared, and contents were at each access.
  *
  * Runs of all backends are interleaved, as rmap bench does it (bench/bench.h): each round begins with another one. How
  * many steps a row's runs take is found out with the first backend, and is then the same for all; a run that takes

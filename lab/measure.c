@@ -2,11 +2,11 @@
 /*
  * measure.c - rounds of runs, and what their figures come to
  *
- * A row is a workload with a number of threads. Time in the reverse map is told in two ways. Where no step asks who maps
- * a page it is what a run takes longer than the same steps do on the backend that only counts, in the same round, and
- * what the VM's clock says of that count: so a clock is in next to nothing that is measured. Where one does, that backend
- * cannot run, and it is all what that clock says around a sample of calls (vm.h), without what is done to each pte that
- * was found. The clock's figure is there for all rows.
+ * A row is a workload with a number of threads. Time in the reverse map is told in two ways. Where no step asks who
+ * maps a page it is what a run takes longer than the same steps do on the backend that only counts, in the same round,
+ * and what the VM's clock says of that count: so a clock is in next to nothing that is measured. Where one does, that
+ * backend cannot run, and it is all what that clock says around a sample of calls (vm.h), without what is done to each
+ * pte that was found. The clock's figure is there for all rows.
  *
  * What a run takes is its threads' time without what they waited for a core; a ratio is taken in each round.
  */

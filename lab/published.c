@@ -3,8 +3,8 @@
  * published.c - what was measured of rmap-test in 2003 and 2004, beside what is measured here
  *
  * System seconds: April 2003, on a Pentium 4 with 256 MB; and March 2004, on a Pentium II, where two lists were stopped
- * after hours. They include all that a kernel does for the test, and so are set beside this row's time of all. Ratios to
- * pte chains of the same year: seconds of other machines say nothing here.
+ * after hours. They include all that a kernel does for the test, and so are set beside this row's time of all. Ratios
+ * to pte chains of the same year: seconds of other machines say nothing here.
  */
 #include "lab.h"
 

@@ -32,7 +32,10 @@ static const struct lab_parameter parameters[] = {
 	{ .name = NULL },
 };
 
-/* The part of a vma that is replayed. @file: the VM's number, or VM_ANONYMOUS; @offset: as if the file began at its base */
+/*
+ * The part of a vma that is replayed. @file: the VM's number, or VM_ANONYMOUS; @offset: as if the file began at its
+ * base
+ */
 struct part {
 	uint64_t first, last;
 	uint64_t offset;
@@ -160,7 +163,9 @@ static bool fits(const struct plan *plan, const struct process *process, const s
 	       vma_page(vma, extent->vpn + extent->n) - plan->bases[plan->numbers[vma->file] - 1] <= plan->file_pages;
 }
 
-/* What is shared memory without a file's name is anonymous here. Keys of files' pages are collected to be counted once. */
+/*
+ * What is shared memory without a file's name is anonymous here. Keys of files' pages are collected to be counted once.
+ */
 static void plan_task(struct plan *plan, struct task_plan *task, const struct process *process, uint64_t **keys,
 		      size_t *keys_n, size_t *keys_capacity)
 {

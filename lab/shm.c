@@ -3,7 +3,8 @@
  * shm.c - many tasks that attach one segment of shared memory
  *
  * Each mapping took a place in a chain in 2003, in memory that the kernel could address, and 5,000 tasks with 2 GB each
- * took 10 GB of it. Many such segments are mlocked, and then nobody reclaims their pages: the mail does not chain those.
+ * took 10 GB of it. Many such segments are mlocked, and then nobody reclaims their pages: the mail does not chain
+ * those.
  */
 #include "lab.h"
 

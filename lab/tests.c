@@ -3,9 +3,9 @@
  * tests.c - rmap-test 1, 2 and 3 of 2003: many vmas of one file, and memory that is too small for it
  *
  * Tasks map the same segments of one file, one vma each; so for a page as many vmas matter as there are tasks, out of
- * tasks x segments. They touch all of it, and there are frames for some of it alone, so that pages are reclaimed all the
- * time: what it costs to find a page's mappings, not to make them, was what parted the designs. A touch for which no frame
- * is to be had, for nobody's mappings could be looked for, has failed, and is no operation.
+ * tasks x segments. They touch all of it, and there are frames for some of it alone, so that pages are reclaimed all
+ * the time: what it costs to find a page's mappings, not to make them, was what parted the designs. A touch for which
+ * no frame is to be had, for nobody's mappings could be looked for, has failed, and is no operation.
  *
  * In the first test all tasks go through a segment before the next one, as they did when each touch waited for a disk;
  * in the second each touch is of a random page by a random task; the third is one task with very many small vmas. As

@@ -2,9 +2,9 @@
 /*
  * truncate.c - holes and ends of a file that tasks are using, partly out of order
  *
- * Each task maps the file twice: as it is, and out of order, by remap_file_pages() of single pages. What a truncate does
- * not find it leaves, mapped still: those are counted, and so are truncates that say so. Truncates are failable ones: of
- * some designs nothing else is to be had.
+ * Each task maps the file twice: as it is, and out of order, by remap_file_pages() of single pages. What a truncate
+ * does not find it leaves, mapped still: those are counted, and so are truncates that say so. Truncates are failable
+ * ones: of some designs nothing else is to be had.
  */
 #include "lab.h"
 

@@ -2,9 +2,9 @@
 /*
  * verdicts.c - what hybrid was to be, beside what it is
  *
- * Of each row: first, or within 5 % of the first, in time of the reverse map and in operations a second; and of all that
- * keep mappings with the least memory. Of some rows: how much better than another design. They are printed and decide
- * nothing.
+ * Of each row: first, or within 5 % of the first, in time of the reverse map and in operations a second; and of all
+ * that keep mappings with the least memory. Of some rows: how much better than another design. They are printed and
+ * decide nothing.
  */
 #include "lab.h"
 

@@ -41,12 +41,12 @@ static uint64_t figure_value(const struct figure *figure, const struct vm_statis
 /* An object that cannot be had, and a file that cannot be written, are both the end of it. */
 static void write_json(const struct stress *stress, const struct vm_statistics *statistics)
 {
-	json_t *root = json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:{}}", "test", stress->test->name, "seed",
-				 (json_int_t)stress->seed, "threads", (json_int_t)stress->threads, "operations",
-				 (json_int_t)stress->done, "backend",
-				 vm_backend_name(stress->vm.backend), "strategy", stress_strategies[stress->vm.strategy],
-				 "semantics", stress_semantics[stress->vm.semantics], "order",
-				 stress_orders[stress->vm.order], "clusters", (int)stress->vm.clusters, "figures");
+	json_t *root =
+		json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:{}}", "test", stress->test->name, "seed",
+			  (json_int_t)stress->seed, "threads", (json_int_t)stress->threads, "operations",
+			  (json_int_t)stress->done, "backend", vm_backend_name(stress->vm.backend), "strategy",
+			  stress_strategies[stress->vm.strategy], "semantics", stress_semantics[stress->vm.semantics],
+			  "order", stress_orders[stress->vm.order], "clusters", (int)stress->vm.clusters, "figures");
 	json_t *table = json_object_get(root, "figures");
 	bool written = table != NULL;
 
@@ -65,7 +65,8 @@ static void write_json(const struct stress *stress, const struct vm_statistics *
 void figures_print(const struct stress *stress, const struct vm_statistics *statistics)
 {
 	printf("  backend=%s strategy=%s semantics=%s order=%s clusters=%u:", vm_backend_name(stress->vm.backend),
-	       stress_strategies[stress->vm.strategy], stress_semantics[stress->vm.semantics], stress_orders[stress->vm.order], stress->vm.clusters);
+	       stress_strategies[stress->vm.strategy], stress_semantics[stress->vm.semantics],
+	       stress_orders[stress->vm.order], stress->vm.clusters);
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
 		printf(" %s=%" PRIu64, figures[i].name, figure_value(&figures[i], statistics));
 	putchar('\n');

@@ -77,8 +77,8 @@ struct answer crew_tell(const struct crew *crew, unsigned h, struct command comm
 void crew_order(const struct crew *crew, unsigned h, struct command command);
 void crew_fork(struct crew *crew, unsigned h, unsigned child);
 /*
- * Its arena is unmapped before: whoever reads /proc/PID/smaps at that moment keeps the memory of a process that has ended
- * for as long, with all its ptes.
+ * Its arena is unmapped before: whoever reads /proc/PID/smaps at that moment keeps the memory of a process that has
+ * ended for as long, with all its ptes.
  */
 void crew_exit(struct crew *crew, unsigned h, uint64_t address, uint64_t length);
 /* After all of them have ended. */

@@ -2,10 +2,11 @@
 /**
  * tool_scale.c - large systems, real and recorded, on which scripts/scale measures the command
  *
- *      tool_scale beside MIB PROCESSES COMMAND [ARGUMENT]...    run it while so many processes map so much shared memory
+ *      tool_scale beside MIB PROCESSES COMMAND [ARGUMENT]...    run it while so many processes map so much shared
+ *                                                               memory
  *      tool_scale record FILE PAGES PROCESSES shared|private    write the recording of such a system, made up
- *      tool_scale pagemaps | rollups                            read those of all processes, and print the seconds it took, by the clock
- *                                                            and of the processor
+ *      tool_scale pagemaps | rollups                            read those of all processes, and print the seconds it
+ *                                                               took, by the clock and of the processor
  *
  * A recording has each page mapped by every process: at the place that its file says (shared), or as memory of no file
  * that they have since a fork (private), in frames of which every eighth run lies elsewhere. The format is described in

@@ -2,8 +2,8 @@
 /*
  * unit_backends.c - model/vm: what each reverse map is known for, good and bad
  *
- * That all of them work is what unit_vm.c and its like say, which run on each. Here stands what tells them apart: memory
- * a mapping, what a walk looks at, and the weaknesses that they were argued about.
+ * That all of them work is what unit_vm.c and its like say, which run on each. Here stands what tells them apart:
+ * memory a mapping, what a walk looks at, and the weaknesses that they were argued about.
  */
 #include "world.h"
 
@@ -63,7 +63,9 @@ static uint64_t visits(struct world *world)
 	return world_stats(world).visits;
 }
 
-/* Of one look at each of so many pages, none of which was looked at before: those that are seen accessed change lists. */
+/*
+ * Of one look at each of so many pages, none of which was looked at before: those that are seen accessed change lists.
+ */
 static uint64_t visits_to_age(struct world *world, uint32_t pages)
 {
 	uint64_t before = visits(world);
@@ -415,8 +417,9 @@ static unsigned still_mapped(struct world *world, uint32_t mm, unsigned n)
 }
 
 /*
- * A page that is mapped linearly 500 times gets one nonlinear mapping. objrmap needs an entry for each of the 500 first: 71
- * lines, and all that it may have is the slab of 63 that is there already. The library needs no entry but the one.
+ * A page that is mapped linearly 500 times gets one nonlinear mapping. objrmap needs an entry for each of the 500
+ * first: 71 lines, and all that it may have is the slab of 63 that is there already. The library needs no entry but the
+ * one.
  */
 static void objrmap_converts_half_a_page(void **state)
 {

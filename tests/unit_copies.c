@@ -3,8 +3,8 @@
  * unit_copies.c - a truncate that takes private copies, of which the ranges alone tell, while the ranges change
  *
  * A file that has no page is mapped by many neighbours, and by one more, the holder, which has a copy of the last
- * index. Whenever a bulk pass looks at the first neighbour, all of them grow at their front, as a vma does that takes in
- * what lies before it: by so much that the holder, which was ahead of the pass, is behind it. No pte moves.
+ * index. Whenever a bulk pass looks at the first neighbour, all of them grow at their front, as a vma does that takes
+ * in what lies before it: by so much that the holder, which was ahead of the pass, is behind it. No pte moves.
  */
 #include "support.h"
 

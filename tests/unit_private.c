@@ -156,7 +156,8 @@ static void every_backend_takes_copies(void **state)
 	each_backend (bits, VM_BACKEND_WALKS)
 		for (int semantics = RMAP_FAILABLE; semantics <= RMAP_RELIABLE; semantics++)
 			for (int swapped = 0; swapped < 2; swapped++)
-				cut_once(&(struct vm_options){ .cluster_bits = *bits, .semantics = semantics }, swapped);
+				cut_once(&(struct vm_options){ .cluster_bits = *bits, .semantics = semantics },
+					 swapped);
 }
 
 static void a_cut_takes_copies_and_a_hole_does_not(void **state)

@@ -254,7 +254,8 @@ static void nonlinear_mappings_are_where_they_were_put(void **state)
 		expect((world_stats(&world).nonlinear > 0) == !(world.traits & VM_BACKEND_SPLITS));
 		child = new_fork(&world, mm);
 		expect(vm_reclaim(world.thread, 100) > 0 || vm_reclaim(world.thread, 100) > 0);
-		for (uint64_t i = 0, n = world.traits & VM_BACKEND_SPLITS ? 1 : 20; i < 20; i += n) /* an mremap is of one vma */
+		/* An mremap is of one vma. */
+		for (uint64_t i = 0, n = world.traits & VM_BACKEND_SPLITS ? 1 : 20; i < 20; i += n)
 			expect(vm_mremap(world.thread, mm, 110 + i, n, 3001 + i, n) == 0);
 		for (uint64_t i = 0; i < 48; i++) {
 			expect(tag_at(&world, child, 100 + i) == 48 - i);
@@ -432,7 +433,8 @@ static void truncate_once(const struct truncation *truncation, uint32_t bits)
 	mm = map_all_kinds(&world, truncation->locked);
 	expect(vm_truncate(world.thread, 0, 2) == (leaves(truncation) ? -EAGAIN : 0));
 	expect(vm_check(world.thread) == 0);
-	expect((world_stats(&world).leftovers > 0) == (leaves(truncation) || (orphans && !(world.traits & VM_BACKEND_ORPHANS))));
+	expect((world_stats(&world).leftovers > 0) ==
+	       (leaves(truncation) || (orphans && !(world.traits & VM_BACKEND_ORPHANS))));
 	expect((world_stats(&world).orphans > 0) == orphans);
 	expect_tags(&world, mm, 101, 2 * pieces - 1, 1);
 	expect(access_error(&world, mm, 100 + 2 * pieces) == -ENXIO);

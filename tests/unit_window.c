@@ -75,7 +75,9 @@ static void truncate_behind_the_check(void *arg, enum vm_window where)
 	beside_end(&beside);
 }
 
-/* Nothing maps page 6, which a nonlinear pte wants: it is gone before the pte is set. Its vma is of the pages before. */
+/*
+ * Nothing maps page 6, which a nonlinear pte wants: it is gone before the pte is set. Its vma is of the pages before.
+ */
 static void a_fault_without_a_section_looks_again(void **state)
 {
 	(void)state;

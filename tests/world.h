@@ -55,7 +55,8 @@ static const uint32_t cluster_bits[] = { 0, 4 };
 #define each_backend(bits, needs)                                                                                      \
 	for (world_backend = vm_backends; *world_backend; world_backend++)                                             \
 		for (const uint32_t *bits = cluster_bits;                                                              \
-		     (vm_backend_traits(*world_backend) & (needs)) == (needs) && bits < cluster_bits + LENGTH(cluster_bits); \
+		     (vm_backend_traits(*world_backend) & (needs)) == (needs) &&                                       \
+		     bits < cluster_bits + LENGTH(cluster_bits);                                                       \
 		     bits++)
 
 #endif

@@ -11,8 +11,8 @@
 enum figure { FIGURE_RSS, FIGURE_PSS, FIGURE_USS, FIGURE_SWAP, FIGURES };
 
 enum reason {
-	REASON_HUGETLB, /* the kernel leaves hugetlb pages out */
-	REASON_TWICE, /* pages that the process maps more than once: the kernel counts each mapping, and says "shared" */
+	REASON_HUGETLB,     /* the kernel leaves hugetlb pages out */
+	REASON_TWICE,       /* pages that the process maps more than once: the kernel counts each mapping */
 	REASON_AVERAGE,     /* the kernel's mapcounts are averages of large folios */
 	REASON_SHARED_SWAP, /* swapped pages of shared memory: no page table names their slots */
 	REASON_ROUNDING,    /* the kernel rounds Pss down to KiB, and each page's part of it */

@@ -37,8 +37,8 @@
  *
  * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
  * those they do not know. Two older ones are read too: version 2 lacks access, begins, users, cgroups, swap slots and
- * the frames' flags from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells only
- * how many there are.
+ * the frames' flags from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells
+ * only how many there are.
  */
 #include "file.h"
 

@@ -224,8 +224,8 @@ static bool is_hole(const uint64_t *entries, size_t n)
 }
 
 /*
- * Note the present and the swapped ones among @n entries, which are of neighbouring pages from @vpn on; returns how many
- * smaps counts.
+ * Note the present and the swapped ones among @n entries, which are of neighbouring pages from @vpn on; returns how
+ * many smaps counts.
  */
 static uint64_t look_at(struct search *search, uint64_t vpn, const uint64_t *entries, size_t n)
 {

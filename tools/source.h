@@ -49,7 +49,9 @@ void source_sample_parse(const char *word, struct sample *sample, struct argp_st
 /** source_take - read or load a system into @system, which is empty; build and verify it. Returns a status */
 int source_take(const struct source *source, struct system *system, struct timing *timing);
 
-/** source_ask - take a system for @source->ask alone; STATUS_DIFFERS if the kernel counts other mappings of some pages */
+/**
+ * source_ask - take a system for @source->ask alone; STATUS_DIFFERS if the kernel counts other mappings of some pages
+ */
 int source_ask(const struct source *source);
 
 #endif

@@ -111,7 +111,9 @@ uint64_t pte_identity(const struct process *process, const struct extent *extent
 {
 	const struct vma *vma = extent->vma == NO_VMA ? NULL : &process->vmas[extent->vma];
 
-	/* A shared mapping maps its file's pages alone, also where the kernel does not mark them: see pte_is_counted() */
+	/*
+	 * A shared mapping maps its file's pages alone, also where the kernel does not mark them: see pte_is_counted()
+	 */
 	if (!vma || !vma_is_linear(vma) || !(pte & PTE_FILE || vma->shared))
 		return 0;
 	return (uint64_t)vma->file << IDENTITY_INDEX_BITS | (vma->index + (vpn - vma->first));

@@ -38,8 +38,9 @@ void verify_prepare(struct system *system, const struct procfs *procfs, const ui
  *
  * Looks at the ptes themselves again, a few times if need be, and at nothing else. procfs_status() tells whether the
  * kernel answered.
- * Return: VERDICT_MATCHED or VERDICT_AVERAGED if it does; VERDICT_BOUNDED if processes that may not be read can have the
- *         surplus, and so can others that have mapped the page meanwhile; VERDICT_MISMATCHED or VERDICT_MOVING if not
+ * Return: VERDICT_MATCHED or VERDICT_AVERAGED if it does; VERDICT_BOUNDED if processes that may not be read can have
+ *         the surplus, and so can others that have mapped the page meanwhile; VERDICT_MISMATCHED or VERDICT_MOVING if
+ *         not
  */
 enum verdict verify_frame(struct system *system, const struct procfs *procfs, uint64_t pfn, struct mapper *mappers,
 			  size_t *n, uint64_t *surplus);

@@ -126,7 +126,9 @@ enum rmap_unmap_flag {
 /** What became of a page, or of all pages of a truncate: the worst of them. */
 enum rmap_unmap_result {
 	RMAP_UNMAP_SUCCESS = 0, /* nothing is mapped */
-	/* A pte lock was not to be had, a mapping was on its way, a split failed, ranges changed too fast: try later. */
+	/*
+	 * A pte lock was not to be had, a mapping was on its way, a split failed, ranges changed too fast: try later.
+	 */
 	RMAP_UNMAP_AGAIN = 1,
 	RMAP_UNMAP_LOCKED = 2,  /* mlocked: needs RMAP_UNMAP_FORCE, or where it is nonlinear a search */
 	RMAP_UNMAP_STOPPED = 3, /* of the call: a callback ended it by a positive value, which report->stopped holds */

@@ -2,17 +2,18 @@
 /*
  * backend.h - the narrow side between the VM and a reverse map; for model/vm/ alone
  *
- * The VM owns mms, vmas, page tables, files and frames. A backend is told of each mapping that comes, goes, moves and is
- * copied, and of each vma; what it keeps of that is its own, with its locks and its memory. It is asked for the mappings
- * of a page, and told to take all of them off (unmap) or off a file's end (truncate), where designs differ most.
+ * The VM owns mms, vmas, page tables, files and frames. A backend is told of each mapping that comes, goes, moves and
+ * is copied, and of each vma; what it keeps of that is its own, with its locks and its memory. It is asked for the
+ * mappings of a page, and told to take all of them off (unmap) or off a file's end (truncate), where designs differ
+ * most.
  *
  *      VM                                                      backend
  *      fault, fork, mremap ...   before any lock               fill, prepare      may sleep, may fail
  *                                under the pte lock            add, duplicate, remove, move
  *      mmap, munmap, fork        under the mm lock             attach, detach, split, resize, tag
- *      aging, write-back ...                                   walk  ---> walk_leaf(), walk_window(): the pte lock, and what
- *                                                                         is done to each pte that maps the page
- *      reclaim, truncate                                       unmap, truncate  ---> walks, and the cut_ functions below
+ *      aging, write-back ...                                   walk  ---> walk_leaf(), walk_window(): the pte lock,
+ *                                                                         and what is done to each pte of the page
+ *      reclaim, truncate                                       unmap, truncate  ---> walks, cut_ functions below
  *
  * A place where a pte may be found is a hint: walk_leaf() and walk_window() look at the pte under its lock.
  */
@@ -28,7 +29,8 @@
  * @origin:  0, or: only ptes that map the page so that it begins there
  * @ages:    it looks at accessed bits, as reclaim and aging do
  * @visits_max: it ends after so many; 0: it does not
- * @visited: NULL, or: after each visit, how many nonlinear mappings it stands for; WALK_UNKNOWN: the backend cannot tell
+ * @visited: NULL, or: after each visit, how many nonlinear mappings it stands for; WALK_UNKNOWN: the backend cannot
+ * tell
  * @visits, @empty: places looked at; those where no pte mapped the page
  * @found:   ptes
  * @refused: locks
@@ -74,7 +76,8 @@ struct mappings {
  * @mm_begin:     (NULL) before anybody sees the mm, its family set. mm_end: when nothing of it is mapped any more
  * @prepare:      (NULL) @page is new, anonymous, and will be mapped by @vma. Holds: the mm lock, shared
  * @forks_freely: duplicate needs no memory
- * @nonlinear:    (NULL) @page of a file will be mapped by a nonlinear vma. Holds: the mm lock and the page lock. May fail
+ * @nonlinear:    (NULL) @page of a file will be mapped by a nonlinear vma. Holds: the mm lock and the page lock. May
+ *                fail
  * @fill:         so many adds, duplicates and moves will not lack memory
  * @enter, @leave: (NULL) a section in which the sequence is looked at, and mappings are made: truncates wait for those
  *                under way when they began. Without, a fault looks again after it
@@ -90,8 +93,8 @@ struct mappings {
  *                rmap_unmap_result
  * @truncate:     unmap and drop what @cut says. Holds: the file's resize lock
  * @may_truncate: (NULL: yes) is it able to? Holds: the file's resize lock
- * @attach:       @vma, in its place, is one of its object's; @like: NULL, or the vma of the parent or of this mm that it is a
- *                copy of. Holds: the mm lock, exclusively
+ * @attach:       @vma, in its place, is one of its object's; @like: NULL, or the vma of the parent or of this mm that
+ *                it is a copy of. Holds: the mm lock, exclusively
  * @detach:       nothing maps anything there
  * @split:        @high, in its place, gets what is behind its start, and @vma ends there
  * @resize:       it grows at its end, to @end

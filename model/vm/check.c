@@ -4,8 +4,8 @@
  *
  * Three views of the same mappings are compared: the page tables (each pte is looked at, in vmas and outside), the
  * counts of each page, and what a walk over each page names. A pte that a walk comes by is marked as seen; at the end
- * each present one must be, but for those that the walk said it could not name, and each visit must have found as many ptes
- * as it says. What else holds of the reverse map its backend checks.
+ * each present one must be, but for those that the walk said it could not name, and each visit must have found as many
+ * ptes as it says. What else holds of the reverse map its backend checks.
  */
 #include "backend.h"
 
@@ -92,7 +92,8 @@ static void check_mapped_file(struct check *check, const struct page *page, uint
 		 page->index, page->object->id);
 	equation(check, !orphan || !page_has(page, PAGE_CACHED), "an orphan is in its file");
 	equation(check,
-		 !orphan || (failable && (vm->options.strategy == RMAP_TOLERATE || backend_has(vm, VM_BACKEND_ORPHANS))),
+		 !orphan ||
+			 (failable && (vm->options.strategy == RMAP_TOLERATE || backend_has(vm, VM_BACKEND_ORPHANS))),
 		 "an orphan is not tolerated");
 	equation(check, !page_has(page, PAGE_CACHED) || left || extent_holds(&file->extent, page->index),
 		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " past the end of file %u", check->mm->id, vpn,
@@ -108,8 +109,8 @@ static void check_copy(struct check *check, const struct vma *vma, uint64_t vpn,
 		return;
 	equation(check, vma->private, "mm %u vpn %#" PRIx64 ": a copy in a shared mapping", check->mm->id, vpn);
 	equation(check, extent_holds_copy(&file_of(vma->object)->extent, index),
-		 "mm %u vpn %#" PRIx64 ": a copy of page %" PRIu64 " past the end of file %u", check->mm->id, vpn, index,
-		 vma->object->id);
+		 "mm %u vpn %#" PRIx64 ": a copy of page %" PRIu64 " past the end of file %u", check->mm->id, vpn,
+		 index, vma->object->id);
 }
 
 static void check_present(struct check *check, const struct vma *vma, uint64_t vpn, uint64_t pte)
@@ -230,7 +231,8 @@ static void check_walk(struct check *check, struct page *page)
 	found->unnamed = walk.unnamed > 0;
 	equation(check, walk.refused == 0, "frame %u: a walk was refused a lock", page_number(check, page));
 	equation(check,
-		 walk.unnamed == 0 || walk.unnamed == found->mappings.locked || !backend_has(check->vm, VM_BACKEND_WALKS),
+		 walk.unnamed == 0 || walk.unnamed == found->mappings.locked ||
+			 !backend_has(check->vm, VM_BACKEND_WALKS),
 		 "frame %u: a walk names all but %u mappings, of which %u are locked", page_number(check, page),
 		 walk.unnamed, found->mappings.locked);
 }
@@ -271,8 +273,9 @@ static void check_counts(struct check *check, struct page *page)
 			 (page_has(page, PAGE_MISSES) && mapcount < total(&found->mappings)),
 		 "frame %u: mapcount %u, and %" PRIu64 " ptes",
 		 page_number(check, page), mapcount, total(&found->mappings));
-	equation(check, !wrong, "frame %u, which %u linear, %u nonlinear, %u locked ptes map: %s", page_number(check, page),
-		 found->mappings.linear, found->mappings.nonlinear, found->mappings.locked, wrong);
+	equation(check, !wrong, "frame %u, which %u linear, %u nonlinear, %u locked ptes map: %s",
+		 page_number(check, page), found->mappings.linear, found->mappings.nonlinear, found->mappings.locked,
+		 wrong);
 }
 
 static bool on_list(const struct page_list *list, const struct page *page)
@@ -295,8 +298,8 @@ static void check_page(struct check *check, struct page *page)
 	bool locked = found->mappings.locked && backend_has(vm, VM_BACKEND_TELLS_LOCKS);
 
 	check_counts(check, page);
-	equation(check, refs == total(&found->mappings) + cached, "frame %u: %u references, %" PRIu64 " mappings", number,
-		 refs, total(&found->mappings));
+	equation(check, refs == total(&found->mappings) + cached, "frame %u: %u references, %" PRIu64 " mappings",
+		 number, refs, total(&found->mappings));
 	equation(check, page->mlocks == locked, "frame %u: mlocks %d", number, page->mlocks);
 	equation(check, (page->state != LRU_NONE) == (refs > 0 && !locked),
 		 "frame %u: %u references, %u locked mappings, and list %d", number, refs, found->mappings.locked,
@@ -374,8 +377,8 @@ static void check_translation(struct check *check, const struct translation *tra
 	equation(check,
 		 (pte & PTE_PRESENT) && pte_value(pte) == pte_value(translation->pte) &&
 			 !(translation->pte & ~pte & (PTE_WRITE | PTE_DIRTY)),
-		 "mm %u vpn %#" PRIx64 ": a translation of pte %#" PRIx64 ", which is %#" PRIx64, mm->id, translation->vpn,
-		 translation->pte, pte);
+		 "mm %u vpn %#" PRIx64 ": a translation of pte %#" PRIx64 ", which is %#" PRIx64, mm->id,
+		 translation->vpn, translation->pte, pte);
 }
 
 static void check_threads(struct check *check)

@@ -157,15 +157,17 @@ static void extent_set(struct vm_thread *thread, struct file *file, struct exten
 	vm_unlock(&thread->held, &file->lock);
 }
 
-/* Without mappings of the file there is nothing to find. Asked when no mapping can come any more that goes beyond it. */
+/*
+ * Without mappings of the file there is nothing to find. Asked when no mapping can come any more that goes beyond it.
+ */
 static bool may_truncate(const struct vm *vm, const struct file *file)
 {
 	return !vm->backend->may_truncate || vm->backend->may_truncate(&file->object);
 }
 
 /*
- * Holds: the resize lock, exclusively; the pages are no longer in the extent. -ENOTSUP: nothing was done, and they are to be
- * in it again
+ * Holds: the resize lock, exclusively; the pages are no longer in the extent. -ENOTSUP: nothing was done, and they are
+ * to be in it again
  */
 static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last, bool copies,
 			  bool saves)

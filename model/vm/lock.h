@@ -72,7 +72,9 @@ struct vm_order {
 	uint8_t rank[VM_CLASSES];
 };
 
-/** Today's order, mm > file > page > object > vmas > pte > lru; and that of 2003, which has chain locks below pte locks. */
+/**
+ * Today's order, mm > file > page > object > vmas > pte > lru; and that of 2003, which has chain locks below pte locks.
+ */
 extern const struct vm_order vm_order_today;
 extern const struct vm_order vm_order_2003;
 
@@ -139,7 +141,8 @@ void vm_unlock(struct vm_held *held, struct vm_lock *lock);
 void vm_lock_two_at(struct vm_held *held, struct vm_lock *one, struct vm_lock *two, const char *file, int line);
 void vm_unlock_two(struct vm_held *held, struct vm_lock *one, struct vm_lock *two);
 void vm_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool exclusive, const char *file, int line);
-bool vm_try_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool exclusive, const char *file, int line);
+bool vm_try_sleeping_at(struct vm_held *held, struct vm_sleeping_lock *lock, bool exclusive, const char *file,
+			int line);
 void vm_unlock_sleeping(struct vm_held *held, struct vm_sleeping_lock *lock);
 
 /** vm_holds - does the thread hold @lock? True if the checker is not compiled */

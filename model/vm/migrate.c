@@ -50,7 +50,8 @@ static void begin_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn,
 
 	if (*pte & PTE_PRESENT) {
 		tlb_owe(thread, leaf, vpn, 0, OWED_NOTHING);
-		if (*pte & PTE_DIRTY) /* of the page, from now on: who clears the entry later does not know of the new one */
+		/* Of the page, from now on: who clears the entry later does not know of the new one. */
+		if (*pte & PTE_DIRTY)
 			page_set(round->page, PAGE_DIRTY);
 		*pte = (*pte & ~(PTE_PRESENT | PTE_DIRTY | PTE_ROUND)) | PTE_MOVING | (round->round ^ PTE_ROUND);
 		round->changed++;

@@ -132,7 +132,8 @@ void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *a
 
 /* --- one mapping ------------------------------------------------------------------------------ */
 
-typedef void (*mapping_adder)(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn, uint64_t pte);
+typedef void (*mapping_adder)(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn,
+			      uint64_t pte);
 
 static void pte_set(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t pte, mapping_adder add)
 {
@@ -154,12 +155,14 @@ static uint64_t pte_to(const struct vm *vm, const struct page *page, uint32_t pi
 	return pte_make(frame << vm->options.cluster_bits | piece, bits | PTE_PRESENT);
 }
 
-void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits)
+void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,
+	     uint64_t bits)
 {
 	pte_set(thread, leaf, vpn, pte_to(thread->vm, page, piece, bits), thread->vm->backend->add);
 }
 
-void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits)
+void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,
+	      uint64_t bits)
 {
 	const struct vm_backend *backend = thread->vm->backend;
 

@@ -612,15 +612,17 @@ void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *a
  * All: Context: pte lock held; map, copy, move: a filled reserve.
  * pte_map   - @vpn maps @piece of @page; @bits: WRITE, ACCESSED, NONLINEAR, LOCKED. Takes a reference
  * pte_copy  - the same in a fork: the page is mapped elsewhere and stays so meanwhile
- * pte_clear - clear a present pte, to @left. A flush is owed, under the same pte lock, which removes the mapping and lets the
- *             reference go. So is what follows, but under the page lock:
+ * pte_clear - clear a present pte, to @left. A flush is owed, under the same pte lock, which removes the mapping and
+ *             lets the reference go. So is what follows, but under the page lock:
  * pte_unmap - clear a present pte, to @left, and remove its mapping at once; the flush lets the reference go
  * mapping_remove - what they do to the reverse map of the page that @pte maps
  * pte_set_locked - a present pte becomes a locked one or no longer is
  * pte_move  - what @from maps is mapped by @to instead; both pte locks held. A flush is owed
  */
-void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits);
-void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece, uint64_t bits);
+void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,
+	     uint64_t bits);
+void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,
+	      uint64_t bits);
 void pte_clear(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left);
 void pte_unmap(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left);
 void mapping_remove(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t pte);
@@ -724,8 +726,8 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot);
 /* What is done to one pte that maps a page, under its lock. */
 typedef void (*pte_action)(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg);
 /*
- * Each pte that a walk over @page's mappings finds. Return: how many mappings it may have missed: it could not name them, or
- * was refused a lock
+ * Each pte that a walk over @page's mappings finds. Return: how many mappings it may have missed: it could not name
+ * them, or was refused a lock
  */
 uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg);
 

@@ -14,7 +14,8 @@
  * What is cleared, moved or restricted is noted (tlb_owe) and flushed for all notes together (tlb_flush), in the order
  * that unmap.h asks for:
  *
- *      munmap, fork, mprotect, mremap,     one flush for what a leaf owes, before its pte lock is let go; then the mappings
+ *      munmap, fork, mprotect, mremap,     one flush for what a leaf owes, before its pte lock is let go; then the
+ *                                          mappings
  *      copy on write, bulk pass, search    are removed, then their references go
  *      page pass of a truncate             mappings are removed at once. One flush for each batch of visits
  *      reclaim                             the same, and one flush for several pages, which stay locked until then

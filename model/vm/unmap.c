@@ -115,7 +115,8 @@ static void cut_leaf(struct pass *pass, const struct cut *cut, struct leaf *leaf
 	pte_unlock(thread, leaf);
 }
 
-void cut_window(struct pass *pass, const struct cut *cut, struct mm *mm, uint64_t first, uint64_t end, uint64_t *cleared)
+void cut_window(struct pass *pass, const struct cut *cut, struct mm *mm, uint64_t first, uint64_t end,
+		uint64_t *cleared)
 {
 	struct vm *vm = pass->thread->vm;
 

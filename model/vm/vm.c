@@ -251,7 +251,8 @@ int vm_create(const struct vm_options *options, struct vm **out)
 	if (!out || !options_set(&set, options))
 		return -EINVAL;
 	if (lacks(&set)) {
-		fprintf(stderr, "vm: the backend %s has no %s: leave that option at 0\n", set.backend->name, lacks(&set));
+		fprintf(stderr, "vm: the backend %s has no %s: leave that option at 0\n", set.backend->name,
+			lacks(&set));
 		return -ENOTSUP;
 	}
 	vm = calloc(1, sizeof(*vm));

@@ -12,8 +12,8 @@
  *                                                ^ |
  *                      object (file, family) ----' `---> reverse map: rmap_object's ranges, the page's chain
  *
- * What finds the ptes of a page is a *backend*: librmap, or one of what it was argued against (vm_backends). They differ in
- * memory, time and locks, and in what they cannot do; all else is the same VM.
+ * What finds the ptes of a page is a *backend*: librmap, or one of what it was argued against (vm_backends). They
+ * differ in memory, time and locks, and in what they cannot do; all else is the same VM.
  *
  * A private mapping of a file shows the file's pages until it is written to; what is written are copies, which stay
  * when a hole is punched under them, and go when the file ends before them or is collapsed there.
@@ -73,17 +73,16 @@ enum vm_flush {
 
 /** Where an operation may be met by another. */
 enum vm_window {
-	VM_WINDOW_FAULT,  /* a fault has found a file's page, and not locked its pte */
-	VM_WINDOW_LOCKED, /* the same fault, with the pte lock held */
-	VM_WINDOW_CHECKED, /* and has seen that no truncate began; where a backend has no sections for truncates to wait for */
-	VM_WINDOW_MOVE,   /* an mremap has moved the ptes of a leaf, perhaps not all */
-	VM_WINDOW_FLUSHED, /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
-	VM_WINDOW_RANGE,  /* a truncate has found a range, and not looked at its ptes. Of the first backend alone, as others
-			     hold what protects their vmas then */
-	VM_WINDOW_OWED,   /* a page is unmapped, and its flush is owed */
-	VM_WINDOW_MOVING, /* ptes of pages on their way to other frames are moving ones; the pages are locked */
+	VM_WINDOW_FAULT,    /* a fault has found a file's page, and not locked its pte */
+	VM_WINDOW_LOCKED,   /* the same fault, with the pte lock held */
+	VM_WINDOW_CHECKED,  /* and has seen that no truncate began; not where these wait for sections */
+	VM_WINDOW_MOVE,     /* an mremap has moved the ptes of a leaf, perhaps not all */
+	VM_WINDOW_FLUSHED,  /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
+	VM_WINDOW_RANGE,    /* a truncate has found a range, and not looked at its ptes; hybrid's alone */
+	VM_WINDOW_OWED,     /* a page is unmapped, and its flush is owed */
+	VM_WINDOW_MOVING,   /* ptes of pages on their way to other frames are moving ones; the pages are locked */
 	VM_WINDOW_REPLACED, /* a file has the new frame, to which no pte leads yet */
-	VM_WINDOW_PUNCH,  /* a hole is unmapped, and still out of the file's extent; the file's resize lock is held */
+	VM_WINDOW_PUNCH,    /* a hole is unmapped, and still out of the file's extent; its resize lock is held */
 };
 
 /** What a backend is called for. */
@@ -114,15 +113,15 @@ enum vm_call {
  * @semantics:    of truncates
  * @reclaim:      the map's, see rmap.h
  * @flush:        of translations
- * @no_recheck:   known to be bad: faults do not recheck the truncate sequence, and forks and mremaps do not look where the
- *                file of a private copy ends
+ * @no_recheck:   known to be bad: faults do not recheck the truncate sequence, and forks and mremaps do not look where
+ *                the file of a private copy ends
  * @report_only:  the lock checker counts violations and goes on
- * @window:       NULL, or: called with @window_arg in the middle of operations, so that a test can do there what another
- *                thread might
+ * @window:       NULL, or: called with @window_arg in the middle of operations, so that a test can do there what
+ *                another thread might
  *
- * @timed:  NULL, or: a clock is read around a sample of the backend's calls, and this is called after each that was timed
- *         with what it took, less what was done to ptes that a walk had found; @weight: for how many it stands. Return:
- *         false: something came between; another one is to stand for these
+ * @timed:  NULL, or: a clock is read around a sample of the backend's calls, and this is called after each that was
+ *         timed with what it took, less what was done to ptes that a walk had found; @weight: for how many it stands.
+ *         Return: false: something came between; another one is to stand for these
  *
  * @locks, @strategy, @reclaim and the mistakes of @flush are choices that the first backend has: others have locks and
  * truncates of their own, and are refused with any other value than 0 (-ENOTSUP). Of @semantics they have both.
@@ -272,8 +271,8 @@ int vm_mlock(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
 int vm_munlock(struct vm_thread *thread, uint32_t mm, uint64_t vpn, uint64_t n);
 
 /**
- * vm_remap_file_pages - let @n ptes from @vpn on map the file from piece @offset on, within one vma of a file. A backend that
- *           splits makes a vma of them, and does so also within several that are alike and side by side
+ * vm_remap_file_pages - let @n ptes from @vpn on map the file from piece @offset on, within one vma of a file. A
+ *           backend that splits makes a vma of them, and does so also within several that are alike and side by side
  * Locks:    mm, page, pte, lru
  * Return:   0; -ESRCH, -EFAULT, -EINVAL (not one shared vma of a file), -ENOMEM
  */
@@ -334,7 +333,8 @@ int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsig
  * vm_reclaim - free up to @n pages: unmap them, to swap or to their file
  * vm_migrate - give the page at @vpn another frame
  * vm_compact - the same for up to @n pages of the LRU lists, several for one flush
- * vm_balance - look at up to @n pages: what is used comes to near memory, what is not to far memory, if there is a frame
+ * vm_balance - look at up to @n pages: what is used comes to near memory, what is not to far memory, if there is a
+ * frame
  * Locks:    lru; page (tried), chain, object, pte, swap
  * Return:   age, reclaim, compact, balance: how many. migrate: 0; -ESRCH, -EFAULT, -ENOMEM, -EAGAIN (in use), -EPERM
  *           (mlocked), -ENOTSUP (the backend has no migration; compact and balance move nothing then)

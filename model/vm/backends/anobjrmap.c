@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * anobjrmap.c - the reverse map that was tried in March 2003: objects for all pages, and distinct addresses for the rest
+ * anobjrmap.c - the reverse map that was tried in March 2003: objects for all pages, and distinct addresses for the
+ * rest
  *
  *      word = 0                      nothing maps the page
  *           = mapcount << 1 | 1      all is where the object says
- *           = pointer to a block     of 64 bytes: the mapcount and six addresses; a link to blocks of seven, filled one after
- *                                    the other
+ *           = pointer to a block     of 64 bytes: the mapcount and six addresses; a link to blocks of seven, filled one
+ *                                    after the other
  *
- * A file's page is found by the list of the file's vmas, an anonymous one or a private copy by the list of mms of its fork
- * family: at the place where its first mapping was made (page->base), for forks leave it there. What is mapped elsewhere has
- * its *address* chained, once, whoever maps it there; so a walk asks each vma or mm for each address, as many as there
- * are mappings. A fork bumps the count.
+ * A file's page is found by the list of the file's vmas, an anonymous one or a private copy by the list of mms of its
+ * fork family: at the place where its first mapping was made (page->base), for forks leave it there. What is mapped
+ * elsewhere has its *address* chained, once, whoever maps it there; so a walk asks each vma or mm for each address, as
+ * many as there are mappings. A fork bumps the count.
  *
- * A remove is told no address: it takes one off the count. So addresses that nobody uses stay until the last mapping goes,
- * each of them looked at by each walk.
+ * A remove is told no address: it takes one off the count. So addresses that nobody uses stay until the last mapping
+ * goes, each of them looked at by each walk.
  *
- * Order of locks: vmas > pte > chain > family. A walk holds the chain lock, so it only tries those above. A block is in hand
- * before the pte lock is taken.
+ * Order of locks: vmas > pte > chain > family. A walk holds the chain lock, so it only tries those above. A block is in
+ * hand before the pte lock is taken.
  */
 #include "chains.h"
 #include "common.h"
@@ -289,8 +290,9 @@ struct looking {
 };
 
 /*
- * What of [start, end) the page has if it begins at @origin, and nothing that is there for another reason: a pte that was found
- * twice would end the walk too early. Return: whether to go on: then the page is mapped, and its addresses are what they were
+ * What of [start, end) the page has if it begins at @origin, and nothing that is there for another reason: a pte that
+ * was found twice would end the walk too early. Return: whether to go on: then the page is mapped, and its addresses
+ * are what they were
  */
 static bool look_at(const struct looking *looking, struct mm *mm, uint64_t origin, uint64_t start, uint64_t end)
 {

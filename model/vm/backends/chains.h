@@ -4,8 +4,8 @@
  *
  *      word = 0                    nothing maps the page
  *           = entry | DIRECT       one pte does, without a line, if no second one ever did
- *           = pointer to a line    of 64 bytes: the link to the next line, with the index of the first entry in use in its low
- *                                  bits, and seven entries, which fill from the last to the first
+ *           = pointer to a line    of 64 bytes: the link to the next line, with the index of the first entry in use in
+ *                                  its low bits, and seven entries, which fill from the last to the first
  *
  * Only the first line has free entries: an add takes the next of them or pushes a line in front, O(1). A remove looks
  * at entry after entry, O(n), and fills the gap with the first entry of the first line. A chain of one entry becomes a

@@ -20,8 +20,9 @@ enum passes_flag {
 /* One walk that clears. A locked pte ends it, with what was cleared before. As vm_backend.unmap */
 int passes_unmap(struct pass *pass, struct page *page, struct rmap_unmap_report *report);
 /*
- * The bulk pass, then page by page: a walk that clears all, and off the file with what is no longer mapped. Failable semantics
- * do so once; reliable ones until nothing is left, if the backend finds mappings at all. As vm_backend.truncate
+ * The bulk pass, then page by page: a walk that clears all, and off the file with what is no longer mapped. Failable
+ * semantics do so once; reliable ones until nothing is left, if the backend finds mappings at all. As
+ * vm_backend.truncate
  */
 int passes_truncate(struct pass *pass, const struct cut *cut, struct rmap_unmap_report *report, passes_bulk bulk,
 		    unsigned flags);

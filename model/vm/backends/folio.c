@@ -4,17 +4,18 @@
  *
  *      a page's word = mapcount | how many of these are locked << 32
  *
- * A file's page is found by the tree of vmas that have its index. An anonymous page, or private copy, has an *anchor*: the
- * anon_vma of the vma by which it was made. That has in a tree of its own every vma that may map its pages: the vma it was
- * made for, and by a fork, mremap or split the copies of any that is linked to it. So a vma has links to its own anon_vma and,
- * if a fork made it, to all those of its parent's; a walk looks at each vma that the page's anon_vma is linked to.
+ * A file's page is found by the tree of vmas that have its index. An anonymous page, or private copy, has an *anchor*:
+ * the anon_vma of the vma by which it was made. That has in a tree of its own every vma that may map its pages: the vma
+ * it was made for, and by a fork, mremap or split the copies of any that is linked to it. So a vma has links to its own
+ * anon_vma and, if a fork made it, to all those of its parent's; a walk looks at each vma that the page's anon_vma is
+ * linked to.
  *
  *      vma ---- link ---- link ---- link          anon_vma ---- tree of links ---- vmas
  *                |          |         |               ^                               (parent's, children's ...)
  *             own anon_vma  the parent's, its parent's'--- page->anchor
  *
- * A fork gives the child's vma a new anon_vma, so that pages it makes are not looked for in its siblings; or one that no
- * vma is the owner of any more and that has not two children, so that they do not get more with every generation.
+ * A fork gives the child's vma a new anon_vma, so that pages it makes are not looked for in its siblings; or one that
+ * no vma is the owner of any more and that has not two children, so that they do not get more with every generation.
  *
  * Order of locks: file's vmas > the anon_vma's, one for all of a tree of forks > pte. They sleep, and walks share them;
  * aging only tries. Walks wait for pte locks. An anon_vma's memory is used again for others, but stays one: a walk
@@ -493,7 +494,10 @@ static void renew(struct vm_thread *thread, struct vma *vma)
 	vm_unlock_sleeping(&thread->held, &root_of(own)->lock);
 }
 
-/* The upper one is linked first; until the lower one's links are renewed they go beyond its end, where the other's ptes are. */
+/*
+ * The upper one is linked first; until the lower one's links are renewed they go beyond its end, where the other's ptes
+ * are.
+ */
 static int folio_split(struct vm_thread *thread, struct vma *vma, struct vma *high)
 {
 	int error;

@@ -2,13 +2,13 @@
 /*
  * interval.h - a tree of intervals, to be embedded: which of them have a point of first .. last?
  *
- * A balanced search tree (AVL) in the order of first, each node with the greatest last below it, by which a query prunes:
- * the textbook's augmented tree, as kernels have for each file. What a node is in tells its interval: who includes this
- * for more than the struct defines
+ * A balanced search tree (AVL) in the order of first, each node with the greatest last below it, by which a query
+ * prunes: the textbook's augmented tree, as kernels have for each file. What a node is in tells its interval: who
+ * includes this for more than the struct defines
  *
  *      INTERVAL_FIRST(node), INTERVAL_LAST(node)    its ends
- *      INTERVAL_ORDER(a, b)                         below zero, zero or above it, as strcmp(): by first, and then by whatever
- *                                                   tells nodes apart
+ *      INTERVAL_ORDER(a, b)                         below zero, zero or above it, as strcmp(): by first, and then by
+ *                                                   whatever tells nodes apart
  */
 #ifndef VM_BACKENDS_INTERVAL_H
 #define VM_BACKENDS_INTERVAL_H

@@ -2,22 +2,22 @@
 /*
  * objrmap.c - object-based reverse mapping as of 2003, and the pte chains it keeps for what that cannot find
  *
- *      word of a file's page    = its mapcount: who maps it is asked of the file's vmas, each of them in the list (objrmap), or
- *                                 those that have its index, in a tree (objrmap-interval)
+ *      word of a file's page    = its mapcount: who maps it is asked of the file's vmas, each of them in the list
+ *                                 (objrmap), or those that have its index, in a tree (objrmap-interval)
  *      of an anonymous page, a private copy, or a converted page: its chain (chains.h)
  *
  * A nonlinear mapping is where no vma says. So before one is made the page is converted: its flag is set, its count is
  * forgotten, and each vma that has its index is looked at, and what maps the page there is chained, one by one and each
- * with memory to be had. If that ends the page stays as it is, half converted: what has no entry is not found any more, nor
- * counted, and is not missed when it goes. So it is while a conversion is under way, and whoever looks meanwhile may miss
- * mappings; the page lock keeps reclaim and truncates from it, not aging.
+ * with memory to be had. If that ends the page stays as it is, half converted: what has no entry is not found any more,
+ * nor counted, and is not missed when it goes. So it is while a conversion is under way, and whoever looks meanwhile
+ * may miss mappings; the page lock keeps reclaim and truncates from it, not aging.
  *
- * Order of locks: vmas > pte > chain. A walk holds the chain lock, so it only tries those above. It is refused the lock of the
- * vmas as a whole: then it finds nothing.
+ * Order of locks: vmas > pte > chain. A walk holds the chain lock, so it only tries those above. It is refused the lock
+ * of the vmas as a whole: then it finds nothing.
  *
- * A truncate goes by the file's vmas, as if all were linear, and drops the pages: one that is mapped nonlinearly stays mapped,
- * by an orphan. That is the bug of 2003. With reliable semantics it does what was proposed against it: pages that are
- * mapped are unmapped one by one until none is.
+ * A truncate goes by the file's vmas, as if all were linear, and drops the pages: one that is mapped nonlinearly stays
+ * mapped, by an orphan. That is the bug of 2003. With reliable semantics it does what was proposed against it: pages
+ * that are mapped are unmapped one by one until none is.
  */
 #include "chains.h"
 #include "common.h"

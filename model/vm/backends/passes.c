@@ -2,10 +2,10 @@
 /*
  * passes.c - unmap and truncate as kernels have them: a pass over the file's vmas, then one over its pages
  *
- * A truncate advances the sequence before it looks at anything. A fault looks at that under its pte lock before it maps a
- * page and, as nobody waits for it here, again after: so the mapping is seen by the passes, or taken back by its maker. A
- * fork need not: it holds the pte lock of a mapping that is there, so the page is not without one before the copy is made;
- * and private copies are looked for under both pte locks.
+ * A truncate advances the sequence before it looks at anything. A fault looks at that under its pte lock before it maps
+ * a page and, as nobody waits for it here, again after: so the mapping is seen by the passes, or taken back by its
+ * maker. A fork need not: it holds the pte lock of a mapping that is there, so the page is not without one before the
+ * copy is made; and private copies are looked for under both pte locks.
  */
 #include "common.h"
 

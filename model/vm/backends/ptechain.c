@@ -6,8 +6,8 @@
  * There is no count: how many map a page is how many entries there are.
  *
  * A line is in hand before the pte lock is taken. Order of locks: pte > chain; so walks only try pte locks, with the
- * chain lock held, and one that is refused leaves that mapping. A truncate goes by the list of the file's vmas first, under
- * the lock of that, and then unmaps each page that is still mapped by its chain.
+ * chain lock held, and one that is refused leaves that mapping. A truncate goes by the list of the file's vmas first,
+ * under the lock of that, and then unmaps each page that is still mapped by its chain.
  */
 #include "chains.h"
 #include "common.h"

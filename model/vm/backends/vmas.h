@@ -8,7 +8,8 @@
 #include "../backend.h"
 
 /*
- * A file's. Holds for all below but the functions that take it: @lock, which start, end and offset of its vmas are changed under.
+ * A file's. Holds for all below but the functions that take it: @lock, which start, end and offset of its vmas are
+ * changed under.
  * @tree: by interval; otherwise it is a list. @shared: so is the lock, by who only looks
  */
 struct vmas {
@@ -31,7 +32,10 @@ int vmas_split(struct vm_thread *thread, struct vma *vma, struct vma *high, unsi
 int vmas_resize(struct vm_thread *thread, struct vma *vma, uint64_t end);
 const char *vmas_check(const struct object *object, uint64_t n);
 
-/* Where what maps the object from @offset on at [from, to) maps page indexes [first, last], if it is linear: [*start, *end) */
+/*
+ * Where what maps the object from @offset on at [from, to) maps page indexes [first, last], if it is linear: [*start,
+ * *end)
+ */
 bool linear_window(const struct vm *vm, uint64_t from, uint64_t to, uint64_t offset, uint64_t first, uint64_t last,
 		   uint64_t *start, uint64_t *end);
 bool vma_window(const struct vm *vm, const struct vma *vma, uint64_t first, uint64_t last, uint64_t *start,
@@ -46,7 +50,8 @@ void vmas_each(struct vmas *vmas, uint64_t first, uint64_t last, vmas_visit visi
 void vmas_bulk(struct pass *pass, const struct cut *cut, uint64_t *cleared);
 
 /*
- * One walk over the linear addresses of @page. @tries: pte locks. The walk may end when as many ptes were found as *@enough
+ * One walk over the linear addresses of @page. @tries: pte locks. The walk may end when as many ptes were found as
+ * *@enough
  */
 void vmas_walk(struct vm_thread *thread, struct page *page, struct vmas *vmas, bool tries, const uint32_t *enough,
 	       struct walk *walk);
