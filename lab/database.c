@@ -44,12 +44,7 @@ static uint32_t file_pages(const struct lab_run *run)
 
 static void options(const struct lab_run *run, struct vm_options *options)
 {
-	uint32_t frames = (uint32_t)((uint64_t)file_pages(run) * run->values[MEMORY] / 100);
-
-	options->frames = frames > 64 ? frames : 64;
-	options->mms = run->values[TASKS];
-	options->files = 1;
-	options->file_pages = file_pages(run);
+	lab_one_file(options, run->values[TASKS], file_pages(run), run->values[MEMORY]);
 }
 
 static int begin(struct lab_run *run, struct vm_thread *context)

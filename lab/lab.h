@@ -181,6 +181,9 @@ struct lab_result {
  */
 int lab_run(struct lab_run *run, struct lab_result *result);
 
+/** lab_one_file - one file of @pages pages, mapped by @tasks tasks, and frames for @memory per cent of it */
+void lab_one_file(struct vm_options *options, uint32_t tasks, uint32_t pages, uint32_t memory);
+
 /** lab_allow - an operation's @error, of which those that say "not now" or "no room" are counted and come to 0 */
 int lab_allow(struct lab_thread *thread, int error);
 

@@ -13,6 +13,19 @@
 #include <string.h>
 #include <time.h>
 
+/* Fewer frames than a few operations hold at once would be a test of that. */
+#define FRAMES_MIN 64u
+
+void lab_one_file(struct vm_options *options, uint32_t tasks, uint32_t pages, uint32_t memory)
+{
+	uint32_t frames = (uint32_t)((uint64_t)pages * memory / 100);
+
+	options->frames = frames > FRAMES_MIN ? frames : FRAMES_MIN;
+	options->mms = tasks;
+	options->files = 1;
+	options->file_pages = pages;
+}
+
 uint32_t lab_below(struct lab_thread *thread, uint32_t n)
 {
 	thread->random ^= thread->random << 13;

@@ -49,12 +49,7 @@ static uint64_t segment_vpn(const struct lab_run *run, uint32_t segment)
 
 static void options(const struct lab_run *run, struct vm_options *options)
 {
-	uint32_t frames = (uint32_t)((uint64_t)file_pages(run) * run->values[MEMORY] / 100);
-
-	options->frames = frames > 64 ? frames : 64;
-	options->mms = run->values[TASKS];
-	options->files = 1;
-	options->file_pages = file_pages(run);
+	lab_one_file(options, run->values[TASKS], file_pages(run), run->values[MEMORY]);
 }
 
 /* An mm's number is its task's: they are made in order. */
