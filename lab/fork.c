@@ -54,7 +54,7 @@ static int use_all(const struct lab_run *run, struct vm_thread *context, uint32_
 
 	for (uint32_t i = 0; i < ANONYMOUS_PAGES && !error; i++)
 		error = vm_write(context, mm, VM_FIRST_VPN + i, 0, 1);
-	for (uint32_t vma = 0; vma < run->values[VMAS]; vma++) {
+	for (uint32_t vma = 0; vma < run->values[VMAS] / VMAS_A_FILE * VMAS_A_FILE; vma++) {
 		for (uint32_t i = 0; i < run->values[PAGES] && !error; i++)
 			error = is_written(vma) ? vm_write(context, mm, vma_vpn(run, vma) + i, 0, 1)
 						: lab_touch(context, mm, vma_vpn(run, vma) + i);

@@ -206,7 +206,7 @@ json_t *lab_measure(const struct lab_workload *const *workloads, size_t n, uint3
 /** lab_judge - the targets beside the rows' figures: a new array (verdicts.c) */
 json_t *lab_judge(const json_t *rows);
 
-/** lab_publish - what was published of a workload, beside this row's figures: a new object, or NULL (published.c) */
+/** lab_publish - what was published of a workload, beside this row's figures: an object or null, new (published.c) */
 json_t *lab_publish(const json_t *row);
 
 /** lab_print - the tables of a report (table.c) */

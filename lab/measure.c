@@ -13,6 +13,7 @@
 #include "lab.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,9 +216,8 @@ static void report_contender(const struct row *row, const struct contender *cont
 		samples[i] = rmap_ns(row, contender, i);
 	bench_report(report, &unit, name, "rmap, ns", samples, n);
 	for (unsigned i = 0; i < n; i++) {
-		double by = rmap_ns(row, first, i);
-
-		samples[i] = by > 0 ? rmap_ns(row, contender, i) / by : 0;
+		/* A difference below a nanosecond is none that can be told. */
+		samples[i] = fmax(rmap_ns(row, contender, i), 1) / fmax(rmap_ns(row, first, i), 1);
 	}
 	bench_report(report, &unit, name, "x hybrid, rmap", samples, n);
 	for (unsigned call = 0; call < VM_CALLS; call++) {

@@ -228,9 +228,8 @@ static int check(struct lab_run *run, struct vm_thread *context)
 	if (!wrong && !statistics.wrong && !statistics.lock_violations)
 		return 0;
 	fprintf(stderr,
-		"rmap lab: %s on %s: at the end %ju equations do not hold, %ju accesses met foreign words, %ju locks "
-		"were "
-		"out of order\n",
+		"rmap lab: %s on %s: at the end %ju equations do not hold, %ju accesses met foreign words, "
+		"%ju locks were out of order\n",
 		run->workload->name, vm_backend_name(run->backend), (uintmax_t)wrong, (uintmax_t)statistics.wrong,
 		(uintmax_t)statistics.lock_violations);
 	return -EIO;

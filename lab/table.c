@@ -173,14 +173,11 @@ static void print_verdicts(const json_t *verdicts, FILE *out)
 }
 
 static const char legend[] =
-	"rmap ns: of an operation, in functions of the reverse map. all ns: in all, of the thread that does it. x "
-	"hybrid:\n"
-	"the ratio to hybrid's, in each round. Bytes are of all that exists for the reverse map alone. wasted: visits "
-	"of\n"
-	"walks that found no mapping. failures: refused locks, conversions and operations that failed; left: pages "
-	"that\n"
-	"truncates left mapped; both for 1,000 operations. done: of the work; a run that takes too long is cut. In\n"
-	"brackets: least and most of the first column.\n";
+	"rmap ns: of an operation, in functions of the reverse map. all ns: in all, of the thread that does it.\n"
+	"x hybrid: the ratio to hybrid's, in each round. Bytes are of all that exists for the reverse map alone.\n"
+	"wasted: visits of walks that found no mapping. failures: refused locks, conversions and operations that\n"
+	"failed; left: pages that truncates left mapped; both for 1,000 operations. done: of the work; a run that\n"
+	"takes too long is cut. In brackets: least and most of the first column.\n";
 
 void lab_print(const json_t *report, FILE *out)
 {

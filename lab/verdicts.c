@@ -61,17 +61,12 @@ static void judge_first(json_t *judged, const json_t *row, const char *what, con
 	const char *best = best_of(row, figure, most);
 	double mine = median_of(row, HYBRID, figure), others;
 
-	if (!best || isnan(mine))
+	if (!best)
 		return;
 	others = median_of(row, best, figure);
-	double measured = most ? others / mine : mine / others;
-
-	/* Nothing, or less than a clock can tell, is not beaten. */
-	if (mine <= 0 && !most)
-		measured = others <= 0 ? 1 : 0;
-	else if (others <= 0)
-		measured = 999;
-	json_array_append_new(judged, verdict(row, what, best, measured, NEAR));
+	/* Of nothing, or less than can be told, there is no ratio. */
+	if (mine > 0 && others > 0)
+		json_array_append_new(judged, verdict(row, what, best, most ? others / mine : mine / others, NEAR));
 }
 
 static const struct {
@@ -90,7 +85,7 @@ static void judge_ratios(json_t *judged, const json_t *row)
 	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
 		double other = median_of(row, ratios[i].than, "rmap, ns"), mine = median_of(row, HYBRID, "rmap, ns");
 
-		if (strcmp(ratios[i].workload, workload) == 0 && other > 0 && !isnan(mine))
+		if (strcmp(ratios[i].workload, workload) == 0 && other > 0 && mine > 0)
 			json_array_append_new(judged, verdict(row, "time of the reverse map", ratios[i].than,
 							      mine / other, ratios[i].target));
 	}

@@ -66,6 +66,9 @@ small='--set tasks=3 --set vmas=8 --set pages=64 --set windows=16 --set others=2
 grep -q '^hybrid, target' "$scratch/all.table" || fail 'no verdicts beside --json FILE'
 grep -q '^2003, x pte chains' "$scratch/all.table" || fail 'nothing published stands beside rmap-test'
 # The same steps with the same seed, by one thread: all backends do the same operations, and so do two runs.
+# Vmas are four for each library: others are left out.
+"$rmap" lab --quick --filter fork/1 --backend null --set vmas=6 --set others=1 --seconds 0.01 --repeat 1 >/dev/null ||
+	fail "six vmas are refused"
 "$rmap" lab --quick --filter shm/1 --seconds 0.01 --repeat 2 --set pages=32 --threads 1 --json - >"$scratch/one.json" ||
 	fail 'a filtered run failed'
 

@@ -2,10 +2,10 @@
 /*
  * unit_vm.c - model/vm: each operation by itself, its contents, its errors, and the whole checked after each test
  *
- * Tests run on every backend that can do what they are about, and
- * with pages of one piece and of sixteen, where mappings begin and end inside pages on purpose. What a
- * test expects of contents is what a sequential VM gives; vm_check() compares page tables and reverse map at its end.
- * One option is known to be bad, and its test expects that this is noticed.
+ * Tests run on every backend that can do what they are about, and with pages of one piece and of sixteen, where
+ * mappings begin and end inside pages on purpose. What a test expects of contents is what a sequential VM gives;
+ * vm_check() compares page tables and reverse map at its end. One option is known to be bad, and its test expects that
+ * this is noticed.
  */
 #include "world.h"
 

@@ -132,7 +132,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	recording = argv[1];
-	if (!getenv("GLIBC_TUNABLES")) {
+	/* The allocator reads them at the start. */
+	if (!getenv("UNIT_WATCH_TUNED")) {
+		setenv("UNIT_WATCH_TUNED", "1", 1);
 		setenv("GLIBC_TUNABLES", TUNABLES, 1);
 		execv("/proc/self/exe", argv);
 		perror("unit_watch: /proc/self/exe");

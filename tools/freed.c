@@ -175,7 +175,7 @@ static void judge_folio(struct asking *asking, struct folio folio)
 
 	for (uint64_t i = 0; i < folio.pages; i++) {
 		const struct frame *frame = system_frame(system, folio.head + i);
-		size_t number = (size_t)(frame - system->frames);
+		size_t number = frame ? (size_t)(frame - system->frames) : 0;
 
 		shared |= frame && asking->own[number] < weights_mappings(&asking->weights, system, number);
 	}

@@ -78,9 +78,8 @@ static const struct argp_option option_list[] = {
 	  0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a system that rmap snapshot --save has recorded", 0 },
 	{ "sample", KEY_SAMPLE, "N", 0,
-	  "Keep one page in N, chosen by a hash of its frame's number, and estimate; of each figure it is told how far "
-	  "it "
-	  "may be from the truth, in 95 of 100 samples. N:SEED chooses other pages",
+	  "Keep one page in N, chosen by a hash of its frame's number, and estimate; of each figure it is told how "
+	  "far it may be from the truth, in 95 of 100 samples. N:SEED chooses other pages",
 	  0 },
 	{ "watch", KEY_WATCH, "N", 0,
 	  "Read the system again every N seconds, and tell what changed since the reading before; with --json a line "

@@ -33,9 +33,8 @@ static const struct argp_option option_list[] = {
 	{ "save", KEY_SAVE, "FILE", 0,
 	  "Record the system in FILE: processes, paths, page tables and counts, no contents", 0 },
 	{ "sample", KEY_SAMPLE, "N", 0,
-	  "Keep one page in N, chosen by a hash of its frame's number; all figures are of these, and it is told how "
-	  "many "
-	  "there are of all. N:SEED chooses other pages",
+	  "Keep one page in N, chosen by a hash of its frame's number; all figures are of these, and it is told "
+	  "how many there are of all. N:SEED chooses other pages",
 	  0 },
 	{ "load", KEY_LOAD, "FILE", 0, "Study a recorded system, which needs no privileges", 0 },
 	{ 0 },
@@ -95,8 +94,7 @@ static const struct argp parser = {
 	.options = option_list,
 	.parser = parse_option,
 	.doc = "Build the reverse map of the running system from /proc, and check the mapcount of every page against "
-	       "the kernel's "
-	       "own in /proc/kpagecount."
+	       "the kernel's own in /proc/kpagecount."
 	       "\vNeeds root, unless with --load. Exit status: 0 all pages agree; 1 some differ though nothing "
 	       "changed (what differs is looked at again, for ten more seconds at most); "
 	       "2 usage, privilege or kernel support lacking.",

@@ -85,7 +85,7 @@ struct mappings {
  * @add:          the pte of @leaf at @vpn is to be @pte, which maps @page. Holds: the pte lock. Filled
  * @duplicate:    (NULL: add) the same, and the page is mapped by the parent, at the same vpn
  * @remove:       it no longer is @pte; FLUSH_LATE: @leaf may be gone. Holds: the pte lock
- * @move:         what @from_vpn of @from mapped by @from_pte is mapped elsewhere, or by another kind of pte. Filled
+ * @move:         what @from maps is mapped elsewhere, or by another kind of pte. Filled
  * @mapcount:     moments ago, unless the page is locked
  * @locked:       of these those whose ptes are locked; 0: it does not know
  * @walk:         no lock above pte locks held, but page locks

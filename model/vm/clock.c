@@ -11,6 +11,7 @@
  */
 #include "backend.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -43,8 +44,6 @@ static const struct vm_backend *inner(const struct vm_thread *thread)
 
 static uint64_t draw_distance(struct stopwatch *watch, enum vm_call call)
 {
-	if (distances[call] == 1)
-		return 1;
 	watch->random = watch->random * 6364136223846793005u + 1442695040888963407u;
 	return 1 + (watch->random >> 33) % (2 * distances[call] - 1);
 }
@@ -140,6 +139,14 @@ static int timed_prepare(struct vm_thread *thread, struct vma *vma, struct page 
 	int error;
 
 	TIMED(thread, VM_CALL_FILL, error = inner(thread)->prepare(thread, vma, page));
+	return error;
+}
+
+static int timed_nonlinear(struct vm_thread *thread, struct page *page)
+{
+	int error;
+
+	TIMED(thread, VM_CALL_FILL, error = inner(thread)->nonlinear(thread, page));
 	return error;
 }
 
@@ -263,7 +270,7 @@ int clock_begin(struct vm *vm)
 		return 0;
 	clock = calloc(1, sizeof(*clock));
 	if (!clock)
-		return -1;
+		return -ENOMEM;
 	*clock = (struct clock){ .table = *vm->backend, .inner = vm->backend, .reading = measure_reading() };
 	table = &clock->table;
 	table->fill = timed_fill;
@@ -282,6 +289,7 @@ int clock_begin(struct vm *vm)
 	table->mm_begin = table->mm_begin ? timed_mm_begin : NULL;
 	table->mm_end = table->mm_end ? timed_mm_end : NULL;
 	table->prepare = table->prepare ? timed_prepare : NULL;
+	table->nonlinear = table->nonlinear ? timed_nonlinear : NULL;
 	table->duplicate = table->duplicate ? timed_duplicate : NULL;
 	table->tag = table->tag ? timed_tag : NULL;
 	vm->clock = clock;

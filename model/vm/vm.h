@@ -88,7 +88,7 @@ enum vm_window {
 /** What a backend is called for. */
 enum vm_call {
 	VM_CALL_CHANGE,   /* a mapping comes, goes or becomes another; a mapcount */
-	VM_CALL_FILL,     /* memory for changes, before locks are taken */
+	VM_CALL_FILL,     /* memory for changes, before locks are taken; what a page needs to be mapped nonlinearly */
 	VM_CALL_VMA,      /* a vma or an mm begins, changes or ends */
 	VM_CALL_WALK,     /* of a page's mappings, to look at or to unmap them */
 	VM_CALL_TRUNCATE, /* of a file, or a hole */

@@ -409,6 +409,16 @@ static int anobjrmap_split(struct vm_thread *thread, struct vma *vma, struct vma
 	return vmas_split(thread, vma, high, PART_VMAS);
 }
 
+/* Is @address chained behind slot @i of @block? */
+static bool is_behind(const struct addresses *block, unsigned i, uint64_t address)
+{
+	for (i++; block; block = block->next, i = 0)
+		for (; i < SLOTS; i++)
+			if (block->slots[i] == address)
+				return true;
+	return false;
+}
+
 /* Distinct, and without a gap. */
 static const char *anobjrmap_check(struct vm_thread *thread, struct page *page, const struct mappings *found)
 {
@@ -419,9 +429,8 @@ static const char *anobjrmap_check(struct vm_thread *thread, struct page *page, 
 		for (unsigned i = block == first; i < SLOTS; i++) {
 			if (!block->slots[i] && (block->next || (i + 1 < SLOTS && block->slots[i + 1])))
 				return "an address is missing between others";
-			for (unsigned j = i + 1; j < SLOTS; j++)
-				if (block->slots[i] && block->slots[i] == block->slots[j])
-					return "an address is chained twice";
+			if (block->slots[i] && is_behind(block, i, block->slots[i]))
+				return "an address is chained twice";
 		}
 	}
 	return NULL;

@@ -441,9 +441,16 @@ static int hybrid_truncate(struct pass *pass, const struct cut *cut, struct rmap
 	int result;
 
 	/* Copies are no pages that could be left. */
-	do
+	do {
+		struct rmap_unmap_report before = *report;
+
 		result = rmap_truncate(map_of(vm), &callbacks, pass, &truncation, report);
-	while (report->unseen);
+		report->cleared += before.cleared;
+		report->refused += before.refused;
+		report->orphans += before.orphans;
+		report->passes += before.passes;
+		report->searches += before.searches;
+	} while (report->unseen);
 	vm_must(result >= 0 && result != RMAP_UNMAP_STOPPED);
 	vm_must(truncation.semantics == RMAP_FAILABLE || result == RMAP_UNMAP_SUCCESS);
 	return result;
