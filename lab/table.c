@@ -158,7 +158,8 @@ static void print_verdicts(const json_t *verdicts, FILE *out)
 	char than[64];
 	size_t i;
 
-	fprintf(out, "%-18s %-38s %-19s %8s %9s\n", "hybrid, target", "", "", "at most", "measured");
+	fprintf(out, "%-18s %-38s %-19s %8s %9s\n", "hybrid, target", "of those that do all of the work", "",
+		"at most", "measured");
 	json_array_foreach(verdicts, i, verdict)
 	{
 		snprintf(than, sizeof(than), "x %s", json_string_value(json_object_get(verdict, "than")));

@@ -2,9 +2,9 @@
 /*
  * verdicts.c - what hybrid was to be, beside what it is
  *
- * Of each row: first, or within 5 % of the first, in time of the reverse map and in operations a second; and of all
- * that keep mappings with the least memory. Of some rows: how much better than another design. They are printed and
- * decide nothing.
+ * Of each row: first, or within 5 % of the first, in time of the reverse map and in time for an operation, of all
+ * threads; and of all that keep mappings with the least memory. Of some rows: how much better than another design. They
+ * are printed and decide nothing.
  */
 #include "lab.h"
 
@@ -99,7 +99,7 @@ json_t *lab_judge(const json_t *rows)
 	json_array_foreach(rows, i, row)
 	{
 		judge_first(judged, row, "time of the reverse map, to the first", "rmap, ns", false);
-		judge_first(judged, row, "operations a second, to the first", "k ops/s", true);
+		judge_first(judged, row, "time for an operation, to the first", "k ops/s", true);
 		judge_first(judged, row, "most memory, to the least", "peak, KiB", false);
 		judge_ratios(judged, row);
 	}

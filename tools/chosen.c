@@ -81,8 +81,9 @@ int chosen_find(struct chosen *chosen, const struct system *system)
 			return complain("no process that was read is in a cgroup %s: rmap shares --by cgroup lists "
 					"those there are",
 					printable(word));
-		return complain(
-			"the memory of process %s cannot be read: it is not there, or this user may not read it", word);
+		return complain("the memory of process %s cannot be read: it is not there, has none of its own, as "
+				"kernel threads, or this user may not read it",
+				word);
 	}
 	find_outside(chosen, system);
 	return STATUS_OK;
