@@ -19,8 +19,8 @@
  * published, and returns what it has left and what it replaced: no fewer nodes, for a tree does not grow by a removal.
  * If too few are free, others have borrowed, and return them after a wait of their own.
  *
- * Bounds. What is retired and not handed over is less than BATCH_NODES nodes of a map, and nothing while more than half
- * of waiting_max waits. What is free is at most waiting_max bytes and O(log n) nodes, and no more than trees and
+ * Bounds. What is retired and not handed over is less than NODES_CARRIED nodes of a map, and nothing while more than
+ * half of waiting_max waits. What is free is at most waiting_max bytes and O(log n) nodes, and no more than trees and
  * waiting had at once; a drain gives it back, but for what may be borrowed.
  */
 #include "nodes.h"

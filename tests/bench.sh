@@ -10,24 +10,8 @@ set -eu
 
 rmap=${1:?give the path of the rmap command}
 recording=${2:?give the path of a recorded system}
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-
-fail() {
-	echo "bench: $*" >&2
-	exit 1
-}
-
-# refused WORDS ARGUMENT...: exit status 2, nothing on standard output, and WORDS in the message
-refused() {
-	words=$1
-	shift
-	status=0
-	"$rmap" bench "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
-	[ "$status" -eq 2 ] || fail "'rmap bench $*' ended with $status, not 2"
-	[ ! -s "$scratch/out" ] || fail "'rmap bench $*' was refused but wrote to standard output"
-	grep -q -e "$words" "$scratch/err" || fail "'rmap bench $*' did not say '$words': $(cat "$scratch/err")"
-}
+command=bench
+. "$(dirname "$0")/measured.sh"
 
 refused 'name a benchmark'
 refused "no benchmark 'nothing'" nothing
