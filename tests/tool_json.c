@@ -100,6 +100,8 @@ int main(void)
 	expect(integer(verified, "matched") + integer(verified, "changed") + integer(verified, "mismatched") ==
 		       integer(verified, "pages"),
 	       "matched + changed + mismatched = verified pages");
+	expect(integer(verified, "exclusive") <= integer(verified, "matched"),
+	       "what pagemap calls exclusive is part of what matched");
 	check_histogram(report);
 	check_bytes(report);
 	check_seconds(report, "seconds");

@@ -3,11 +3,11 @@
 # tools.sh - the command line of `rmap snapshot`, `shares`, `diff`, `freed` and `who`, with recorded and forged systems;
 # needs no privilege.
 #
-#      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1 RECORDING-OF-VERSION-2
+#      tools.sh RMAP TOOL_JSON TOOL_FORGE RECORDING RECORDING-OF-VERSION-1 -OF-VERSION-2 -OF-VERSION-3
 #
 # What needs the running system is in tools-live.sh. All failures are told, then the exit status is 1.
 set -u
-rmap=$1 tool_json=$2 tool_forge=$3 recording=$4 older=("$5" "$6")
+rmap=$1 tool_json=$2 tool_forge=$3 recording=$4 older=("${@:5:3}")
 check_shares=$(dirname "$0")/check_shares.py
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -193,14 +193,22 @@ addr=$(tr -d '\n' <"$work/who" | sed -n 's/.*"addr": "\(0x[0-9a-f]*\)"[^}]*"shar
 "$rmap" who --load "$recording" --pid "$sharing" --addr "$addr" --json | cmp -s - "$work/who" ||
 	fail "who --pid $sharing --addr $addr, which shares memory, answers otherwise than --pfn $pfn"
 
-# Recordings of older versions have the same figures when they are saved anew; that of version 1 does not say who shares memory, and
-# neither says who owns processes.
+# Recordings of older versions have the same figures when they are saved anew; that of version 1 does not say who shares memory,
+# neither it nor that of version 2 who owns processes, and none of which pages pagemap told the count.
 for old in "${older[@]}"; do
 	"$rmap" snapshot --load "$old" --json --save "$work/again" | "$tool_json" >"$work/figures" || fail "$old is not read"
 	"$rmap" snapshot --load "$work/again" --json | "$tool_json" | cmp -s - "$work/figures" || fail "$old, saved anew, is another"
-	"$rmap" shares --load "$work/again" --by cgroup --by user | grep -c '  ?$' | grep -qx 2 ||
+	grep -q '"exclusive": 0,' "$work/figures" || fail "$old: counts are said to come from pagemap"
+	[ "$old" = "${older[2]}" ] ||
+		"$rmap" shares --load "$work/again" --by cgroup --by user | grep -c '  ?$' | grep -qx 2 ||
 		fail "$old: it is not said that owners are not known"
 done
+"$rmap" snapshot --load "$recording" --json --save "$work/again" | "$tool_json" >"$work/figures" || fail "$recording is not read"
+"$rmap" snapshot --load "$work/again" --json | "$tool_json" | cmp -s - "$work/figures" || fail "$recording, saved anew, is another"
+grep -q '"exclusive": 320,' "$work/figures" || fail "it is not told how many counts come from pagemap"
+"$rmap" snapshot --load "$recording" >"$work/out"
+grep -q '^  320 of those matched by what /proc/PID/pagemap said' "$work/out" || fail "... nor in text"
+grep -q '^  1,232 by /proc/kpagecount' "$work/out" || fail "... nor how many of kpagecount"
 
 # Shares: parts sum up to the whole, whatever the threads; owners and swap slots are those that were recorded; text keeps within its
 # columns, the largest first, and as many as are asked for.
@@ -351,8 +359,8 @@ expect 2 "cannot be read" "$rmap" snapshot --load "$work"
 expect 2 "no recorded system" "$rmap" snapshot --load "$0"
 : >"$work/empty"
 expect 2 "no recorded system" "$rmap" snapshot --load "$work/empty"
-forge 8 '\004'
-expect 2 "format version 4" "$rmap" snapshot --load "$work/forged"
+forge 8 '\005'
+expect 2 "format version 5" "$rmap" snapshot --load "$work/forged"
 for cut in 8 12 19 27 100 $((size / 2)) $((size - 1)); do
 	head -c "$cut" "$recording" >"$work/forged"
 	expect 2 "cut short" "$rmap" snapshot --load "$work/forged"
@@ -476,8 +484,8 @@ python3 "$work/table.py" "$rmap" shares --load "$work/forged" --by file ||
 # A recording of a kernel that tells averages says so.
 "$tool_forge" "$recording" "$work/forged" 21 6 || fail "tool_forge fails"
 "$rmap" snapshot --load "$work/forged" | grep -q "tells the average only" || fail "it is not said that averages are compared"
-# A verdict that there is not, and a page shift of 63.
-for bytes in "-3 15" "20 63"; do
+# A verdict that there is not, a page shift of 63, and a page that has two mappings though pagemap said it has one.
+for bytes in "-3 15" "20 63" "-33 16"; do
 	"$tool_forge" "$recording" "$work/forged" $bytes || fail "tool_forge fails"
 	expect 2 "makes no sense" "$rmap" snapshot --load "$work/forged"
 done

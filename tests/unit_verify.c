@@ -29,6 +29,7 @@
 
 struct forged {
 	char path[32];
+	char mm[40];
 	struct procfs procfs;
 	struct system system;
 	unsigned threads; /* that verify */
@@ -548,6 +549,245 @@ static void test_ksm(void **state)
 	assert_true(forged->system.ksm_unknown);
 }
 
+/* Until a test forges what the kernel says of large folios, it says nothing of them. */
+static void forge_figure(struct forged *forged, const char *directory, const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(forged->mm, sizeof(forged->mm), "%s/mm", forged->path);
+	forged->procfs.mm = forged->mm;
+	snprintf(path, sizeof(path), "mkdir -p %s/%s", forged->mm, directory);
+	assert_int_equal(system(path), 0);
+	snprintf(path, sizeof(path), "/mm/%s/%s", directory, name);
+	write_text(forged, "", path, value);
+}
+
+static void forge_anonymous(struct forged *forged, const char *size, const char *n)
+{
+	char directory[64];
+
+	snprintf(directory, sizeof(directory), "transparent_hugepage/hugepages-%s/stats", size);
+	forge_figure(forged, directory, "nr_anon", n);
+}
+
+/*
+ * The kernel has said of a small page that its only pte is that when that was read, and is not asked for another count
+ * later, which here would be wrong. Of pages of large folios it is.
+ */
+static void test_exclusive(void **state)
+{
+	struct forged *forged = *state;
+	struct verified verified;
+
+	forge_process(forged, 100, 16, ANONYMOUS);
+	forge_process(forged, 101, 16, SHMEM);
+	forge_ptes(forged, 100, 0, 8, PFN, PTE_EXCLUSIVE);
+	forge_ptes(forged, 101, 0, 2, PFN + 8, PTE_FILE | PTE_EXCLUSIVE);
+	forge_ptes(forged, 101, 2, 1, PFN + 10, PTE_FILE);
+	forge_frames(forged, PFN, 4, 7, KPF_ANON | LRU);
+	forge_frames(forged, PFN + 4, 2, 1, KPF_ANON | LRU | KPF_COMPOUND_TAIL | KPF_THP);
+	forge_frames(forged, PFN + 6, 2, 2, KPF_ANON | LRU | KPF_COMPOUND_TAIL | KPF_THP);
+	forge_frames(forged, PFN + 8, 1, 7, LRU);
+	forge_frames(forged, PFN + 9, 1, 2, KPF_HUGE | KPF_COMPOUND_TAIL);
+	forge_frames(forged, PFN + 10, 1, 1, LRU);
+	scan(forged);
+	verified = verify(forged);
+	assert_int_equal(verified.exclusive, 5);
+	assert_int_equal(verified.matched, 8);
+	assert_int_equal(verified.mismatched, 3);
+	assert_int_equal(verdict_of(forged, PFN + 6), VERDICT_MISMATCHED);
+	assert_int_equal(verdict_of(forged, PFN + 9), VERDICT_MISMATCHED);
+	assert_int_equal(class_pages(forged, CLASS_THP), 4);
+}
+
+/* Where another pte maps the page, the two do not agree, and it is looked at again, even if a count does. */
+static void test_disputed(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_process(forged, 100, 16, SHMEM);
+	forge_process(forged, 101, 16, SHMEM);
+	forge_ptes(forged, 100, 0, 4, PFN, PTE_FILE | PTE_EXCLUSIVE);
+	forge_ptes(forged, 101, 0, 4, PFN, PTE_FILE);
+	forge_frames(forged, PFN, 3, 2, LRU);
+	forge_frames(forged, PFN + 3, 1, 2, LRU | KPF_COMPOUND_TAIL);
+	scan(forged);
+	forge_ptes(forged, 101, 1, 3, 0, 0);
+	forge_frames(forged, PFN + 2, 1, 1, LRU);
+	assert_int_equal(verify(forged).exclusive, 0);
+	assert_int_equal(verdict_of(forged, PFN), VERDICT_MATCHED);
+	assert_int_equal(verdict_of(forged, PFN + 1), VERDICT_MISMATCHED);
+	assert_int_equal(verdict_of(forged, PFN + 2), VERDICT_CHANGED);
+	/* In a large folio it may say so of a page that one process has mapped twice. */
+	assert_int_equal(verdict_of(forged, PFN + 3), VERDICT_MATCHED);
+}
+
+/* What has become something else since is looked at again, though its new count is that of the old. */
+static void test_exclusive_gone(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_process(forged, 100, 16, ANONYMOUS);
+	forge_ptes(forged, 100, 0, 4, PFN, PTE_EXCLUSIVE);
+	forge_frames(forged, PFN, 1, 0, 0);
+	forge_frames(forged, PFN + 1, 1, 0, KPF_BUDDY);
+	forge_frames(forged, PFN + 2, 1, 1, LRU);
+	forge_frames(forged, PFN + 3, 1, 1, KPF_ANON | LRU);
+	forge_process(forged, 101, 16, SHMEM);
+	forge_ptes(forged, 101, 0, 2, PFN + 4, PTE_FILE | PTE_EXCLUSIVE);
+	forge_frames(forged, PFN + 4, 1, 0, 0);
+	forge_frames(forged, PFN + 5, 1, 0, KPF_BUDDY);
+	scan(forged);
+	forge_ptes(forged, 100, 0, 3, 0, 0);
+	forge_ptes(forged, 101, 0, 2, 0, 0);
+	forge_process(forged, 102, 16, SHMEM);
+	forge_ptes(forged, 102, 0, 1, PFN + 2, PTE_FILE);
+	assert_int_equal(verify(forged).exclusive, 1);
+	assert_int_equal(verify_sum(&forged->system).changed, 5);
+}
+
+/* The map is held against the kernel's own count where it is wrong, whatever ptes have said. */
+static void test_exclusive_broken(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_process(forged, 100, 16, ANONYMOUS);
+	forge_ptes(forged, 100, 0, 2, PFN, PTE_EXCLUSIVE);
+	forge_frames(forged, PFN, 2, 1, KPF_ANON | LRU);
+	scan(forged);
+	system_frame(&forged->system, PFN)->broken = true;
+	assert_int_equal(verify_system(&forged->system, &forged->procfs, NULL, 0, 1), STATUS_OK);
+	assert_int_equal(verify_sum(&forged->system).exclusive, 1);
+	assert_int_equal(verdict_of(forged, PFN), VERDICT_MISMATCHED);
+}
+
+/* Two blocks of anonymous memory, one a huge page, of which the kernel says as little else as it can. */
+static void forge_blocks(struct forged *forged)
+{
+	forge_process(forged, 100, 2 * HUGE, ANONYMOUS);
+	forge_ptes(forged, 100, 0, HUGE, PFN, PTE_EXCLUSIVE);
+	forge_ptes(forged, 100, HUGE, HUGE, PFN + HUGE, PTE_EXCLUSIVE);
+	forge_frames(forged, PFN, HUGE, 1, KPF_ANON | LRU | KPF_KSM);
+	forge_frames(forged, PFN + HUGE, 1, 1, KPF_ANON | LRU | KPF_COMPOUND_HEAD | KPF_THP);
+	forge_frames(forged, PFN + HUGE + 1, HUGE - 1, 1, KPF_ANON | LRU | HUGE_FLAGS);
+	scan(forged);
+	forged->system.kinds_only = true;
+}
+
+static void expect_kinds(struct forged *forged, uint64_t ksm, uint64_t thp)
+{
+	assert_int_equal(verify(forged).matched, 2 * HUGE);
+	assert_int_equal(class_pages(forged, CLASS_KSM), ksm);
+	assert_int_equal(class_pages(forged, CLASS_THP), thp);
+}
+
+/* Without large folios and merged pages no flags of such pages are read: those that are here would say otherwise. */
+static void test_kinds_known(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "2048kB", "0\n");
+	forge_figure(forged, "transparent_hugepage/hugepages-8kB/stats", "shmem_alloc", "9\n");
+	forge_figure(forged, "hugepages/hugepages-2048kB", "nr_hugepages", "0\n");
+	forge_figure(forged, "ksm", "pages_shared", "0\n");
+	forge_blocks(forged);
+	expect_kinds(forged, 0, 0);
+}
+
+/* What the kernel says of such pages is taken for those alone of which one pte was found. */
+static void test_kinds_of_disputed(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "2048kB", "0\n");
+	forge_process(forged, 101, 16, ANONYMOUS);
+	forge_ptes(forged, 101, 0, 5, PFN, PTE_EXCLUSIVE);
+	forge_blocks(forged);
+	forge_frames(forged, PFN, 5, 2, KPF_ANON | LRU | KPF_KSM);
+	expect_kinds(forged, 5, 0);
+	assert_int_equal(verify_sum(&forged->system).exclusive, 2 * HUGE - 5);
+}
+
+/* If there are large ones, it depends on how a block begins. */
+static void test_kinds_by_block(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "2048kB", "3\n");
+	forge_anonymous(forged, "64kB", "0\n");
+	forge_blocks(forged);
+	expect_kinds(forged, 0, HUGE);
+}
+
+static void test_kinds_of_hugetlb(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "2048kB", "0\n");
+	forge_figure(forged, "hugepages/hugepages-1048576kB", "nr_hugepages", "0\n");
+	forge_figure(forged, "hugepages/hugepages-2048kB", "nr_hugepages", "1\n");
+	forge_blocks(forged);
+	expect_kinds(forged, 0, HUGE);
+}
+
+/* Blocks of 4 pages are not worth asking for. */
+static void test_kinds_of_small_blocks(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "16kB", "1\n");
+	forge_blocks(forged);
+	expect_kinds(forged, HUGE, HUGE);
+}
+
+static void test_kinds_of_merged(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "2048kB", "0\n");
+	forge_figure(forged, "ksm", "pages_shared", "1\n");
+	forge_blocks(forged);
+	expect_kinds(forged, HUGE, HUGE);
+}
+
+/* Kernels that know of no sizes, such as do not tell of them, and such as tell nothing. */
+static void test_kinds_unknown(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_figure(forged, "transparent_hugepage", "enabled", "always\n");
+	forge_blocks(forged);
+	expect_kinds(forged, HUGE, HUGE);
+}
+
+static void test_kinds_untold(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_figure(forged, "transparent_hugepage/hugepages-64kB", "enabled", "always\n");
+	forge_blocks(forged);
+	expect_kinds(forged, HUGE, HUGE);
+}
+
+/* Who wants to know more than kinds gets it. */
+static void test_all_flags(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "2048kB", "0\n");
+	forge_blocks(forged);
+	forged->system.kinds_only = false;
+	expect_kinds(forged, HUGE, HUGE);
+}
+
+static void test_kinds_nowhere(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_blocks(forged);
+	expect_kinds(forged, HUGE, HUGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +803,20 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit_of_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ksm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exclusive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disputed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exclusive_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exclusive_broken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_known, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_of_disputed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_by_block, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_of_hugetlb, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_of_small_blocks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_of_merged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_unknown, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_untold, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_flags, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_nowhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_averages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_averages_and_unread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_averages, setup, teardown),

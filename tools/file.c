@@ -2,7 +2,7 @@
 /**
  * file.c - a recorded system in a file: `rmap snapshot --save FILE` and `--load FILE`
  *
- * The format, version 3. Little endian:
+ * The format, version 4. Little endian:
  *
  *      8 bytes    "RMAPSNAP"
  *      4 bytes    version
@@ -33,10 +33,12 @@
  *                  signed: slot - slot of the pte before - 1 (area << 35 | offset)
  *      list: process that shares the address space of one of these: its pid, that one's pid; string: comm
  *      list: frame, in ascending order of numbers:
- *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits)
+ *            kernel's count << 3 | verdict (enum verdict), flags (in the order of flag_bits; above them: the count is
+ *            what its only pte said of itself)
  *
  * A system of 64 processes with 30,000 mappings takes some 100 KiB. Another version is another format: readers refuse
- * those they do not know. Two older ones are read too: version 2 lacks access, begins, users, cgroups, swap slots and
+ * those they do not know. Three older ones are read too: version 3 says of no count that a pte told it; version 2 lacks
+ * access, begins, users, cgroups, swap slots and
  * the frames' flags from KPF_REFERENCED on; version 1 also lacks the processes that share address spaces, and tells
  * only how many there are.
  */
@@ -50,7 +52,8 @@
 
 #define MAGIC "RMAPSNAP"
 #define MAGIC_SIZE 8
-#define VERSION 3u
+#define VERSION 4u
+#define VERSION_WITHOUT_EXCLUSIVE 3u
 #define VERSION_WITHOUT_OWNERS 2u
 #define VERSION_WITHOUT_ALIASES 1u
 #define HEAD_SIZE (MAGIC_SIZE + 4 + 8)
@@ -209,6 +212,7 @@ static void put_frames(struct writer *writer, const struct system *system)
 
 		for (size_t bit = 0; bit < FLAG_BITS; bit++)
 			flags |= (uint64_t) !!(frame->flags & flag_bits[bit]) << bit;
+		flags |= (uint64_t)frame->exclusive << FLAG_BITS;
 		put(writer, (uint64_t)frame->kernel << 3 | frame->verdict);
 		put(writer, flags);
 	}
@@ -457,10 +461,14 @@ static struct frame get_frame(struct loader *loader)
 {
 	size_t flag_bits_n = loader->version > VERSION_WITHOUT_OWNERS ? FLAG_BITS : FLAG_BITS_WITHOUT_OWNERS;
 	uint64_t value = get(loader, (uint64_t)UINT32_MAX << 3 | VERDICT_MISMATCHED);
-	uint64_t flags = get(loader, (1u << flag_bits_n) - 1);
-	struct frame frame = { .kernel = (uint32_t)(value >> 3), .verdict = value & 7 };
+	bool has_exclusive = loader->version > VERSION_WITHOUT_EXCLUSIVE;
+	uint64_t flags = get(loader, (1u << (flag_bits_n + has_exclusive)) - 1);
+	struct frame frame = { .kernel = (uint32_t)(value >> 3),
+			       .verdict = value & 7,
+			       .exclusive = has_exclusive && flags >> flag_bits_n };
 
-	loader->bad |= frame.verdict > VERDICT_MISMATCHED;
+	loader->bad |= frame.verdict > VERDICT_MISMATCHED ||
+		       (frame.exclusive && (frame.verdict != VERDICT_MATCHED || frame.kernel != 1));
 	for (size_t bit = 0; bit < flag_bits_n; bit++)
 		frame.flags |= flags >> bit & 1 ? flag_bits[bit] : 0;
 	return frame;

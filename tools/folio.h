@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /**
- * folio.h - kernels that tell averages
+ * folio.h - large folios, and kernels that tell averages of them
  *
  * Kernels built with CONFIG_NO_PAGE_MAPCOUNT keep no count for each page of a large folio. For all of them,
  * kpagecount tells the folio's mappings divided by its pages, rounded, and at least 1 if it is mapped at all. Such a
@@ -21,6 +21,15 @@ struct folio {
 
 /** folio_of - the folio that frame @pfn is in, as the kernel says now */
 struct folio folio_of(const struct procfs *procfs, uint64_t pfn);
+
+/**
+ * folio_least - how many pages the smallest large folio of anonymous memory has, hugetlb's too
+ * Return: UINT64_MAX if there is none; 1 if the kernel does not tell, or has merged pages by KSM
+ *
+ * Large folios begin at frames whose numbers are multiples of their sizes. So where a block of that size does not begin
+ * with a page of one, no page in it is of one, nor merged.
+ */
+uint64_t folio_least(const struct procfs *procfs);
 
 /** struct folio_sum - all pages of a folio taken together; all zero at first */
 struct folio_sum {

@@ -22,6 +22,7 @@
 
 /** A pagemap entry, as far as it is used here. */
 #define PTE_PFN ((UINT64_C(1) << 55) - 1)
+#define PTE_EXCLUSIVE (UINT64_C(1) << 56) /* of a small page: no other pte maps it; verify.c tells what else it means */
 #define PTE_FILE (UINT64_C(1) << 61) /* not anonymous: of a file or shared memory; pte_is_counted() tells its gaps */
 #define PTE_SWAPPED (UINT64_C(1) << 62)
 #define PTE_PRESENT (UINT64_C(1) << 63)
@@ -63,6 +64,7 @@ struct procfs {
 	int root;
 	int counts;
 	int flags;
+	const char *mm; /* the directory in which the kernel tells of huge pages and KSM; NULL: nowhere */
 	struct failure *failure;
 	pid_t self; /* this process's number here; 0 if this /proc does not show it */
 	unsigned page_shift;

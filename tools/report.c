@@ -299,9 +299,13 @@ static void print_verdict(const struct system *system, const struct timing *timi
 	printf("\nSeconds: %s %.4f, build %.4f, verify %.4f, with %u %s\n", timing->loaded ? "load" : "scan",
 	       timing->scan.seconds, timing->build.seconds, timing->verify.seconds, timing->threads,
 	       plural(timing->threads, "thread", "threads"));
-	printf("\nVerified: %s %s against /proc/kpagecount: %s matched, %s changed, %s mismatched\n",
+	printf("\nVerified: %s %s against the kernel's counts: %s matched, %s changed, %s mismatched\n",
 	       grouped(verified->pages), plural(verified->pages, "page", "pages"), grouped(verified->matched),
 	       grouped(verified->changed), grouped(verified->mismatched));
+	if (verified->exclusive)
+		printf("  %s of those matched by what /proc/PID/pagemap said of their only mapping as it was read,\n"
+		       "  %s by /proc/kpagecount later.\n",
+		       grouped(verified->exclusive), grouped(verified->matched - verified->exclusive));
 	if (verified->changed)
 		printf("  Changed: the system went on while it was read; read again, %s agreed.\n",
 		       grouped(verified->changed - verified->moving));
@@ -389,20 +393,22 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 	for (int i = 0; i < CLASSES; i++)
 		if (figures->classes[i])
 			json_object_set_new(apart, classes[i].key, json_of_number(figures->classes[i]));
-	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:{s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:{s:f, s:f, s:f}, s:i, s:b, s:b, s:b, s:o}",
-		"processes", json_of_number(system->processes_n), "pages", json_of_number(figures->pages), "mappings",
-		json_of_number(figures->mappings), "linear", json_of_number(figures->linear), "direct",
-		json_of_number(figures->direct), "chained", json_of_number(figures->chained), "histogram",
-		json_histogram(figures), "bytes", bytes, "classes", apart, "top", json_top(system, top), "verified",
-		"pages", json_of_number(verified->pages), "matched", json_of_number(verified->matched), "changed",
-		json_of_number(verified->changed), "mismatched", json_of_number(verified->mismatched), "bounded",
-		json_of_number(verified->bounded), "moving", json_of_number(verified->moving), "seconds", "scan",
-		timing->scan.seconds, "build", timing->build.seconds, "verify", timing->verify.seconds, "processor",
-		"scan", timing->scan.processor, "build", timing->build.processor, "verify", timing->verify.processor,
-		"threads", (int)timing->threads, "partial", system->partial, "averaging", system->averaging,
-		"ksm_unknown", system->ksm_unknown, "sharing", json_sharing(system));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
+			 " s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:f, s:f, s:f}, s:{s:f, s:f, s:f},"
+			 " s:i, s:b, s:b, s:b, s:o}",
+			 "processes", json_of_number(system->processes_n), "pages", json_of_number(figures->pages),
+			 "mappings", json_of_number(figures->mappings), "linear", json_of_number(figures->linear),
+			 "direct", json_of_number(figures->direct), "chained", json_of_number(figures->chained),
+			 "histogram", json_histogram(figures), "bytes", bytes, "classes", apart, "top",
+			 json_top(system, top), "verified", "pages", json_of_number(verified->pages), "matched",
+			 json_of_number(verified->matched), "exclusive", json_of_number(verified->exclusive), "changed",
+			 json_of_number(verified->changed), "mismatched", json_of_number(verified->mismatched),
+			 "bounded", json_of_number(verified->bounded), "moving", json_of_number(verified->moving),
+			 "seconds", "scan", timing->scan.seconds, "build", timing->build.seconds, "verify",
+			 timing->verify.seconds, "processor", "scan", timing->scan.processor, "build",
+			 timing->build.processor, "verify", timing->verify.processor, "threads", (int)timing->threads,
+			 "partial", system->partial, "averaging", system->averaging, "ksm_unknown", system->ksm_unknown,
+			 "sharing", json_sharing(system));
 }
 
 /* What a sample says of all pages. */

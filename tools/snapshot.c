@@ -94,7 +94,7 @@ static const struct argp parser = {
 	.options = option_list,
 	.parser = parse_option,
 	.doc = "Build the reverse map of the running system from /proc, and check the mapcount of every page against "
-	       "the kernel's own in /proc/kpagecount."
+	       "the kernel's own, in /proc/PID/pagemap and /proc/kpagecount."
 	       "\vNeeds root, unless with --load. Exit status: 0 all pages agree; 1 some differ though nothing "
 	       "changed (what differs is looked at again, for ten more seconds at most); "
 	       "2 usage, privilege or kernel support lacking.",
@@ -110,6 +110,7 @@ int snapshot_main(int argc, char **argv)
 	arguments_parse(&parser, argc, argv, &options);
 	options.source.pids = options.pids;
 	options.source.pids_n = options.pids_n;
+	options.source.kinds_only = !options.save;
 	system_init(&system);
 	status = source_take(&options.source, &system, &timing);
 	if (!status && options.save)

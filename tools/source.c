@@ -125,6 +125,7 @@ int source_take(const struct source *source, struct system *system, struct timin
 {
 	*timing = (struct timing){ .threads = source->threads };
 	system->sample = source->sample;
+	system->kinds_only = source->kinds_only;
 	return source->load ? load(source, system, timing) : take(source, system, timing);
 }
 

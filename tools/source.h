@@ -15,6 +15,7 @@ struct source {
 	size_t pids_n;
 	const char *load; /* a recording; NULL for the running system */
 	struct sample sample;
+	bool kinds_only; /* see struct system */
 	/*
 	 * Called once the system is built and verified, with the running system's files, which are closed afterwards,
 	 * or NULL; returns a status. May be NULL itself.

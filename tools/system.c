@@ -28,6 +28,13 @@
 #define PARTS 8
 #define PART_MIN 65536
 #define HANDLE_BITS 61
+/*
+ * Beside the count of a frame's ptes: one of them is exclusive, and one that is so is of anonymous memory. Only the
+ * zero page can have so many that the count reaches these bits, and the library does not keep a tenth of them.
+ */
+#define PTES_EXCLUSIVE (UINT32_C(1) << 31)
+#define PTES_ANONYMOUS (UINT32_C(1) << 30)
+#define PTES_COUNT (PTES_ANONYMOUS - 1)
 
 /* ---- processes ---- */
 
@@ -73,7 +80,7 @@ void process_add_pte(struct process *process, size_t *at, uint64_t vpn, uint64_t
 		*extent = (struct extent){ .vpn = vpn, .first = process->ptes_n, .vma = vma };
 	}
 	process->ptes = grow(process->ptes, &process->ptes_capacity, process->ptes_n + 1, sizeof(*process->ptes));
-	process->ptes[process->ptes_n++] = pte & (PTE_PFN | PTE_FILE);
+	process->ptes[process->ptes_n++] = pte & (PTE_PFN | PTE_FILE | PTE_EXCLUSIVE);
 	extent->n++;
 }
 
@@ -211,7 +218,6 @@ struct build {
 	atomic_uint_fast64_t ranges;
 	atomic_uint_fast64_t overflowed;
 	atomic_int error;
-	_Atomic uint32_t *ptes;    /* of each frame: how many were read */
 	atomic_uint_fast64_t bare; /* mappings that are certain to be chained, for they have no identity */
 	uint64_t first;            /* of these, pass 4 adds those of frames @first .. @end - 1 ... */
 	uint64_t end;
@@ -319,6 +325,26 @@ static void identify_frame(_Atomic uint64_t *place, uint64_t identity)
 		;
 }
 
+/* Until the map is built, a frame's record counts its ptes in the place of the kernel's count. */
+static _Atomic uint32_t *ptes_of(struct frame *frame)
+{
+	return (_Atomic uint32_t *)&frame->kernel;
+}
+
+static void count_pte(_Atomic uint32_t *place, uint64_t pte)
+{
+	uint32_t marks = PTES_EXCLUSIVE | (pte & PTE_FILE ? 0 : PTES_ANONYMOUS), known;
+
+	if (!(pte & PTE_EXCLUSIVE)) {
+		atomic_fetch_add_explicit(place, 1, memory_order_relaxed);
+		return;
+	}
+	known = atomic_load_explicit(place, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(place, &known, (known + 1) | marks, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+}
+
 static void identify_run(void *arg, const struct pte_run *run)
 {
 	struct build *build = arg;
@@ -330,7 +356,7 @@ static void identify_run(void *arg, const struct pte_run *run)
 		uint64_t identity = pte_identity(process, run->extent, run->vpn + i, run->ptes[i]);
 		size_t frame = pfnset_find(&system->pfns, run->ptes[i] & PTE_PFN);
 
-		atomic_fetch_add_explicit(&build->ptes[frame], 1, memory_order_relaxed);
+		count_pte(ptes_of(&system->frames[frame]), run->ptes[i]);
 		bare += !identity;
 		if (identity)
 			identify_frame(&system->identities[frame], identity);
@@ -509,27 +535,28 @@ static void add_parts(struct build *build)
 	run_pass(build, add_mappings);
 }
 
-/* Make the frames' records, and note of which the map has not as many mappings as were read. */
+/*
+ * Make the frames' records: of which the map has not as many mappings as were read, unless some were too many for one
+ * page and none can be told; and what the ptes say of their being the only one.
+ */
 static void make_records(struct build *build)
 {
 	struct system *system = build->system;
-	size_t *broken = NULL, broken_n = 0, capacity = 0;
+	bool overflowed = atomic_load(&build->overflowed);
 
 	rmap_read_lock(system->map);
 	for (size_t i = 0; i < system->frames_n; i++) {
-		if (rmap_page_mapcount(system->map, &system->pages[i]) == build->ptes[i])
-			continue;
-		broken = grow(broken, &capacity, broken_n + 1, sizeof(*broken));
-		broken[broken_n++] = i;
+		uint32_t ptes = atomic_load_explicit(ptes_of(&system->frames[i]), memory_order_relaxed);
+		uint32_t n = ptes & PTES_COUNT;
+		bool broken = rmap_page_mapcount(system->map, &system->pages[i]) != n;
+		bool exclusive = ptes & PTES_EXCLUSIVE && n == 1;
+
+		system->frames[i] = (struct frame){ .flags = exclusive && ptes & PTES_ANONYMOUS ? KPF_ANON : 0,
+						    .broken = broken && !overflowed,
+						    .exclusive = exclusive,
+						    .disputed = ptes & PTES_EXCLUSIVE && n > 1 };
 	}
 	rmap_read_unlock(system->map);
-	free(build->ptes);
-	build->ptes = NULL;
-	system->frames = zeroed(system->frames_n, sizeof(*system->frames));
-	/* If some were too many for one page, none can be told. */
-	for (size_t i = 0; i < broken_n; i++)
-		system->frames[broken[i]].broken = !atomic_load(&build->overflowed);
-	free(broken);
 }
 
 /* Pass 1: number the frames. */
@@ -545,7 +572,7 @@ static int make_frames(struct build *build)
 	}
 	system->pages = zeroed(system->frames_n, sizeof(*system->pages));
 	system->identities = zeroed(system->frames_n, sizeof(*system->identities));
-	build->ptes = zeroed(system->frames_n, sizeof(*build->ptes));
+	system->frames = zeroed(system->frames_n, sizeof(*system->frames));
 	return STATUS_OK;
 }
 
@@ -638,7 +665,6 @@ int system_build(struct system *system, unsigned threads)
 		status = check_threads();
 	if (!status)
 		status = build_map(&build);
-	free(build.ptes);
 	return status;
 }
 

@@ -79,7 +79,7 @@ struct process {
 	struct extent *extents;
 	size_t extents_n;
 	size_t extents_capacity;
-	uint64_t *ptes; /* frame number and PTE_FILE */
+	uint64_t *ptes; /* frame number, PTE_FILE and, unless recorded, PTE_EXCLUSIVE */
 	size_t ptes_n;
 	size_t ptes_capacity;
 	struct swapped *swapped;
@@ -126,13 +126,17 @@ enum verdict {
  * @verdict:     an enum verdict
  * @broken:      the map has another number of mappings of it than were read
  * @exceptional: there is a struct exception of it
- * @kernel:      /proc/kpagecount
+ * @exclusive:   one pte of it was read, and says that it is the only one; once verified: which is the kernel's count
+ * @disputed:    several were read, and one of them says that it is the only one
+ * @kernel:      /proc/kpagecount, or 1 if @exclusive
  */
 struct frame {
 	uint32_t flags : 25;
 	uint32_t verdict : 3;
 	uint32_t broken : 1;
 	uint32_t exceptional : 1;
+	uint32_t exclusive : 1;
+	uint32_t disputed : 1;
 	uint32_t kernel;
 };
 _Static_assert(sizeof(struct frame) == 8, "what a page takes, as the documentation has it");
@@ -158,6 +162,7 @@ struct system {
 	char machine[80];
 	uint64_t time; /* seconds since 1970 */
 	unsigned page_shift;
+	bool kinds_only;      /* those flags suffice that a frame_class() is told from: read no more than it takes */
 	struct sample sample; /* of which pages what was read is kept; set before they are */
 	bool partial;         /* only some processes were read: the kernel may count more */
 	bool pid_namespace;   /* processes outside this PID namespace were not seen */

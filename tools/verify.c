@@ -14,13 +14,23 @@
  * if a shared mapping covers all that one such table maps, it may count those once: there its count lies between. "="
  * becomes "<=" where only some processes were read.
  *
+ * Where it is told. An entry of pagemap says, too, when it is read, whether a page has that mapping alone
+ * (PTE_EXCLUSIVE). Of a small page every kernel since 4.2 sets that if it counts one, and special ptes never bear
+ * it. So if that one is all that was read of the page, the two agree, at the very moment of the reading, and neither
+ * count nor, if nobody wants to know more of the page than its kind, flags are asked for. Of large folios the mark
+ * is not taken: up to 6.10 a huge page's entry shows that of the folio's first page for all of them; from 6.15 on
+ * kernels with CONFIG_NO_PAGE_MAPCOUNT, and later perhaps all, set it if one process alone maps the folio, however
+ * often, and not if another one may have mapped a part of it before. What is in a folio, flags say, or that there
+ * are none (folio_least()). Both are looked at later than the entry, so a folio that was split in between counts as
+ * small. Where a small page has several ptes and one with the mark, the two disagree: see find_suspects().
+ *
  * Where a frame has another mapcount in the map than ptes were read of it (system_build() counts them), the map is
  * wrong, whatever the kernel says.
  *
- * What it costs: of each frame the kernel's count and its flags are read once, in stretches and by all threads. For
- * either word a kernel of today (6.18) takes 90 to 100 ns of a core, however much is read at once, and a fifth of that
- * for a pte in pagemap: so this takes longer than the scan. The flags cannot be left out, for the report's classes are
- * made of them.
+ * What it costs: of each other frame the kernel's count and its flags are read once, in stretches and by all threads.
+ * For either word a kernel of today (6.18) takes 90 to 100 ns of a core, however much is read at once, and a fifth of
+ * that for a pte in pagemap; a call takes 250 ns besides. So this takes less than the scan where pages have about ten
+ * mappings, or one.
  *
  * The system lives. Frames that differ are looked at again, see recheck.h.
  */
@@ -32,6 +42,9 @@
 #include <stdlib.h>
 
 #define PIECE 4096
+/* For one frame of a smaller block a call takes as long as reading all of them. */
+#define BLOCK_MIN 8
+#define TAKEN 4096
 
 /* What there is to say of an exceptional frame; NULL of any other. */
 static struct exception *exception_of(const struct system *system, const struct frame *frame)
@@ -90,12 +103,15 @@ enum frame_class frame_class(const struct system *system, const struct frame *fr
 
 struct verified verify_sum(const struct system *system)
 {
-	uint64_t n[VERDICT_MISMATCHED + 1] = { 0 };
+	uint64_t n[VERDICT_MISMATCHED + 1] = { 0 }, exclusive = 0;
 
-	for (size_t i = 0; i < system->frames_n; i++)
+	for (size_t i = 0; i < system->frames_n; i++) {
 		n[system->frames[i].verdict]++;
+		exclusive += system->frames[i].exclusive && system->frames[i].verdict == VERDICT_MATCHED;
+	}
 	return (struct verified){
 		.pages = system->frames_n,
+		.exclusive = exclusive,
 		.matched = n[VERDICT_MATCHED] + n[VERDICT_BOUNDED] + n[VERDICT_AVERAGED],
 		.bounded = n[VERDICT_BOUNDED],
 		.changed = n[VERDICT_CHANGED] + n[VERDICT_MOVING],
@@ -135,6 +151,8 @@ struct look {
 	struct system *system;
 	uint64_t only;
 	void (*take)(struct system *system, uint64_t pfn, bool counted);
+	_Atomic bool *taken; /* by number of a run's first mapping / TAKEN: was any pte of such a run taken ... */
+	bool again;          /* ... the first time? Then others are left out */
 	atomic_uint_fast64_t next;
 };
 
@@ -144,7 +162,10 @@ static void look_at_run(void *arg, const struct pte_run *run)
 	const struct look *look = arg;
 	const struct process *process = &look->system->processes[run->process];
 	const struct vma *vma = run->extent->vma == NO_VMA ? NULL : &process->vmas[run->extent->vma];
+	_Atomic bool *taken = &look->taken[(process->before + (uint64_t)(run->ptes - process->ptes)) / TAKEN];
 
+	if (look->again && !atomic_load_explicit(taken, memory_order_relaxed))
+		return;
 	for (size_t i = 0; i < run->n; i++) {
 		bool file = run->ptes[i] & PTE_FILE, counted;
 		uint64_t pfn = run->ptes[i] & PTE_PFN;
@@ -154,8 +175,10 @@ static void look_at_run(void *arg, const struct pte_run *run)
 			continue;
 		flags = system_frame(look->system, pfn)->flags;
 		counted = pte_is_counted(flags, file);
-		if (!counted || (file && flags & KPF_HUGE && vma && is_shareable(look->system, vma, run->vpn + i)))
-			look->take(look->system, pfn, counted);
+		if (counted && !(file && flags & KPF_HUGE && vma && is_shareable(look->system, vma, run->vpn + i)))
+			continue;
+		look->take(look->system, pfn, counted);
+		atomic_store_explicit(taken, true, memory_order_relaxed);
 	}
 }
 
@@ -191,8 +214,11 @@ static void mark_exceptional(void *arg, size_t number, uint64_t pfn)
 /* Count the ptes that are compared otherwise than others, once flags are known. @only: of this frame, or PFNSET_NONE */
 static void find_exceptions(struct system *system, uint64_t only, unsigned threads)
 {
-	struct look finding = { .system = system, .only = only, .take = except_frame };
-	struct look counting = { .system = system, .only = only, .take = count_exception };
+	_Atomic bool *taken = zeroed(system->mappings / TAKEN + 1, sizeof(*taken));
+	struct look finding = { .system = system, .only = only, .take = except_frame, .taken = taken };
+	struct look counting = {
+		.system = system, .only = only, .take = count_exception, .taken = taken, .again = true
+	};
 	size_t n;
 
 	pfnset_fini(&system->exceptional);
@@ -203,6 +229,7 @@ static void find_exceptions(struct system *system, uint64_t only, unsigned threa
 	pfnset_list(&system->exceptional, mark_exceptional, system);
 	if (n)
 		team_run(threads, look_thread, &counting);
+	free(taken);
 }
 
 bool counts_agree(const struct system *system, const struct frame *frame, uint64_t ours, uint64_t kernel)
@@ -246,7 +273,25 @@ int verify_recorded(struct system *system, unsigned threads)
 struct ask {
 	struct system *system;
 	const struct procfs *procfs;
+	uint64_t least; /* folio_least(), or 1 where it is not worth a call */
 	atomic_size_t next;
+};
+
+/* Frames that a large folio has whole or not at all. */
+struct block {
+	bool asked;
+	uint64_t first;
+	bool large; /* the kernel says that it begins with a page of one */
+};
+
+/* Neighbouring frames, and what one thread asks of them. */
+struct piece {
+	struct frame *frames;
+	size_t n;
+	uint64_t pfns[PIECE];
+	size_t asked[PIECE]; /* which of them ... */
+	uint64_t asked_pfns[PIECE];
+	uint64_t words[PIECE]; /* ... and the answers */
 };
 
 static uint32_t clamp(uint64_t count)
@@ -254,25 +299,98 @@ static uint32_t clamp(uint64_t count)
 	return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
+/* Is @flags that of a large folio's page? */
+static bool is_large(uint32_t flags)
+{
+	return flags & (KPF_COMPOUND | KPF_HUGE);
+}
+
+/*
+ * Is @pfn, of anonymous memory by its pte, a small page that KSM has not merged, by what the kernel says of all such
+ * pages? @block: the block asked last, and whether it begins with a page of a large folio
+ */
+static bool is_known(const struct ask *ask, uint64_t pfn, struct block *block)
+{
+	uint64_t first = ask->least == UINT64_MAX ? 0 : pfn & ~(ask->least - 1), flags;
+
+	if (ask->least <= 1 || !ask->system->kinds_only)
+		return false;
+	if (ask->least < UINT64_MAX && (!block->asked || block->first != first)) {
+		procfs_flags(ask->procfs, &first, 1, &flags);
+		*block = (struct block){ .asked = true, .first = first, .large = is_large((uint32_t)flags) };
+	}
+	return !block->large;
+}
+
+/*
+ * Take the flags of a frame. What a pte has said of its being the only one stands if it maps a small page, and if that
+ * is what it was then, as far as flags tell.
+ */
+static void take_flags(struct frame *frame, uint32_t flags)
+{
+	bool file = !(frame->flags & KPF_ANON);
+
+	if (frame->exclusive && !pte_is_counted(flags, file))
+		frame->disputed = true;
+	if (is_large(flags))
+		frame->disputed = false;
+	if (!flags || flags & KPF_BUDDY || is_large(flags) || frame->disputed)
+		frame->exclusive = false;
+	frame->flags = flags;
+}
+
+static void ask_flags(const struct ask *ask, struct piece *piece)
+{
+	struct block block = { .asked = false };
+	size_t n = 0;
+
+	for (size_t i = 0; i < piece->n; i++) {
+		const struct frame *frame = &piece->frames[i];
+
+		if (frame->exclusive && frame->flags & KPF_ANON && is_known(ask, piece->pfns[i], &block))
+			continue;
+		piece->asked[n] = i;
+		piece->asked_pfns[n++] = piece->pfns[i];
+	}
+	procfs_flags(ask->procfs, piece->asked_pfns, n, piece->words);
+	for (size_t i = 0; i < n; i++)
+		take_flags(&piece->frames[piece->asked[i]], (uint32_t)piece->words[i]);
+}
+
+static void ask_counts(const struct ask *ask, struct piece *piece)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < piece->n; i++) {
+		struct frame *frame = &piece->frames[i];
+
+		/* Where the map is wrong all is compared. */
+		frame->exclusive &= !frame->broken;
+		frame->kernel = 1;
+		if (frame->exclusive)
+			continue;
+		piece->asked[n] = i;
+		piece->asked_pfns[n++] = piece->pfns[i];
+	}
+	procfs_counts(ask->procfs, piece->asked_pfns, n, piece->words);
+	for (size_t i = 0; i < n; i++)
+		piece->frames[piece->asked[i]].kernel = clamp(piece->words[i]);
+}
+
 static void ask_kernel(void *arg, unsigned thread)
 {
 	struct ask *ask = arg;
 	struct system *system = ask->system;
-	uint64_t pfns[PIECE], counts[PIECE], flags[PIECE];
+	struct piece piece;
 	size_t from;
 
 	(void)thread;
 	while ((from = atomic_fetch_add(&ask->next, PIECE)) < system->frames_n) {
-		size_t n = system->frames_n - from < PIECE ? system->frames_n - from : PIECE;
-		struct frame *frames = &system->frames[from];
-
-		pfnset_pfns(&system->pfns, from, n, pfns);
-		procfs_counts(ask->procfs, pfns, n, counts);
-		procfs_flags(ask->procfs, pfns, n, flags);
-		for (size_t i = 0; i < n; i++) {
-			frames[i].kernel = clamp(counts[i]);
-			frames[i].flags = (uint32_t)flags[i];
-		}
+		piece.frames = &system->frames[from];
+		piece.n = system->frames_n - from < PIECE ? system->frames_n - from : PIECE;
+		pfnset_pfns(&system->pfns, from, piece.n, piece.pfns);
+		ask_flags(ask, &piece);
+		ask_counts(ask, &piece);
 	}
 }
 
@@ -298,8 +416,9 @@ static void share_head_flags(const struct system *system, const struct procfs *p
 }
 
 /*
- * What has to be looked at again: frames that differ, and such as only special ptes map. An anonymous page that was
- * freed after its pte was read looks like those, and would else pass as one of them.
+ * What has to be looked at again: frames that differ; frames of which a pte said that there is no other; and such as
+ * only special ptes map. An anonymous page that was freed after its pte was read looks like those, and would else pass
+ * as one of them.
  */
 static void find_suspects(struct system *system)
 {
@@ -307,7 +426,9 @@ static void find_suspects(struct system *system)
 	for (size_t i = 0; i < system->frames_n; i++) {
 		struct frame *frame = &system->frames[i];
 
-		if (frame->broken || !frame_agrees(system, frame) ||
+		if (frame->exclusive)
+			continue;
+		if (frame->broken || frame->disputed || !frame_agrees(system, frame) ||
 		    (frame_uncounted(system, frame) && !(frame->flags & KPF_ZERO_PAGE)))
 			frame->verdict = VERDICT_MISMATCHED;
 	}
@@ -317,8 +438,10 @@ static void find_suspects(struct system *system)
 int verify_system(struct system *system, const struct procfs *procfs, const pid_t *pids, size_t pids_n,
 		  unsigned threads)
 {
-	struct ask ask = { .system = system, .procfs = procfs };
+	struct ask ask = { .system = system, .procfs = procfs, .least = folio_least(procfs) };
 
+	if (ask.least < BLOCK_MIN)
+		ask.least = 1;
 	team_run(threads, ask_kernel, &ask);
 	for (size_t i = 0; i < system->frames_n; i++)
 		share_head_flags(system, procfs, &system->frames[i]);

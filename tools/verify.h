@@ -8,7 +8,7 @@
 #include "system.h"
 
 /**
- * verify_system - compare the mapcounts of a scanned and built system with /proc/kpagecount
+ * verify_system - compare the mapcounts of a scanned and built system with the kernel's
  *
  * Sets kernel, flags, exceptions and verdict of every frame, and system->averaging.
  * @pids:  as in scan_system()
@@ -86,7 +86,8 @@ bool counts_agree(const struct system *system, const struct frame *frame, uint64
 /** struct verified - the frames by verdict */
 struct verified {
 	uint64_t pages;
-	uint64_t matched; /* with bounded and averaged */
+	uint64_t matched;   /* with bounded and averaged */
+	uint64_t exclusive; /* of those: as the only pte of each said when it was read; the others by kpagecount */
 	uint64_t bounded;
 	uint64_t changed; /* with moving */
 	uint64_t moving;
