@@ -17,6 +17,7 @@
  *                    anonymous frame, and two places have the same one only if a fork made them share it
  *      folios        lie at consecutive frames, indexes and addresses, however they came about
  *      contents      are those that were written; of a copy also the file's of the time when it was made
+ *      entries       of small pages are marked as the only ones if and only if kpagecount says so
  *
  * Then the mirror follows. A folio that is no more is unmapped by rmap_unmap(), which must find all that mapped it, and
  * what the kernel maps now is added. For each folio the map then has to say what the kernel says:
@@ -483,10 +484,11 @@ static void against_the_kernel(void **state)
 	munmap(area, length);
 	for (uint32_t f = 0; f < FILES; f++)
 		close(fds[f]);
-	print_message("# %" PRIu64 " steps, %" PRIu64 " mappings compared, %" PRIu64 " of them chained; met %" PRIu64
-		      " large folios of files, %" PRIu64 " anonymous ones; %" PRIu64 " collapses, %" PRIu64
-		      " refused\n",
-		      count, mirror.compared, mirror.chained, mirror.large[0], mirror.large[1], collapses, refused);
+	print_message("# %" PRIu64 " steps, %" PRIu64 " mappings compared, %" PRIu64 " of them chained, %" PRIu64
+		      " of small pages alone; met %" PRIu64 " large folios of files, %" PRIu64
+		      " anonymous ones; %" PRIu64 " collapses, %" PRIu64 " refused\n",
+		      count, mirror.compared, mirror.chained, mirror.exclusive, mirror.large[0], mirror.large[1],
+		      collapses, refused);
 	if (!mirror.large[0] || !mirror.large[1])
 		test_not_run("kernel", mirror.large[1] ? "no huge page of a file came" : "no huge anonymous page came");
 }

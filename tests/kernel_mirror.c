@@ -443,6 +443,20 @@ static void judge_place(struct batch *batch, unsigned h, unsigned at)
 	mirror.mapped[mirror.picture.at[h][at]]++;
 }
 
+/*
+ * What `rmap snapshot` takes for the kernel's word (tools/verify.c): the entry of a small page says that it alone maps
+ * the page if and only if the kernel counts one.
+ */
+static void judge_exclusive(unsigned h, unsigned at)
+{
+	const struct frame *frame = frame_at(h, at);
+
+	if (!frame || mirror.picture.folios[frame->folio].pages > 1)
+		return;
+	expect(!!(mirror.picture.entries[h][at] & PICTURE_EXCLUSIVE) == (frame->count == 1));
+	mirror.exclusive += frame->count == 1;
+}
+
 static void judge(void)
 {
 	struct batch batch = { .adds = false };
@@ -464,6 +478,10 @@ static void judge(void)
 		fprintf(stderr, "frame %#" PRIx64 ": the kernel counts %" PRIu64 " ptes, and shows %" PRIu32 "\n",
 			frame->number, frame->count, mirror.mapped[i]);
 		expect(!"one count");
+	}
+	for (unsigned h = 0; h < HELPERS; h++) {
+		for (unsigned i = 0; mirror.crew.at[h].pid && i < ARENA_PAGES; i++)
+			judge_exclusive(h, i);
 	}
 }
 

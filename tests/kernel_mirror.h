@@ -84,6 +84,7 @@ struct match {
  *              known yet
  * @named:      of each place the last walk that named it; @walks: how many there were
  * @compared:   mappings, @chained: of which so many were
+ * @exclusive:  entries of small pages that are the only ones
  * @large:      folios of several pages that were met: of files, anonymous
  */
 struct mirror {
@@ -113,6 +114,7 @@ struct mirror {
 	uint32_t walks;
 	uint64_t compared;
 	uint64_t chained;
+	uint64_t exclusive;
 	uint64_t large[2];
 };
 

@@ -9,6 +9,7 @@
 #include "kernel_helper.h"
 
 #define PICTURE_PAGES 1536u /* of each helper's arena */
+#define PICTURE_EXCLUSIVE ((uint64_t)1 << 56) /* in an entry */
 #define NO_FRAME UINT32_MAX
 
 /*
