@@ -409,7 +409,24 @@ static void test_fresh(void **state)
 	assert_int_equal(whole_readings(forged), 0);
 }
 
-/* What a process that was read has mapped meanwhile is found by reading all once more. */
+/* What a process that was read has mapped meanwhile is found at once where its vma has the page, though no pte had. */
+static void test_faulted(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_two(forged);
+	forge_process(forged, 102, MANY, SHMEM);
+	scan(forged);
+	forge_ptes(forged, 102, 1, 2, PFN + 1, PTE_FILE);
+	forge_frames(forged, PFN + 1, 1, 3, LRU);
+	forge_frames(forged, PFN + 2, 1, 1, LRU); /* and this one is wrong */
+	assert_int_equal(verify(forged).matched, 6);
+	assert_int_equal(verdict_of(forged, PFN + 1), VERDICT_CHANGED);
+	assert_int_equal(verdict_of(forged, PFN + 2), VERDICT_MISMATCHED);
+	assert_int_equal(whole_readings(forged), 0);
+}
+
+/* What it has mapped elsewhere is found by reading all once more. */
 static void test_whole(void **state)
 {
 	struct forged *forged = *state;
@@ -798,6 +815,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_driver_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_narrow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_faulted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),

@@ -78,11 +78,15 @@ static int compare_places(const void *left, const void *right)
 	return (a->vpn > b->vpn) - (a->vpn < b->vpn);
 }
 
-/* The reverse map says who maps a suspect. */
+/*
+ * The reverse map says who maps a suspect, and who may have by now. Of the latter no more are looked at than it takes
+ * to read everything.
+ */
 static void add_places(struct suspects *suspects, const struct system *system, size_t number)
 {
 	struct mapper *mappers;
-	size_t n = system_mappers(system, suspects->items[number].frame, &mappers);
+	size_t n = (suspects->places_n < system->mappings ? system_candidates : system_mappers)(
+		system, suspects->items[number].frame, &mappers);
 
 	suspects->places =
 		grow(suspects->places, &suspects->places_capacity, suspects->places_n + n, sizeof(*suspects->places));
@@ -92,7 +96,8 @@ static void add_places(struct suspects *suspects, const struct system *system, s
 		suspects->places[suspects->places_n++] =
 			(struct place){ .vpn = mapper->vpn, .process = mapper->process, .suspect = (uint32_t)number };
 		suspects->items[number].anonymous |=
-			mapper->vma == NO_VMA || !system->processes[mapper->process].vmas[mapper->vma].file;
+			mapper->kind == RMAP_CHAINED &&
+			(mapper->vma == NO_VMA || !system->processes[mapper->process].vmas[mapper->vma].file);
 	}
 	free(mappers);
 }

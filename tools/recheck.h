@@ -4,8 +4,9 @@
  *
  * The system lives, and reading it takes time. A frame that differs is looked at again: read the kernel's count, then
  * ptes, then the kernel's count. In a *narrow* round these are the ptes that the reverse map names for these frames,
- * and those of tasks that have come since. If they are as many as the kernel counts, that is all of them. Only if the
- * kernel counts more, PATIENCE times, must all page tables be read again, in a *whole* round.
+ * those where a vma has the frame's page of its file and a fault may have mapped it since, and those of tasks that have
+ * come since. If they are as many as the kernel counts, that is all of them. Only if the kernel counts more, PATIENCE
+ * times, must all page tables be read again, in a *whole* round.
  *
  *      agrees now, while count and flags stood still          changed
  *      the kernel counts more, some may not be read           bounded, after a whole round

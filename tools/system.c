@@ -690,6 +690,7 @@ static bool is_mapper(const struct system *system, const struct frame *frame, co
 	const uint64_t *pte;
 
 	mapper->kind = visit->kind;
+	mapper->vma = NO_VMA;
 	if (visit->kind == RMAP_CHAINED) {
 		mapper->process = (uint32_t)system_handle_process(system, visit->handle);
 		mapper->vpn = system_handle_vpn(system, visit->handle);
@@ -717,7 +718,7 @@ static int compare_mappers(const void *left, const void *right)
 	return (a->vpn > b->vpn) - (a->vpn < b->vpn);
 }
 
-size_t system_mappers(const struct system *system, const struct frame *frame, struct mapper **out)
+static size_t list_mappers(const struct system *system, const struct frame *frame, bool candidates, struct mapper **out)
 {
 	uint64_t identity = frame_identity(system, frame);
 	uint64_t index = IDENTITY_INDEX(identity);
@@ -736,12 +737,22 @@ size_t system_mappers(const struct system *system, const struct frame *frame, st
 	while ((got = rmap_cursor_next(&cursor, visits, BATCH)) > 0) {
 		mappers = grow(mappers, &capacity, n + got, sizeof(*mappers));
 		for (size_t i = 0; i < got; i++)
-			n += is_mapper(system, frame, &visits[i], &mappers[n]);
+			n += is_mapper(system, frame, &visits[i], &mappers[n]) || candidates;
 	}
 	if (n)
 		qsort(mappers, n, sizeof(*mappers), compare_mappers);
 	*out = mappers;
 	return n;
+}
+
+size_t system_mappers(const struct system *system, const struct frame *frame, struct mapper **out)
+{
+	return list_mappers(system, frame, false, out);
+}
+
+size_t system_candidates(const struct system *system, const struct frame *frame, struct mapper **out)
+{
+	return list_mappers(system, frame, true, out);
 }
 
 const char *system_mapper_name(const struct system *system, const struct mapper *mapper)

@@ -304,6 +304,12 @@ struct mapper {
  */
 size_t system_mappers(const struct system *system, const struct frame *frame, struct mapper **out);
 
+/**
+ * system_candidates - the same, and with them those whose vma puts the frame's page of its file where they had no pte
+ * of it, @vma being NO_VMA: a fault may map it there at any time
+ */
+size_t system_candidates(const struct system *system, const struct frame *frame, struct mapper **out);
+
 /** system_mapper_name - what @mapper's vma maps: a path, "[heap]" and its like, or "[anon]" */
 const char *system_mapper_name(const struct system *system, const struct mapper *mapper);
 
