@@ -2,8 +2,9 @@
 /**
  * tool_scale.c - large systems, real and recorded, on which scripts/scale measures the command
  *
- *      tool_scale beside MIB PROCESSES COMMAND [ARGUMENT]...    run it while so many processes map so much shared
- *                                                               memory
+ *      tool_scale beside MIB PROCESSES shared|private COMMAND [ARGUMENT]...
+ *                                                               run it while so many processes map so much memory
+ *                                                               that they share, or so much of its own each
  *      tool_scale record FILE PAGES PROCESSES shared|private    write the recording of such a system, made up
  *      tool_scale pagemaps | rollups                            read those of all processes, and print the seconds it
  *                                                               took, by the clock and of the processor
@@ -36,8 +37,8 @@ static void die(const char *what)
 
 /* ---- beside ---- */
 
-/* A process of its own that maps all of it, tells so, and ends with its parent. */
-static pid_t start_sharer(char *memory, size_t size, int ready)
+/* A process of its own that maps all of it, by writing if it is @private, tells so, and ends with its parent. */
+static pid_t start_sharer(char *memory, size_t size, bool private, int ready)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	pid_t child = fork();
@@ -47,24 +48,29 @@ static pid_t start_sharer(char *memory, size_t size, int ready)
 	if (child)
 		return child;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (size_t at = 0; at < size; at += page)
-		(void)*(volatile char *)(memory + at);
+	for (size_t at = 0; at < size; at += page) {
+		if (private)
+			*(volatile char *)(memory + at) = 1;
+		else
+			(void)*(volatile char *)(memory + at);
+	}
 	if (write(ready, "", 1) != 1)
 		_exit(1);
 	for (;;)
 		pause();
 }
 
-static int run_beside(size_t size, unsigned long processes, char **argv)
+static int run_beside(size_t size, unsigned long processes, bool private, char **argv)
 {
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0), byte;
+	int flags = MAP_ANONYMOUS | (private ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED | MAP_POPULATE);
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0), byte;
 	pid_t *sharers = calloc(processes, sizeof(*sharers)), command;
 	int ready[2], status = 0;
 
 	if (memory == MAP_FAILED || !sharers || pipe2(ready, O_CLOEXEC))
 		die("memory to be shared");
 	for (unsigned long i = 0; i < processes; i++)
-		sharers[i] = start_sharer(memory, size, ready[1]);
+		sharers[i] = start_sharer(memory, size, private, ready[1]);
 	munmap(memory, size);
 	for (unsigned long i = 0; i < processes; i++)
 		if (read(ready[0], &byte, 1) != 1)
@@ -304,15 +310,16 @@ static uint64_t number(const char *word)
 
 int main(int argc, char **argv)
 {
-	if (argc > 4 && !strcmp(argv[1], "beside"))
-		return run_beside((size_t)number(argv[2]) << 20, number(argv[3]), argv + 4);
+	if (argc > 5 && !strcmp(argv[1], "beside"))
+		return run_beside((size_t)number(argv[2]) << 20, number(argv[3]), !strcmp(argv[4], "private"),
+				  argv + 5);
 	if (argc == 6 && !strcmp(argv[1], "record"))
 		return record(argv[2], number(argv[3]), number(argv[4]), !strcmp(argv[5], "shared"));
 	if (argc == 2 && !strcmp(argv[1], "pagemaps"))
 		return read_processes(read_pagemap);
 	if (argc == 2 && !strcmp(argv[1], "rollups"))
 		return read_processes(read_rollup);
-	fprintf(stderr, "usage: tool_scale beside MIB PROCESSES COMMAND [ARGUMENT]...\n"
+	fprintf(stderr, "usage: tool_scale beside MIB PROCESSES shared|private COMMAND [ARGUMENT]...\n"
 			"       tool_scale record FILE PAGES PROCESSES shared|private\n"
 			"       tool_scale pagemaps | rollups\n");
 	return 2;
