@@ -103,6 +103,10 @@ if nobody "$rmap" --version >/dev/null 2>&1; then
 	nobody "$rmap" snapshot >"$work/out" 2>"$work/err"
 	[ $? -eq 2 ] || fail "without privileges the exit status is not 2"
 	grep -q sudo "$work/err" || fail "without privileges it says not what to do but: $(cat "$work/err")"
+	# Not every command has --load: those that do are named.
+	nobody "$rmap" freed $$ >"$work/out" 2>"$work/err"
+	grep -q "snapshot, shares and who can study a recorded system, with --load" "$work/err" ||
+		fail "without privileges rmap freed says not what to do but: $(cat "$work/err")"
 	nobody "$rmap" snapshot --load "$work/recording" >"$work/out" 2>&1 && fail "a recording may be read by all"
 	chmod 644 "$work/recording"
 	nobody "$rmap" snapshot --load "$work/recording" >"$work/out" 2>&1 || fail "without privileges a recording does not load"

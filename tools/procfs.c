@@ -107,9 +107,7 @@ static int open_kernel_file(const struct procfs *procfs, const char *name, int *
 			"/proc/%s is missing: this needs a kernel built with CONFIG_PROC_PAGE_MONITOR and a full /proc",
 			name);
 	if (errno == EACCES || errno == EPERM)
-		return complain(
-			"/proc/%s may be read by root only: run this with sudo, or study a recorded system with --load",
-			name);
+		return complain("/proc/%s may be read by root only: run this with sudo; " RECORDED, name);
 	return complain("/proc/%s cannot be opened (%s): %s", name, strerror(errno), remedy(errno));
 }
 
@@ -137,7 +135,7 @@ static int check_frame_numbers(struct procfs *procfs)
 		return procfs_status(procfs);
 	if (got != sizeof(entry) || !(entry & PTE_PRESENT) || !(entry & PTE_PFN))
 		return complain(
-			"the kernel hides frame numbers from this user: run as root with CAP_SYS_ADMIN, or use --load");
+			"the kernel hides frame numbers from this user: run as root with CAP_SYS_ADMIN; " RECORDED);
 	/* KSM does not merge a page that was made just now, and is written. */
 	entry &= PTE_PFN;
 	procfs_flags(procfs, &entry, 1, &flags);

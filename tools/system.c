@@ -568,7 +568,8 @@ static int make_frames(struct build *build)
 	system->frames_n = pfnset_number(&system->pfns);
 	if (system->frames_n == PFNSET_NONE) {
 		system->frames_n = 0;
-		return complain("more than 2^32 page frames are mapped: name some processes with --pid");
+		return complain("more than 2^32 page frames are mapped: rmap snapshot does with some processes, named "
+				"with --pid");
 	}
 	system->pages = zeroed(system->frames_n, sizeof(*system->pages));
 	system->identities = zeroed(system->frames_n, sizeof(*system->identities));
@@ -593,7 +594,8 @@ static int number_mappings(struct system *system)
 	}
 	system->vpn_bits = HANDLE_BITS - (64 - (unsigned)__builtin_clzll(system->processes_n + 1));
 	if (last >> system->vpn_bits)
-		return complain("there are too many processes for their addresses: name some of them with --pid");
+		return complain("there are too many processes for their addresses: rmap snapshot does with some, named "
+				"with --pid");
 	return STATUS_OK;
 }
 

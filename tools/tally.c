@@ -99,7 +99,7 @@ static int weigh_slots(struct weights *weights, const struct system *system)
 			pfnset_add(&weights->slots, system->processes[i].swapped[k].slot);
 	weights->slots_n = pfnset_number(&weights->slots);
 	if (weights->slots_n == PFNSET_NONE)
-		return complain("more than 2^32 swap slots are in use: name some processes with --pid");
+		return complain("more than 2^32 swap slots are in use: rmap shares does with a sample, by --sample");
 	weights->slot_refs = zeroed(weights->slots_n, sizeof(*weights->slot_refs));
 	for (size_t i = 0; i < system->processes_n; i++)
 		for (size_t k = 0; k < system->processes[i].swapped_n; k++)

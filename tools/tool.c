@@ -103,16 +103,15 @@ const char *remedy(int error)
 		return "raise the limit on open files (ulimit -n), or name fewer --threads";
 	case ENFILE:
 	case ENOMEM:
-		return "end other programs, or name some processes with --pid";
+		return "end other programs; snapshot does with some processes, named with --pid";
 	case EAGAIN:
 		return "end other programs, or raise the limits on memory and processes";
 	case EACCES:
 	case EPERM:
 	case ENOSYS:
-		return "a container's filter seems to refuse it, or the kernel lacks it; run this outside, or use "
-		       "--load";
+		return "a container's filter seems to refuse it, or the kernel lacks it; run this outside; " RECORDED;
 	default:
-		return "try again, or study a recorded system with --load";
+		return "try again; " RECORDED;
 	}
 }
 

@@ -50,6 +50,9 @@ bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
  */
 int refusal_of(int error);
 
+/** What there is to do without privileges, said by whichever command: not all of them take --load. */
+#define RECORDED "snapshot, shares and who can study a recorded system, with --load"
+
 /** remedy - what one may do about a system call that failed with @error, to end a complaint */
 const char *remedy(int error);
 
