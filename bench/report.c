@@ -62,7 +62,7 @@ double bench_parse_seconds(struct argp_state *state, const char *text)
 
 	/* Written so that not-a-number is refused as well. */
 	if (end == text || *end || !(value > 0 && value <= 86400))
-		argp_error(state, "--seconds takes a number above 0 and up to 86400, not '%s'", text);
+		argp_error(state, "--seconds takes a number above 0 and up to 86400, not \"%s\"", text);
 	return value;
 }
 
@@ -73,7 +73,7 @@ unsigned bench_parse_whole(struct argp_state *state, const char *option, const c
 	long value = strtol(text, &end, 10);
 
 	if (end == text || *end || value < (long)least || value > (long)most)
-		argp_error(state, "--%s takes a whole number from %u to %u, not '%s'", option, least, most, text);
+		argp_error(state, "--%s takes a whole number from %u to %u, not \"%s\"", option, least, most, text);
 	return (unsigned)value;
 }
 
@@ -84,7 +84,7 @@ FILE *bench_open_json(const char *program, const char *path)
 	FILE *file = fopen(path, "w");
 
 	if (!file)
-		fprintf(stderr, "%s: cannot write '%s': %s; name a file in a writable directory\n", program, path,
+		fprintf(stderr, "%s: cannot write \"%s\": %s; name a file in a writable directory\n", program, path,
 			strerror(errno));
 	return file;
 }
@@ -98,7 +98,7 @@ int bench_write_json(const char *program, const char *path, FILE *file, const js
 		return 0;
 	failed |= fclose(file);
 	if (failed)
-		fprintf(stderr, "%s: writing '%s' failed: %s; make room where it goes\n", program, path,
+		fprintf(stderr, "%s: writing \"%s\" failed: %s; make room where it goes\n", program, path,
 			strerror(errno));
 	return failed ? 2 : 0;
 }

@@ -112,6 +112,6 @@ int sharing_load(struct sharing *sharing, const char *path)
 	system_fini(&system);
 	if (sharing->pages)
 		return 0;
-	fprintf(stderr, "rmap bench: '%s' has no pages: record a system by rmap snapshot --save\n", path);
+	fprintf(stderr, "rmap bench: \"%s\" has no pages: record a system by rmap snapshot --save\n", path);
 	return -1;
 }

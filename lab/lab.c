@@ -70,7 +70,8 @@ static void set(struct argp_state *state, struct arguments *arguments, char *set
 	bool known = false;
 
 	if (!equals)
-		argp_error(state, "--set takes a name and a number, such as tasks=10, not '%s'; --list tells the names",
+		argp_error(state,
+			   "--set takes a name and a number, such as tasks=10, not \"%s\"; --list tells the names",
 			   setting);
 	*equals = '\0';
 	for (size_t i = 0; i < WORKLOADS; i++) {
@@ -85,7 +86,7 @@ static void set(struct argp_state *state, struct arguments *arguments, char *set
 		}
 	}
 	if (!known)
-		argp_error(state, "no workload to be measured has a parameter '%s'; --list tells them", setting);
+		argp_error(state, "no workload to be measured has a parameter \"%s\"; --list tells them", setting);
 }
 
 static void check_arguments(struct argp_state *state, struct arguments *arguments)
@@ -104,12 +105,12 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
 		wanted += variants(options, i);
 	}
 	if (!wanted)
-		argp_error(state, "no row has '%s' in its name%s; --list names them", options->filter,
+		argp_error(state, "no row has \"%s\" in its name%s; --list names them", options->filter,
 			   arguments->from ? "" : ", or it needs --from");
 	for (size_t i = 0; vm_backends[i] && !backends; i++)
 		backends = strstr(vm_backend_name(vm_backends[i]), options->backend);
 	if (!backends)
-		argp_error(state, "no backend has '%s' in its name; --list names them", options->backend);
+		argp_error(state, "no backend has \"%s\" in its name; --list names them", options->backend);
 	for (size_t i = 0; i < arguments->settings_n; i++)
 		set(state, arguments, arguments->settings[i]);
 }
@@ -156,7 +157,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		arguments->settings[arguments->settings_n++] = arg;
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "'%s' is no option; --filter picks workloads", arg);
+		argp_error(state, "\"%s\" is no option; --filter picks workloads", arg);
 		return 0;
 	case ARGP_KEY_END:
 		check_arguments(state, arguments);
@@ -248,7 +249,7 @@ static int load(const char *path, struct system *system)
 	for (size_t i = 0; i < system->processes_n; i++)
 		ptes += system->processes[i].ptes_n;
 	if (status == STATUS_OK && ptes == 0)
-		return complain("'%s' has no pages: record a system by rmap snapshot --save", path);
+		return complain("\"%s\" has no pages: record a system by rmap snapshot --save", path);
 	return status;
 }
 

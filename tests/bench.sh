@@ -14,8 +14,8 @@ command=bench
 . "$(dirname "$0")/measured.sh"
 
 refused 'name a benchmark'
-refused "no benchmark 'nothing'" nothing
-refused "'chain' is a second one" chain chain
+refused 'no benchmark "nothing"' nothing
+refused '"chain" is a second one' chain chain
 refused '--seconds takes' chain --seconds 0
 refused '--seconds takes' chain --seconds nan
 refused '--seconds takes' chain --seconds 3s
@@ -24,12 +24,12 @@ refused '--repeat takes' chain --repeat many
 refused '--threads takes' chain --threads 1
 refused '--threads takes' chain --threads 257
 refused '--threads takes' chain --threads 2x
-refused "no row of 'chain' has 'nothing'" chain --filter nothing
+refused 'no row of "chain" has "nothing"' chain --filter nothing
 refused 'and is quick' chain --quick --filter walk/1000000
-refused "for 'pages'" chain --from "$recording"
+refused 'for "pages"' chain --from "$recording"
 refused "$scratch/none" pages --from "$scratch/none"
 refused 'bench.sh' pages --from "$0"
-refused "no row of 'pages' has 'random/100000'" pages --from "$recording" --filter random/100000
+refused 'no row of "pages" has "random/100000"' pages --from "$recording" --filter random/100000
 refused 'cannot write' chain --json "$scratch/none/result"
 refused 'unrecognized option' chain --fast
 

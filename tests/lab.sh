@@ -12,18 +12,18 @@ recording=${2:?give the path of a recorded system}
 command=lab
 . "$(dirname "$0")/measured.sh"
 
-refused "'fork' is no option" fork
+refused '"fork" is no option' fork
 refused '--seconds takes' --seconds 0
 refused '--repeat takes' --repeat 1001
 refused '--threads takes' --threads 0
 refused '--threads takes' --threads 65
 refused '--seed takes' --seed x
-refused "no row has 'nothing'" --filter nothing
+refused 'no row has "nothing"' --filter nothing
 refused 'or it needs --from' --filter recorded
-refused "no backend has 'nothing'" --backend nothing
+refused 'no backend has "nothing"' --backend nothing
 refused '--set takes a name' --set tasks
-refused "a parameter 'task'" --set task=1
-refused "a parameter 'windows'" --filter fork --set windows=1
+refused 'a parameter "task"' --set task=1
+refused 'a parameter "windows"' --filter fork --set windows=1
 refused '--set takes a whole number' --set tasks=0
 refused '--set takes a whole number' --set tasks=many
 refused "$scratch/none" --from "$scratch/none"
