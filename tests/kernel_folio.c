@@ -190,6 +190,15 @@ static void step_discard(unsigned h, unsigned at, unsigned n)
 	clear_places(h, at, n);
 }
 
+/* Where there is swap; elsewhere nothing happens. */
+static void step_pageout(unsigned h, unsigned at, unsigned n)
+{
+	struct command command = command_at(COMMAND_MADVISE, at, n);
+
+	command.how = MADV_PAGEOUT;
+	crew_tell(&mirror.crew, h, command);
+}
+
 static void step_protect(unsigned h, unsigned at, unsigned n)
 {
 	struct command command = command_at(COMMAND_MPROTECT, at, n);
@@ -435,11 +444,11 @@ static void run_first(void)
 static void run_steps(uint64_t count)
 {
 	static void (*const steps[])(unsigned h, unsigned at, unsigned n) = {
-		step_mmap,    step_mmap,     step_mmap,     step_munmap,   step_mremap, step_mremap,
-		step_remap,   step_remap,    step_read,     step_read,     step_read,   step_read,
-		step_write,   step_write,    step_write,    step_write,    step_write,  step_discard,
-		step_protect, step_collapse, step_collapse, step_collapse, step_fork,   step_fork,
-		step_exit,    step_truncate, step_truncate, step_punch,    step_punch,  step_file_write,
+		step_mmap,     step_mmap,       step_mmap,    step_munmap,  step_mremap,   step_mremap,   step_remap,
+		step_remap,    step_read,       step_read,    step_read,    step_read,     step_write,    step_write,
+		step_write,    step_write,      step_write,   step_discard, step_protect,  step_collapse, step_collapse,
+		step_collapse, step_fork,       step_fork,    step_exit,    step_truncate, step_truncate, step_punch,
+		step_punch,    step_file_write, step_pageout,
 	};
 
 	for (uint64_t i = 0; i < count; i++) {
@@ -486,9 +495,9 @@ static void against_the_kernel(void **state)
 		close(fds[f]);
 	print_message("# %" PRIu64 " steps, %" PRIu64 " mappings compared, %" PRIu64 " of them chained, %" PRIu64
 		      " of small pages alone; met %" PRIu64 " large folios of files, %" PRIu64
-		      " anonymous ones; %" PRIu64 " collapses, %" PRIu64 " refused\n",
+		      " anonymous ones; %" PRIu64 " collapses, %" PRIu64 " refused; %" PRIu64 " pages swapped in\n",
 		      count, mirror.compared, mirror.chained, mirror.exclusive, mirror.large[0], mirror.large[1],
-		      collapses, refused);
+		      collapses, refused, mirror.picture.swapped);
 	if (!mirror.large[0] || !mirror.large[1])
 		test_not_run("kernel", mirror.large[1] ? "no huge page of a file came" : "no huge anonymous page came");
 }

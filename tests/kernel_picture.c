@@ -4,7 +4,7 @@
  *
  * The kernel may move pages between frames at any time. Such a page looks swapped out meanwhile, and its mapcount
  * falls. So a picture is taken again until nothing is on its way, and two readings in a row know the same frames,
- * counts and folios.
+ * counts and folios. What is swapped out would stay so: a helper that reads it brings it back.
  */
 #include "kernel_picture.h"
 
@@ -19,6 +19,8 @@
 #define PAGEMAP_PRESENT ((uint64_t)1 << 63)
 #define PAGEMAP_SWAPPED ((uint64_t)1 << 62)
 #define PAGEMAP_FRAME (((uint64_t)1 << 55) - 1)
+#define PAGEMAP_TYPE(entry) ((entry)&31)
+#define SWAP_AREAS 23u /* types from here on are of entries that name no slot of an area, such as pages on their way */
 #define FLAG_ANONYMOUS ((uint64_t)1 << 12)
 #define FLAG_HEAD ((uint64_t)1 << 15)
 #define FLAG_TAIL ((uint64_t)1 << 16)
@@ -29,6 +31,13 @@
 static uint64_t frame_of(uint64_t entry)
 {
 	return entry & PAGEMAP_PRESENT ? entry & PAGEMAP_FRAME : 0;
+}
+
+static void bring_back(struct picture *picture, unsigned h, unsigned at)
+{
+	crew_order(picture->crew, h,
+		   (struct command){ .kind = COMMAND_READ, .address = picture->address + at * PAGE, .length = PAGE });
+	picture->swapped++;
 }
 
 /* False: something is on its way, or not as it was at the last reading. */
@@ -45,6 +54,8 @@ static bool read_entries(struct picture *picture)
 		for (unsigned i = 0; i < PICTURE_PAGES; i++) {
 			same &= frame_of(entries[i]) == frame_of(picture->entries[h][i]);
 			same &= !(entries[i] & PAGEMAP_SWAPPED);
+			if (entries[i] & PAGEMAP_SWAPPED && PAGEMAP_TYPE(entries[i]) < SWAP_AREAS)
+				bring_back(picture, h, i);
 		}
 		memcpy(picture->entries[h], entries, sizeof(entries));
 	}
@@ -178,6 +189,32 @@ void picture_take(struct picture *picture)
 	locate(picture);
 }
 
+/*
+ * Kernels with CONFIG_NO_PAGE_MAPCOUNT keep no count of a page in a large folio: they tell 1 of one that is no longer
+ * mapped, if most others are. Where no huge page comes there is nothing to see of it, nor to compare.
+ */
+static bool tells_averages(struct picture *picture)
+{
+	size_t size = FOLIO_PAGES * PAGE;
+	char *area = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *huge;
+	uint64_t entry = 0, count = 0, flags = 0;
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	expect(area != MAP_FAILED && pagemap >= 0);
+	huge = area + (size - (uintptr_t)area % size) % size;
+	madvise(huge, size, MADV_HUGEPAGE);
+	*(volatile char *)(huge + PAGE) = 1;
+	read_words(pagemap, (uintptr_t)huge / PAGE + 1, &entry, 1);
+	expect(madvise(huge + PAGE, PAGE, MADV_DONTNEED) == 0);
+	if (frame_of(entry)) {
+		read_words(picture->kpagecount, frame_of(entry), &count, 1);
+		read_words(picture->kpageflags, frame_of(entry), &flags, 1);
+	}
+	close(pagemap);
+	munmap(area, 2 * size);
+	return flags & FLAG_TAIL && count;
+}
+
 static const char *lacking(struct picture *picture)
 {
 	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -197,6 +234,8 @@ static const char *lacking(struct picture *picture)
 		return "/proc/self/pagemap, /proc/kpagecount and /proc/kpageflags cannot all be read";
 	if (count != 1)
 		return "/proc/kpagecount does not tell counts";
+	if (tells_averages(picture))
+		return "/proc/kpagecount tells averages of large folios";
 	return NULL;
 }
 

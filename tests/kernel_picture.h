@@ -38,6 +38,7 @@ struct kernel_folio {
  * struct picture
  * @at:     of each helper and page of its arena the place in @frames, or NO_FRAME
  * @frames, @folios: in the order of their numbers
+ * @swapped: how many pages were read to bring them back
  */
 struct picture {
 	uint32_t at[CREW_MAX][PICTURE_PAGES];
@@ -47,6 +48,7 @@ struct picture {
 	uint32_t folio_count;
 	const struct crew *crew;
 	uint64_t address; /* of the arena */
+	uint64_t swapped;
 	uint64_t entries[CREW_MAX][PICTURE_PAGES];
 	uint64_t *words; /* as many as frames */
 	int kpagecount;
