@@ -93,22 +93,26 @@ struct rmap_pool {
 	uint64_t rest;
 };
 
-/* A list of nodes, linked through next (tree.h). In one update's hands. */
+/* A list of nodes, linked through next (tree.h). @last: of those that are there. */
 struct node_list {
 	struct node *first;
+	struct node *last;
 	uint64_t n;
 };
 
 /*
  * struct rmap_nodes - nodes of range indexes (nodes.c)
- * @free:     @free_n nodes for updates to come; @spares of them for those that get no memory
+ * @free:     for updates to come; @spares of them for those that get no memory
  * @retired:  on no way through RCU yet
+ * @waiting:  handed over to RCU with @deferred, which has not come back while @handed_over
  * @made:     taken from the metadata tier and not given back; @in_trees: those in trees
  */
 struct rmap_nodes {
-	struct magazine *free;
-	uint64_t free_n;
-	struct magazine *retired;
+	struct node_list free;
+	struct node_list retired;
+	struct node_list waiting;
+	struct rmap_deferred deferred;
+	bool handed_over;
 	uint64_t made;
 	uint64_t in_trees;
 	unsigned spares;

@@ -5,23 +5,27 @@
  * An update replaces about as many nodes as it builds, so a map keeps those that have seen a grace period for the
  * updates to come, and asks the metadata tier only while its trees, or what waits, grow:
  *
- *      tier -> free -> an update's stock -> tree -> replaced -> retired -> grace period -> free
+ *      tier -> free -> an update's stock -> tree -> replaced -> retired -> handed over -> free
  *                            `---- what is left ------------------------------------------^
  *
- *      made = in trees + retired or handed over + free, apart from what running updates have in stock
+ *      made = in trees + retired + handed over + free, apart from what running updates have in stock
  *
  * Lists are under the map's lock, and are joined as wholes: no step here takes longer for a long one. An update takes
- * all that it may need before each change, so that nothing fails while it builds. The record that carries a batch
- * through RCU is a node as well, out of the stock, which for this holds one more than the tree needs.
+ * all that it may need before each change, so that nothing fails while it builds.
+ *
+ * Grace periods. Once NODES_BATCH nodes are retired they are handed over to RCU, in one record, which the map has; what
+ * is retired before that has ended is the next batch. An RCU that gathers callbacks takes its time over that, so where
+ * updates are many more would wait than trees have. So an update that leaves too many behind waits for a grace period
+ * itself: what is retired and handed over by then has seen it, and the record finds nothing when its turn comes.
  *
  * Borrowing. A detach must not fail for want of memory: an exit cannot. So of what is free a few nodes stay, enough for
  * a detach from the map's highest tree. A detach that gets no memory borrows them, waits for a grace period once it has
  * published, and returns what it has left and what it replaced: no fewer nodes, for a tree does not grow by a removal.
  * If too few are free, others have borrowed, and return them after a wait of their own.
  *
- * Bounds. What is retired and not handed over is less than NODES_CARRIED nodes of a map, and nothing while more than
- * half of waiting_max waits. What is free is at most waiting_max bytes and O(log n) nodes, and no more than trees and
- * waiting had at once; a drain gives it back, but for what may be borrowed.
+ * Bounds. Behind an update that may wait no more are retired or handed over than nodes_max() says, a fourth of what
+ * trees have if that is much. What is free is as much, and O(log n) nodes for borrowers; a drain gives it back, but for
+ * these.
  */
 #include "nodes.h"
 
@@ -29,39 +33,28 @@
 #include "slab.h"
 #include "tree.h"
 
-/* Nodes that another carries, and of those that are free, how many to fetch ahead of their use. */
+/* Nodes that are worth a grace period; and how many may wait, however few there are in trees. */
 #ifdef RMAP_EXPLORE
-#define NODES_CARRIED 1u
+#define NODES_BATCH 1u
+#define NODES_FEW 4u
 #else
-#define NODES_CARRIED (RMAP_CHECK ? 8u : 48u)
+#define NODES_BATCH (RMAP_CHECK ? 8u : 48u)
+#define NODES_FEW (RMAP_CHECK ? 64u : 96u)
 #endif
-#define NODES_AHEAD 2u
-
-/*
- * struct magazine - nodes that are free, or on their way there, and the memory of one more, which carries them
- * @next: in the stack of those that are free
- */
-struct magazine {
-	struct rmap_deferred deferred;
-	struct magazine *next;
-	unsigned n;
-	struct node *nodes[NODES_CARRIED];
-};
-
-_Static_assert(sizeof(struct magazine) <= sizeof(struct node), "a node's memory carries others");
 
 size_t rmap_nodes_bytes(uint64_t n)
 {
 	return n * sizeof(struct node);
 }
 
-/* Lists of an update ------------------------------------------------------------------------ */
+/* Lists ------------------------------------------------------------------------------------- */
 
 void rmap_nodes_push(struct node_list *list, struct node *node)
 {
 	node->next = list->first;
 	list->first = node;
-	list->n++;
+	if (list->n++ == 0)
+		list->last = node;
 }
 
 struct node *rmap_nodes_pop(struct node_list *list)
@@ -75,67 +68,70 @@ struct node *rmap_nodes_pop(struct node_list *list)
 	return node;
 }
 
-/* What is free; under the map's lock -------------------------------------------------------- */
-
-/* No reader has @node, or may have. In checked builds one that does finds no sense. */
-static void forget(struct node *node)
+/* Puts all of @from ahead of @to. */
+static void join(struct node_list *to, struct node_list *from)
 {
-	if (RMAP_CHECK)
-		memset(node->items, 0x5a, sizeof(node->items));
-	POISON(node->items, sizeof(node->items));
+	if (from->n == 0)
+		return;
+	if (to->n > 0)
+		from->last->next = to->first;
+	else
+		to->last = from->last;
+	to->first = from->first;
+	to->n += from->n;
+	*from = (struct node_list){ 0 };
 }
 
-static void free_push(struct rmap_nodes *nodes, struct node *node)
-{
-	struct magazine *top = nodes->free;
+/* What is free ------------------------------------------------------------------------------ */
 
-	if (top && top->n < NODES_CARRIED) {
-		forget(node);
-		top->nodes[top->n++] = node;
-	} else {
-		top = (struct magazine *)(void *)node;
-		top->n = 0;
-		top->next = nodes->free;
-		nodes->free = top;
+/* No reader has any of @list, or may have. In checked builds one that does finds no sense. */
+static void forget(const struct node_list *list)
+{
+	struct node *node = list->first;
+
+	for (uint64_t i = 0; i < list->n; i++, node = node->next) {
+		if (RMAP_CHECK)
+			memset(node->items, 0x5a, sizeof(node->items));
+		POISON(node->items, sizeof(node->items));
 	}
-	nodes->free_n++;
 }
 
-static struct node *free_pop(struct rmap_nodes *nodes)
-{
-	struct magazine *top = nodes->free;
-	struct node *node;
-
-	nodes->free_n--;
-	if (top->n == 0) {
-		nodes->free = top->next;
-		return (struct node *)(void *)top;
-	}
-	node = top->nodes[--top->n];
-	UNPOISON(node->items, sizeof(node->items));
-	return node;
-}
-
-/* Nobody has looked at what comes next for a while. */
-static void fetch_next(const struct rmap_nodes *nodes)
-{
-	const struct magazine *top = nodes->free;
-
-	for (unsigned i = 1; top && i <= NODES_AHEAD && i <= top->n; i++)
-		for (unsigned byte = 0; byte < sizeof(struct node); byte += LINE_BYTES)
-			__builtin_prefetch((const char *)top->nodes[top->n - i] + byte, 1);
-}
-
+/* Under the map's lock. */
 static void take(struct rmap_nodes *nodes, struct node_list *to, uint64_t needed)
 {
-	while (to->n < needed)
-		rmap_nodes_push(to, free_pop(nodes));
-	fetch_next(nodes);
+	struct node *node;
+
+	while (to->n < needed) {
+		node = rmap_nodes_pop(&nodes->free);
+		UNPOISON(node->items, sizeof(node->items));
+		rmap_nodes_push(to, node);
+	}
+	/* Nobody has looked at what comes next for a while. */
+	for (unsigned byte = 0; nodes->free.n > 0 && byte < sizeof(struct node); byte += LINE_BYTES)
+		__builtin_prefetch((const char *)nodes->free.first + byte, 1);
 }
 
-uint64_t rmap_nodes_to_carry(uint64_t n)
+static void give(struct rmap *map, struct node_list *list)
 {
-	return n / NODES_CARRIED + 1;
+	struct node *node;
+
+	while ((node = rmap_nodes_pop(list))) {
+		UNPOISON(node->items, sizeof(node->items));
+		rmap_metadata_free(map, node, sizeof(*node));
+	}
+}
+
+/* Gives back what is free but for @n nodes. Takes and releases the map's lock. */
+static void keep(struct rmap *map, uint64_t n)
+{
+	struct node_list surplus = { 0 };
+
+	env_mutex_lock(&map->lock);
+	while (map->nodes.free.n > n)
+		rmap_nodes_push(&surplus, rmap_nodes_pop(&map->nodes.free));
+	map->nodes.made -= surplus.n;
+	env_mutex_unlock(&map->lock);
+	give(map, &surplus);
 }
 
 int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares, bool sleeps)
@@ -147,7 +143,7 @@ int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, uns
 	env_mutex_lock(&map->lock);
 	if (nodes->spares < spares)
 		nodes->spares = spares;
-	while (nodes->free_n < lacking + nodes->spares) {
+	while (nodes->free.n < lacking + nodes->spares) {
 		env_mutex_unlock(&map->lock);
 		if (!sleeps)
 			return -EAGAIN;
@@ -156,7 +152,7 @@ int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, uns
 			return -ENOMEM;
 		env_mutex_lock(&map->lock);
 		nodes->made++;
-		free_push(nodes, node);
+		rmap_nodes_push(&nodes->free, node);
 	}
 	take(nodes, to, needed);
 	env_mutex_unlock(&map->lock);
@@ -168,7 +164,7 @@ bool rmap_nodes_borrow(struct rmap *map, struct node_list *to, unsigned needed)
 	bool enough;
 
 	env_mutex_lock(&map->lock);
-	enough = map->nodes.free_n >= needed;
+	enough = map->nodes.free.n >= needed;
 	if (enough)
 		take(&map->nodes, to, needed);
 	env_mutex_unlock(&map->lock);
@@ -177,144 +173,103 @@ bool rmap_nodes_borrow(struct rmap *map, struct node_list *to, unsigned needed)
 
 void rmap_nodes_return(struct rmap *map, struct node_list *list, int64_t built)
 {
-	struct node *node;
-
+	forget(list);
 	env_mutex_lock(&map->lock);
 	map->nodes.in_trees += (uint64_t)built;
-	while ((node = rmap_nodes_pop(list)))
-		free_push(&map->nodes, node);
+	join(&map->nodes.free, list);
 	env_mutex_unlock(&map->lock);
 }
 
 /* Retiring ---------------------------------------------------------------------------------- */
 
-/* What @magazine carries has waited, and so has what carries it. */
-static void freed(struct rmap *map, struct magazine *magazine)
+/* How many nodes may wait, or be free. Under the map's lock. */
+static uint64_t nodes_max(const struct rmap *map)
 {
-	struct rmap_nodes *nodes = &map->nodes;
-	uint64_t n = magazine->n + 1;
-	bool keeps;
+	uint64_t max = map->nodes.in_trees / 4;
 
-	for (unsigned i = 0; i < magazine->n; i++)
-		forget(magazine->nodes[i]);
+	if (max < NODES_FEW)
+		max = NODES_FEW;
+	return rmap_nodes_bytes(max) <= map->waiting_max / 2 ? max : map->waiting_max / 2 / rmap_nodes_bytes(1);
+}
+
+/* All of @list has waited. */
+static void freed(struct rmap *map, struct node_list *list)
+{
+	uint64_t n = list->n;
+	uint64_t max;
+
+	rmap_nodes_return(map, list, 0);
 	env_mutex_lock(&map->lock);
-	/*
-	 * What waited when the last node was made: the most that may, and one update's; and what was in hand and to
-	 * spare.
-	 */
-	keeps = rmap_nodes_bytes(nodes->free_n + n) <= map->waiting_max + rmap_nodes_bytes(4 * nodes->spares);
-	if (keeps) {
-		magazine->next = nodes->free;
-		nodes->free = magazine;
-		nodes->free_n += n;
-	} else {
-		nodes->made -= n;
-	}
+	max = nodes_max(map) + 4 * map->nodes.spares;
 	env_mutex_unlock(&map->lock);
-	for (unsigned i = 0; !keeps && i < n; i++) {
-		struct node *node = i + 1 < n ? magazine->nodes[i] : (struct node *)(void *)magazine;
-
-		UNPOISON(node->items, sizeof(node->items));
-		rmap_metadata_free(map, node, sizeof(*node));
-	}
+	keep(map, max);
 	fetch_add_rlx(&map->pool.waiting, -rmap_nodes_bytes(n)); /* RLX: a figure */
 }
 
-static void magazine_work(struct rmap_deferred *deferred)
+static void batch_work(struct rmap_deferred *deferred)
 {
-	freed(container_of(deferred->rcu, struct rmap, rcu), container_of(deferred, struct magazine, deferred));
-}
+	struct rmap *map = container_of(deferred->rcu, struct rmap, rcu);
+	struct node_list list;
 
-/* Puts what was replaced into magazines out of @stock. Returns a list of those to hand over. Under the map's lock. */
-static struct magazine *load(struct rmap *map, struct node_list *stock, struct node_list *replaced, bool all)
-{
-	struct magazine *full = NULL;
-	struct magazine *last = map->nodes.retired;
-	struct node *node;
-
-	while ((node = rmap_nodes_pop(replaced))) {
-		if (!last) {
-			last = (struct magazine *)(void *)rmap_nodes_pop(stock);
-			CHECK(last, "an update has no node in stock to carry those that it replaced");
-			last->n = 0;
-		}
-		last->nodes[last->n++] = node;
-		if (last->n == NODES_CARRIED || (all && !replaced->n)) {
-			last->next = full;
-			full = last;
-			last = NULL;
-		}
-	}
-	map->nodes.retired = last;
-	return full;
-}
-
-void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_list *replaced, int64_t built)
-{
-	/* With what will carry them, if that is new. */
-	uint64_t bytes = rmap_nodes_bytes(replaced->n);
-	uint64_t waiting = fetch_add_rlx(&map->pool.waiting, bytes) + bytes; /* RLX: a figure */
-	uint64_t had = stock->n;
-	struct magazine *full;
-	struct magazine *next;
-	struct node *node;
-
-	INJECT();
-	rmap_pool_note_waiting(map, waiting);
 	env_mutex_lock(&map->lock);
-	map->nodes.in_trees += (uint64_t)built;
-	full = load(map, stock, replaced, waiting > map->waiting_max / 2);
-	/*
-	 * RLX: a figure. Under the lock, lest another hand over what carries these, and it be freed before it is
-	 * counted.
-	 */
-	fetch_add_rlx(&map->pool.waiting, rmap_nodes_bytes(had - stock->n));
-	while ((node = rmap_nodes_pop(stock)))
-		free_push(&map->nodes, node);
+	list = map->nodes.waiting;
+	map->nodes.waiting = (struct node_list){ 0 };
+	map->nodes.handed_over = false;
 	env_mutex_unlock(&map->lock);
-	for (; full; full = next) {
-		next = full->next;
-		rmap_rcu_defer(&map->rcu, &full->deferred, magazine_work);
+	freed(map, &list);
+}
+
+/* Waits for a grace period, if any node does. */
+static void settle(struct rmap *map)
+{
+	struct node_list list;
+
+	env_mutex_lock(&map->lock);
+	list = map->nodes.waiting;
+	map->nodes.waiting = (struct node_list){ 0 };
+	join(&list, &map->nodes.retired);
+	env_mutex_unlock(&map->lock);
+	if (list.n == 0)
+		return;
+	rmap_rcu_synchronize(&map->rcu);
+	freed(map, &list);
+}
+
+void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_list *replaced, int64_t built,
+		       bool may_wait)
+{
+	struct rmap_nodes *nodes = &map->nodes;
+	uint64_t bytes = rmap_nodes_bytes(replaced->n);
+	bool hand_over, too_many;
+
+	/* RLX: a figure. Counted before anybody can free them. */
+	rmap_pool_note_waiting(map, fetch_add_rlx(&map->pool.waiting, bytes) + bytes);
+	forget(stock);
+	env_mutex_lock(&map->lock);
+	nodes->in_trees += (uint64_t)built;
+	join(&nodes->free, stock);
+	join(&nodes->retired, replaced);
+	too_many = nodes->retired.n + nodes->waiting.n > nodes_max(map);
+	hand_over = !nodes->handed_over && nodes->retired.n >= NODES_BATCH;
+	if (hand_over) {
+		nodes->handed_over = true;
+		join(&nodes->waiting, &nodes->retired);
 	}
+	env_mutex_unlock(&map->lock);
+	INJECT();
+	if (hand_over)
+		rmap_rcu_defer(&map->rcu, &nodes->deferred, batch_work);
+	if (too_many && may_wait)
+		settle(map);
 }
 
 void rmap_nodes_wait(struct rmap *map)
 {
-	struct magazine *retired;
-
-	env_mutex_lock(&map->lock);
-	retired = map->nodes.retired;
-	map->nodes.retired = NULL;
-	env_mutex_unlock(&map->lock);
-	if (retired) {
-		rmap_rcu_synchronize(&map->rcu);
-		freed(map, retired);
-	}
+	settle(map);
 	rmap_rcu_wait(&map->rcu);
 }
 
 /* The tier ---------------------------------------------------------------------------------- */
-
-static void give(struct rmap *map, struct node_list *list)
-{
-	struct node *node;
-
-	while ((node = rmap_nodes_pop(list)))
-		rmap_metadata_free(map, node, sizeof(*node));
-}
-
-/* Gives back what is free but for @n nodes. */
-static void keep(struct rmap *map, unsigned n)
-{
-	struct node_list surplus = { 0 };
-
-	env_mutex_lock(&map->lock);
-	while (map->nodes.free_n > n)
-		rmap_nodes_push(&surplus, free_pop(&map->nodes));
-	map->nodes.made -= surplus.n;
-	env_mutex_unlock(&map->lock);
-	give(map, &surplus);
-}
 
 void rmap_nodes_trim(struct rmap *map)
 {
@@ -340,7 +295,8 @@ bool rmap_nodes_check(struct rmap *map)
 	const struct rmap_nodes *nodes = &map->nodes;
 	uint64_t n = 0;
 
-	for (const struct magazine *magazine = nodes->free; magazine; magazine = magazine->next)
-		n += magazine->n + 1;
-	return n == nodes->free_n && !nodes->retired && nodes->made == nodes->in_trees + n;
+	for (const struct node *node = nodes->free.first; n < nodes->free.n && node; node = node->next)
+		n++;
+	return n == nodes->free.n && nodes->retired.n == 0 && nodes->waiting.n == 0 &&
+	       nodes->made == nodes->in_trees + n;
 }

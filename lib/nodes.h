@@ -23,9 +23,11 @@ bool rmap_nodes_borrow(struct rmap *map, struct node_list *to, unsigned needed);
 
 /*
  * The end of an update that has published. @stock: what it has left, which nobody has seen; @replaced: what readers may
- * have. @built: by how many nodes its tree has grown. Registered reader.
+ * have. @built: by how many nodes its tree has grown. If too many wait by then it waits for a grace period, outside any
+ * section, unless it must not: !@may_wait. Registered reader.
  */
-void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_list *replaced, int64_t built);
+void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_list *replaced, int64_t built,
+		       bool may_wait);
 
 /* The same for one that borrowed, or has published nothing: no reader has any of @list. */
 void rmap_nodes_return(struct rmap *map, struct node_list *list, int64_t built);
@@ -46,8 +48,5 @@ bool rmap_nodes_check(struct rmap *map);
 void rmap_nodes_fini(struct rmap *map);
 
 size_t rmap_nodes_bytes(uint64_t n);
-
-/* How many nodes it takes to carry @n through a grace period. */
-uint64_t rmap_nodes_to_carry(uint64_t n);
 
 #endif

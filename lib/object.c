@@ -3,13 +3,15 @@
  * object.c - an object's ranges: updates that publish a new version of a tree (tree.c), and queries of the one they
  * find
  *
- * Updates. The object's mutex serialises them. An update is a list of changes, most often of one. It makes them in a
- * tree of its own, whose top it copies, and has the nodes for a change in hand before it makes it (nodes.c), so all
- * that may fail lies before its first store to a word that readers see.
+ * Updates. The object's mutex serialises them. An update is a list of changes, most often of one. If that is an attach
+ * or a detach and leaves all nodes where they are, it is made in place, where it cannot fail (tree.c). Else the update
+ * makes its changes in a tree of its own, whose top it copies, and has the nodes for a change in hand before it makes
+ * it (nodes.c), so all that may fail lies before its first store to a word that readers see.
  *
  * Linearization. An update takes effect at its store of the version (R1), a query at its load of it (A1). The words
  * that the update swung before that lead to nodes that bear the new version, which queries of earlier ones pass over
- * for what was there before (tree.c). So a query sees exactly the ranges of one moment, and nobody waits for anybody.
+ * for what was there before; ranges that came or went in place bear it likewise (tree.c). So a query sees exactly the
+ * ranges of one moment, and nobody waits for anybody.
  *
  * Order. What an update swings and raises comes before R1, and after all of earlier updates, whose mutex sections came
  * before. So behind A1 a query finds of each word the node of its version, or a newer one and behind that its own.
@@ -119,24 +121,19 @@ static int update_end(struct update *update)
 {
 	int64_t built = update_publish(update);
 
-	rmap_nodes_retire(update->map, &update->stock, &update->replaced, built);
+	rmap_nodes_retire(update->map, &update->stock, &update->replaced, built, !update->nowait);
 	return 0;
 }
 
-/*
- * Before each step: nodes enough for it, and for what the update replaces, which is no more than one for each node that
- * it has made its own and two for each level of this step. 0, -ENOMEM or -EAGAIN.
- */
+/* Before each step: nodes enough for it. 0, -ENOMEM or -EAGAIN. */
 static int update_stock(struct update *update)
 {
 	unsigned needs = rmap_tree_needs(update->root);
-	uint64_t replaced = update->replaced.n + update->taken - update->stock.n + needs;
-	uint64_t needed = needs + rmap_nodes_to_carry(replaced);
 	uint64_t had = update->stock.n;
 	int error = 0;
 
-	if (had < needed || update->spares < needs + 2) {
-		error = rmap_nodes_take(update->map, &update->stock, needed, needs + 2, !update->nowait);
+	if (had < needs || update->spares < needs + 2) {
+		error = rmap_nodes_take(update->map, &update->stock, needs, needs + 2, !update->nowait);
 		update->spares = needs + 2;
 	}
 	update->taken += update->stock.n - had;
@@ -170,6 +167,22 @@ static int change(struct update *update, const struct rmap_range *old, const str
 			error = rmap_tree_insert(update, &with[i], same ? gone.keyed : keyed);
 	}
 	return error;
+}
+
+/* An update that is one attach or one detach, if it leaves all nodes where they are. */
+static bool update_in_place(struct update *update, const struct rmap_range *old, const struct rmap_range *with,
+			    size_t n)
+{
+	bool done = false;
+
+	if (!old && with && n == 1)
+		done = rmap_range_is_valid(with) &&
+		       rmap_tree_insert_in_place(update, with, update->version * KEYED_ONE);
+	else if (old && n == 0)
+		done = rmap_tree_remove_in_place(update, old);
+	if (done)
+		update_publish(update);
+	return done;
 }
 
 /* An update of one change. */
@@ -237,6 +250,8 @@ int rmap_object_update(struct rmap_object *object, struct rmap_change *changes, 
 		anew |= changes[i].range != NULL;
 	}
 	update_begin(&update, object);
+	if (n == 1 && update_in_place(&update, changes[0].range, changes[0].with, changes[0].n))
+		return 0;
 	update.anew = anew;
 	for (size_t i = 0; i < n && !error; i++) {
 		error = change(&update, changes[i].range, changes[i].with, changes[i].n);
@@ -268,6 +283,8 @@ int rmap_object_detach_nowait(struct rmap_object *object, const struct rmap_rang
 		return -EAGAIN;
 	update_start(&update, object);
 	update.nowait = true;
+	if (update_in_place(&update, range, NULL, 0))
+		return 0;
 	if (!rmap_tree_find(update.root, range))
 		return update_refuse(&update, -ENOENT); /* however few nodes are free */
 	return update_with(&update, range, NULL, 0);
@@ -383,6 +400,7 @@ static int query_all(const struct rmap_object *object, struct query *query)
 {
 	const struct node *root = object_root(object, &query->version);
 
+	query->before = (query->version + 1) * KEYED_ONE;
 	return root ? rmap_tree_visit(root, query, NULL) : 0;
 }
 
@@ -415,7 +433,7 @@ int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_rang
 {
 	if (!object || !visit)
 		return -EINVAL;
-	return query_all(object, &(struct query){ 0, index, index, 0, 0, UINT64_MAX, visit, arg });
+	return query_all(object, &(struct query){ .first = index, .last = index, .visit = visit, .arg = arg });
 }
 
 int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t first, uint64_t last,
@@ -425,7 +443,8 @@ int rmap_object_tagged(const struct rmap_object *object, uint32_t tags, uint64_t
 		return -EINVAL;
 	if (last < first || tags == 0)
 		return 0;
-	return query_all(object, &(struct query){ 0, first, last, tags, 0, UINT64_MAX, visit, arg });
+	return query_all(object,
+			 &(struct query){ .first = first, .last = last, .tags = tags, .visit = visit, .arg = arg });
 }
 
 uint64_t rmap_object_ranges(const struct rmap_object *object)
@@ -523,11 +542,15 @@ int rmap_object_check(const struct rmap_object *object)
 	const struct node *root;
 	uint64_t ranges = 0;
 	uint64_t version;
+	bool alone;
+	bool holds;
 
 	if (!object)
 		return -EINVAL;
+	alone = env_mutex_trylock((struct env_mutex *)&object->lock);
 	root = object_root(object, &version);
-	if (!rmap_tree_check(root, version, &ranges))
-		return -EINVAL;
-	return 0;
+	holds = rmap_tree_check(root, version, alone, &ranges);
+	if (alone)
+		env_mutex_unlock((struct env_mutex *)&object->lock);
+	return holds ? 0 : -EINVAL;
 }

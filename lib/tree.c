@@ -6,7 +6,7 @@
  * child carries summaries of it, so a query enters a subtree only if something in it may fit:
  *
  *      inner  [ key, child, max_last ][ key, child, max_last ] ...    key <= all ranges in the child
- *      leaf   [ range, keyed ][ range, keyed ] ...                    NODE_LEAST to NODE_ITEMS of them, but in the root
+ *      leaf   [ range, keyed, gone ][ range, keyed, gone ] ...        NODE_LEAST to NODE_ITEMS of them, but in the root
  *
  * Versions. An update copies each node that it changes, once, down from the root, into a tree of its own; told by their
  * version, it changes its own nodes in place. In the end a copy of an inner node mostly says the same of the same
@@ -19,12 +19,24 @@
  * So the reader finds what was there when its version was published, in as many steps as words were swung since;
  * whoever has the newest version takes none.
  *
- * max_keyed is raised in place, and never lowered, before the version is published that needs it. Readers of earlier
- * versions may see it, and look in vain.
+ * In place. Most updates attach or detach one range, and copy nothing. A range that comes is written into a place of
+ * its leaf that never had one, and then into the leaf's order; the version in its key keeps readers of earlier versions
+ * from it. A range that goes stays where it is, with the version that it is gone from. So a leaf gains what comes and
+ * keeps what goes until its places are used up: then it is copied, without what has gone, or split. No place is used
+ * twice, and so a range that a reader has found stays as it is for as long as the leaf is there.
+ *
+ * Summaries are raised in place, and never lowered, before the version is published that needs it. Readers of earlier
+ * versions may see that, and look in vain. An update that lowers one, but max_keyed, copies the leaf: summaries say
+ * what there is, or the time of a query would depend on what there was.
  *
  *      label  orders                                            breaks without it
  *      R1     a node before the word that it is swung into      a reader, of whatever version, looks at its version
  *      A1     pairs with R1                                     and at what was there before: garbage
+ *      R2     a range before the order that has its place       a reader of an earlier version looks at its key, which
+ *      A2     pairs with R2                                     is to keep it away: garbage
+ *
+ * Whoever has a version has acquired all that is to be seen in it (object.c). So it needs no order of its own to find a
+ * range in its leaf's order, that it is gone, or a summary that is high enough.
  *
  * Which versions there are, and what becomes of replaced nodes, is object.c's.
  */
@@ -80,7 +92,73 @@ const struct node *rmap_tree_node(const uint64_t *word, uint64_t version)
 	return node;
 }
 
-/* Of a leaf: the place of the first item from @range on. Else that of the child which @range belongs in. */
+/* The places of a published leaf ------------------------------------------------------------ */
+
+/* For an updater: what there is when no update runs. */
+#define NEWEST (STAYS - 1)
+
+#define ORDER_BITS 4u
+#define ORDER_N_SHIFT 60u
+
+_Static_assert(NODE_ITEMS < 1u << ORDER_BITS && NODE_ITEMS * ORDER_BITS <= ORDER_N_SHIFT, "an order fits a word");
+
+static unsigned order_n(uint64_t order)
+{
+	return (unsigned)(order >> ORDER_N_SHIFT);
+}
+
+static unsigned order_place(uint64_t order, unsigned i)
+{
+	return order >> i * ORDER_BITS & ((1u << ORDER_BITS) - 1);
+}
+
+/* @order with @place as the @i-th. */
+static uint64_t order_insert(uint64_t order, unsigned i, unsigned place)
+{
+	uint64_t below = ((uint64_t)1 << i * ORDER_BITS) - 1;
+	uint64_t places = order & (((uint64_t)1 << ORDER_N_SHIFT) - 1);
+
+	return (uint64_t)(order_n(order) + 1) << ORDER_N_SHIFT | (places & ~below) << ORDER_BITS |
+	       (uint64_t)place << i * ORDER_BITS | (places & below);
+}
+
+/* Of the first @n places, as they are. */
+static uint64_t order_of(unsigned n)
+{
+	uint64_t order = 0;
+
+	while (order_n(order) < n)
+		order = order_insert(order, order_n(order), order_n(order));
+	return order;
+}
+
+/* Of a leaf's @item: is it there in @version? RLX: ordered by the version. */
+static bool is_there(const struct item *item, uint64_t version)
+{
+	return item->keyed / KEYED_ONE <= version && load_rlx(&item->gone) > version;
+}
+
+/* The items that @leaf has in @version, in their order. Returns how many. */
+static unsigned items_of(const struct node *leaf, uint64_t version, const struct item *items[NODE_ITEMS])
+{
+	uint64_t order = load_acq(&leaf->order); /* A2: pairs with R2. */
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < order_n(order); i++) {
+		const struct item *item = &leaf->items[order_place(order, i)];
+
+		if (is_there(item, version))
+			items[n++] = item;
+	}
+	return n;
+}
+
+/* Looking for a range ----------------------------------------------------------------------- */
+
+/*
+ * Of an update's own leaf: the place of the first item from @range on. Of an inner node: that of the child which @range
+ * belongs in.
+ */
 static unsigned place(const struct node *node, const struct rmap_range *range)
 {
 	bool inner = node->level > 0;
@@ -91,19 +169,33 @@ static unsigned place(const struct node *node, const struct rmap_range *range)
 	return inner && at > 0 ? at - 1 : at;
 }
 
-/* The item of @leaf at @at, if that is @range's. */
-static const struct item *match(const struct node *leaf, unsigned at, const struct rmap_range *range)
+/* Has an update's own @leaf, at @at, an item that is @range's? */
+static bool match(const struct node *leaf, unsigned at, const struct rmap_range *range)
 {
-	return at < leaf->n && rmap_range_compare(&leaf->items[at].range, range) == 0 ? &leaf->items[at] : NULL;
+	return at < leaf->n && rmap_range_compare(&leaf->items[at].range, range) == 0;
+}
+
+/* What the newest version of @leaf, which is published, knows of @range; or NULL. */
+static struct item *find(struct node *leaf, const struct rmap_range *range)
+{
+	uint64_t order = load_rlx(&leaf->order); /* RLX: stored under the mutex only. */
+
+	for (unsigned i = 0; i < order_n(order); i++) {
+		struct item *item = &leaf->items[order_place(order, i)];
+
+		if (is_there(item, NEWEST) && rmap_range_compare(&item->range, range) == 0)
+			return item;
+	}
+	return NULL;
 }
 
 const struct item *rmap_tree_find(uint64_t root, const struct rmap_range *range)
 {
-	const struct node *node = node_of(root);
+	struct node *node = node_of(root);
 
 	while (node && node->level > 0)
 		node = node_of(node->items[place(node, range)].child);
-	return node ? match(node, place(node, range), range) : NULL;
+	return node ? find(node, range) : NULL;
 }
 
 /* What is said of what is below ------------------------------------------------------------- */
@@ -117,13 +209,20 @@ static uint64_t last_below(const struct node *node)
 	return last;
 }
 
+/* Of a node that is published, or an update's own. */
+static void raise(uint64_t *summary, uint64_t value)
+{
+	if (*summary != value)
+		store_rlx(summary, value); /* RLX: ordered by the version */
+}
+
 /* Adds a range to what @node says of all below it. */
 static void extend(struct node *node, const struct rmap_range *range, uint64_t keyed)
 {
-	node->max_keyed = larger(node->max_keyed, keyed);
-	node->tags_any |= range->tags;
+	raise(&node->max_keyed, larger(node->max_keyed, keyed));
+	raise(&node->tags_any, node->tags_any | range->tags);
 	if (range->tags)
-		node->max_tagged = larger(node->max_tagged, range->last);
+		raise(&node->max_tagged, larger(node->max_tagged, range->last));
 }
 
 /* The same, from the beginning; but max_keyed is for readers of earlier versions, too, if the copy is given up. */
@@ -169,6 +268,7 @@ static struct node *node_new(struct update *update, unsigned level)
 /* Makes the node in *@word, which is a word of the new tree, one that this update may change. */
 static struct node *own(struct update *update, uint64_t *word)
 {
+	const struct item *items[NODE_ITEMS];
 	struct node *node = node_of(*word);
 	struct node *copy;
 
@@ -176,7 +276,14 @@ static struct node *own(struct update *update, uint64_t *word)
 		return node;
 	copy = rmap_nodes_pop(&update->stock);
 	CHECK(copy, "an update builds more nodes than it has in stock");
-	memcpy(copy, node, offsetof(struct node, items) + node->n * sizeof(struct item));
+	memcpy(copy, node, offsetof(struct node, items));
+	if (node->level > 0) {
+		memcpy(copy->items, node->items, node->n * sizeof(struct item));
+	} else {
+		copy->n = items_of(node, NEWEST, items);
+		for (unsigned i = 0; i < copy->n; i++)
+			copy->items[i] = *items[i];
+	}
 	copy->version = update->version;
 	copy->previous = node;
 	*word = (uintptr_t)copy;
@@ -225,12 +332,22 @@ static void shift(struct node *to, struct node *from, unsigned at, unsigned n)
 	from->n -= n;
 }
 
-/* Inserts @item. Returns NULL, or the right half of @node, if that was full. */
+/*
+ * How many items stay in a full node that gets another one at @at: half of them; but who comes behind all others, or
+ * ahead of them, is mostly followed by more that do, and leaves a node behind that is as full as may be.
+ */
+static unsigned left_of(unsigned at)
+{
+	if (at == NODE_ITEMS)
+		return NODE_ITEMS + 1 - NODE_LEAST;
+	return at == 0 ? NODE_LEAST : (NODE_ITEMS + 1) / 2;
+}
+
+/* Inserts @item. Returns NULL, or the right part of @node, if that was full. */
 static struct node *put(struct update *update, struct node *node, unsigned at, const struct item *item)
 {
-	const unsigned half = (NODE_ITEMS + 1) / 2;
+	unsigned left = left_of(at);
 	struct node *right;
-	unsigned left;
 
 	if (node->n < NODE_ITEMS) {
 		memmove(&node->items[at + 1], &node->items[at], (node->n - at) * sizeof(*item));
@@ -239,12 +356,13 @@ static struct node *put(struct update *update, struct node *node, unsigned at, c
 		return NULL;
 	}
 	right = node_new(update, node->level);
-	left = at < half ? half - 1 : half;
-	shift(right, node, left, NODE_ITEMS - left);
-	if (at < half)
+	if (at < left) {
+		shift(right, node, left - 1, NODE_ITEMS + 1 - left);
 		put(update, node, at, item);
-	else
+	} else {
+		shift(right, node, left, NODE_ITEMS - left);
 		put(update, right, at - left, item);
+	}
 	summarise(node);
 	summarise(right);
 	return right;
@@ -254,7 +372,7 @@ int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint
 {
 	struct node *path[NODE_LEVELS];
 	unsigned char at[NODE_LEVELS];
-	struct item item = { .range = *range, .keyed = keyed };
+	struct item item = { .range = *range, .keyed = keyed, .gone = STAYS };
 	struct node *right;
 	unsigned top;
 
@@ -297,7 +415,7 @@ static void join(struct update *update, struct node *node, unsigned at)
 	unsigned left = at > 0 ? at - 1 : at;
 	struct item *items = &node->items[left];
 	struct node *a = own(update, &items[0].child);
-	struct node *b = node_of(items[1].child);
+	struct node *b = own(update, &items[1].child);
 
 	if (a->n + b->n <= NODE_ITEMS) {
 		memcpy(&a->items[a->n], b->items, b->n * sizeof(struct item));
@@ -308,7 +426,6 @@ static void join(struct update *update, struct node *node, unsigned at)
 	} else {
 		unsigned half = (a->n + b->n) / 2;
 
-		b = own(update, &items[1].child);
 		if (a->n < half) {
 			shift(a, b, 0, half - a->n);
 		} else {
@@ -369,6 +486,96 @@ int rmap_tree_remove(struct update *update, const struct rmap_range *range, stru
 	return 0;
 }
 
+/* In place ---------------------------------------------------------------------------------- */
+
+/* The way to @range through published nodes. Returns the level of the root. */
+static unsigned follow(uint64_t root, const struct rmap_range *range, struct node *path[], unsigned char at[])
+{
+	struct node *node = node_of(root);
+	unsigned top = node->level;
+
+	CHECK(top < NODE_LEVELS, "a range index out of balance");
+	for (;; node = node_of(node->items[at[node->level]].child)) {
+		path[node->level] = node;
+		if (node->level == 0)
+			return top;
+		at[node->level] = (unsigned char)place(node, range);
+	}
+}
+
+bool rmap_tree_insert_in_place(struct update *update, const struct rmap_range *range, uint64_t keyed)
+{
+	struct node *path[NODE_LEVELS];
+	unsigned char at[NODE_LEVELS];
+	struct node *leaf;
+	unsigned i, n, top;
+	uint64_t order;
+
+	if (!update->root)
+		return false;
+	top = follow(update->root, range, path, at);
+	leaf = path[0];
+	order = load_rlx(&leaf->order); /* RLX: stored under the mutex only. */
+	n = order_n(order);
+	if (n == NODE_ITEMS || find(leaf, range))
+		return false;
+	for (unsigned level = 1; level <= top; level++)
+		if (rmap_range_compare(range, &path[level]->items[at[level]].range) < 0)
+			return false;
+	extend(leaf, range, keyed);
+	for (unsigned level = 1; level <= top; level++) {
+		struct item *above = &path[level]->items[at[level]];
+
+		extend(path[level], range, keyed);
+		raise(&above->max_last, larger(above->max_last, range->last));
+	}
+	i = n;
+	while (i > 0 && rmap_range_compare(&leaf->items[order_place(order, i - 1)].range, range) > 0)
+		i--;
+	leaf->items[n] = (struct item){ .range = *range, .keyed = keyed, .gone = STAYS };
+	INJECT();
+	/* R2: publishes the range, to readers of any version, who look at its key first; pairs with A2. */
+	store_rel(&leaf->order, order_insert(order, i, n));
+	update->ranges++;
+	return true;
+}
+
+/* Would the same be said of what is in @leaf without @gone, and is it full enough? */
+static bool can_do_without(const struct node *leaf, bool is_root, const struct item *gone)
+{
+	const struct item *items[NODE_ITEMS];
+	unsigned n = items_of(leaf, NEWEST, items);
+
+	if (gone->range.tags)
+		return false;
+	if (is_root)
+		return true;
+	if (n <= NODE_LEAST)
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		if (items[i] != gone && items[i]->range.last >= gone->range.last)
+			return true;
+	return false;
+}
+
+bool rmap_tree_remove_in_place(struct update *update, const struct rmap_range *range)
+{
+	struct node *path[NODE_LEVELS];
+	unsigned char at[NODE_LEVELS];
+	struct item *gone;
+	unsigned top;
+
+	if (!update->root)
+		return false;
+	top = follow(update->root, range, path, at);
+	gone = find(path[0], range);
+	if (!gone || !can_do_without(path[0], top == 0, gone))
+		return false;
+	store_rlx(&gone->gone, update->version); /* RLX: ordered by the version */
+	update->ranges--;
+	return true;
+}
+
 /* Publishing -------------------------------------------------------------------------------- */
 
 /*
@@ -406,6 +613,8 @@ static struct node *settle(struct update *update, struct node *copy)
 {
 	struct node *node = copy->previous;
 
+	if (copy->level == 0)
+		copy->order = order_of(copy->n);
 	for (unsigned i = 0; copy->level > 0 && i < copy->n; i++) {
 		struct node *child = node_of(copy->items[i].child);
 
@@ -466,18 +675,38 @@ void rmap_tree_take_apart(uint64_t root, struct node_list *list)
 
 /* Queries ----------------------------------------------------------------------------------- */
 
-/* May @node's subtree hold what @query looks for, as far as its summaries tell? */
+/* May @node's subtree hold what @query looks for, as far as its summaries tell? RLX: ordered by the version. */
 static bool may_hold(const struct node *node, const struct query *query)
 {
-	if (query->tags && (!(node->tags_any & query->tags) || node->max_tagged < query->first))
+	if (query->tags && (!(load_rlx(&node->tags_any) & query->tags) || load_rlx(&node->max_tagged) < query->first))
 		return false;
-	return !query->since || load_rlx(&node->max_keyed) >= query->since; /* RLX: ordered by the version */
+	return !query->since || load_rlx(&node->max_keyed) >= query->since;
 }
 
 static bool is_meant(const struct item *item, const struct query *query)
 {
-	return item->range.last >= query->first && item->keyed < query->before && item->keyed >= query->since &&
-	       (!query->since || (item->keyed & KEYED_ANEW)) && (!query->tags || (item->range.tags & query->tags));
+	if (item->range.last < query->first || item->keyed >= query->before ||
+	    load_rlx(&item->gone) <= query->version) /* RLX: ordered by the version */
+		return false;
+	return (!query->since || (item->keyed >= query->since && (item->keyed & KEYED_ANEW))) &&
+	       (!query->tags || (item->range.tags & query->tags));
+}
+
+static int visit_leaf(const struct node *leaf, const struct query *query, const struct rmap_range *after)
+{
+	uint64_t order = load_acq(&leaf->order); /* A2: pairs with R2. */
+	int result = 0;
+
+	for (unsigned n = order_n(order); n > 0 && result == 0; n--) {
+		const struct item *item = &leaf->items[order_place(order, 0)];
+
+		if (item->range.first > query->last)
+			break;
+		if (is_meant(item, query) && (!after || rmap_range_compare(&item->range, after) > 0))
+			result = query->visit(query->arg, &item->range);
+		order >>= ORDER_BITS;
+	}
+	return result;
 }
 
 /*
@@ -488,19 +717,17 @@ static bool is_meant(const struct item *item, const struct query *query)
  */
 int rmap_tree_visit(const struct node *node, const struct query *query, const struct rmap_range *after)
 {
-	unsigned i = after ? place(node, after) : 0;
 	int result = 0;
+	unsigned i;
 
-	if (after && node->level == 0 && match(node, i, after))
-		i++;
+	if (node->level == 0)
+		return visit_leaf(node, query, after);
+	i = after ? place(node, after) : 0;
 	for (; i < node->n && node->items[i].range.first <= query->last && result == 0; i++) {
 		const struct item *item = &node->items[i];
 		const struct node *child;
 
-		if (node->level == 0) {
-			if (is_meant(item, query))
-				result = query->visit(query->arg, &item->range);
-		} else if (item->max_last >= query->first) {
+		if (load_rlx(&item->max_last) >= query->first) { /* RLX: ordered by the version */
 			child = rmap_tree_node(&item->child, query->version);
 			if (may_hold(child, query))
 				result = rmap_tree_visit(child, query, after);
@@ -521,62 +748,95 @@ static bool holds(bool equation, const char *text, const struct item *item)
 	return equation;
 }
 
-static bool check_node(const struct node *node, uint64_t version, unsigned least)
+/* What is said, and what there is: the same; beside an update it may be more. */
+static bool says(uint64_t said, uint64_t is, bool exact)
 {
+	return said == is || (!exact && said > is);
+}
+
+/* The items that @node, which is published, has in @version. Returns how many. */
+static unsigned items_in(const struct node *node, uint64_t version, const struct item *items[NODE_ITEMS])
+{
+	if (node->level == 0)
+		return items_of(node, version, items);
+	for (unsigned i = 0; i < node->n; i++)
+		items[i] = &node->items[i];
+	return node->n;
+}
+
+static uint64_t last_in(const struct node *node, uint64_t version)
+{
+	const struct item *items[NODE_ITEMS];
+	unsigned n = items_in(node, version, items);
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		/* RLX: ordered by the version */
+		last = larger(last, node->level ? load_rlx(&items[i]->max_last) : items[i]->range.last);
+	return last;
+}
+
+static bool check_node(const struct node *node, uint64_t version, bool exact, unsigned least)
+{
+	const struct item *items[NODE_ITEMS];
+	unsigned n = items_in(node, version, items);
 	struct node expected = { 0 };
 
-	for (unsigned i = 0; i < node->n; i++) {
-		const struct item *item = &node->items[i];
+	for (unsigned i = 0; i < n; i++) {
+		const struct item *item = items[i];
 		const struct node *child = node->level ? rmap_tree_node(&item->child, version) : NULL;
-		uint64_t keyed = child ? load_rlx(&child->max_keyed) : item->keyed; /* RLX: ordered by the version */
-		bool ordered = i == 0 || rmap_range_compare(&node->items[i - 1].range, &item->range) < 0;
 
-		if (!holds(ordered, "items are in order", item) ||
-		    /* RLX: likewise */
-		    !holds(load_rlx(&node->max_keyed) >= keyed, "max_keyed >= keyed of all below", item))
+		if (!holds(i == 0 || rmap_range_compare(&items[i - 1]->range, &item->range) < 0, "items are in order",
+			   item))
 			return false;
-		if (child) {
-			expected.max_tagged = larger(expected.max_tagged, child->max_tagged);
-			expected.tags_any |= child->tags_any;
-			if (!holds(child->level + 1 == node->level, "a child is one level below", item) ||
-			    !holds(item->max_last == last_below(child), "max_last = largest last below", item))
-				return false;
-		} else {
-			extend(&expected, &item->range, 0);
+		if (!child) {
+			extend(&expected, &item->range, item->keyed);
 			if (!holds(rmap_range_is_valid(&item->range), "first <= last, and all its addresses fit", item))
 				return false;
+			continue;
 		}
+		expected.max_keyed = larger(expected.max_keyed, load_rlx(&child->max_keyed));
+		expected.max_tagged = larger(expected.max_tagged, load_rlx(&child->max_tagged));
+		expected.tags_any |= load_rlx(&child->tags_any);
+		if (!holds(child->level + 1 == node->level, "a child is one level below", item) ||
+		    !holds(says(load_rlx(&item->max_last), last_in(child, version), exact),
+			   "max_last = largest last below", item))
+			return false;
 	}
-	return holds(node->n >= least && node->n <= NODE_ITEMS, "no node is too empty or too full", &node->items[0]) &&
-	       holds(node->max_tagged == expected.max_tagged, "max_tagged = largest last of tagged ranges",
+	return holds(n >= least && n <= NODE_ITEMS, "no node is too empty or too full", &node->items[0]) &&
+	       holds(says(load_rlx(&node->max_keyed), expected.max_keyed, false), "max_keyed >= keyed of all below",
 		     &node->items[0]) &&
-	       holds(node->tags_any == expected.tags_any, "tags_any = tags below, or-ed", &node->items[0]);
+	       holds(says(load_rlx(&node->max_tagged), expected.max_tagged, exact),
+		     "max_tagged = largest last of tagged ranges", &node->items[0]) &&
+	       holds(says(load_rlx(&node->tags_any), expected.tags_any, exact), "tags_any = tags below, or-ed",
+		     &node->items[0]);
 }
 
 /* @low and @high, where these are not NULL: nothing below is less than the one, all is less than the other. */
-static bool check(const struct node *node, uint64_t version, const struct rmap_range *low,
+static bool check(const struct node *node, uint64_t version, bool exact, const struct rmap_range *low,
 		  const struct rmap_range *high, uint64_t *ranges)
 {
-	if (node->n == 0)
-		return true;
-	if (!holds(!low || rmap_range_compare(low, &node->items[0].range) <= 0, "key <= what is below",
-		   &node->items[0]) ||
-	    !holds(!high || rmap_range_compare(&node->items[node->n - 1].range, high) < 0, "what is below < next key",
-		   &node->items[0]))
-		return false;
-	*ranges += node->level ? 0 : node->n;
-	for (unsigned i = 0; node->level && i < node->n; i++) {
-		const struct node *child = rmap_tree_node(&node->items[i].child, version);
+	const struct item *items[NODE_ITEMS];
+	unsigned n = items_in(node, version, items);
 
-		if (!check_node(child, version, NODE_LEAST) ||
-		    !check(child, version, &node->items[i].range,
-			   i + 1 < node->n ? &node->items[i + 1].range : high, ranges))
+	if (n == 0)
+		return true;
+	if (!holds(!low || rmap_range_compare(low, &items[0]->range) <= 0, "key <= what is below", items[0]) ||
+	    !holds(!high || rmap_range_compare(&items[n - 1]->range, high) < 0, "what is below < next key", items[0]))
+		return false;
+	*ranges += node->level ? 0 : n;
+	for (unsigned i = 0; node->level && i < n; i++) {
+		const struct node *child = rmap_tree_node(&items[i]->child, version);
+
+		if (!check_node(child, version, exact, NODE_LEAST) ||
+		    !check(child, version, exact, &items[i]->range, i + 1 < n ? &items[i + 1]->range : high, ranges))
 			return false;
 	}
 	return true;
 }
 
-bool rmap_tree_check(const struct node *node, uint64_t version, uint64_t *ranges)
+bool rmap_tree_check(const struct node *node, uint64_t version, bool exact, uint64_t *ranges)
 {
-	return !node || (check_node(node, version, node->level ? 2 : 0) && check(node, version, NULL, NULL, ranges));
+	return !node || (check_node(node, version, exact, node->level ? 2 : 0) &&
+			 check(node, version, exact, NULL, NULL, ranges));
 }

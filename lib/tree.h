@@ -10,25 +10,27 @@
 #include <rmap/object.h>
 
 /* Items of a node at most, and at least in one that is not the root. The smaller a node, the sooner it splits. */
-#define NODE_ITEMS (RMAP_CHECK ? 3u : 9u)
-#define NODE_LEAST (RMAP_CHECK ? 2u : 4u)
+#define NODE_ITEMS (RMAP_CHECK ? 3u : 8u)
+#define NODE_LEAST (RMAP_CHECK ? 2u : 3u)
 
 /*
  * Of the 2^48 nodes that fit below 2^56 bytes, with so few items each; but for the root, which may have two. It is how
  * deep recursions go, too.
  */
-#define NODE_LEVELS (RMAP_CHECK ? 48u : 25u)
+#define NODE_LEVELS (RMAP_CHECK ? 48u : 31u)
 
 #define KEYED_ANEW ((uint64_t)1)
 #define KEYED_ONE ((uint64_t)2)
+#define STAYS UINT64_MAX
 
 /*
  * struct item - in a leaf a range; above it a child, with what keeps queries out of it
  * @keyed:    [ version that gave this range its key | KEYED_ANEW: by a split, move or resize; it had another, or may
  *            have had ]
  * @key:      nothing in the child is less: first, last, address and owner, where @range has them
- * @child:    address of the newest version of a node. Stored under the mutex, loaded by anyone
- * @max_last: largest range.last in the child
+ * @gone:     version from which on this range is not there any more, or STAYS. Stored under the mutex, loaded by anyone
+ * @child:    address of the newest version of a node. Likewise
+ * @max_last: largest range.last in the child. Likewise
  */
 struct item {
 	union {
@@ -42,19 +44,26 @@ struct item {
 		uint64_t keyed;
 		uint64_t max_last;
 	};
+	uint64_t gone;
 };
 
 _Static_assert(offsetof(struct rmap_range, page_shift) == offsetof(struct item, child), "a child lies behind the key");
 
 /*
- * struct node - once published it is fixed, but for children and max_keyed, which change in place, and @next
+ * struct node - once published it is fixed, but for children and summaries, @order, and @next
  *
  *      max_tagged =  largest range.last of those below that have a tag
  *      tags_any   =  all range.tags below, or-ed
  *      max_keyed  >= keyed of all below, in all versions up to the newest
  *
  * @level:    0: a leaf
- * @n:        of @items, ordered
+ * @n:        of @items, which are ordered, when it was published
+ * @order:    of a leaf that is published: which places of @items have a range, and the order of these. Stored under the
+ *            mutex, loaded by anyone
+ *
+ *               63    60 59          4i+3  4i             3    0
+ *             [ how many |  ...   | place of the i-th | ... |  of the first ]
+ *
  * @version:  the update that built it
  * @previous: what readers of older versions find in its place; follows no further than the grace period lets it
  * @next:     in a list of nodes that an update replaced, or that are free; under the lock of whoever has the list
@@ -62,12 +71,13 @@ _Static_assert(offsetof(struct rmap_range, page_shift) == offsetof(struct item, 
 struct node {
 	uint32_t level;
 	uint32_t n;
+	uint64_t order;
 	uint64_t version;
 	struct node *previous;
 	struct node *next;
 	uint64_t max_tagged;
 	uint64_t max_keyed;
-	uint32_t tags_any;
+	uint64_t tags_any;
 	struct item items[NODE_ITEMS];
 };
 
@@ -99,7 +109,8 @@ struct update {
 /*
  * What a query looks for.
  * @tags:  any of these; 0: whatever the tags
- * @since, @before: only ranges keyed from @since on, anew, and before @before; 0: all before that
+ * @since, @before: only ranges keyed from @since on, anew, and before @before, which comes before all versions that
+ *                  are later than @version; a @since of 0: all before that
  */
 struct query {
 	uint64_t version;
@@ -132,6 +143,13 @@ int rmap_tree_visit(const struct node *node, const struct query *query, const st
 /* For an updater: NULL, or what the tree of @root knows of @range. */
 const struct item *rmap_tree_find(uint64_t root, const struct rmap_range *range);
 
+/*
+ * The same as an insertion and a removal, as the only change of an update, in the nodes that are there. False, and
+ * nothing is done: it takes others, or is no change at all.
+ */
+bool rmap_tree_insert_in_place(struct update *update, const struct rmap_range *range, uint64_t keyed);
+bool rmap_tree_remove_in_place(struct update *update, const struct rmap_range *range);
+
 /* How many nodes an insertion into, or a removal from, the tree of @root may take out of the stock. */
 unsigned rmap_tree_needs(uint64_t root);
 
@@ -150,7 +168,10 @@ void rmap_tree_discard(struct update *update);
 /* Takes the tree of @root, which nobody uses any more, apart into @list. */
 void rmap_tree_take_apart(uint64_t root, struct node_list *list);
 
-/* Do order, fill and summaries hold in the tree of @node? Adds its ranges to *@ranges. */
-bool rmap_tree_check(const struct node *node, uint64_t version, uint64_t *ranges);
+/*
+ * Do order, fill and summaries hold in the tree of @node? Unless they are @exact, for an update may run, summaries may
+ * say more than there is. Adds its ranges to *@ranges.
+ */
+bool rmap_tree_check(const struct node *node, uint64_t version, bool exact, uint64_t *ranges);
 
 #endif

@@ -440,6 +440,96 @@ static void g8_updates_hand_over_what_they_leave(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Queries beside updates that replace nothing ----------------------------------------------- */
+
+/* Every second one is there; while the query is at its first range every fourth comes, and as many go. */
+#define LYING 41u
+#define FREED 120u
+
+struct lying {
+	struct rmap *map;
+	struct rmap_object *object;
+	unsigned met;
+	unsigned expected;
+};
+
+static struct rmap_range lying_range(unsigned i)
+{
+	return (struct rmap_range){ .last = 9, .address = (uint64_t)i << 20, .owner = 1, .page_shift = 12 };
+}
+
+static void *attach_beside(void *arg)
+{
+	const struct lying *lying = *(struct lying **)arg;
+
+	reader_register(lying->map);
+	for (unsigned i = 1; i < LYING; i += 4) {
+		const struct rmap_range range = lying_range(i);
+
+		expect(rmap_object_attach(lying->object, &range) == 0);
+	}
+	reader_unregister(lying->map);
+	return NULL;
+}
+
+static int update_beside(void *arg, const struct rmap_range *range)
+{
+	struct lying *lying = arg;
+	const struct rmap_range expected = lying_range(2 * lying->met);
+
+	expect(range->address == expected.address);
+	if (lying->met++ > 0)
+		return 0;
+	run_threads(attach_beside, &lying, sizeof(lying), 1);
+	for (unsigned i = 2; i < LYING; i += 4) {
+		const struct rmap_range gone = lying_range(i);
+
+		expect(rmap_object_detach_nowait(lying->object, &gone) == 0);
+	}
+	return 0;
+}
+
+static int after_the_updates(void *arg, const struct rmap_range *range)
+{
+	struct lying *lying = arg;
+
+	expect(range->address == lying_range(lying->expected).address);
+	lying->expected += lying->expected % 4 ? 3 : 1; /* 0, 1, 4, 5, ... */
+	return 0;
+}
+
+static void a_query_beside_updates_in_place(void **state)
+{
+	struct lying lying = { .met = 0 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	lying.map = fixture.map;
+	assert_int_equal(rmap_object_create(fixture.map, &lying.object), 0);
+	/* Where leaves are small many are copied all the same: nodes are free for that. */
+	for (unsigned i = 0; i < 2 * FREED; i++) {
+		const struct rmap_range range = lying_range(i % FREED);
+
+		assert_int_equal((i < FREED ? rmap_object_attach : rmap_object_detach)(lying.object, &range), 0);
+	}
+	for (unsigned i = 0; i < LYING; i += 2) {
+		const struct rmap_range range = lying_range(i);
+
+		assert_int_equal(rmap_object_attach(lying.object, &range), 0);
+	}
+	urcu_memb_barrier();
+	rmap_read_lock(fixture.map);
+	assert_int_equal(rmap_object_stab(lying.object, 5, update_beside, &lying), 0);
+	assert_int_equal(lying.met, (LYING + 1) / 2);
+	assert_int_equal(rmap_object_stab(lying.object, 5, after_the_updates, &lying), 0);
+	assert_int_equal(lying.expected, LYING);
+	assert_int_equal(rmap_object_check(lying.object), 0);
+	rmap_read_unlock(fixture.map);
+	rmap_object_destroy(lying.object);
+	fixture_fini(&fixture);
+}
+
 /* Queries beside a list -------------------------------------------------------------------- */
 
 #if RMAP_INJECT
@@ -508,6 +598,7 @@ static void a_query_of_a_higher_tree(void **state)
 
 			assert_int_equal(rmap_object_attach(lowering.object, &range), 0);
 		}
+		rmap_reserve_drain(fixture.reserve); /* or the updates might wait, for the query */
 		rmap_read_lock(fixture.map);
 		rmap_inject_at(2, lower_beside);
 		assert_int_equal(rmap_object_stab(lowering.object, 0, count_owners, owners), 0);
@@ -540,6 +631,7 @@ int main(void)
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
 		cmocka_unit_test(g8_updates_hand_over_what_they_leave),
+		cmocka_unit_test(a_query_beside_updates_in_place),
 		cmocka_unit_test(a_query_of_a_higher_tree),
 	};
 

@@ -440,9 +440,11 @@ static void errors_change_nothing(void **state)
 	const struct rmap_range missing = { .first = 10, .last = 19, .address = 0x40000, .owner = 2, .page_shift = 12 };
 	const struct rmap_range twins[] = { missing, missing };
 	const struct rmap_range taken[] = { missing, left };
+	struct rmap_range another = { .first = 12, .last = 20, .address = 0x40000, .owner = 3, .page_shift = 12 };
 	struct generator generator = { 1 };
 	struct fixture fixture;
 	struct naive naive;
+	int error = 0;
 
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
@@ -470,7 +472,12 @@ static void errors_change_nothing(void **state)
 	assert_int_equal(rmap_object_replace(naive.object, &range, taken, 2), -EEXIST);
 	rmap_reserve_drain(fixture.reserve); /* else nodes are left that updates have replaced */
 	probe_fail_all(&fixture.metadata, true);
-	assert_int_equal(rmap_object_attach(naive.object, &missing), -ENOMEM);
+	for (; !error; another.owner++) { /* until the leaf is full */
+		error = rmap_object_attach(naive.object, &another);
+		if (!error)
+			naive_attach(&naive, &another);
+	}
+	assert_int_equal(error, -ENOMEM);
 	assert_int_equal(rmap_object_replace(naive.object, &range, &missing, 1), -ENOMEM);
 	assert_int_equal(rmap_object_split(naive.object, &range, 12), -ENOMEM);
 	probe_fail_all(&fixture.metadata, false);

@@ -7,19 +7,19 @@
  * ranges cover index i?", for readers that are never blocked. Ranges are values: the library keeps copies and hands out
  * copies, so nothing of the embedder's has to outlive a walk but what @owner names.
  *
- * The index is a B-tree of which a query sees one version: an update copies the nodes that it changes, and is published
- * by one store. A reader therefore sees every update whole: a split, a move or a growth never shows a moment at which
- * neither the old range nor the new one is there; nor does a list of changes, such as a fork's or an exit's, show a
- * part of it.
+ * The index is a B-tree of which a query sees one version: what is attached or detached bears the version that it is
+ * there from, or gone from; other updates copy the nodes that they change; and each is published by one store. A reader
+ * therefore sees every update whole: a split, a move or a growth never shows a moment at which neither the old range
+ * nor the new one is there; nor does a list of changes, such as a fork's or an exit's, show a part of it.
  *
  * Complexity: update O(log n), a replacement by m ranges or a list of m changes O(m log n); stab, and tagged if no
  * other tags are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and as
  * many steps more as updates were published since the query began. Ranges whose tags are not asked for may cost a
  * tagged query O(log n) each, if they overlap first .. last.
- * Memory: nodes of 488 bytes, of 4 to 9 ranges each: some 90 bytes a range, 160 at most, and a node for an object that
- * has few ranges or had any. Nodes that updates have replaced wait for a grace period and are then kept for the next
- * ones: up to waiting_max bytes, of which an rmap_reserve_drain() gives back all but O(log n) nodes for the largest
- * object (detach).
+ * Memory: nodes of 512 bytes, of 3 to 8 ranges each: some 110 bytes a range, 130 after many updates, 256 at most; and a
+ * node for an object that has few ranges or had any. Nodes that updates have replaced wait for a grace period and are
+ * then kept for the next ones: of each a fourth of what the map's objects have (at least 96, at most half of
+ * waiting_max), of which an rmap_reserve_drain() gives back all but O(log n) nodes for the largest object (detach).
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
  */
@@ -113,7 +113,7 @@ struct rmap_change {
  * The updates. Each is serialised with other updates of the object by a mutex and takes effect for readers in one step.
  * @range:   names a range that was attached: its first, last, address and owner are compared
  * Context:  registered reader, outside any read-side section; may sleep, and waits for a grace period while more than
- *           the options' waiting_max bytes wait for one
+ *           the options' waiting_max bytes wait for one, or if it leaves more nodes waiting than above
  * Ordering: release: a reader that sees the update sees what its caller did before
  * Reclaim:  replaced nodes serve other updates after a grace period
  * Return:   0; -ENOENT (no such range); -EEXIST (an equal one is there); -EINVAL (last < first, an address that
