@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""tool_page.py RMAP TOOL_FORGE CHROMIUM RECORDING... - does the page of `rmap shares --html` show what --json prints?
+"""tool_page.py RMAP TOOL_FORGE CHROMIUM RECORDING... - do the pages of `rmap --html` show what --json prints?
 
-Headless Chromium runs the page of each recording, of one with hostile names, and of a part of the groups, and tells the document
-that came of it. In that all marks, rows and figures are looked up; and the console must have been silent.
+Headless Chromium runs the page of `rmap shares` and `snapshot` of each recording, of one with hostile names, and of a part of the
+groups, and tells the document that came of it. In that all marks, rows and figures are looked up; and the console must have been silent.
 """
 import html.parser
 import json
@@ -61,10 +61,10 @@ def has(element, wanted):
         element.get(name.replace("_", "-")) == value for name, value in wanted.items())
 
 
-def browse(address):
+def browse(address, *options):
     """The document at the address once its scripts have run, and what the console says."""
     ran = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={WORK.name}/profile",
-                          "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", address],
+                          "--enable-logging=stderr", "--virtual-time-budget=5000", *options, "--dump-dom", address],
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
     return ran.stdout, [line for line in ran.stderr.split("\n") if "CONSOLE" in line]
 
@@ -86,14 +86,14 @@ def shown(name):
     return re.sub("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", "?", name) or "?"
 
 
-def check_table(document, series, names, rows, foot):
+def check_table(document, series, names, rows, foot=()):
     table = document.find(tag="table", data_series=series)
     parts = [part for part in document.inside(table, tag="tr") if part["in"][-1]["tag"] == "tbody"]
-    told = [[int(amount["value"]) for amount in document.inside(row, tag="data")] for row in parts]
+    told = [[float(amount["value"]) for amount in document.inside(row, tag="data")] for row in parts]
     assert told == rows, f"the table by {series} has other figures"
     assert [document.inside(row, tag="td")[0]["text"] for row in parts] == names, f"the table by {series} has other names"
     last = [row for row in document.inside(table, tag="tr") if row["in"][-1]["tag"] == "tfoot"]
-    assert [[int(amount["value"]) for amount in document.inside(row, tag="data")] for row in last] == foot
+    assert [[int(amount["value"]) for amount in document.inside(row, tag="data")] for row in last] == list(foot)
 
 
 def check_marks(document, series, n):
@@ -128,30 +128,51 @@ def check_report(document, report):
     assert int(document.inside(fact, tag="data")[0]["value"]) == report["whole"]["rss"], "the head tells another sum"
 
 
-def check(recording, *words):
+def write_page(command, *words, status=0):
+    """The page that the command writes, its document, and what it prints."""
     page = pathlib.Path(WORK.name) / "it's a page.html"
-    subprocess.run([RMAP, "shares", "--load", recording, f"--html={page}", *words], check=True)
+    ran = subprocess.run([RMAP, command, *words, f"--html={page}"], stdout=subprocess.PIPE)
+    assert ran.returncode == status, f"rmap {command} {words} ended with {ran.returncode}, not {status}"
     assert os.stat(page).st_mode & 0o777 == 0o600, "others may read the page"
     text = page.read_text()
     [source] = re.findall('id="document">(.*)</script>\n<script>\n/', text)
     assert "<" not in source, "the document has what may end it"
-    data, report = json.loads(source), expected(recording, words)
+    assert "Redistribution and use in source and binary forms" in text, "the licence of d3 is not in the page"
+    return page, json.loads(source), ran.stdout
+
+
+def look(page, command, words, script="", *options):
+    """What a browser makes of the page, and of a script behind its own."""
+    scripts = 3 + bool(script)
+    if script:
+        changed = page.with_name("changed.html")
+        changed.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
+    dom, console = browse((changed if script else page).as_uri(), *options)
+    assert not console, f"the console says {console}"
+    document = Document(dom)
+    assert sum(element["tag"] == "script" for element in document.elements) == scripts, "a name became a script"
+    assert not any("src" in element or "href" in element for element in document.elements), "the page wants others"
+    told = " ".join([f"rmap {command}", *words, f"'--html={page}'".replace("it's", "it'\\''s")])
+    assert document.find(id="command")["text"] == told, "the page tells another command"
+    return document
+
+
+def check_histogram(document, histogram, page_size):
+    check_marks(document, "mappings", len(histogram))
+    check_table(document, "mappings", [f"{bucket['min']:,}" for bucket in histogram],
+                [[bucket["pages"] * page_size] for bucket in histogram])
+
+
+def check_shares(recording, *words):
+    words = ["--load", recording, *words]
+    page, data, _ = write_page("shares", *words)
+    report = expected(recording, words[2:])
     assert data["report"] == report, "the page has another report than --json"
     histogram = rmap("snapshot", "--load", recording)["histogram"]
     assert data["histogram"] == histogram, "the page has another histogram than rmap snapshot"
-
-    dom, console = browse(page.as_uri())
-    assert not console, f"the console says {console}"
-    document = Document(dom)
-    assert sum(element["tag"] == "script" for element in document.elements) == 3, "a name became a script"
-    assert not any("src" in element or "href" in element for element in document.elements), "the page wants others"
-    assert "Redistribution and use in source and binary forms" in text, "the licence of d3 is not in the page"
-    assert document.find(id="command")["text"] == f"rmap shares --load {recording} '--html={page}'".replace(
-        "it's", "it'\\''s") + "".join(" " + word for word in words), "the page tells another command"
+    document = look(page, "shares", words)
     check_report(document, report)
-    check_marks(document, "mappings", len(histogram))
-    check_table(document, "mappings", [f"{bucket['min']:,}" for bucket in histogram],
-                [[bucket["pages"] * report["page_size"]] for bucket in histogram], [])
+    check_histogram(document, histogram, report["page_size"])
     return [group["name"] for tally in report["tallies"] for group in tally["groups"]]
 
 
@@ -163,14 +184,47 @@ def check_hostile(recording):
                content.index(other): "/usr/\u202ehsad ".encode(), content.index(comm) + 1: b"<!--<b>\x1b"}
     words = [str(word) for at, name in changes.items() for i, byte in enumerate(name) for word in (at + i, byte)]
     subprocess.run([FORGE, recording, forged, *words], check=True)
-    names = check(forged)
+    names = check_shares(forged)
+    # The last frame's count is made 0, too.
+    subprocess.run([FORGE, forged, forged, "-3", "0"], check=True)
+    check_snapshot(forged, status=1)
     assert {"</script><script>throw 1</script>\"?", "/usr/\u202ehsad ", "<!--<b>\x1b"} <= set(names), "names are not hostile"
+
+
+def check_snapshot(recording, *words, status=0):
+    words = ["--load", recording, "--json", *words]
+    page, data, printed = write_page("snapshot", *words, status=status)
+    report = data["report"]
+    assert report == json.loads(printed), "the page has another report than --json"
+    document = look(page, "snapshot", words)
+    check_histogram(document, report["histogram"], data["system"]["page_size"])
+    check_marks(document, "top", len(report["stretches"]))
+    rows = cells(document, "the most shared pages")
+    assert [row[0] for row in rows] == [shown(stretch["object"]) for stretch in report["stretches"]]
+    assert [row[1:4] for row in rows] == [[f"{stretch['mapcount']:,}", f"{stretch['pages']:,}", hex(stretch["pfn"])]
+                                          for stretch in report["stretches"]], "the most shared pages are others"
+    check_marks(document, "designs", len(report["bytes"]))
+    check_marks(document, "verdicts", 3)
+    assert [row[1] for row in cells(document, "verdicts")] == [
+        f"{report['verified'][verdict]:,}" for verdict in ("matched", "changed", "mismatched")], "the verdicts are others"
+    if report["mismatches"]:
+        assert [row[1:] for row in cells(document, "pages that differ")] == [
+            [hex(page["pfn"]), str(page["counted"]), str(page["kernel"])] for page in report["mismatches"]], "others differ"
+    assert len(report["mismatches"]) == status, "a page that differs is not told"
+
+
+def cells(document, series):
+    table = document.find(tag="table", data_series=series)
+    return [[cell["text"] for cell in document.inside(row, tag="td")] for row in document.inside(table, tag="tr")
+            if row["in"][-1]["tag"] == "tbody"]
 
 
 if "<html" not in browse("about:blank")[0]:
     print("not run: browser: chromium does not start here")
     sys.exit(77)
 for one in RECORDINGS:
-    check(one)
-check(RECORDINGS[0], "--limit", "3")
+    check_shares(one)
+check_shares(RECORDINGS[0], "--limit", "3")
 check_hostile(RECORDINGS[0])
+check_snapshot(RECORDINGS[0])
+check_snapshot(RECORDINGS[1], "--sample", "2", "--top", "20")

@@ -375,8 +375,16 @@ done
 expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save "$work/no/such/file"
 [ ! -w /dev/full ] || expect 2 "cannot be written" "$rmap" snapshot --load "$recording" --save /dev/full
 
-[ $pages = 0 ] || expect 2 "cannot be written" "$rmap" shares --load "$recording" --html "$work/no/such/file"
-[ $pages = 0 ] || [ ! -w /dev/full ] || expect 2 "cannot be written" "$rmap" shares --load "$recording" --html /dev/full
+for command in shares snapshot; do
+	[ $pages = 1 ] || expect 2 "install node-d3" "$rmap" $command --load "$recording" --html "$work/page"
+	# That is found out before there is anything to print.
+	for reason in "No such file" "Is a directory"; do
+		[ "$reason" = "Is a directory" ] && html=$work || html=$work/no/such/file
+		[ $pages = 0 ] || expect 2 "cannot be written ($reason" "$rmap" $command --load "$recording" --html "$html"
+		[ $pages = 0 ] || [ ! -s "$work/out" ] || fail "rmap $command printed, and wrote no page"
+	done
+	[ $pages = 0 ] || [ ! -w /dev/full ] || expect 2 "cannot be written" "$rmap" $command --load "$recording" --html /dev/full
+done
 
 # A recording is for its owner only, whatever the umask and whatever was there. One that fails leaves the older file, and nothing
 # else; where a name leads to is replaced, not the link, and no device or pipe.

@@ -62,6 +62,25 @@ static bool replace(const char *path, const char *bytes, size_t n)
 	return done;
 }
 
+bool aside_is_possible(const char *path)
+{
+	char *target = realpath(path, NULL), *directory = NULL;
+	const char *file = target ? target : path, *slash = strrchr(file, '/');
+	struct stat stat_of;
+	bool possible;
+
+	if (!stat(path, &stat_of) && !S_ISREG(stat_of.st_mode)) {
+		free(target);
+		errno = EISDIR;
+		return !S_ISDIR(stat_of.st_mode) && !access(path, W_OK);
+	}
+	possible = asprintf(&directory, "%.*s.", slash ? (int)(slash - file) + 1 : 0, file) >= 0 &&
+		   !access(directory, W_OK | X_OK);
+	free(directory);
+	free(target);
+	return possible;
+}
+
 bool aside_write(const char *path, const void *bytes, size_t n)
 {
 	char *target = realpath(path, NULL);

@@ -17,4 +17,7 @@
  */
 bool aside_write(const char *path, const void *bytes, size_t n);
 
+/** aside_is_possible - might that be done, for all that is known before? false if not, and errno says why */
+bool aside_is_possible(const char *path);
+
 #endif

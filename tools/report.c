@@ -270,26 +270,46 @@ static void print_classes(const struct system *system, const struct figures *fig
 		       any ? "" : "\n");
 }
 
-static void print_mismatches(const struct system *system)
-{
-	unsigned shown = 0;
+/* A frame of which the kernel counts other mappings; what it is of, or ""; and how many of ours the kernel counts. */
+struct mismatch {
+	const struct frame *frame;
+	const char *object;
+	uint64_t counted;
+};
 
-	for (size_t i = 0; i < system->frames_n && shown < 10; i++) {
+#define MISMATCHES_SHOWN 10
+
+/* The first of them; returns how many. */
+static size_t find_mismatches(const struct system *system, struct mismatch mismatches[MISMATCHES_SHOWN])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < system->frames_n && n < MISMATCHES_SHOWN; i++) {
 		const struct frame *frame = &system->frames[i];
 		struct mapper *mappers;
-		size_t n;
 
 		if (frame->verdict != VERDICT_MISMATCHED)
 			continue;
-		n = system_mappers(system, frame, &mappers);
+		mismatches[n].frame = frame;
+		mismatches[n].object =
+			system_mappers(system, frame, &mappers) ? system_mapper_name(system, &mappers[0]) : "";
 		rmap_read_lock(system->map);
-		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n",
-		       system_pfn(system, frame), frame_counted(system, frame), frame->kernel,
-		       n ? printable(system_mapper_name(system, &mappers[0])) : "?");
+		mismatches[n++].counted = frame_counted(system, frame);
 		rmap_read_unlock(system->map);
 		free(mappers);
-		shown++;
 	}
+	return n;
+}
+
+static void print_mismatches(const struct system *system)
+{
+	struct mismatch mismatches[MISMATCHES_SHOWN];
+	size_t n = find_mismatches(system, mismatches);
+
+	for (size_t i = 0; i < n; i++)
+		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n",
+		       system_pfn(system, mismatches[i].frame), mismatches[i].counted, mismatches[i].frame->kernel,
+		       *mismatches[i].object ? printable(mismatches[i].object) : "?");
 }
 
 static void print_verdict(const struct system *system, const struct timing *timing, const struct figures *figures)
@@ -345,31 +365,54 @@ json_t *json_histogram(const struct figures *figures)
 	return histogram;
 }
 
-static json_t *json_top(const struct system *system, unsigned max)
+static json_t *json_pids(const struct system *system, const struct mapper *mappers, size_t n)
+{
+	json_t *pids = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		if (!i || mappers[i].process != mappers[i - 1].process)
+			json_array_append_new(pids, json_integer(system->processes[mappers[i].process].task.pid));
+	return pids;
+}
+
+/* The most shared pages: each by itself, or as text has them, those together that belong so. */
+static json_t *json_top(const struct system *system, unsigned max, bool join)
 {
 	struct stretch *stretches;
-	size_t n = figures_top(system, max, false, &stretches);
+	size_t n = figures_top(system, max, join, &stretches);
 	json_t *top = json_array();
 
 	for (size_t i = 0; i < n; i++) {
 		const struct frame *frame = stretches[i].frame;
-		json_t *pids = json_array();
 		struct mapper *mappers;
 		size_t mappers_n = system_mappers(system, frame, &mappers);
+		json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "pfn", json_of_number(system_pfn(system, frame)),
+					 "mapcount", json_of_number(stretches[i].mapcount), "object",
+					 json_of_name(mappers_n ? system_mapper_name(system, &mappers[0]) : ""), "pids",
+					 json_pids(system, mappers, mappers_n));
 
-		for (size_t k = 0; k < mappers_n; k++)
-			if (!k || mappers[k].process != mappers[k - 1].process)
-				json_array_append_new(pids,
-						      json_integer(system->processes[mappers[k].process].task.pid));
-		json_array_append_new(
-			top, json_pack("{s:o, s:o, s:o, s:o}", "pfn", json_of_number(system_pfn(system, frame)),
-				       "mapcount", json_of_number(stretches[i].mapcount), "object",
-				       json_of_name(mappers_n ? system_mapper_name(system, &mappers[0]) : ""), "pids",
-				       pids));
+		if (join)
+			json_object_set_new(json, "pages", json_of_number(stretches[i].pages));
+		json_array_append_new(top, json);
 		free(mappers);
 	}
 	free(stretches);
 	return top;
+}
+
+static json_t *json_mismatches(const struct system *system)
+{
+	struct mismatch mismatches[MISMATCHES_SHOWN];
+	size_t n = find_mismatches(system, mismatches);
+	json_t *json = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(json, json_pack("{s:o, s:o, s:o, s:o}", "pfn",
+						      json_of_number(system_pfn(system, mismatches[i].frame)),
+						      "counted", json_of_number(mismatches[i].counted), "kernel",
+						      json_of_number(mismatches[i].frame->kernel), "object",
+						      json_of_name(mismatches[i].object)));
+	return json;
 }
 
 static json_t *json_sharing(const struct system *system)
@@ -400,7 +443,7 @@ static json_t *json_figures(const struct system *system, const struct timing *ti
 			 "mappings", json_of_number(figures->mappings), "linear", json_of_number(figures->linear),
 			 "direct", json_of_number(figures->direct), "chained", json_of_number(figures->chained),
 			 "histogram", json_histogram(figures), "bytes", bytes, "classes", apart, "top",
-			 json_top(system, top), "verified", "pages", json_of_number(verified->pages), "matched",
+			 json_top(system, top, false), "verified", "pages", json_of_number(verified->pages), "matched",
 			 json_of_number(verified->matched), "exclusive", json_of_number(verified->exclusive), "changed",
 			 json_of_number(verified->changed), "mismatched", json_of_number(verified->mismatched),
 			 "bounded", json_of_number(verified->bounded), "moving", json_of_number(verified->moving),
@@ -425,29 +468,28 @@ static json_t *json_estimates(const struct system *system, const struct figures 
 	return json;
 }
 
-int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json)
+json_t *json_snapshot(const struct system *system, const struct timing *timing, const struct figures *figures,
+		      unsigned top)
 {
-	struct figures figures;
-	int status = figures_collect(system, &figures);
+	json_t *report = json_figures(system, timing, figures, top);
 
-	if (status)
-		return status;
-	if (json) {
-		json_t *report = json_figures(system, timing, &figures, top);
+	json_object_set_new(report, "stretches", json_top(system, top, true));
+	json_object_set_new(report, "mismatches", json_mismatches(system));
+	if (sample_is_taken(&system->sample))
+		json_object_set_new(report, "sample", json_estimates(system, figures));
+	return report;
+}
 
-		if (sample_is_taken(&system->sample))
-			json_object_set_new(report, "sample", json_estimates(system, &figures));
-		print_json(report);
-		return STATUS_OK;
-	}
-	print_head(system, timing, &figures);
-	print_shares(&figures);
-	print_histogram(&figures);
-	print_bytes(system, timing, &figures);
+void report_snapshot(const struct system *system, const struct timing *timing, const struct figures *figures,
+		     unsigned top)
+{
+	print_head(system, timing, figures);
+	print_shares(figures);
+	print_histogram(figures);
+	print_bytes(system, timing, figures);
 	print_top(system, top);
-	print_classes(system, &figures);
-	print_verdict(system, timing, &figures);
-	return STATUS_OK;
+	print_classes(system, figures);
+	print_verdict(system, timing, figures);
 }
 
 /* ---- who ---- */

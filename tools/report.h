@@ -11,13 +11,14 @@
 #include <jansson.h>
 
 /**
- * report_snapshot - print a verified system
- * @top:  how many of the most shared pages to name
- * @json: as JSON, rather than for people
+ * report_snapshot - print a verified system for people; json_snapshot - the same as JSON
+ * @top: how many of the most shared pages to name
  * Context: as a registered reader
- * Return:  a status, after complaining
  */
-int report_snapshot(const struct system *system, const struct timing *timing, unsigned top, bool json);
+void report_snapshot(const struct system *system, const struct timing *timing, const struct figures *figures,
+		     unsigned top);
+json_t *json_snapshot(const struct system *system, const struct timing *timing, const struct figures *figures,
+		      unsigned top);
 
 /** json_histogram - how many pages have how many mappings */
 json_t *json_histogram(const struct figures *figures);

@@ -11,8 +11,9 @@
 #include "chosen.h"
 #include "command.h"
 #include "page.h"
-#include "shares_page.h"
+#include "report.h"
 #include "source.h"
+#include "system_page.h"
 #include "tally.h"
 #include "verify.h"
 #include "watch.h"
@@ -113,10 +114,7 @@ static void complete_html(struct options *options, struct argp_state *state)
 	    options->with.words_n || options->watch || sample_is_taken(&options->source.sample))
 		argp_error(state, "--html shows all groups and their matrices: give it with --load, --threads and "
 				  "--limit alone");
-	if (!page_is_built(&page_shares))
-		argp_failure(state, STATUS_LACKING, 0,
-			     "--html: this rmap was built without d3, which draws the charts: install node-d3, "
-			     "configure anew and build");
+	page_require(&page_shares, state);
 	view->format = FORMAT_JSON;
 	for (enum by by = 0; by < BYS; by++)
 		view->bys.items[view->bys.n++] = by;
@@ -673,6 +671,22 @@ static void show_changes(struct asking *asking)
 	asking->again = true;
 }
 
+/* The page has the histogram of `rmap snapshot --json`, too. */
+static int write_page(const struct asking *asking, const struct system *system)
+{
+	struct figures figures;
+	int status = figures_collect(system, &figures);
+	json_t *document;
+
+	if (status) {
+		json_decref(asking->json);
+		return status;
+	}
+	document = system_document(asking->argv, &asking->options->source, system, &figures, asking->json);
+	json_object_set_new(document, "histogram", json_histogram(&figures));
+	return page_write(asking->options->html, &page_shares, document);
+}
+
 static int ask(void *arg, struct system *system, const struct procfs *procfs)
 {
 	struct asking *asking = arg;
@@ -716,8 +730,7 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 	if (asking->json && !asking->options->html)
 		(asking->options->watch ? print_json_line : print_json)(asking->json);
 	else if (asking->json && !status)
-		status = shares_page_write(asking->options->html, &asking->options->source, system, asking->argv,
-					   asking->json);
+		status = write_page(asking, system);
 	else
 		json_decref(asking->json);
 	weights_fini(&asking->weights);

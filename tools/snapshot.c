@@ -5,15 +5,18 @@
 #include "arguments.h"
 #include "command.h"
 #include "file.h"
+#include "page.h"
 #include "report.h"
 #include "source.h"
+#include "system_page.h"
+#include "text.h"
 #include "verify.h"
 
 #include <stdlib.h>
 
 #define TOP_MAX 1000000
 
-enum { KEY_LOAD = 256, KEY_SAVE, KEY_TOP, KEY_JSON, KEY_SAMPLE };
+enum { KEY_LOAD = 256, KEY_SAVE, KEY_TOP, KEY_JSON, KEY_HTML, KEY_SAMPLE };
 
 struct options {
 	struct source source;
@@ -22,6 +25,7 @@ struct options {
 	size_t pids_capacity;
 	unsigned top;
 	bool json;
+	const char *html;
 	const char *save;
 };
 
@@ -30,6 +34,10 @@ static const struct argp_option option_list[] = {
 	{ "threads", 't', "N", 0, "How many threads read and build; default: one for each online CPU", 0 },
 	{ "top", KEY_TOP, "N", 0, "How many of the most shared pages to name; default 8", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Report in JSON", 0 },
+	{ "html", KEY_HTML, "FILE", 0,
+	  "Also write the report as a page with charts, which any browser opens without a network, to FILE, which only "
+	  "its owner may read",
+	  0 },
 	{ "save", KEY_SAVE, "FILE", 0,
 	  "Record the system in FILE: processes, paths, page tables and counts, no contents", 0 },
 	{ "sample", KEY_SAMPLE, "N", 0,
@@ -39,6 +47,18 @@ static const struct argp_option option_list[] = {
 	{ "load", KEY_LOAD, "FILE", 0, "Study a recorded system, which needs no privileges", 0 },
 	{ 0 },
 };
+
+/* What goes with what. */
+static void complete(const struct options *options, struct argp_state *state)
+{
+	if (options->save && sample_is_taken(&options->source.sample))
+		argp_error(state, "--save records all pages, and --sample leaves most of them out: give one of them");
+	if (options->source.load && options->pids_n)
+		argp_error(state,
+			   "--pid chooses among running processes and --load reads a recording: give one of them");
+	if (options->html)
+		page_require(&page_snapshot, state);
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -64,6 +84,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_JSON:
 		options->json = true;
 		return 0;
+	case KEY_HTML:
+		options->html = arg;
+		return 0;
 	case KEY_SAVE:
 		options->save = arg;
 		return 0;
@@ -77,13 +100,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if (options->save && sample_is_taken(&options->source.sample))
-			argp_error(state,
-				   "--save records all pages, and --sample leaves most of them out: give one of them");
-		if (options->source.load && options->pids_n)
-			argp_error(
-				state,
-				"--pid chooses among running processes and --load reads a recording: give one of them");
+		complete(options, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -100,6 +117,29 @@ static const struct argp parser = {
 	       "2 usage, privilege or kernel support lacking.",
 };
 
+/* Whatever is asked for is of the same figures. */
+static int report(const struct options *options, const struct system *system, const struct timing *timing, char **argv)
+{
+	json_t *json = NULL;
+	struct figures figures;
+	int status = figures_collect(system, &figures);
+
+	if (status)
+		return status;
+	if (options->json || options->html)
+		json = json_snapshot(system, timing, &figures, options->top);
+	if (options->json)
+		print_json(json_incref(json));
+	else
+		report_snapshot(system, timing, &figures, options->top);
+	if (options->html)
+		status = page_write(options->html, &page_snapshot,
+				    system_document(argv, &options->source, system, &figures, json));
+	else
+		json_decref(json);
+	return status;
+}
+
 int snapshot_main(int argc, char **argv)
 {
 	struct options options = { .source.threads = source_threads(), .top = 8 };
@@ -112,11 +152,13 @@ int snapshot_main(int argc, char **argv)
 	options.source.pids_n = options.pids_n;
 	options.source.kinds_only = !options.save;
 	system_init(&system);
-	status = source_take(&options.source, &system, &timing);
+	status = options.html ? page_prepare(options.html) : STATUS_OK;
+	if (!status)
+		status = source_take(&options.source, &system, &timing);
 	if (!status && options.save)
 		status = file_save(options.save, &system);
 	if (!status)
-		status = report_snapshot(&system, &timing, options.top, options.json);
+		status = report(&options, &system, &timing, argv);
 	if (!status && verify_sum(&system).mismatched)
 		status = STATUS_DIFFERS;
 	system_fini(&system);

@@ -9,6 +9,7 @@
  */
 #include "../../tools/file.h"
 #include "../../tools/report.h"
+#include "../../tools/text.h"
 #include "../../tools/verify.h"
 
 #include <stdlib.h>
@@ -55,6 +56,7 @@ static int write_recording(const uint8_t *body, size_t size, char *path, size_t 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	struct timing timing = { .threads = 1, .loaded = true };
+	struct figures figures;
 	struct system system;
 	char path[64];
 	int status;
@@ -72,7 +74,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	if (!status)
 		status = verify_recorded(&system, 1);
 	if (!status)
-		status = report_snapshot(&system, &timing, 3, size % 2);
+		status = figures_collect(&system, &figures);
+	if (!status && size % 2)
+		print_json(json_snapshot(&system, &timing, &figures, 3));
+	else if (!status)
+		report_snapshot(&system, &timing, &figures, 3);
 	if (!status && system.processes_n && system.processes[0].ptes_n) {
 		uint64_t pfn = system.processes[0].ptes[0] & PTE_PFN;
 		struct answer answer = { .pfn = pfn };
