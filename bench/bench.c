@@ -3,7 +3,7 @@
  * bench.c - the `rmap bench` command
  *
  * The command line picks a benchmark and rows of it; each row measures into its part of the report, which goes out as
- * tables, as JSON, or both.
+ * tables, as JSON, as a page, or as all of them.
  */
 #include <string.h>
 
@@ -22,19 +22,17 @@ static const struct benchmark *const benchmarks[] = { BENCH_LIST(BENCH_ADDRESS) 
 struct arguments {
 	struct bench_options options;
 	const struct benchmark *benchmark;
-	const char *json;
+	struct bench_output output;
 	bool list;
 };
 
-enum { KEY_FROM = 256 };
+enum { KEY_FROM = BENCH_KEYS };
 
 static const struct argp_option argp_options[] = {
 	{ "quick", 'q', NULL, 0, "Take seconds instead of minutes: fewer rounds, and no rows that take long", 0 },
 	{ "filter", 'f', "TEXT", 0, "Measure only the rows whose name, such as pair/64, has TEXT in it", 0 },
 	{ "threads", 't', "N", 0, "Let N threads run in rows that have several (default 2)", 0 },
 	{ "from", KEY_FROM, "FILE", 0, "pages: take the sharing of a system that rmap snapshot --save recorded", 0 },
-	{ "json", 'j', "FILE", 0, "Also write the result to FILE as JSON; - means standard output, and then no tables",
-	  0 },
 	{ "seconds", 's', "S", 0, "Measure for S seconds in all (default 90, with --quick 10), beside building", 0 },
 	{ "repeat", 'r', "N", 0, "Measure in N interleaved rounds (default 11, with --quick 5)", 0 },
 	{ "list", 'l', NULL, 0, "List the benchmarks, or of BENCHMARK the rows", 0 },
@@ -75,7 +73,7 @@ static void check_arguments(struct argp_state *state, const struct arguments *ar
 	const struct bench_options *options = &arguments->options;
 	bool wanted = false;
 
-	if (!benchmark && !arguments->list)
+	if (!benchmark && !arguments->list && !arguments->output.load)
 		argp_error(state, "name a benchmark; --list names them");
 	if (!benchmark)
 		return;
@@ -92,12 +90,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
 
+	/* An option, or an argument. */
+	arguments->output.chosen |= key < ARGP_KEY_END;
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->output;
+		return 0;
 	case 'q':
 		arguments->options.quick = true;
-		return 0;
-	case 'j':
-		arguments->json = arg;
 		return 0;
 	case 's':
 		arguments->options.seconds = bench_parse_seconds(state, arg);
@@ -135,7 +135,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = argp_options,
 	.parser = parse_option,
-	.args_doc = "BENCHMARK\n--list [BENCHMARK]",
+	.children = (struct argp_child[]){ { .argp = &bench_output_argp }, { 0 } },
+	.args_doc = "BENCHMARK\n--list [BENCHMARK]\n--load FILE --html FILE",
 	.doc = "Measure librmap against its limit and its peers, interleaved in one run."
 	       "\vA row's name is what it does and how many mappings or ranges there are. Peers are tested before they "
 	       "are "
@@ -219,43 +220,51 @@ static int list(const struct benchmark *benchmark)
 	return 0;
 }
 
-/* Measure and put the result out. */
-static int measure(const char *program, const struct arguments *arguments)
+/* What the page tells beside the result. */
+static json_t *about(const json_t *report)
 {
-	FILE *json = NULL;
+	const struct benchmark *benchmark = find_benchmark(json_string_value(json_object_get(report, "benchmark")));
 
-	if (arguments->json && !(json = bench_open_json(program, arguments->json)))
-		return 2;
+	return benchmark ? json_pack("{s:s, s:s}", "summary", benchmark->summary, "legend", benchmark->legend) : NULL;
+}
 
+/* Measure and put the result out. */
+static int measure(char **argv, struct arguments *arguments)
+{
+	struct bench_output *output = &arguments->output;
+	int status = bench_output_begin(argv[0], output);
+
+	if (status)
+		return status;
 	json_t *report = run_benchmark(arguments->benchmark, &arguments->options);
 
 	if (!report) {
-		if (json && json != stdout)
-			fclose(json);
+		bench_output_abandon(output);
 		return 1;
 	}
-	if (json != stdout)
+	if (output->file != stdout)
 		bench_print(arguments->benchmark, report, stdout);
-	int status = json ? bench_write_json(program, arguments->json, json, report) : 0;
-
+	status = bench_output_end(argv[0], output, argv, report, about(report));
 	json_decref(report);
 	return status;
 }
 
 int bench_main(int argc, char **argv)
 {
-	struct arguments arguments = { .options = { .threads = 2 } };
+	struct arguments arguments = { .options = { .threads = 2 }, .output = { .page = &page_bench } };
 	struct bench_options *options = &arguments.options;
 
 	arguments_parse(&argp, argc, argv, &arguments);
 	if (arguments.list)
 		return list(arguments.benchmark);
+	if (arguments.output.load)
+		return bench_output_draw(argv, &arguments.output, about);
 	if (options->seconds == 0)
 		options->seconds = options->quick ? 10 : 90;
 	if (options->repeat == 0)
 		options->repeat = options->quick ? 5 : 11;
 	const struct benchmark *benchmark = arguments.benchmark;
-	int status = benchmark->prepare && benchmark->prepare(options) ? 2 : measure(argv[0], &arguments);
+	int status = benchmark->prepare && benchmark->prepare(options) ? 2 : measure(argv, &arguments);
 
 	if (benchmark->finish)
 		benchmark->finish();

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "report.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -75,32 +74,6 @@ unsigned bench_parse_whole(struct argp_state *state, const char *option, const c
 	if (end == text || *end || value < (long)least || value > (long)most)
 		argp_error(state, "--%s takes a whole number from %u to %u, not \"%s\"", option, least, most, text);
 	return (unsigned)value;
-}
-
-FILE *bench_open_json(const char *program, const char *path)
-{
-	if (strcmp(path, "-") == 0)
-		return stdout;
-	FILE *file = fopen(path, "w");
-
-	if (!file)
-		fprintf(stderr, "%s: cannot write \"%s\": %s; name a file in a writable directory\n", program, path,
-			strerror(errno));
-	return file;
-}
-
-int bench_write_json(const char *program, const char *path, FILE *file, const json_t *report)
-{
-	int failed = json_dumpf(report, file, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) || fputc('\n', file) == EOF;
-
-	/* Whether standard output was written is seen to by tools/main.c. */
-	if (file == stdout)
-		return 0;
-	failed |= fclose(file);
-	if (failed)
-		fprintf(stderr, "%s: writing \"%s\" failed: %s; make room where it goes\n", program, path,
-			strerror(errno));
-	return failed ? 2 : 0;
 }
 
 void bench_add_ratios(json_t *report)

@@ -92,6 +92,18 @@ static bool measured(const struct bench_target *target, const json_t *rows, doub
 	return found;
 }
 
+/* What the target is about: for those who draw it where its rows are. */
+static json_t *subject_of(const struct bench_target *target)
+{
+	json_t *bases = json_array();
+
+	for (const char *const *base = target->bases; base && *base; base++)
+		json_array_append_new(bases, json_string(*base));
+	return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "case", target->row, "from", (json_int_t)target->least, "to",
+			 (json_int_t)target->most, "contender", target->contender, "figure", target->figure, "than",
+			 bases);
+}
+
 json_t *bench_judge(const struct benchmark *benchmark, const json_t *rows)
 {
 	json_t *judged = json_array();
@@ -102,8 +114,9 @@ json_t *bench_judge(const struct benchmark *benchmark, const json_t *rows)
 
 		if (!measured(target, rows, &value))
 			continue;
-		json_t *entry = json_pack("{s:s, s:s, s:f}", "name", target->name, "bound",
-					  target->at_least ? "at least" : "at most", "target", target->bound);
+		json_t *entry = json_pack("{s:s, s:s, s:f, s:o}", "name", target->name, "bound",
+					  target->at_least ? "at least" : "at most", "target", target->bound, "of",
+					  subject_of(target));
 
 		if (target->elsewhere) {
 			json_object_set_new(entry, "elsewhere", json_string(target->elsewhere));

@@ -2,7 +2,8 @@
 /*
  * lab.c - the command line of `rmap lab`
  *
- * Which rows, what sizes, how long: then measure.c measures, and the result goes out as tables, as JSON, or both.
+ * Which rows, what sizes, how long: then measure.c measures, and the result goes out as tables, as JSON, as a page, or
+ * as all of them.
  */
 #include "lab.h"
 
@@ -29,7 +30,7 @@ static const struct lab_workload *const workloads[] = { LAB_LIST(LAB_ADDRESS) };
 /* @system: for what --from names, read when all of the command line is known to be right */
 struct arguments {
 	struct lab_options options;
-	const char *json;
+	struct bench_output output;
 	const char *from;
 	struct system system;
 	bool list;
@@ -38,7 +39,7 @@ struct arguments {
 	uint32_t values[WORKLOADS][LAB_PARAMETERS_MAX];
 };
 
-enum { KEY_FROM = 256, KEY_SEED, KEY_SET };
+enum { KEY_FROM = BENCH_KEYS, KEY_SEED, KEY_SET };
 
 static const struct argp_option argp_options[] = {
 	{ "quick", 'q', NULL, 0, "Take two minutes instead of half an hour: smaller sizes, fewer rounds", 0 },
@@ -48,8 +49,6 @@ static const struct argp_option argp_options[] = {
 	{ "from", KEY_FROM, "FILE", 0, "Replay a system that rmap snapshot --save recorded, too", 0 },
 	{ "set", KEY_SET, "SETTING", 0, "Give a parameter of workloads a value: tasks=10", 0 },
 	{ "seed", KEY_SEED, "N", 0, "Draw random numbers from this seed (default 1)", 0 },
-	{ "json", 'j', "FILE", 0, "Also write the result to FILE as JSON; - means standard output, and then no tables",
-	  0 },
 	{ "seconds", 's', "S", 0, "Measure for S seconds in all (default 600, with --quick 30), beside building", 0 },
 	{ "repeat", 'r', "N", 0, "Measure in N interleaved rounds (default 5, with --quick 3)", 0 },
 	{ "list", 'l', NULL, 0, "List the workloads with their parameters, and the backends", 0 },
@@ -61,6 +60,14 @@ static const struct argp_option argp_options[] = {
 static unsigned variants(const struct lab_options *options, size_t workload)
 {
 	return lab_wanted(workloads[workload], options, 1) + lab_wanted(workloads[workload], options, options->threads);
+}
+
+/* Kept until it is known which workloads are wanted. */
+static void add_setting(struct argp_state *state, struct arguments *arguments, char *setting)
+{
+	if (arguments->settings_n == SETTINGS_MAX)
+		argp_error(state, "--set can be given %u times", SETTINGS_MAX);
+	arguments->settings[arguments->settings_n++] = setting;
 }
 
 /* "tasks=10" goes to all workloads wanted that have such a parameter. */
@@ -95,7 +102,7 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
 	unsigned wanted = 0;
 	bool backends = !options->backend;
 
-	if (arguments->list)
+	if (arguments->list || arguments->output.load)
 		return;
 	options->recording = arguments->from ? &arguments->system : NULL;
 	for (size_t i = 0; i < WORKLOADS; i++) {
@@ -120,7 +127,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	struct arguments *arguments = state->input;
 	struct lab_options *options = &arguments->options;
 
+	/* An option, or an argument. */
+	arguments->output.chosen |= key < ARGP_KEY_END;
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &arguments->output;
+		return 0;
 	case 'q':
 		options->quick = true;
 		return 0;
@@ -132,9 +144,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 't':
 		options->threads = bench_parse_whole(state, "threads", arg, 1, LAB_THREADS_MAX);
-		return 0;
-	case 'j':
-		arguments->json = arg;
 		return 0;
 	case 's':
 		options->seconds = bench_parse_seconds(state, arg);
@@ -152,9 +161,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		arguments->from = arg;
 		return 0;
 	case KEY_SET:
-		if (arguments->settings_n == SETTINGS_MAX)
-			argp_error(state, "--set can be given %u times", SETTINGS_MAX);
-		arguments->settings[arguments->settings_n++] = arg;
+		add_setting(state, arguments, arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\" is no option; --filter picks workloads", arg);
@@ -170,6 +177,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = argp_options,
 	.parser = parse_option,
+	.children = (struct argp_child[]){ { .argp = &bench_output_argp }, { 0 } },
 	.doc = "Measure designs of reverse maps, of 2003 and of today, on the same workloads of an executable VM."
 	       "\vEach run is checked: page tables and reverse map against each other, and what each access read. "
 	       "Verdicts on targets are printed and decide nothing: the exit status is 0 when all was measured, 1 if a "
@@ -218,24 +226,36 @@ static json_t *report_of(struct arguments *arguments)
 			 backend_names(), "cases", rows, "verdicts", lab_judge(rows));
 }
 
-static int measure(const char *program, struct arguments *arguments)
+/* What the page tells beside the result. */
+static json_t *about(const json_t *report)
 {
-	FILE *json = NULL;
+	json_t *summaries = json_object(), *backends = json_object();
 
-	if (arguments->json && !(json = bench_open_json(program, arguments->json)))
-		return STATUS_LACKING;
+	(void)report;
+	for (size_t i = 0; i < WORKLOADS; i++)
+		json_object_set_new(summaries, workloads[i]->name, json_string(workloads[i]->summary));
+	for (size_t i = 0; vm_backends[i]; i++)
+		json_object_set_new(backends, vm_backend_name(vm_backends[i]),
+				    json_string(vm_backend_summary(vm_backends[i])));
+	return json_pack("{s:o, s:o}", "workloads", summaries, "backends", backends);
+}
 
+static int measure(char **argv, struct arguments *arguments)
+{
+	struct bench_output *output = &arguments->output;
+	int status = bench_output_begin(argv[0], output);
+
+	if (status)
+		return status;
 	json_t *report = report_of(arguments);
 
 	if (!report) {
-		if (json && json != stdout)
-			fclose(json);
+		bench_output_abandon(output);
 		return STATUS_DIFFERS;
 	}
-	if (json != stdout)
+	if (output->file != stdout)
 		lab_print(report, stdout);
-	int status = json ? bench_write_json(program, arguments->json, json, report) : STATUS_OK;
-
+	status = bench_output_end(argv[0], output, argv, report, about(report));
 	json_decref(report);
 	return status;
 }
@@ -256,13 +276,15 @@ static int load(const char *path, struct system *system)
 /* Return: STATUS_DIFFERS if a run was not in order. */
 int lab_main(int argc, char **argv)
 {
-	struct arguments arguments = { .options = { .threads = 2, .seed = 1 } };
+	struct arguments arguments = { .options = { .threads = 2, .seed = 1 }, .output = { .page = &page_lab } };
 	struct lab_options *options = &arguments.options;
 	int status = STATUS_OK;
 
 	arguments_parse(&argp, argc, argv, &arguments);
 	if (arguments.list)
 		return list();
+	if (arguments.output.load)
+		return bench_output_draw(argv, &arguments.output, about);
 	if (options->seconds == 0)
 		options->seconds = options->quick ? 30 : 600;
 	if (options->repeat == 0)
@@ -271,7 +293,7 @@ int lab_main(int argc, char **argv)
 	if (arguments.from)
 		status = load(arguments.from, &arguments.system);
 	if (status == STATUS_OK)
-		status = measure(argv[0], &arguments);
+		status = measure(argv, &arguments);
 	system_fini(&arguments.system);
 	return status;
 }

@@ -31,6 +31,7 @@ refused "$scratch/none" pages --from "$scratch/none"
 refused 'bench.sh' pages --from "$0"
 refused 'no row of "pages" has "random/100000"' pages --from "$recording" --filter random/100000
 refused 'cannot write' chain --json "$scratch/none/result"
+refused_pages chain
 refused 'unrecognized option' chain --fast
 
 "$rmap" bench --list >"$scratch/benchmarks"
@@ -46,6 +47,8 @@ if [ -w /dev/full ]; then
 	done
 fi
 "$rmap" bench chain --filter pair/2 --seconds 0.01 --repeat 2 --json - >"$scratch/filtered" || fail 'a filtered run failed'
+refused_results "$scratch/filtered" benchmark repeat seconds machine cpu load cases case n unit contenders median targets \
+	target bound measured
 
 "$rmap" bench pages --from "$recording" --seconds 0.05 --repeat 2 --json - >"$scratch/from" ||
 	fail 'the pages of a recording cannot be measured'

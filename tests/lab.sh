@@ -29,6 +29,7 @@ refused '--set takes a whole number' --set tasks=many
 refused "$scratch/none" --from "$scratch/none"
 refused 'lab.sh' --from "$0"
 refused 'cannot write' --json "$scratch/none/result"
+refused_pages --quick
 refused 'unrecognized option' --fast
 
 "$rmap" lab --list >"$scratch/list"
@@ -55,6 +56,7 @@ grep -q '^2003, x pte chains' "$scratch/all.table" || fail 'nothing published st
 	fail "six vmas are refused"
 "$rmap" lab --quick --filter shm/1 --seconds 0.01 --repeat 2 --set pages=32 --threads 1 --json - >"$scratch/one.json" ||
 	fail 'a filtered run failed'
+refused_results "$scratch/one.json" benchmark machine backends cases contenders min verdicts what than met
 
 python3 - "$scratch" <<'PYTHON'
 import json

@@ -3,7 +3,8 @@
 """tool_page.py RMAP TOOL_FORGE CHROMIUM RECORDING... - do the pages of `rmap --html` show what --json prints?
 
 Headless Chromium runs the page of `rmap shares` and `snapshot` of each recording, of one with hostile names, and of a part of the
-groups, and tells the document that came of it. In that all marks, rows and figures are looked up; and the console must have been silent.
+groups, and those of short runs of `rmap bench` and `lab`, and tells the document that came of it. In that all marks, rows and
+figures are looked up; and the console must have been silent.
 """
 import html.parser
 import json
@@ -219,6 +220,164 @@ def cells(document, series):
             if row["in"][-1]["tag"] == "tbody"]
 
 
+# ---- what was measured ----
+
+# Charts are drawn again when another figure is chosen: what each then has; what shows where the pointer rests; and of a phone
+# whether there is room for all.
+COLLECT = """
+const seen = { figures: {}, wide: document.documentElement.scrollWidth > innerWidth };
+const marks = (line, kind) => [...line.querySelectorAll(kind)].map((mark) => {
+	const { x, y, width, height } = mark.getBBox(), at = mark.getScreenCTM();
+
+	if (![x, y, width, height, at.e, at.f].every(Number.isFinite) || at.e < 0 || at.e > innerWidth || !mark.dataset.hover)
+		throw new Error(`a mark of ${line.dataset.contender} is nowhere, or does not tell its value`);
+	return +mark.dataset.value;
+});
+const chart = (svg) => [svg.dataset.series, {
+	lines: [...svg.querySelectorAll(".line[data-contender]")].map((line) => [line.dataset.contender, marks(line, ".mark:not(.goal)"),
+		Boolean(line.querySelector(".below")), line.querySelectorAll(".star").length]),
+	goals: [...svg.querySelectorAll(".goal")].map((goal) => +goal.dataset.value),
+	sizes: [...svg.querySelectorAll(".mark[data-n]")].length,
+}];
+const select = document.getElementById("metric");
+for (const figure of select ? [...select.options].map((option) => option.value) : [""]) {
+	if (select) {
+		select.value = figure;
+		select.dispatchEvent(new Event("change"));
+	}
+	seen.figures[figure] = Object.fromEntries([...document.querySelectorAll("svg[data-series]")].map(chart));
+}
+const mark = document.querySelector(".mark");
+mark.dispatchEvent(new PointerEvent("pointerover", { bubbles: true, clientX: 9, clientY: 9 }));
+seen.hover = [mark.dataset.hover, document.getElementById("hover").textContent, getComputedStyle(document.getElementById("hover")).display];
+document.body.append(Object.assign(document.createElement("pre"), { id: "seen", textContent: JSON.stringify(seen) }));
+"""
+PHONE = "--window-size=390,800"
+
+
+def measure(command, *words):
+    """What a short run says as JSON, which its page has, too."""
+    result = pathlib.Path(WORK.name) / "result.json"
+    _, data, printed = write_page(command, *words, "--json", str(result))
+    report = json.loads(result.read_text())
+    assert data["report"] == report and printed, "the page has another report than --json"
+    return report
+
+
+def look_again(command, report):
+    """The page that is made of a result, and what its charts have."""
+    result = pathlib.Path(WORK.name) / "result.json"
+    result.write_text(json.dumps(report))
+    words = ["--load", str(result)]
+    page, data, printed = write_page(command, *words)
+    assert data["report"] == report and not printed, "the page has another report than was loaded"
+    document = look(page, command, words, COLLECT, PHONE)
+    seen = json.loads(document.find(id="seen")["text"])
+    assert seen["hover"][0] == seen["hover"][1] and seen["hover"][2] == "block", "a value does not show where the pointer is"
+    assert not seen["wide"], "a phone has no room for it"
+    for value in (element for element in document.elements if element["tag"] == "data"):
+        told = float(value["text"].replace(",", ""))
+        assert abs(told - float(value["value"])) <= abs(told) / 150, f"{value['value']} is told as {value['text']}"
+    assert report["machine"]["flags"] in document.find(id="machine")["text"], "the machine is not told"
+    return document, seen["figures"]
+
+
+def check_values(series, chart, contender, values):
+    """What is not above zero has a mark, but not on a logarithmic axis: there it is told to be below."""
+    [(_, drawn, below, _)] = [line for line in chart["lines"] if line[0] == contender]
+    wanted = [value for value in values if value > 0 or not (below or chart["sizes"])]
+    assert sorted(drawn) == sorted(wanted), f"{contender} in {series} has marks of {drawn}, not {wanted}"
+    assert not below or min(values) <= 0, f"{contender} in {series} is said to be below the axis"
+
+
+def goals_of(report, case, figure):
+    """Where targets stand that rows of this case are measured by."""
+    for target in report["targets"]:
+        of = target["of"]
+        for row in report["cases"]:
+            if "met" not in target or (of["case"], of["figure"], row["case"]) != (case, figure, case) or \
+                    not of["from"] <= row["n"] <= of["to"] or figure not in row["contenders"].get(of["contender"], {}):
+                continue
+            bases = [row["contenders"][name][figure]["median"] for name in of["than"] if name in row["contenders"]]
+            best = max if target["bound"] == "at least" else min
+            yield target["target"] * (best(bases) if of["than"] else 1)
+
+
+def check_section(document, report, charts, case, figure):
+    series = f"{case}, {figure}"
+    found = [(name, figures) for row in report["cases"] if row["case"] == case
+             for name, figures in row["contenders"].items() if figure in figures]
+    goals = sorted(goals_of(report, case, figure))
+    if len(found) == 1 and not goals:
+        assert [case, figure] in [[row[0], row[3]] for row in cells(document, "what stands alone")], f"{series} is nowhere"
+        return
+    for name in {name for name, _ in found}:
+        values = [figures[figure]["median"] for other, figures in found if other == name]
+        rows = [line for line in charts[series]["lines"] if line[0] == name]
+        merged = {**charts[series], "lines": [[name, sum((line[1] for line in rows), []), any(line[2] for line in rows), 0]]}
+        check_values(series, merged, name, values)
+    drawn = sorted(charts[series]["goals"])
+    assert len(drawn) == len(goals) and all(abs(a - b) <= 1e-9 * b for a, b in zip(drawn, goals)), \
+        f"targets of {series} are at {drawn}, not {goals}"
+    check_table(document, series, [name for name, _ in found], [
+        [figures[figure][part] for part in ("median", "min", "max")]
+        + ([figures["ratio"]["median"]] if "ratio" in figures and figure in UNITS else []) for _, figures in found])
+
+
+UNITS = ("ns", "us", "M/s", "bytes")
+
+
+def check_bench():
+    """Lines, with a limit and without, bytes, and rows of several contenders at one size, in one page."""
+    few = ["--quick", "--seconds", "0.05", "--repeat", "2"]
+    reports = [measure("bench", "chain", "--filter", rows, *few) for rows in ("walk-batches", "small", "block", "reserve")]
+    report = {**reports[0], "cases": sum((one["cases"] for one in reports), []), "targets": sum((one["targets"] for one in reports), [])}
+    # A difference may be below zero: it has its mark where the axis is no logarithm. And what has no target stands alone.
+    block = next(row for row in report["cases"] if row["case"] == "block")
+    block["contenders"]["rmap"]["ns"] = {"median": -5.0, "min": -6.0, "max": -4.0}
+    report["targets"] = [target for target in report["targets"] if target["of"]["case"] != "reserve"]
+    document, seen = look_again("bench", report)
+    for case, figure in {(row["case"], figure) for row in report["cases"] for figures in row["contenders"].values() for figure in figures}:
+        if figure not in ("rounds", "ratio"):
+            check_section(document, report, seen[""], case, figure)
+    assert [row[0] for row in cells(document, "targets")] == [target["name"] for target in report["targets"]]
+
+
+def check_lab():
+    """Workloads that null is unable to do; one run is cut, and of one the difference is below zero, another one nothing."""
+    small = [word for setting in ("tasks=3", "vmas=8", "pages=64", "windows=16")
+             for word in ("--set", setting)]
+    report = measure("lab", "--quick", "--seconds", "0.1", "--repeat", "1", "--filter", "-t", *small)
+    cut = report["cases"][0]["contenders"]["objrmap"]
+    cut["done, %"] = {"median": 50.0, "min": 50.0, "max": 50.0}
+    for median, name in ((-5.0, "hybrid"), (0.0, "folio"), (1.0, "objrmap"), (1000.0, "ptechain")):
+        report["cases"][0]["contenders"][name]["rmap, ns"] = {"median": median, "min": median, "max": median}
+    report["cases"][0]["contenders"]["folio"]["ratio"] = {"median": 0.000234567, "min": 0.0, "max": 1.0}
+    document, seen = look_again("lab", report)
+    assert len(seen) == 12, f"there are figures {list(seen)}"
+    for figure, charts in seen.items():
+        assert set(charts) == {row["case"] for row in report["cases"]}, f"charts of {figure} are {list(charts)}"
+        for series, chart in charts.items():
+            rows = [row for row in report["cases"] if row["case"] == series]
+            for name in {name for row in rows for name in row["contenders"]}:
+                check_values(series, chart, name, [row["contenders"][name][figure]["median"] for row in rows
+                                                   if name in row["contenders"]])
+    for series in {row["case"] for row in report["cases"]}:
+        rows = [(name, row["contenders"][name]) for row in report["cases"] if row["case"] == series
+                for name in report["backends"] if name in row["contenders"]]
+        check_table(document, series, [name for name, _ in rows],
+                    [[figures[figure]["median"] for figure in seen] for _, figures in rows])
+    first = {line[0]: line for line in seen["rmap, ns"][report["cases"][0]["case"]]["lines"]}
+    assert first["objrmap"][3] == 1, "a run that was cut has no star"
+    assert first["hybrid"][2] and first["folio"][2] and not first["ptechain"][2], "what is below the axis is not told"
+    assert len(cells(document, "verdicts")) == len(report["verdicts"])
+
+
+def shift_down(report):
+    """A difference may be below zero: it has its mark where the axis is no logarithm."""
+    report["cases"][0]["contenders"]["rmap"]["ns"] = {"median": -5.0, "min": -6.0, "max": -4.0}
+
+
 if "<html" not in browse("about:blank")[0]:
     print("not run: browser: chromium does not start here")
     sys.exit(77)
@@ -226,5 +385,6 @@ for one in RECORDINGS:
     check_shares(one)
 check_shares(RECORDINGS[0], "--limit", "3")
 check_hostile(RECORDINGS[0])
-check_snapshot(RECORDINGS[0])
 check_snapshot(RECORDINGS[1], "--sample", "2", "--top", "20")
+check_lab()
+check_bench()

@@ -32,9 +32,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
 void arguments_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
 	static const struct argp help = { .options = options, .parser = parse };
-	static const struct argp_child children[] = { { &help, 0, NULL, 0 }, { 0 } };
+	struct argp_child children[3] = { 0 }, *end = children;
 	struct argp whole = *argp;
 
+	/* The first is the command's own, if it has one. */
+	if (argp->children)
+		*end++ = *argp->children;
+	end->argp = &help;
 	whole.children = children;
 	argp_err_exit_status = ARGUMENTS_STATUS;
 	argp_parse(&whole, argc, argv, ARGP_NO_HELP, NULL, input);

@@ -13,7 +13,7 @@
 /**
  * arguments_parse - argp_parse(), with argp's --help and --usage, but without the hidden option by which argp lets a
  * program wait for an hour
- * @argp: has no children
+ * @argp: has one child at most
  */
 void arguments_parse(const struct argp *argp, int argc, char **argv, void *input);
 

@@ -24,8 +24,8 @@ struct page {
 	size_t pieces_n;
 };
 
-/** page_shares, page_snapshot - that of the command */
-extern const struct page page_shares, page_snapshot;
+/** page_bench, page_lab, page_shares, page_snapshot - that of the command */
+extern const struct page page_bench, page_lab, page_shares, page_snapshot;
 
 /** page_require - end the program with a complaint if there is no @page */
 void page_require(const struct page *page, struct argp_state *state);

@@ -526,8 +526,10 @@ function drawDots(svg, width, rows, unit, given = []) {
 	const values = [...marks.map((mark) => mark.value), ...given];
 	const isLog = spansDecades(values) && unit !== "%";
 	const bottom = top + rows.length * step;
+	const least = d3.min(marks, (mark) => mark.value);
+	const room = !isLog || least > 0 ? 10 : least < 0 ? 58 : 24;
 	const x = scaleOf(isLog ? values.filter((value) => value > 0) : unit === "%" ? [0, 100] : values,
-		[left + 10, width - right], isLog);
+		[left + room, width - right], isLog);
 
 	for (const tick of ticksOf(x, isLog, width - left - right)) {
 		putTickLine(svg, x(tick), top, x(tick), bottom);
@@ -563,7 +565,7 @@ function putDots(svg, row, x, left, at, isLog) {
 	for (const goal of row.goals ?? [])
 		putGoal(svg, goal, x(goal.value), at);
 	if (below.length)
-		putText(line, "faint end below", most, at + 4, below.some((mark) => mark.value < 0) ? "below 0" : "0")
+		putText(line, "faint below", left + 4, at + 4, below.some((mark) => mark.value < 0) ? "below 0" : "0")
 			.attr("data-hover", below.map((mark) => mark.hover).join("\n"));
 }
 
