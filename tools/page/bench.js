@@ -185,11 +185,18 @@ function putWhole() {
 		putFact("targets met", (fact) => fact.text(`${met.length} of ${judged.length}`));
 }
 
+function putLegend() {
+	const legend = d3.select("header").append("details");
+
+	legend.append("summary").text("What the cases and contenders are");
+	legend.append("p").attr("class", "about").text(about.legend);
+}
+
 setStyles(report.cases.flatMap((row) => Object.keys(row.contenders)), "rmap", ["limit", "limit-one", "loop"]);
 putHead(`rmap bench ${shown(report.benchmark)}: ${about.summary}`, machineText());
 putWhole();
 putNotes(machineNotes());
-d3.select("header").append("p").attr("class", "about").text(about.legend);
+putLegend();
 const sections = sectionsOf();
 
 /* Those with most sizes first. */
