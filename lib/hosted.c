@@ -5,6 +5,13 @@
 #include "env.h"
 
 #include <signal.h>
+
+/*
+ * Makes the begin and the end of a section a few instructions each, where they would be calls of a shared library that
+ * looks its thread's state up twice. These functions are short enough for any program to have them inline, as their
+ * header says.
+ */
+#define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
 
 RMAP_URCU(memb)
