@@ -277,6 +277,65 @@ static void a_refused_lock_leaves_a_page(void **state)
 	}
 }
 
+/* A table that a walk has looked up, and that becomes another's before the walk has its lock. */
+struct another {
+	struct world world;
+	bool armed;
+	uint32_t mm;
+};
+
+#define TABLE 32u /* ptes of the world's */
+
+/* The page is mapped again, by the same table at the same place in it; only the address differs. */
+static void map_elsewhere(struct vm_thread *thread, void *arg)
+{
+	const struct another *another = arg;
+	uint64_t word;
+	uint32_t mm;
+
+	expect(vm_exit(thread, another->mm) == 0);
+	expect(vm_mm_create(thread, &mm) == 0 && mm == another->mm);
+	expect(vm_mmap(thread, mm, 4 * TABLE, another->world.pieces, true, 0, 0) == 0);
+	expect(vm_read(thread, mm, 4 * TABLE, 1, &word) == 0);
+}
+
+static void exit_under_the_walk(void *arg, enum vm_window where)
+{
+	struct another *another = arg;
+	struct beside beside;
+
+	if (!another->armed || where != VM_WINDOW_SPOTS)
+		return;
+	another->armed = false;
+	beside_begin(&beside, &another->world, map_elsewhere, another);
+	beside_end(&beside);
+}
+
+static void a_table_that_is_another_s_is_left(void **state)
+{
+	(void)state;
+	world_backend = vm_backends;
+	each_size (bits) {
+		struct another another = { .armed = false };
+		struct world *world = &another.world;
+		struct vm_statistics before;
+
+		world_init(world, (struct vm_options){ .cluster_bits = *bits,
+						       .window = exit_under_the_walk,
+						       .window_arg = &another });
+		another.mm = new_mm(world);
+		expect(vm_mmap(world->thread, another.mm, 3 * TABLE, world->pieces, true, 0, 0) == 0);
+		expect(access_error(world, another.mm, 3 * TABLE) == 0);
+		before = world_stats(world);
+		another.armed = true;
+		expect(vm_age(world->thread, 1) == 1);
+		expect(!another.armed);
+		expect(world_stats(world).visits_empty - before.visits_empty == 1);
+		expect(world_stats(world).referenced == before.referenced);
+		world_fini(world, true);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +346,7 @@ int main(void)
 		cmocka_unit_test(a_moving_vma_is_found),
 		cmocka_unit_test(a_fault_that_does_not_recheck_is_found),
 		cmocka_unit_test(a_refused_lock_leaves_a_page),
+		cmocka_unit_test(a_table_that_is_another_s_is_left),
 	};
 
 	return cmocka_run_group_tests_name("window", tests, NULL, NULL);

@@ -170,13 +170,27 @@ uint64_t object_sequence(const struct vm *vm, const struct object *object);
 /* --- walk.c: from places to ptes ---------------------------------------------------------------- */
 
 /*
- * One visit: the ptes of [first, end) that map @page, in @leaf, whose table is there; or in @mm. @tries: their locks
- * Return: whether the walk goes on
+ * Ptes that one visit looks at: [first, end) of @mm, which need no reference; NULL: of none. @leaf: spot_find() sets it
+ */
+struct spot {
+	struct mm *mm;
+	uint64_t first;
+	uint64_t end;
+	struct leaf *leaf;
+};
+
+/* Looks its table up, and has the processor fetch it. After what has named the spot was read */
+void spot_find(const struct vm *vm, struct spot *spot);
+
+/*
+ * One visit: the ptes of [first, end) that map @page, in @leaf, whose mm has a mapping there that stays; in @mm; or of
+ * @spot, which was looked up. @tries: their locks. Return: whether the walk goes on
  */
 bool walk_leaf(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t first, uint64_t end, bool tries,
 	       struct walk *walk);
 bool walk_window(struct vm_thread *thread, struct page *page, struct mm *mm, uint64_t first, uint64_t end, bool tries,
 		 struct walk *walk);
+bool walk_spot(struct vm_thread *thread, struct page *page, const struct spot *spot, bool tries, struct walk *walk);
 /* Where no mm is any more. */
 bool walk_nowhere(struct vm_thread *thread, struct walk *walk);
 /* The walk of the backend. */

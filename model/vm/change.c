@@ -111,7 +111,7 @@ static int copy_vma(struct copying *copying)
 		copying->from = table_find(vm, copying->parent, vpn);
 		if (!copying->from)
 			continue;
-		copying->to = table_get(vm, copying->child, vpn);
+		copying->to = table_get(thread, copying->child, vpn);
 		if (!copying->to || vm->backend->fill(thread, vm->backend->forks_freely ? 0 : (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		while (!copy_leaf(copying, vpn, stop))
@@ -210,7 +210,7 @@ static int move_ptes(struct vm_thread *thread, struct mm *mm, struct object *obj
 	while (i < n) {
 		struct moving moving = { .object = object,
 					 .old = table_find(vm, mm, from + i),
-					 .new = table_get(vm, mm, to + i) };
+					 .new = table_get(thread, mm, to + i) };
 		uint64_t stop = leaf_end(vm, from + i) - from;
 
 		if (!moving.new || vm->backend->fill(thread, (unsigned)leaf_size(vm)))
@@ -503,7 +503,7 @@ static int tag_nonlinear(struct vm_thread *thread, struct vma *vma)
 /* What was there goes; what is to be there is written into the pte, or is what the vma says anyway. */
 static int set_file_pte(struct vm_thread *thread, struct mm *mm, const struct vma *vma, uint64_t vpn, uint64_t offset)
 {
-	struct leaf *leaf = table_get(thread->vm, mm, vpn);
+	struct leaf *leaf = table_get(thread, mm, vpn);
 	uint64_t *pte;
 
 	if (!leaf)

@@ -439,7 +439,7 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
 		return -EFAULT;
 	if (write && !attempt.vma->writable)
 		return -EACCES;
-	attempt.leaf = table_get(vm, mm, vpn);
+	attempt.leaf = table_get(thread, mm, vpn);
 	if (!attempt.leaf || vm->backend->fill(thread, 2 * VM_CLUSTER_MAX))
 		return -ENOMEM;
 	attempt_window(&attempt);

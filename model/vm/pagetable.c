@@ -2,8 +2,20 @@
 /*
  * pagetable.c - four levels of tables, and all that changes one pte that maps a page
  *
- * A lookup takes no lock above the leaf: entries of directories are set once, and tables stay until their mm has no
- * reference left. Ptes are read and written under the lock of their leaf, which is the VM's pte lock.
+ * A lookup takes no lock above the leaf, and needs no reference to the mm: entries of directories are set once, tables
+ * stay until their mm has no reference left, and then become tables of the same level, perhaps another mm's. So whoever
+ * goes down meets tables of the level he expects, however long he takes, and in the end a leaf, whose lock always is
+ * one. Whose leaf that is he sees when he has its lock (leaf_is), at which moment his look takes effect.
+ *
+ * The compare-and-swap that publishes a table (table_enter) pairs with the loads on the way down: so its lock and its
+ * zeroes are there. Of a table that is free or new its user alone changes entries and name, and the frame lock orders
+ * one user after another; the accesses are atomic and relaxed, as somebody may come by on an old way. Finds he an old
+ * name, no pte was set under the new one before he had the lock, and none is, since who sets one has both the name,
+ * through the publication, and the lock. Finds he the new one, he is in the wrong place, or in the right one by chance.
+ * An mm that has a mapping from before a look until after it has a reference of its own, so its tables stay, and the
+ * look finds it. Memory is given back when the VM ends.
+ *
+ * Ptes are read and written under the lock of their leaf, which is the VM's pte lock.
  *
  * Here a pte and its page's reverse map change together. The backend is told of the mapping as the pte has it, so page
  * tables and reverse map can disagree only by an error.
@@ -11,12 +23,16 @@
 #include "backend.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-static size_t directory_bytes(const struct vm *vm)
+static size_t table_bytes(const struct vm *vm, unsigned level)
 {
-	return sizeof(_Atomic(void *)) << vm->options.table_bits;
+	size_t bytes = level > 0 ? sizeof(struct directory) + (sizeof(_Atomic(void *)) << vm->options.table_bits) :
+				   sizeof(struct leaf) + (sizeof(uint64_t) << vm->options.table_bits);
+
+	return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
 /* The leaf of a vpn is found by its three upper parts. */
@@ -25,6 +41,7 @@ static uint64_t level_index(const struct vm *vm, uint64_t vpn, unsigned level)
 	return vpn >> level * vm->options.table_bits & (leaf_size(vm) - 1);
 }
 
+/* Return: NULL: there is none. Without a reference to the mm: what leaf it is leaf_is() tells */
 struct leaf *table_find(const struct vm *vm, struct mm *mm, uint64_t vpn)
 {
 	void *table = atomic_load_explicit(&mm->top, memory_order_acquire);
@@ -35,51 +52,84 @@ struct leaf *table_find(const struct vm *vm, struct mm *mm, uint64_t vpn)
 	return table;
 }
 
-static void *table_new(struct vm *vm, struct mm *mm, uint64_t vpn, unsigned level)
+static void *table_alloc(const struct vm *vm, unsigned level)
 {
-	struct leaf *leaf;
+	size_t bytes = table_bytes(vm, level);
+	void *table = aligned_alloc(LINE_BYTES, bytes);
 
-	if (level > 0)
-		return calloc(1, directory_bytes(vm));
-	leaf = calloc(1, sizeof(*leaf) + (sizeof(uint64_t) << vm->options.table_bits));
-	if (leaf) {
-		leaf->mm = mm;
-		leaf->first = vpn & ~(leaf_size(vm) - 1);
-		vm_lock_init(&leaf->lock, VM_CLASS_PTE);
+	if (!table)
+		return NULL;
+	memset(table, 0, bytes);
+	if (level == 0)
+		vm_lock_init(&((struct leaf *)table)->lock, VM_CLASS_PTE);
+	return table;
+}
+
+/* Without an entry or a pte. */
+static void *table_new(struct vm_thread *thread, struct mm *mm, uint64_t vpn, unsigned level)
+{
+	struct vm *vm = thread->vm;
+	struct leaf *leaf;
+	struct table *table;
+
+	vm_lock(&thread->held, &vm->frame_lock);
+	table = SLIST_FIRST(&vm->free_tables[level]);
+	if (table)
+		SLIST_REMOVE_HEAD(&vm->free_tables[level], free);
+	vm_unlock(&thread->held, &vm->frame_lock);
+	leaf = table ? (void *)table : table_alloc(vm, level);
+	if (leaf && level == 0) {
+		atomic_store_explicit(&leaf->mm, mm, memory_order_relaxed);
+		atomic_store_explicit(&leaf->first, vpn & ~(leaf_size(vm) - 1), memory_order_relaxed);
 	}
 	return leaf;
 }
 
-static void table_delete(void *table, unsigned level)
+static void table_put(struct vm_thread *thread, void *table, unsigned level)
 {
-	if (level == 0)
-		vm_lock_fini(&((struct leaf *)table)->lock);
-	free(table);
+	vm_lock(&thread->held, &thread->vm->frame_lock);
+	SLIST_INSERT_HEAD(&thread->vm->free_tables[level], (struct table *)table, free);
+	vm_unlock(&thread->held, &thread->vm->frame_lock);
+}
+
+void tables_end(struct vm *vm)
+{
+	for (unsigned level = 0; level < VM_LEVELS; level++) {
+		struct table *table;
+
+		while ((table = SLIST_FIRST(&vm->free_tables[level]))) {
+			SLIST_REMOVE_HEAD(&vm->free_tables[level], free);
+			if (level == 0)
+				vm_lock_fini(&((struct leaf *)(void *)table)->lock);
+			free(table);
+		}
+	}
 }
 
 /* The table that @entry leads to, which is made if it is not there. */
-static void *table_enter(struct vm *vm, struct mm *mm, uint64_t vpn, _Atomic(void *) *entry, unsigned level)
+static void *table_enter(struct vm_thread *thread, struct mm *mm, uint64_t vpn, _Atomic(void *) *entry, unsigned level)
 {
 	void *table = atomic_load_explicit(entry, memory_order_acquire);
 	void *mine;
 
 	if (table)
 		return table;
-	mine = table_new(vm, mm, vpn, level);
+	mine = table_new(thread, mm, vpn, level);
 	if (!mine ||
 	    atomic_compare_exchange_strong_explicit(entry, &table, mine, memory_order_acq_rel, memory_order_acquire))
 		return mine;
-	table_delete(mine, level);
+	table_put(thread, mine, level);
 	return table;
 }
 
-struct leaf *table_get(struct vm *vm, struct mm *mm, uint64_t vpn)
+struct leaf *table_get(struct vm_thread *thread, struct mm *mm, uint64_t vpn)
 {
+	const struct vm *vm = thread->vm;
 	_Atomic(void *) *entry = &mm->top;
 	void *table = NULL;
 
 	for (unsigned level = VM_LEVELS; level-- > 0;) {
-		table = table_enter(vm, mm, vpn, entry, level);
+		table = table_enter(thread, mm, vpn, entry, level);
 		if (!table)
 			return NULL;
 		if (level > 0)
@@ -88,24 +138,28 @@ struct leaf *table_get(struct vm *vm, struct mm *mm, uint64_t vpn)
 	return table;
 }
 
-static void tables_free_below(struct vm *vm, void *table, unsigned level)
+/* No pte is set any more. */
+static void tables_put_below(struct vm_thread *thread, void *table, unsigned level)
 {
-	for (uint64_t i = 0; level > 0 && i < leaf_size(vm); i++) {
-		void *below = atomic_load_explicit(&((struct directory *)table)->entries[i], memory_order_relaxed);
+	for (uint64_t i = 0; level > 0 && i < leaf_size(thread->vm); i++) {
+		_Atomic(void *) *entry = &((struct directory *)table)->entries[i];
+		void *below = atomic_load_explicit(entry, memory_order_relaxed);
 
-		if (below)
-			tables_free_below(vm, below, level - 1);
+		if (!below)
+			continue;
+		atomic_store_explicit(entry, NULL, memory_order_relaxed);
+		tables_put_below(thread, below, level - 1);
 	}
-	table_delete(table, level);
+	table_put(thread, table, level);
 }
 
-void tables_free(struct vm *vm, struct mm *mm)
+void tables_put(struct vm_thread *thread, struct mm *mm)
 {
 	void *top = atomic_load_explicit(&mm->top, memory_order_acquire);
 
-	if (top)
-		tables_free_below(vm, top, VM_LEVELS - 1);
 	atomic_store_explicit(&mm->top, NULL, memory_order_relaxed);
+	if (top)
+		tables_put_below(thread, top, VM_LEVELS - 1);
 }
 
 static void leaves_below(const struct vm *vm, void *table, unsigned level, uint64_t vpn, leaf_action action, void *arg)

@@ -3,9 +3,9 @@
  * system.h - what the VM is made of, and the equations that hold between its parts; for model/vm/ alone
  *
  * Lifetimes need no garbage collection, because what others may name is never freed while the VM lives: pages are an
- * array, mms are an array whose members count references (a handle names an mm by number), tables stay until their mm
- * has no reference left. So a handle or a range that is out of date leads to a pte that maps something else, which its
- * reader sees under the pte lock.
+ * array, mms are an array whose members count references (a handle names an mm by number), tables stay tables of their
+ * level (pagetable.c). So a handle or a range that is out of date leads to a leaf that is another's by now, or to a pte
+ * that maps something else, which its reader sees under the pte lock; and a walk needs no reference to an mm.
  *
  * A pte, 64 bits:
  *
@@ -33,6 +33,7 @@
 #define VM_PAGE_SHIFT 12u
 #define VM_LEVELS 4u
 #define VM_CLUSTER_MAX 16u
+#define LINE_BYTES 64u
 
 #define PTE_PRESENT ((uint64_t)1 << 0)
 #define PTE_WRITE ((uint64_t)1 << 1)
@@ -190,17 +191,29 @@ struct slot {
 	_Atomic uint64_t *words;
 };
 
-/* A table of the lowest level. @mm, @first: whose, and the vpn of its first pte; fixed. @ptes: under @lock */
+/* What tables begin with. @free: in the list of free ones of its level, under the frame lock */
+struct table {
+	SLIST_ENTRY(table) free;
+};
+
+SLIST_HEAD(table_list, table);
+
+/*
+ * A table of the lowest level. @ptes: under @lock
+ * @mm, @first: whose, and the vpn of its first pte. They change while it is free, and nobody else sets ptes
+ */
 struct leaf {
-	struct mm *mm;
-	uint64_t first;
+	struct table table;
 	struct vm_lock lock;
+	_Atomic(struct mm *) mm;
+	_Atomic uint64_t first;
 	uint64_t ptes[];
 };
 
-/* A table of a higher level. Entries are set once, by compare-and-swap, and stay */
+/* A table of a higher level. Entries are set once, by compare-and-swap, and stay until it is free */
 struct directory {
-	_Atomic(void *) entries[1];
+	struct table table;
+	_Atomic(void *) entries[];
 };
 
 struct anon_vma;
@@ -240,8 +253,8 @@ struct vma {
 
 /*
  * An address space.
- * @refs:   its own until it has exited, and those of operations. 0: its number is free; MM_ENDING: its tables are being
- *          freed
+ * @refs:   its own until it has exited, and those of operations, but walks. 0: its number is free; MM_ENDING: its
+ *          tables are being given back
  * @dead:   not yet born or exiting. Until it is born all is its creator's, without the lock
  * @lock:   the mm lock, of all below but @top
  * @vmas:   a tsearch() tree of disjoint ones
@@ -289,6 +302,7 @@ struct vm {
 	struct page *pages;
 	struct page **free_frames; /* of each node, from its first frame on, so many: under frame_lock */
 	uint32_t free_n[NODES];
+	struct table_list free_tables[VM_LEVELS]; /* under frame_lock, too */
 	struct vm_lock frame_lock;
 	struct mm *mms;
 	struct object *families; /* as many as mms, and as pages may outlive them */
@@ -479,6 +493,13 @@ static inline uint64_t leaf_end(const struct vm *vm, uint64_t vpn)
 	return (vpn | (leaf_size(vm) - 1)) + 1;
 }
 
+/* Under its lock: does it have the ptes of @mm around @vpn? */
+static inline bool leaf_is(const struct vm *vm, const struct leaf *leaf, const struct mm *mm, uint64_t vpn)
+{
+	return atomic_load_explicit(&leaf->mm, memory_order_relaxed) == mm &&
+	       atomic_load_explicit(&leaf->first, memory_order_relaxed) == (vpn & ~(leaf_size(vm) - 1));
+}
+
 static inline uint64_t *leaf_pte(const struct vm *vm, struct leaf *leaf, uint64_t vpn)
 {
 	return &leaf->ptes[vpn & (leaf_size(vm) - 1)];
@@ -598,8 +619,11 @@ void lru_put_back(struct vm_thread *thread, struct page *page, bool active);
 /* --- pagetable.c: tables, and making, clearing and moving one mapping ------------------------- */
 
 struct leaf *table_find(const struct vm *vm, struct mm *mm, uint64_t vpn);
-struct leaf *table_get(struct vm *vm, struct mm *mm, uint64_t vpn);
-void tables_free(struct vm *vm, struct mm *mm);
+struct leaf *table_get(struct vm_thread *thread, struct mm *mm, uint64_t vpn);
+/* All of @mm are free. */
+void tables_put(struct vm_thread *thread, struct mm *mm);
+/* There are no more. */
+void tables_end(struct vm *vm);
 typedef void (*leaf_action)(struct leaf *leaf, uint64_t vpn, void *arg);
 /* Each leaf, and its first vpn. */
 void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *arg);
@@ -648,6 +672,12 @@ void tlb_settle(struct vm_thread *thread, struct mm *mm, uint64_t first, uint64_
 void tlb_early(struct vm_thread *thread, const struct mm *mm, uint64_t first, uint64_t end);
 
 /* --- vma.c: mms, their vmas and ranges -------------------------------------------------------- */
+
+/* Without a reference: for walks, and a look at its tables. NULL: no mm has that number. */
+static inline struct mm *mm_at(const struct vm *vm, uint32_t id)
+{
+	return id < vm->options.mms ? &vm->mms[id] : NULL;
+}
 
 struct mm *mm_find(struct vm *vm, uint32_t id);
 void mm_put(struct vm_thread *thread, struct mm *mm);

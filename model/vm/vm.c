@@ -154,6 +154,7 @@ static void vm_free(struct vm *vm)
 		free((void *)vm->pages[0].words);
 	if (vm->slots)
 		free((void *)vm->slots[0].words);
+	tables_end(vm);
 	free(vm->pages);
 	free(vm->free_frames);
 	free(vm->slots);

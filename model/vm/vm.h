@@ -79,6 +79,7 @@ enum vm_window {
 	VM_WINDOW_MOVE,     /* an mremap has moved the ptes of a leaf, perhaps not all */
 	VM_WINDOW_FLUSHED,  /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
 	VM_WINDOW_RANGE,    /* a truncate has found a range, and not looked at its ptes; hybrid's alone */
+	VM_WINDOW_SPOTS,    /* a walk has looked tables up, and not locked them; hybrid's alone */
 	VM_WINDOW_OWED,     /* a page is unmapped, and its flush is owed */
 	VM_WINDOW_MOVING,   /* ptes of pages on their way to other frames are moving ones; the pages are locked */
 	VM_WINDOW_REPLACED, /* a file has the new frame, to which no pte leads yet */

@@ -17,12 +17,11 @@
 
 struct mm *mm_find(struct vm *vm, uint32_t id)
 {
-	struct mm *mm;
+	struct mm *mm = mm_at(vm, id);
 	uint32_t refs;
 
-	if (id >= vm->options.mms)
+	if (!mm)
 		return NULL;
-	mm = &vm->mms[id];
 	refs = atomic_load(&mm->refs);
 	while (refs > 0 && refs < MM_ENDING)
 		if (atomic_compare_exchange_weak(&mm->refs, &refs, refs + 1))
@@ -30,7 +29,7 @@ struct mm *mm_find(struct vm *vm, uint32_t id)
 	return NULL;
 }
 
-/* The last one frees the tables, and only then the number. */
+/* The last one gives the tables back, and only then the number. */
 void mm_put(struct vm_thread *thread, struct mm *mm)
 {
 	uint32_t refs = atomic_load(&mm->refs);
@@ -40,7 +39,7 @@ void mm_put(struct vm_thread *thread, struct mm *mm)
 	vm_must(refs > 0 && refs < MM_ENDING);
 	if (refs > 1)
 		return;
-	tables_free(thread->vm, mm);
+	tables_put(thread, mm);
 	atomic_store(&mm->refs, 0);
 }
 

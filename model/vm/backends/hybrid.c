@@ -252,48 +252,94 @@ static uint32_t owner_mm(uint64_t owner)
 	return (uint32_t)(owner & ((1u << OWNER_MM_BITS) - 1));
 }
 
-static struct mm *visit_mm(struct vm *vm, const struct rmap_visit *visit, uint64_t *vpn)
+static struct spot spot_from(const struct vm *vm, struct mm *mm, uint64_t vpn)
 {
-	if (visit->kind == RMAP_LINEAR) {
-		*vpn = visit->address >> VM_PAGE_SHIFT;
-		return mm_find(vm, owner_mm(visit->range.owner));
+	uint64_t end = vpn + pieces(vm) < vpn_end(vm) ? vpn + pieces(vm) : vpn_end(vm);
+	struct spot spot = { .mm = mm, .first = vpn, .end = end };
+
+	spot_find(vm, &spot);
+	return spot;
+}
+
+static struct spot linear_spot(const struct vm *vm, const struct rmap_range *range, uint64_t address)
+{
+	return spot_from(vm, mm_at(vm, owner_mm(range->owner)), address >> VM_PAGE_SHIFT);
+}
+
+static struct spot chained_spot(const struct vm *vm, uint64_t handle)
+{
+	return spot_from(vm, mm_at(vm, (uint32_t)(handle >> (HANDLE_VPN_BITS + 3))),
+			 handle >> 3 & (((uint64_t)1 << HANDLE_VPN_BITS) - 1));
+}
+
+static struct spot batch_spot(const struct vm *vm, const struct rmap_visits *visits, size_t i)
+{
+	const struct rmap_range *range;
+
+	if (visits->kind == RMAP_CHAINED)
+		return chained_spot(vm, rmap_visits_handle(visits, i));
+	range = rmap_visits_range(visits, i);
+	return linear_spot(vm, range, rmap_range_address(range, rmap_visits_index(visits, i)));
+}
+
+/* So many are looked up together. */
+#define SPOTS 8u
+
+/* @enough: so many ptes */
+struct looking {
+	struct vm_thread *thread;
+	struct page *page;
+	struct walk *walk;
+	uint32_t enough;
+};
+
+/* What ends a call of rmap_walk_batches(): the walk has ended, or is to go on in another section. */
+enum { ENDED = 1, PAUSED };
+
+static void find_spots(const struct vm *vm, const struct rmap_visits *visits, size_t first, struct spot *spots)
+{
+	for (size_t i = first; i < visits->n && i < first + SPOTS; i++)
+		spots[i - first] = batch_spot(vm, visits, i);
+	window(vm, VM_WINDOW_SPOTS);
+}
+
+static int look_at_batch(void *arg, const struct rmap_visits *visits)
+{
+	const struct looking *looking = arg;
+	struct walk *walk = looking->walk;
+	struct spot spots[SPOTS];
+
+	for (size_t i = 0; i < visits->n; i++) {
+		bool goes_on;
+
+		if (i % SPOTS == 0)
+			find_spots(looking->thread->vm, visits, i, spots);
+		goes_on = walk_spot(looking->thread, looking->page, &spots[i % SPOTS], false, walk);
+		if (walk->visited)
+			walk->visited(walk, visits->kind == RMAP_CHAINED ? rmap_visits_count(visits, i) : WALK_UNKNOWN);
+		if (!goes_on || walk->found >= looking->enough)
+			return ENDED;
 	}
-	*vpn = visit->handle >> 3 & (((uint64_t)1 << HANDLE_VPN_BITS) - 1);
-	return mm_find(vm, (uint32_t)(visit->handle >> (HANDLE_VPN_BITS + 3)));
+	return visits->n == RMAP_VISITS_MAX ? PAUSED : 0;
 }
 
-static bool visit_ptes(struct vm_thread *thread, struct page *page, const struct rmap_visit *visit, bool tries,
-		       struct walk *walk)
-{
-	struct vm *vm = thread->vm;
-	uint64_t first, end;
-	struct mm *mm = visit_mm(vm, visit, &first);
-	bool goes_on;
-
-	if (!mm)
-		return walk_nowhere(thread, walk);
-	end = first + pieces(vm) < vpn_end(vm) ? first + pieces(vm) : vpn_end(vm);
-	goes_on = walk_window(thread, page, mm, first, end, tries, walk);
-	mm_put(thread, mm);
-	if (walk->visited)
-		walk->visited(walk, visit->kind == RMAP_CHAINED ? visit->count : WALK_UNKNOWN);
-	return goes_on;
-}
-
+/* The tables need no section; ranges do, and one section is for one full batch, lest all retired memory wait. */
 static void hybrid_walk(struct vm_thread *thread, struct page *page, struct walk *walk)
 {
 	struct rmap_target target = target_of(page);
+	struct looking looking = { thread, page, walk, UINT32_MAX };
 	struct rmap_cursor cursor;
-	struct rmap_visit batch[16];
-	/* Accessed bits are hints: it is enough to have seen as many ptes as there were. */
-	uint32_t enough = walk->ages ? hybrid_mapcount(thread, page) : UINT32_MAX;
-	bool goes_on = true;
-	size_t n;
+	int stop;
 
 	rmap_cursor_init(&cursor, map_of(thread->vm), &target);
-	while (goes_on && (n = rmap_cursor_next(&cursor, batch, 16)) > 0)
-		for (size_t i = 0; goes_on && i < n; i++)
-			goes_on = visit_ptes(thread, page, &batch[i], false, walk) && walk->found < enough;
+	do {
+		hybrid_enter(thread);
+		/* Accessed bits are hints: it is enough to have seen as many ptes as there were. */
+		if (walk->ages && looking.enough == UINT32_MAX)
+			looking.enough = rmap_page_mapcount(map_of(thread->vm), &page->rmap);
+		stop = rmap_walk_batches(&cursor, look_at_batch, &looking);
+		hybrid_leave(thread);
+	} while (stop == PAUSED);
 	/* What moved ahead of every round may have been missed: that is to be told like what has no name. */
 	walk->unnamed += cursor.summary.unnamed + !cursor.summary.complete;
 }
@@ -322,8 +368,11 @@ static int clear(void *arg, const struct rmap_target *target, const struct rmap_
 	struct pass *pass = arg;
 	struct clearing clearing = { .pass = pass, .cleared = cleared, .force = flags & RMAP_UNMAP_FORCE };
 	struct walk walk = { .action = clear_pte, .arg = &clearing };
+	const struct vm *vm = pass->thread->vm;
+	struct spot spot = visit->kind == RMAP_CHAINED ? chained_spot(vm, visit->handle) :
+							 linear_spot(vm, &visit->range, visit->address);
 
-	visit_ptes(pass->thread, page_of(target->page), visit, flags & RMAP_UNMAP_TRY, &walk);
+	walk_spot(pass->thread, page_of(target->page), &spot, flags & RMAP_UNMAP_TRY, &walk);
 	return walk.refused ? -EAGAIN : 0;
 }
 
