@@ -38,6 +38,9 @@
 /* There are smaller pages in the place of one: look again. */
 #define SPLIT 2
 
+/* Ends a section in the middle of a walk, which goes on in another. */
+#define PAUSE 3
+
 /* How often a page pass splits what is in one place: halves of halves come to an end sooner. */
 #define SPLITS_MAX 64u
 
@@ -47,6 +50,7 @@
 /*
  * One unmap or truncate.
  * @worst: what became of the pages that the last page pass left
+ * @gone:  the last walk has seen that its page has no mapping any more, in the section in which it cleared one
  */
 struct unmap {
 	struct rmap *map;
@@ -54,6 +58,7 @@ struct unmap {
 	void *arg;
 	unsigned flags;
 	enum rmap_unmap_result worst;
+	bool gone;
 	struct rmap_unmap_report report;
 };
 
@@ -124,6 +129,13 @@ static int result_of(const struct unmap *unmap, enum rmap_unmap_result worst)
 
 /* --- one page --------------------------------------------------------------------------------- */
 
+/* Inside a section. */
+static bool is_gone(struct unmap *unmap, const struct rmap_page *page)
+{
+	unmap->gone = !is_mapped(rmap_page_counts(unmap->map, page));
+	return unmap->gone;
+}
+
 /* A refused lock ends nothing: what else can be cleared is. */
 static int clear_visit(struct unmap *unmap, const struct rmap_target *target, const struct rmap_visit *visit)
 {
@@ -134,41 +146,98 @@ static int clear_visit(struct unmap *unmap, const struct rmap_target *target, co
 		unmap->report.refused++;
 	else if (error)
 		return stop_with(unmap, error);
-	if (unmap->report.cleared != cleared && !is_mapped(page_counts(unmap, target->page)))
-		return STOP;
-	return 0;
+	if (unmap->report.cleared == cleared)
+		return 0;
+	if (unmap->flags & RMAP_UNMAP_SECTION)
+		return is_gone(unmap, target->page) ? STOP : 0;
+	return is_mapped(page_counts(unmap, target->page)) ? 0 : STOP;
 }
 
-/*
- * One walk over the page's mappings, in batches: each in the section that finds it, or outside. One section is for one
- * batch, lest all retired memory wait for a page of many mappings. What a batch has cleared is flushed before the next,
- * also if it ends the call. STOP: a callback ended the call. A walk that was not complete leaves what it missed to the
- * counts.
- */
-static int clear_page(struct unmap *unmap, const struct rmap_target *target)
+/* What has been cleared since there were @cleared. Outside any section. */
+static void flush(struct unmap *unmap, const struct rmap_target *target, uint64_t cleared)
 {
-	bool inside = unmap->flags & RMAP_UNMAP_SECTION;
+	if (unmap->callbacks->flush && unmap->report.cleared != cleared)
+		unmap->callbacks->flush(unmap->arg, target);
+}
+
+static void clear_outside(struct unmap *unmap, const struct rmap_target *target, struct rmap_cursor *cursor)
+{
 	struct rmap_visit visits[ENV_BATCH];
-	struct rmap_cursor cursor;
 	int stop = 0;
 	size_t n;
 
-	unmap->report.passes++;
-	rmap_cursor_init(&cursor, unmap->map, target);
 	do {
 		uint64_t cleared = unmap->report.cleared;
 
-		if (inside)
-			rcu_read_enter(&unmap->map->rcu);
-		n = rmap_cursor_next(&cursor, visits, ENV_BATCH);
+		n = rmap_cursor_next(cursor, visits, ENV_BATCH);
 		for (size_t i = 0; i < n && stop == 0; i++)
 			stop = clear_visit(unmap, target, &visits[i]);
-		if (inside)
-			rcu_read_leave(&unmap->map->rcu);
-		if (unmap->callbacks->flush && unmap->report.cleared != cleared)
-			unmap->callbacks->flush(unmap->arg, target);
+		flush(unmap, target, cleared);
 	} while (n > 0 && stop == 0);
+}
+
+/* struct batches - those of one section. @visits: in them */
+struct batches {
+	struct unmap *unmap;
+	const struct rmap_target *target;
+	uint64_t visits;
+};
+
+static int clear_batch(void *arg, const struct rmap_visits *visits)
+{
+	struct batches *batches = arg;
+	struct rmap_visit visit;
+	int stop = 0;
+
+	for (size_t i = 0; i < visits->n && stop == 0; i++) {
+		rmap_visits_get(visits, i, &visit);
+		stop = clear_visit(batches->unmap, batches->target, &visit);
+	}
+	batches->visits += visits->n;
+	if (!stop && batches->visits >= RMAP_VISITS_MAX)
+		stop = PAUSE;
+	return stop;
+}
+
+static void clear_inside(struct unmap *unmap, const struct rmap_target *target, struct rmap_cursor *cursor)
+{
+	int stop;
+
+	do {
+		struct batches batches = { unmap, target, 0 };
+		uint64_t cleared = unmap->report.cleared;
+
+		rcu_read_enter(&unmap->map->rcu);
+		stop = rmap_walk_batches(cursor, clear_batch, &batches);
+		rcu_read_leave(&unmap->map->rcu);
+		flush(unmap, target, cleared);
+	} while (stop == PAUSE);
+}
+
+/*
+ * One walk over the page's mappings, in batches: in the section that finds them, or each outside. One section is for so
+ * many visits, lest all retired memory wait for a page of many mappings. What a batch or the batches of a section have
+ * cleared is flushed before the next, also if it ends the call. STOP: a callback ended the call. A walk that was not
+ * complete leaves what it missed to the counts.
+ */
+static int clear_page(struct unmap *unmap, const struct rmap_target *target)
+{
+	struct rmap_cursor cursor;
+
+	unmap->report.passes++;
+	unmap->gone = false;
+	rmap_cursor_init(&cursor, unmap->map, target);
+	if (unmap->flags & RMAP_UNMAP_SECTION)
+		clear_inside(unmap, target, &cursor);
+	else
+		clear_outside(unmap, target, &cursor);
 	return unmap->report.stopped ? STOP : 0;
+}
+
+/* What is left behind clear_page(), which may have seen that nothing is. */
+static struct rmap_counts counts_behind(const struct unmap *unmap, const struct rmap_page *page)
+{
+	return unmap->gone ? (struct rmap_counts){ 0, 0, 0 } : page_counts(unmap, page);
 }
 
 /* --- ranges ----------------------------------------------------------------------------------- */
@@ -248,7 +317,7 @@ static void unmap_reliably(struct unmap *unmap, const struct rmap_target *target
 {
 	uint64_t cleared = 0;
 	int stop = clear_page(unmap, target);
-	struct rmap_counts left = page_counts(unmap, target->page);
+	struct rmap_counts left = counts_behind(unmap, target->page);
 
 	while (!stop && is_mapped(left)) {
 		bool clears = unmap->report.cleared != cleared;
@@ -262,7 +331,7 @@ static void unmap_reliably(struct unmap *unmap, const struct rmap_target *target
 			stop = clear_ranges(unmap, target->object, target->first, target->last, true);
 		if (!stop)
 			stop = clear_page(unmap, target);
-		left = page_counts(unmap, target->page);
+		left = counts_behind(unmap, target->page);
 	}
 }
 
@@ -295,7 +364,7 @@ int rmap_unmap(struct rmap *map, const struct rmap_unmap_callbacks *callbacks, v
 		else
 			clear_page(&unmap, target);
 	}
-	counts = page_counts(&unmap, target->page);
+	counts = counts_behind(&unmap, target->page);
 	set_left(&unmap.report.left, counts);
 	if (report)
 		*report = unmap.report;
@@ -343,7 +412,8 @@ static int finish_page(struct unmap *unmap, const struct rmap_target *target, en
 {
 	const struct rmap_unmap_callbacks *callbacks = unmap->callbacks;
 	int stop = pass == PASS_DROP ? 0 : clear_page(unmap, target);
-	struct rmap_counts counts = page_counts(unmap, target->page);
+	struct rmap_counts counts = pass == PASS_DROP ? page_counts(unmap, target->page) :
+							counts_behind(unmap, target->page);
 	bool mapped = is_mapped(counts);
 
 	if (stop)

@@ -134,14 +134,12 @@ static int round_chain(struct round *round)
 static int round_range(void *arg, const struct rmap_range *range)
 {
 	struct round *round = arg;
-	struct rmap_range_position *position = &round->cursor->ranges;
 	int stop = round->visits.n == round->room ? hand_over(round, RMAP_LINEAR) : 0;
 
 	if (stop)
 		return stop;
 	round->words[round->visits.n++] = (uint64_t)(uintptr_t)range;
-	position->after = *range;
-	position->resumes = 1;
+	round->cursor->ranges.resumes = 1;
 	return 0;
 }
 
@@ -162,6 +160,9 @@ static int round_ranges(struct round *round)
 	}
 	stop = rmap_object_visit_next(target->object, &like, &cursor->ranges, round_range, round);
 	if (stop) {
+		/* Behind the full batch, unless it is all of the pass before the one that begins. */
+		if (cursor->ranges.resumes)
+			cursor->ranges.after = *rmap_visits_range(&round->visits, round->room - 1);
 		cursor->stage = STAGE_RANGES;
 		return stop;
 	}

@@ -7,9 +7,12 @@
  */
 #include "support.h"
 
+#include <rmap/unmap.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <urcu/urcu-memb.h>
 
 #define RANGES_MAX 300u
 #define VISITS_MAX 4096u
@@ -712,6 +715,63 @@ static void g3_units_of_one_key_are_read_as_they_are_searched(void **state)
 }
 #endif
 
+/* --- unmap ------------------------------------------------------------------------------------ */
+
+#define CROWD (4 * RMAP_VISITS_MAX)
+
+/* One page of many chained mappings. @owed: cleared since the last flush; @flushes: so many */
+struct crowd {
+	struct fixture fixture;
+	struct rmap_page page;
+	unsigned owed;
+	unsigned flushes;
+};
+
+static int crowd_clear(void *arg, const struct rmap_target *target, const struct rmap_visit *visit, unsigned flags,
+		       uint64_t *cleared)
+{
+	struct crowd *crowd = arg;
+
+	(void)target, (void)flags;
+	expect(fixture_remove(&crowd->fixture, &crowd->page, rmap_chained(visit->handle)) >= 0);
+	crowd->owed++;
+	++*cleared;
+	return 0;
+}
+
+static void crowd_flush(void *arg, const struct rmap_target *target)
+{
+	struct crowd *crowd = arg;
+
+	expect(!urcu_memb_read_ongoing() && target->page == &crowd->page);
+	expect(crowd->owed > 0 && crowd->owed < 2 * RMAP_VISITS_MAX);
+	crowd->owed = 0;
+	crowd->flushes++;
+}
+
+/* A section that lasted for all of them would keep all retired memory waiting. */
+static void a_section_of_an_unmap_is_for_so_many_visits(void **state)
+{
+	static const struct rmap_unmap_callbacks crowd_callbacks = {
+		.size = sizeof(crowd_callbacks), .clear = crowd_clear, .flush = crowd_flush
+	};
+	struct crowd crowd = { .owed = 0 };
+	const struct rmap_target target = { .page = &crowd.page };
+	struct rmap_unmap_report report;
+
+	(void)state;
+	fixture_init(&crowd.fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (uint64_t i = 1; i <= CROWD; i++)
+		expect(fixture_add(&crowd.fixture, &crowd.page, rmap_chained(i << 12)) >= 0);
+	assert_int_equal(rmap_unmap(crowd.fixture.map, &crowd_callbacks, &crowd, &target, RMAP_UNMAP_SECTION,
+				    RMAP_FAILABLE, &report),
+			 RMAP_UNMAP_SUCCESS);
+	assert_int_equal(report.cleared, CROWD);
+	assert_int_equal(crowd.owed, 0);
+	assert_in_range(crowd.flushes, 3, 4);
+	fixture_fini(&crowd.fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -726,6 +786,7 @@ int main(void)
 		cmocka_unit_test(tags_are_no_reason_to_visit_again),
 		cmocka_unit_test(g3_what_a_visitor_did_not_get_is_not_counted),
 		cmocka_unit_test(g3_units_of_one_key_are_read_as_they_are_searched),
+		cmocka_unit_test(a_section_of_an_unmap_is_for_so_many_visits),
 	};
 
 	return cmocka_run_group_tests_name("batches", tests, NULL, NULL);

@@ -116,7 +116,8 @@ enum rmap_unmap_flag {
 	RMAP_UNMAP_FORCE = 1 << 1, /* clear locked mappings, too (munlock them). A truncate always does */
 	/*
 	 * Call clear() inside the read-side section that found the visit, where it must not sleep: for handles that
-	 * name memory which is freed after a grace period.
+	 * name memory which is freed after a grace period. It is faster, too: one section is for RMAP_VISITS_MAX
+	 * visits or more, but fewer than twice as many, and none is copied.
 	 */
 	RMAP_UNMAP_SECTION = 1 << 2,
 	/* Of a truncate: private copies of these pages go, too: a new end, a collapsed range; not a hole. */
@@ -202,8 +203,8 @@ struct rmap_unmap_report;
  * @left:        NULL, or: told of each page that is still mapped when a failable truncate returns, and why; or that
  *               could not be split, with the counts of all of it. Holds: the page lock
  * @flush:       NULL, or: what @clear has cleared since the last call, at least one mapping of this page, is to leave
- *               the processors: once for each batch of visits (16 at most), before anything is concluded from it.
- *               Holds: the page lock, no read-side section
+ *               the processors: once for each batch of visits (16 at most), or with RMAP_UNMAP_SECTION for each
+ *               section, before anything is concluded from it. Holds: the page lock, no read-side section
  * @wait:        NULL, or: called before reliable semantics try again, which is a quiescent state, with what was done so
  *               far.
  *               Holds: what the caller of rmap_unmap() holds. Return: 0 to go on; anything else ends the call, as

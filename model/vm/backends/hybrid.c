@@ -285,12 +285,13 @@ static struct spot batch_spot(const struct vm *vm, const struct rmap_visits *vis
 /* So many are looked up together. */
 #define SPOTS 8u
 
-/* @enough: so many ptes */
+/* @enough: so many ptes. @visits: in this section */
 struct looking {
 	struct vm_thread *thread;
 	struct page *page;
 	struct walk *walk;
 	uint32_t enough;
+	size_t visits;
 };
 
 /* What ends a call of rmap_walk_batches(): the walk has ended, or is to go on in another section. */
@@ -305,7 +306,7 @@ static void find_spots(const struct vm *vm, const struct rmap_visits *visits, si
 
 static int look_at_batch(void *arg, const struct rmap_visits *visits)
 {
-	const struct looking *looking = arg;
+	struct looking *looking = arg;
 	struct walk *walk = looking->walk;
 	struct spot spots[SPOTS];
 
@@ -320,19 +321,21 @@ static int look_at_batch(void *arg, const struct rmap_visits *visits)
 		if (!goes_on || walk->found >= looking->enough)
 			return ENDED;
 	}
-	return visits->n == RMAP_VISITS_MAX ? PAUSED : 0;
+	looking->visits += visits->n;
+	return looking->visits >= RMAP_VISITS_MAX ? PAUSED : 0;
 }
 
-/* The tables need no section; ranges do, and one section is for one full batch, lest all retired memory wait. */
+/* Tables need no section; batches do, and one section is for so many visits, lest all retired memory wait. */
 static void hybrid_walk(struct vm_thread *thread, struct page *page, struct walk *walk)
 {
 	struct rmap_target target = target_of(page);
-	struct looking looking = { thread, page, walk, UINT32_MAX };
+	struct looking looking = { thread, page, walk, UINT32_MAX, 0 };
 	struct rmap_cursor cursor;
 	int stop;
 
 	rmap_cursor_init(&cursor, map_of(thread->vm), &target);
 	do {
+		looking.visits = 0;
 		hybrid_enter(thread);
 		/* Accessed bits are hints: it is enough to have seen as many ptes as there were. */
 		if (walk->ages && looking.enough == UINT32_MAX)
@@ -455,9 +458,10 @@ static const struct rmap_unmap_callbacks callbacks = {
 	.wait = wait_for_others,
 };
 
+/* Nobody waits for a grace period with a pte lock held, so clear() may run in the section that finds the mapping. */
 static unsigned unmap_flags(const struct vm *vm)
 {
-	return vm->options.locks == VM_LOCKS_2003 ? RMAP_UNMAP_TRY : 0;
+	return RMAP_UNMAP_SECTION | (vm->options.locks == VM_LOCKS_2003 ? RMAP_UNMAP_TRY : 0);
 }
 
 static int hybrid_unmap(struct pass *pass, struct page *page, struct rmap_unmap_report *report)
