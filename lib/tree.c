@@ -100,7 +100,7 @@ const struct node *rmap_tree_node(const uint64_t *word, uint64_t version)
 #define ORDER_BITS 4u
 #define ORDER_N_SHIFT 60u
 
-_Static_assert(NODE_ITEMS < 1u << ORDER_BITS && NODE_ITEMS * ORDER_BITS <= ORDER_N_SHIFT, "an order fits a word");
+_Static_assert(NODE_ITEMS <= 8, "the places of a leaf are told in half a word");
 
 static unsigned order_n(uint64_t order)
 {
@@ -125,11 +125,7 @@ static uint64_t order_insert(uint64_t order, unsigned i, unsigned place)
 /* Of the first @n places, as they are. */
 static uint64_t order_of(unsigned n)
 {
-	uint64_t order = 0;
-
-	while (order_n(order) < n)
-		order = order_insert(order, order_n(order), order_n(order));
-	return order;
+	return (uint64_t)n << ORDER_N_SHIFT | (0x76543210u & (((uint64_t)1 << n * ORDER_BITS) - 1));
 }
 
 /* Of a leaf's @item: is it there in @version? RLX: ordered by the version. */
@@ -508,17 +504,26 @@ bool rmap_tree_insert_in_place(struct update *update, const struct rmap_range *r
 	struct node *path[NODE_LEVELS];
 	unsigned char at[NODE_LEVELS];
 	struct node *leaf;
-	unsigned i, n, top;
 	uint64_t order;
+	unsigned i, top;
 
 	if (!update->root)
 		return false;
 	top = follow(update->root, range, path, at);
 	leaf = path[0];
 	order = load_rlx(&leaf->order); /* RLX: stored under the mutex only. */
-	n = order_n(order);
-	if (n == NODE_ITEMS || find(leaf, range))
+	i = order_n(order);
+	if (i == NODE_ITEMS)
 		return false;
+	for (; i > 0; i--) {
+		const struct item *item = &leaf->items[order_place(order, i - 1)];
+		int compared = rmap_range_compare(&item->range, range);
+
+		if (compared == 0 && is_there(item, NEWEST))
+			return false;
+		if (compared < 0)
+			break;
+	}
 	for (unsigned level = 1; level <= top; level++)
 		if (rmap_range_compare(range, &path[level]->items[at[level]].range) < 0)
 			return false;
@@ -529,13 +534,10 @@ bool rmap_tree_insert_in_place(struct update *update, const struct rmap_range *r
 		extend(path[level], range, keyed);
 		raise(&above->max_last, larger(above->max_last, range->last));
 	}
-	i = n;
-	while (i > 0 && rmap_range_compare(&leaf->items[order_place(order, i - 1)].range, range) > 0)
-		i--;
-	leaf->items[n] = (struct item){ .range = *range, .keyed = keyed, .gone = STAYS };
+	leaf->items[order_n(order)] = (struct item){ .range = *range, .keyed = keyed, .gone = STAYS };
 	INJECT();
 	/* R2: publishes the range, to readers of any version, who look at its key first; pairs with A2. */
-	store_rel(&leaf->order, order_insert(order, i, n));
+	store_rel(&leaf->order, order_insert(order, i, order_n(order)));
 	update->ranges++;
 	return true;
 }
