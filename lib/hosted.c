@@ -2,16 +2,18 @@
 /*
  * hosted.c - what an ordinary program's maps use if their options say nothing: liburcu's memb, the heap (tier.c)
  */
-#include "env.h"
+#include "rcu.h"
 
 #include <signal.h>
 
 /*
  * Makes the begin and the end of a section a few instructions each, where they would be calls of a shared library that
  * looks its thread's state up twice. These functions are short enough for any program to have them inline, as their
- * header says.
+ * header says. ThreadSanitizer would report how they access words that threads share.
  */
+#ifndef RMAP_TSAN
 #define _LGPL_SOURCE
+#endif
 #include <urcu/urcu-memb.h>
 
 RMAP_URCU(memb)
