@@ -26,8 +26,8 @@
  * twice, and so a range that a reader has found stays as it is for as long as the leaf is there.
  *
  * Summaries are raised in place, and never lowered, before the version is published that needs it. Readers of earlier
- * versions may see that, and look in vain. An update that lowers one, but max_keyed, copies the leaf: summaries say
- * what there is, or the time of a query would depend on what there was.
+ * versions may see that, and look in vain, down one path for each range that came. An update that lowers one, but
+ * max_keyed, copies the leaf: summaries say what there is, or the time of a query would depend on what there was.
  *
  *      label  orders                                            breaks without it
  *      R1     a node before the word that it is swung into      a reader, of whatever version, looks at its version
@@ -766,79 +766,78 @@ static unsigned items_in(const struct node *node, uint64_t version, const struct
 	return node->n;
 }
 
-static uint64_t last_in(const struct node *node, uint64_t version)
-{
-	const struct item *items[NODE_ITEMS];
-	unsigned n = items_in(node, version, items);
-	uint64_t last = 0;
+/*
+ * The ranges below a node, and what they sum up to: not what nodes between say, for an update may have raised that, and
+ * what is above not yet.
+ */
+struct below {
+	uint64_t ranges;
+	uint64_t max_last;
+	uint64_t max_tagged;
+	uint64_t max_keyed;
+	uint64_t tags_any;
+};
 
-	for (unsigned i = 0; i < n; i++)
-		/* RLX: ordered by the version */
-		last = larger(last, node->level ? load_rlx(&items[i]->max_last) : items[i]->range.last);
-	return last;
+static void add(struct below *below, const struct below *more)
+{
+	below->ranges += more->ranges;
+	below->max_last = larger(below->max_last, more->max_last);
+	below->max_tagged = larger(below->max_tagged, more->max_tagged);
+	below->max_keyed = larger(below->max_keyed, more->max_keyed);
+	below->tags_any |= more->tags_any;
 }
 
-static bool check_node(const struct node *node, uint64_t version, bool exact, unsigned least)
+static bool check_range(const struct item *item, struct below *below)
 {
-	const struct item *items[NODE_ITEMS];
-	unsigned n = items_in(node, version, items);
-	struct node expected = { 0 };
+	const struct rmap_range *range = &item->range;
 
-	for (unsigned i = 0; i < n; i++) {
-		const struct item *item = items[i];
-		const struct node *child = node->level ? rmap_tree_node(&item->child, version) : NULL;
-
-		if (!holds(i == 0 || rmap_range_compare(&items[i - 1]->range, &item->range) < 0, "items are in order",
-			   item))
-			return false;
-		if (!child) {
-			extend(&expected, &item->range, item->keyed);
-			if (!holds(rmap_range_is_valid(&item->range), "first <= last, and all its addresses fit", item))
-				return false;
-			continue;
-		}
-		expected.max_keyed = larger(expected.max_keyed, load_rlx(&child->max_keyed));
-		expected.max_tagged = larger(expected.max_tagged, load_rlx(&child->max_tagged));
-		expected.tags_any |= load_rlx(&child->tags_any);
-		if (!holds(child->level + 1 == node->level, "a child is one level below", item) ||
-		    !holds(says(load_rlx(&item->max_last), last_in(child, version), exact),
-			   "max_last = largest last below", item))
-			return false;
-	}
-	return holds(n >= least && n <= NODE_ITEMS, "no node is too empty or too full", &node->items[0]) &&
-	       holds(says(load_rlx(&node->max_keyed), expected.max_keyed, false), "max_keyed >= keyed of all below",
-		     &node->items[0]) &&
-	       holds(says(load_rlx(&node->max_tagged), expected.max_tagged, exact),
-		     "max_tagged = largest last of tagged ranges", &node->items[0]) &&
-	       holds(says(load_rlx(&node->tags_any), expected.tags_any, exact), "tags_any = tags below, or-ed",
-		     &node->items[0]);
+	*below = (struct below){ 1, range->last, range->tags ? range->last : 0, item->keyed, range->tags };
+	return holds(rmap_range_is_valid(range), "first <= last, and all its addresses fit", item);
 }
 
 /* @low and @high, where these are not NULL: nothing below is less than the one, all is less than the other. */
-static bool check(const struct node *node, uint64_t version, bool exact, const struct rmap_range *low,
-		  const struct rmap_range *high, uint64_t *ranges)
+static bool check(const struct node *node, uint64_t version, bool exact, unsigned least, const struct rmap_range *low,
+		  const struct rmap_range *high, struct below *below)
 {
 	const struct item *items[NODE_ITEMS];
 	unsigned n = items_in(node, version, items);
 
-	if (n == 0)
-		return true;
-	if (!holds(!low || rmap_range_compare(low, &items[0]->range) <= 0, "key <= what is below", items[0]) ||
-	    !holds(!high || rmap_range_compare(&items[n - 1]->range, high) < 0, "what is below < next key", items[0]))
+	*below = (struct below){ 0 };
+	if (!holds(n >= least && n <= NODE_ITEMS, "no node is too empty or too full", &node->items[0]) ||
+	    !holds(n == 0 || !low || rmap_range_compare(low, &items[0]->range) <= 0, "key <= what is below", items[0]))
 		return false;
-	*ranges += node->level ? 0 : n;
-	for (unsigned i = 0; node->level && i < n; i++) {
-		const struct node *child = rmap_tree_node(&items[i]->child, version);
+	for (unsigned i = 0; i < n; i++) {
+		const struct item *item = items[i];
+		const struct rmap_range *next = i + 1 < n ? &items[i + 1]->range : high;
+		const struct node *child = node->level ? rmap_tree_node(&item->child, version) : NULL;
+		struct below more;
 
-		if (!check_node(child, version, exact, NODE_LEAST) ||
-		    !check(child, version, exact, &items[i]->range, i + 1 < n ? &items[i + 1]->range : high, ranges))
+		if (!holds(!next || rmap_range_compare(&item->range, next) < 0, "what is below < next key", item))
 			return false;
+		if (!child && !check_range(item, &more))
+			return false;
+		if (child && (!holds(child->level + 1 == node->level, "a child is one level below", item) ||
+			      !check(child, version, exact, NODE_LEAST, &item->range, next, &more) ||
+			      /* RLX: ordered by the version */
+			      !holds(says(load_rlx(&item->max_last), more.max_last, exact),
+				     "max_last = largest last below", item)))
+			return false;
+		add(below, &more);
 	}
-	return true;
+	/* RLX: ordered by the version */
+	return holds(says(load_rlx(&node->max_keyed), below->max_keyed, false), "max_keyed >= keyed of all below",
+		     &node->items[0]) &&
+	       holds(says(load_rlx(&node->max_tagged), below->max_tagged, exact),
+		     "max_tagged = largest last of tagged ranges", &node->items[0]) &&
+	       holds(says(load_rlx(&node->tags_any), below->tags_any, exact), "tags_any = tags below, or-ed",
+		     &node->items[0]);
 }
 
 bool rmap_tree_check(const struct node *node, uint64_t version, bool exact, uint64_t *ranges)
 {
-	return !node || (check_node(node, version, exact, node->level ? 2 : 0) &&
-			 check(node, version, exact, NULL, NULL, ranges));
+	struct below below = { .ranges = 0 };
+	bool fits = !node || check(node, version, exact, node->level ? 2 : 0, NULL, NULL, &below);
+
+	*ranges += below.ranges;
+	return fits;
 }

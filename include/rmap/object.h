@@ -13,9 +13,9 @@
  * nor the new one is there; nor does a list of changes, such as a fork's or an exit's, show a part of it.
  *
  * Complexity: update O(log n), a replacement by m ranges or a list of m changes O(m log n); stab, and tagged if no
- * other tags are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and as
- * many steps more as updates were published since the query began. Ranges whose tags are not asked for may cost a
- * tagged query O(log n) each, if they overlap first .. last.
+ * other tags are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and
+ * O(log n) more for each change that was published since the query began. Ranges whose tags are not asked for may cost
+ * a tagged query O(log n) each, if they overlap first .. last.
  * Memory: nodes of 512 bytes, of 3 to 8 ranges each: some 110 bytes a range, 130 after many updates, 256 at most; and a
  * node for an object that has few ranges or had any. Nodes that updates have replaced wait for a grace period and are
  * then kept for the next ones: of each a fourth of what the map's objects have (at least 96, at most half of
