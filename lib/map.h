@@ -105,12 +105,14 @@ struct node_list {
  * @free:     for updates to come; @spares of them for those that get no memory
  * @retired:  on no way through RCU yet
  * @waiting:  handed over to RCU with @deferred, which has not come back while @handed_over
+ * @settling: how many were either, and updates wait for their grace periods now
  * @made:     taken from the metadata tier and not given back; @in_trees: those in trees
  */
 struct rmap_nodes {
 	struct node_list free;
 	struct node_list retired;
 	struct node_list waiting;
+	uint64_t settling;
 	struct rmap_deferred deferred;
 	bool handed_over;
 	uint64_t made;

@@ -8,10 +8,10 @@
  *      tier -> free -> an update's stock -> tree -> replaced -> retired -> handed over -> free
  *                            `---- what is left ------------------------------------------^
  *
- *      made = in trees + retired + handed over + free, apart from what running updates have in stock
+ *      made = in trees + retired + handed over + free, apart from what running updates have in stock or wait for
  *
- * Lists are under the map's lock, and are joined as wholes: no step here takes longer for a long one. An update takes
- * all that it may need before each change, so that nothing fails while it builds.
+ * Lists are under the map's lock, which nobody holds longer for a long one: they are joined as wholes, and given back
+ * in parts. An update takes all that it may need before each change, so that nothing fails while it builds.
  *
  * Grace periods. Once NODES_BATCH nodes are retired they are handed over to RCU, in one record, which the map has; what
  * is retired before that has ended is the next batch. An RCU that gathers callbacks takes its time over that, so where
@@ -23,9 +23,9 @@
  * published, and returns what it has left and what it replaced: no fewer nodes, for a tree does not grow by a removal.
  * If too few are free, others have borrowed, and return them after a wait of their own.
  *
- * Bounds. Behind an update that may wait no more are retired or handed over than nodes_max() says, a fourth of what
- * trees have if that is much. What is free is as much, and O(log n) nodes for borrowers; a drain gives it back, but for
- * these.
+ * Bounds. Behind an update that may wait no more wait than nodes_max() says, a fourth of what trees have if that is
+ * much, with those that others wait for meanwhile: else each thread might leave as many. What is free is as much, and
+ * O(log n) nodes for borrowers; a drain gives it back, but for these.
  */
 #include "nodes.h"
 
@@ -121,17 +121,26 @@ static void give(struct rmap *map, struct node_list *list)
 	}
 }
 
-/* Gives back what is free but for @n nodes. Takes and releases the map's lock. */
-static void keep(struct rmap *map, uint64_t n)
+/* Some of what is free but for @n nodes, to give back. The lock is not held for long, however much that is. */
+static struct node_list surplus(struct rmap *map, uint64_t n)
 {
-	struct node_list surplus = { 0 };
+	struct node_list list = { 0 };
 
 	env_mutex_lock(&map->lock);
-	while (map->nodes.free.n > n)
-		rmap_nodes_push(&surplus, rmap_nodes_pop(&map->nodes.free));
-	map->nodes.made -= surplus.n;
+	while (map->nodes.free.n > n && list.n < NODES_BATCH)
+		rmap_nodes_push(&list, rmap_nodes_pop(&map->nodes.free));
+	map->nodes.made -= list.n;
 	env_mutex_unlock(&map->lock);
-	give(map, &surplus);
+	return list;
+}
+
+/* Gives back what is free but for @n nodes. */
+static void keep(struct rmap *map, uint64_t n)
+{
+	struct node_list list;
+
+	for (list = surplus(map, n); list.n > 0; list = surplus(map, n))
+		give(map, &list);
 }
 
 int rmap_nodes_take(struct rmap *map, struct node_list *to, uint64_t needed, unsigned spares, bool sleeps)
@@ -192,17 +201,23 @@ static uint64_t nodes_max(const struct rmap *map)
 	return rmap_nodes_bytes(max) <= map->waiting_max / 2 ? max : map->waiting_max / 2 / rmap_nodes_bytes(1);
 }
 
-/* All of @list has waited. */
-static void freed(struct rmap *map, struct node_list *list)
+void rmap_nodes_keep_few(struct rmap *map)
 {
-	uint64_t n = list->n;
 	uint64_t max;
 
-	rmap_nodes_return(map, list, 0);
 	env_mutex_lock(&map->lock);
 	max = nodes_max(map) + 4 * map->nodes.spares;
 	env_mutex_unlock(&map->lock);
 	keep(map, max);
+}
+
+/* All of @list has waited. */
+static void freed(struct rmap *map, struct node_list *list)
+{
+	uint64_t n = list->n;
+
+	rmap_nodes_return(map, list, 0);
+	rmap_nodes_keep_few(map);
 	fetch_add_rlx(&map->pool.waiting, -rmap_nodes_bytes(n)); /* RLX: a figure */
 }
 
@@ -223,16 +238,22 @@ static void batch_work(struct rmap_deferred *deferred)
 static void settle(struct rmap *map)
 {
 	struct node_list list;
+	uint64_t n;
 
 	env_mutex_lock(&map->lock);
 	list = map->nodes.waiting;
 	map->nodes.waiting = (struct node_list){ 0 };
 	join(&list, &map->nodes.retired);
+	n = list.n;
+	map->nodes.settling += n;
 	env_mutex_unlock(&map->lock);
-	if (list.n == 0)
+	if (n == 0)
 		return;
 	rmap_rcu_synchronize(&map->rcu);
 	freed(map, &list);
+	env_mutex_lock(&map->lock);
+	map->nodes.settling -= n;
+	env_mutex_unlock(&map->lock);
 }
 
 void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_list *replaced, int64_t built,
@@ -249,7 +270,7 @@ void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_li
 	nodes->in_trees += (uint64_t)built;
 	join(&nodes->free, stock);
 	join(&nodes->retired, replaced);
-	too_many = nodes->retired.n + nodes->waiting.n > nodes_max(map);
+	too_many = nodes->retired.n + nodes->waiting.n + nodes->settling > nodes_max(map);
 	hand_over = !nodes->handed_over && nodes->retired.n >= NODES_BATCH;
 	if (hand_over) {
 		nodes->handed_over = true;
@@ -288,6 +309,7 @@ void rmap_nodes_free(struct rmap *map, struct node_list *list)
 	map->nodes.in_trees -= list->n;
 	env_mutex_unlock(&map->lock);
 	give(map, list);
+	rmap_nodes_keep_few(map);
 }
 
 bool rmap_nodes_check(struct rmap *map)
@@ -298,5 +320,5 @@ bool rmap_nodes_check(struct rmap *map)
 	for (const struct node *node = nodes->free.first; n < nodes->free.n && node; node = node->next)
 		n++;
 	return n == nodes->free.n && nodes->retired.n == 0 && nodes->waiting.n == 0 &&
-	       nodes->made == nodes->in_trees + n;
+	       nodes->settling == 0 && nodes->made == nodes->in_trees + n;
 }

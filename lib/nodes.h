@@ -35,10 +35,13 @@ void rmap_nodes_return(struct rmap *map, struct node_list *list, int64_t built);
 /* Waits until all that was retired is free. Outside any read-side section. */
 void rmap_nodes_wait(struct rmap *map);
 
+/* Gives back to the tier what is free beyond what updates may soon need. Not where nobody may wait. */
+void rmap_nodes_keep_few(struct rmap *map);
+
 /* Gives back to the tier all that is free and not for borrowers. */
 void rmap_nodes_trim(struct rmap *map);
 
-/* Nodes of a tree whose object has ended. */
+/* Nodes of a tree whose object has ended; fewer are kept free then. */
 void rmap_nodes_free(struct rmap *map, struct node_list *list);
 
 /* In a quiescent map: is every node in a tree or free, once? */

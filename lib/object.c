@@ -94,6 +94,9 @@ static int update_refuse(struct update *update, int error)
 	rmap_tree_discard(update);
 	env_mutex_unlock(&update->object->lock);
 	rmap_nodes_return(update->map, &update->stock, 0);
+	/* A list may have built much. */
+	if (!update->nowait)
+		rmap_nodes_keep_few(update->map);
 	return error;
 }
 

@@ -11,6 +11,8 @@
 
 #include <urcu/urcu-memb.h>
 
+#include <rmap/urcu.h>
+
 /* Nodes that updates replaced serve the next ones; a drain gives them back, but for what detaches may need. */
 static void updates_use_their_nodes_again(void **state)
 {
@@ -64,6 +66,41 @@ static void no_more_nodes_are_kept_than_may_wait(void **state)
 	assert_true(probe_live_bytes(&fixture.metadata) - before < (32 << 10) + (64 << 10));
 	rmap_object_destroy(object);
 	fixture_fini(&fixture);
+}
+
+/* Nor after a list that has failed, however long it was; nor when what had trees has ended. */
+static void no_more_nodes_are_kept_behind_a_list(void **state)
+{
+	enum { RANGES = 8000, FEW = 96 << 10 };
+	struct rmap_range *ranges = calloc(RANGES + 1, sizeof(*ranges));
+	struct rmap_change *changes = calloc(RANGES + 1, sizeof(*changes));
+	struct rmap_object *object;
+	struct fixture fixture;
+	uint64_t before;
+
+	(void)state;
+	assert_non_null(ranges);
+	assert_non_null(changes);
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, 0);
+	before = probe_live_bytes(&fixture.metadata);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (uint64_t i = 0; i <= RANGES; i++) {
+		ranges[i] = (struct rmap_range){ .first = i % RANGES, .last = i % RANGES, .page_shift = 12 };
+		changes[i] = (struct rmap_change){ .with = &ranges[i], .n = 1 };
+	}
+	assert_int_equal(rmap_object_update(object, changes, RANGES + 1), -EEXIST);
+	assert_in_range(probe_live_bytes(&fixture.metadata) - before, 0, FEW);
+	/* An update of each leaf, so that as much is kept as may be. */
+	assert_int_equal(rmap_object_update(object, changes, RANGES), 0);
+	for (uint64_t i = 0; i < RANGES; i++)
+		assert_int_equal(rmap_object_tag(object, &ranges[i], 1), 0);
+	assert_int_equal(rmap_check(fixture.map), 0); /* nothing waits any more that would see to it */
+	rmap_object_destroy(object);
+	assert_int_equal(rmap_check(fixture.map), 0);
+	assert_in_range(probe_live_bytes(&fixture.metadata) - before, 0, FEW);
+	fixture_fini(&fixture);
+	free(changes);
+	free(ranges);
 }
 
 /* Detaches that wait for nothing ------------------------------------------------------------ */
@@ -440,6 +477,70 @@ static void g8_updates_hand_over_what_they_leave(void **state)
 	fixture_fini(&fixture);
 }
 
+/* An update that waits, and those that others make meanwhile, together leave what one may. */
+#define SETTLING 400u
+
+static struct {
+	struct rmap *map;
+	struct rmap_object *objects[2];
+	bool others_run;
+	unsigned waits;
+} settling;
+
+static void replace_nodes(struct rmap_object *object)
+{
+	const struct rmap_range range = { .owner = 1 };
+
+	for (unsigned i = 0; i < SETTLING; i++)
+		expect(rmap_object_tag(object, &range, i) == 0);
+}
+
+static void synchronize_beside_others(void)
+{
+	settling.waits++;
+	if (settling.others_run) {
+		settling.others_run = false;
+		replace_nodes(settling.objects[1]);
+		settling.others_run = true;
+	}
+	urcu_memb_synchronize_rcu();
+}
+
+RMAP_URCU(memb)
+
+static void g8_updates_that_wait_leave_no_more_together(void **state)
+{
+	struct rmap_statistics stats = { .size = sizeof(stats) };
+	struct rmap_options options = RMAP_OPTIONS_DEFAULT;
+	struct rmap_rcu_ops rcu = rmap_urcu_memb;
+	const struct rmap_range range = { .owner = 1 };
+	uint64_t alone;
+
+	(void)state;
+	rcu.synchronize = synchronize_beside_others;
+	options.rcu = &rcu;
+	options.reclaim = RMAP_RECLAIM_BLOCKING;
+	assert_int_equal(rmap_create(&options, &settling.map), 0);
+	reader_register(settling.map);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(rmap_object_create(settling.map, &settling.objects[i]), 0);
+		assert_int_equal(rmap_object_attach(settling.objects[i], &range), 0);
+	}
+	replace_nodes(settling.objects[0]);
+	assert_true(settling.waits > 0);
+	assert_int_equal(rmap_stats(settling.map, &stats), 0);
+	alone = stats.waiting_peak;
+	settling.others_run = true;
+	replace_nodes(settling.objects[0]);
+	settling.others_run = false;
+	assert_int_equal(rmap_stats(settling.map, &stats), 0);
+	assert_true(stats.waiting_peak < alone + alone / 2);
+	for (unsigned i = 0; i < 2; i++)
+		rmap_object_destroy(settling.objects[i]);
+	reader_unregister(settling.map);
+	assert_int_equal(rmap_destroy(settling.map), 0);
+}
+
 /* Queries beside updates that replace nothing ----------------------------------------------- */
 
 /* Every second one is there; while the query is at its first range every fourth comes, and as many go. */
@@ -668,6 +769,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(updates_use_their_nodes_again),
 		cmocka_unit_test(no_more_nodes_are_kept_than_may_wait),
+		cmocka_unit_test(no_more_nodes_are_kept_behind_a_list),
 		cmocka_unit_test(a_detach_that_waits_for_nothing),
 		cmocka_unit_test(a_detach_beside_an_update),
 		cmocka_unit_test(a_detach_needs_no_memory),
@@ -677,6 +779,7 @@ int main(void)
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
 		cmocka_unit_test(g8_updates_hand_over_what_they_leave),
+		cmocka_unit_test(g8_updates_that_wait_leave_no_more_together),
 		cmocka_unit_test(a_query_beside_updates_in_place),
 		cmocka_unit_test(a_query_of_a_higher_tree),
 		cmocka_unit_test(a_check_beside_an_attach),

@@ -662,7 +662,7 @@ const struct explore_case explore_cases[] = {
 	{ "range-move-cursor", 0, "+A", { "m", "c" }, 61, NULL },
 	{ "range-split-cursor", 0, "+A", { "s s", "c" }, 20207, NULL },
 	{ "range-split-below", 0, AMONG_OTHERS "+A", { "s", "?" }, 13, NULL },
-	{ "range-update-both", 0, "", { "m", "t" }, 3540, NULL },
+	{ "range-update-both", 0, "", { "m", "t" }, 3800, NULL },
 	{ "range-updates", 0, "", { "s", "m t" }, 0, NULL },
 	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 65, NULL },
 	/* A page of several indexes: a range is split inside it, or covers a part of it. */
