@@ -16,10 +16,11 @@
  * other tags are about, O(log n + k) for k ranges found next to each other, O(log n + k log(n / k)) at worst; and
  * O(log n) more for each change that was published since the query began. Ranges whose tags are not asked for may cost
  * a tagged query O(log n) each, if they overlap first .. last.
- * Memory: nodes of 512 bytes, of 3 to 8 ranges each: some 110 bytes a range, 130 after many updates, 256 at most; and a
- * node for an object that has few ranges or had any. Nodes that updates have replaced wait for a grace period and are
- * then kept for the next ones: of each a fourth of what the map's objects have (at least 96, at most half of
- * waiting_max), of which an rmap_reserve_drain() gives back all but O(log n) nodes for the largest object (detach).
+ * Memory: nodes of 512 bytes, of 3 to 8 ranges each: some 110 bytes a range, 130 after many updates, 160 where most
+ * have gone, 256 at most; and a node for an object that has few ranges or had any. Nodes that updates have replaced
+ * wait for a grace period and are then kept for the next ones: of each a fourth of what the map's objects have (at
+ * least 96, at most half of waiting_max), of which an rmap_reserve_drain() gives back all but O(log n) nodes for the
+ * largest object (detach).
  *
  * Not for: mapping counts (page.h), or finding a vma by address (the embedder's own tree).
  */
