@@ -803,8 +803,7 @@ static bool check(const struct node *node, uint64_t version, bool exact, unsigne
 	unsigned n = items_in(node, version, items);
 
 	*below = (struct below){ 0 };
-	if (!holds(n >= least && n <= NODE_ITEMS, "no node is too empty or too full", &node->items[0]) ||
-	    !holds(n == 0 || !low || rmap_range_compare(low, &items[0]->range) <= 0, "key <= what is below", items[0]))
+	if (!holds(n >= least && n <= NODE_ITEMS, "no node is too empty or too full", &node->items[0]))
 		return false;
 	for (unsigned i = 0; i < n; i++) {
 		const struct item *item = items[i];
@@ -812,7 +811,8 @@ static bool check(const struct node *node, uint64_t version, bool exact, unsigne
 		const struct node *child = node->level ? rmap_tree_node(&item->child, version) : NULL;
 		struct below more;
 
-		if (!holds(!next || rmap_range_compare(&item->range, next) < 0, "what is below < next key", item))
+		if (!holds(i > 0 || !low || rmap_range_compare(low, &item->range) <= 0, "key <= what is below", item) ||
+		    !holds(!next || rmap_range_compare(&item->range, next) < 0, "what is below < next key", item))
 			return false;
 		if (!child && !check_range(item, &more))
 			return false;
