@@ -221,7 +221,7 @@ static void freed(struct rmap *map, struct node_list *list)
 	fetch_add_rlx(&map->pool.waiting, -rmap_nodes_bytes(n)); /* RLX: a figure */
 }
 
-static void batch_work(struct rmap_deferred *deferred)
+static void nodes_work(struct rmap_deferred *deferred)
 {
 	struct rmap *map = container_of(deferred->rcu, struct rmap, rcu);
 	struct node_list list;
@@ -279,7 +279,7 @@ void rmap_nodes_retire(struct rmap *map, struct node_list *stock, struct node_li
 	env_mutex_unlock(&map->lock);
 	INJECT();
 	if (hand_over)
-		rmap_rcu_defer(&map->rcu, &nodes->deferred, batch_work);
+		rmap_rcu_defer(&map->rcu, &nodes->deferred, nodes_work);
 	if (too_many && may_wait)
 		settle(map);
 }

@@ -239,14 +239,12 @@ static void summarise(struct node *node)
 	}
 }
 
-/* The item of a new @child. */
-static struct item item_of(const struct node *child)
+/* Makes @item that of a new @child. */
+static void tell(struct item *item, const struct node *child)
 {
-	struct item item = { .range = child->items[0].range };
-
-	item.child = (uintptr_t)child;
-	item.max_last = last_below(child);
-	return item;
+	item->range = child->items[0].range;
+	item->child = (uintptr_t)child;
+	item->max_last = last_below(child);
 }
 
 /* Nodes of an update ------------------------------------------------------------------------ */
@@ -389,14 +387,14 @@ int rmap_tree_insert(struct update *update, const struct rmap_range *range, uint
 		extend(node, range, keyed);
 		if (!right)
 			continue;
-		item = item_of(right);
+		tell(&item, right);
 		right = put(update, node, at[level] + 1, &item);
 	}
 	if (right) {
 		struct node *root = node_new(update, top + 1);
 
-		root->items[0] = item_of(path[top]);
-		root->items[1] = item_of(right);
+		tell(&root->items[0], path[top]);
+		tell(&root->items[1], right);
 		root->n = 2;
 		summarise(root);
 		update->root = (uintptr_t)root;
@@ -433,7 +431,7 @@ static void join(struct update *update, struct node *node, unsigned at)
 			a->n = half;
 		}
 		summarise(b);
-		items[1] = item_of(b);
+		tell(&items[1], b);
 	}
 	summarise(a);
 	items[0].max_last = last_below(a);
