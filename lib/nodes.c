@@ -214,11 +214,10 @@ void rmap_nodes_keep_few(struct rmap *map)
 /* All of @list has waited. */
 static void freed(struct rmap *map, struct node_list *list)
 {
-	uint64_t n = list->n;
-
+	/* RLX: a figure. Before others may use them, and count them again. */
+	fetch_add_rlx(&map->pool.waiting, -rmap_nodes_bytes(list->n));
 	rmap_nodes_return(map, list, 0);
 	rmap_nodes_keep_few(map);
-	fetch_add_rlx(&map->pool.waiting, -rmap_nodes_bytes(n)); /* RLX: a figure */
 }
 
 static void nodes_work(struct rmap_deferred *deferred)

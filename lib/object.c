@@ -73,8 +73,9 @@ static void update_start(struct update *update, struct rmap_object *object)
 }
 
 /*
- * Takes the mutex. Before that, while it holds nothing, it waits if too much memory waits for grace periods: that
- * bounds what updates leave behind (G8), also in a map without a helper thread of which no reserve is ever filled.
+ * Takes the mutex. Before that, while it holds nothing, it waits if too much memory waits for grace periods (G8): not
+ * nodes, which nodes.c sees to, but objects that have ended, and chains, for which nobody else does in a map without a
+ * helper thread of which no reserve is filled.
  */
 static void update_begin(struct update *update, struct rmap_object *object)
 {
@@ -542,6 +543,7 @@ void rmap_object_destroy(struct rmap_object *object)
 
 int rmap_object_check(const struct rmap_object *object)
 {
+	struct env_mutex *lock;
 	const struct node *root;
 	uint64_t ranges = 0;
 	uint64_t version;
@@ -550,10 +552,12 @@ int rmap_object_check(const struct rmap_object *object)
 
 	if (!object)
 		return -EINVAL;
-	alone = env_mutex_trylock((struct env_mutex *)&object->lock);
+	/* Without waiting, for it is in a section. Beside an update summaries may say more than there is. */
+	lock = (struct env_mutex *)&object->lock;
+	alone = env_mutex_trylock(lock);
 	root = object_root(object, &version);
 	holds = rmap_tree_check(root, version, alone, &ranges);
 	if (alone)
-		env_mutex_unlock((struct env_mutex *)&object->lock);
+		env_mutex_unlock(lock);
 	return holds ? 0 : -EINVAL;
 }

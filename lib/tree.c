@@ -206,7 +206,7 @@ static uint64_t last_below(const struct node *node)
 }
 
 /* Of a node that is published, or an update's own. */
-static void raise(uint64_t *summary, uint64_t value)
+static void raise_to(uint64_t *summary, uint64_t value)
 {
 	if (*summary != value)
 		store_rlx(summary, value); /* RLX: ordered by the version */
@@ -215,10 +215,10 @@ static void raise(uint64_t *summary, uint64_t value)
 /* Adds a range to what @node says of all below it. */
 static void extend(struct node *node, const struct rmap_range *range, uint64_t keyed)
 {
-	raise(&node->max_keyed, larger(node->max_keyed, keyed));
-	raise(&node->tags_any, node->tags_any | range->tags);
+	raise_to(&node->max_keyed, larger(node->max_keyed, keyed));
+	raise_to(&node->tags_any, node->tags_any | range->tags);
 	if (range->tags)
-		raise(&node->max_tagged, larger(node->max_tagged, range->last));
+		raise_to(&node->max_tagged, larger(node->max_tagged, range->last));
 }
 
 /* The same, from the beginning; but max_keyed is for readers of earlier versions, too, if the copy is given up. */
@@ -530,7 +530,7 @@ bool rmap_tree_insert_in_place(struct update *update, const struct rmap_range *r
 		struct item *above = &path[level]->items[at[level]];
 
 		extend(path[level], range, keyed);
-		raise(&above->max_last, larger(above->max_last, range->last));
+		raise_to(&above->max_last, larger(above->max_last, range->last));
 	}
 	leaf->items[order_n(order)] = (struct item){ .range = *range, .keyed = keyed, .gone = STAYS };
 	INJECT();

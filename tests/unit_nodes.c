@@ -456,6 +456,25 @@ static void g8_updates_wait_for_what_they_leave(void **state)
 	fixture_fini(&fixture);
 }
 
+/* In such a map objects that end wait for an update, too. */
+static void g8_updates_wait_for_objects_that_ended(void **state)
+{
+	const size_t waiting_max = 8192, one_object = 4096;
+	const struct rmap_range range = { .last = 9, .page_shift = 12 };
+	struct rmap_object *object;
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, waiting_max);
+	for (unsigned i = 0; i < 200; i++) {
+		assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+		assert_int_equal(rmap_object_attach(object, &range), 0);
+		rmap_object_destroy(object);
+		assert_true(fixture_stats(&fixture).waiting_bytes <= waiting_max + one_object);
+	}
+	fixture_fini(&fixture);
+}
+
 /* In a map with a helper thread: of what updates leave, half of the cap at most is on no way through RCU. */
 static void g8_updates_hand_over_what_they_leave(void **state)
 {
@@ -778,6 +797,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_there_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
+		cmocka_unit_test(g8_updates_wait_for_objects_that_ended),
 		cmocka_unit_test(g8_updates_hand_over_what_they_leave),
 		cmocka_unit_test(g8_updates_that_wait_leave_no_more_together),
 		cmocka_unit_test(a_query_beside_updates_in_place),
