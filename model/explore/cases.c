@@ -636,7 +636,7 @@ const struct explore_case explore_cases[] = {
 	{ "fewer-batches", 0, "+A +B +C +D +E -C", { "-D", "b" }, 277, NULL },
 	{ "batches-move", 0, BRANCHED, { "A>K", "b" }, 122, NULL },
 	{ "batches-linear", 0, "+A +B -B", { "a A>l", "b" }, 1573, NULL },
-	{ "batches-split", 0, "+A", { "s s", "b" }, 20207, NULL },
+	{ "batches-split", 0, "+A", { "s s", "b" }, 110748, NULL },
 	{ "batches-family", 9, BRANCHED "-A -B -C", { "-D", "+J -J", "b" }, 10452, NULL },
 	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1106 /* an unlock is written down */, NULL },
 	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 5, NULL },
@@ -656,18 +656,21 @@ const struct explore_case explore_cases[] = {
 	{ "family-leaf-walk", 9, "+A +B +C +D -A -B", { "-C", "+D", "?" }, 663, NULL },
 	{ "family-duplicate", 9, "+A +A", { "=A", "-A" }, 9, NULL },
 	{ "family-merge", 9, "+A +B", { "+A", "+A -A" }, 108, NULL },
-	/* Updates step through the root's word and the version, and through the map's lock for their nodes. */
-	{ "range-split-walk", 0, "+A", { "s s", "?" }, 5481, NULL },
+	/*
+	 * Updates step through the root's word and the version, and through the map's lock for their nodes. Those that
+	 * have waited leave the map's figure before they are given back, so another's update comes between the two.
+	 */
+	{ "range-split-walk", 0, "+A", { "s s", "?" }, 6552, NULL },
 	{ "range-move-walk", 0, AMONG_OTHERS "+A", { "m", "?" }, 9, NULL },
 	{ "range-move-cursor", 0, "+A", { "m", "c" }, 61, NULL },
-	{ "range-split-cursor", 0, "+A", { "s s", "c" }, 20207, NULL },
+	{ "range-split-cursor", 0, "+A", { "s s", "c" }, 110748, NULL },
 	{ "range-split-below", 0, AMONG_OTHERS "+A", { "s", "?" }, 13, NULL },
-	{ "range-update-both", 0, "", { "m", "t" }, 3800, NULL },
+	{ "range-update-both", 0, "", { "m", "t" }, 4076, NULL },
 	{ "range-updates", 0, "", { "s", "m t" }, 0, NULL },
 	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 65, NULL },
 	/* A page of several indexes: a range is split inside it, or covers a part of it. */
-	{ "folio-split-walk", 0, FOLIO "+A", { "s s", "?" }, 5481, NULL },
-	{ "folio-split-cursor", 0, FOLIO "+A", { "s s", "c" }, 22222, NULL },
+	{ "folio-split-walk", 0, FOLIO "+A", { "s s", "?" }, 6552, NULL },
+	{ "folio-split-cursor", 0, FOLIO "+A", { "s s", "c" }, 120260, NULL },
 	{ "folio-part-walk", 0, FOLIO TAIL "+A", { "s", "?" }, 9, NULL },
 	{ "folio-part-cursor", 0, FOLIO TAIL "+A", { "s", "c" }, 77, NULL },
 	{ "folio-part-batches", 0, FOLIO TAIL "+A", { "s", "b" }, 61, NULL },
