@@ -27,11 +27,13 @@
 #define MOVE_ENTRIES 2u
 #else
 #define MOVE_STRIPES 64u
-#define MOVE_ENTRIES (RMAP_CHECK ? 7u : 31u)
+#define MOVE_ENTRIES (RMAP_CHECK ? 7u : 29u)
 #endif
 #define MOVERS 4096u
 
 struct move_log {
+	uint64_t begun; /* crossings */
+	uint64_t ended;
 	uint64_t head;
 	uint64_t entries[MOVE_ENTRIES];
 };

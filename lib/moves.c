@@ -30,12 +30,23 @@
  * finds it a later lap, it sees the head that led there (A1). So each time round is a step of another mover, however
  * old a value a load may find; without A2 a place two laps old would tell nothing, and go on doing so.
  *
+ * Crossings. A move between a range and the chain changes the counts in one step and the places in others. A walk may
+ * believe counts that say that nothing is linear if no such move is under way when it reads them. A crossing that it
+ * sees the counts of has begun before (R3), and if it has ended before the walk read how many had, its place in the
+ * chain is visible (A3). One that wrote its entry before the walk began, and changes the counts behind the walk's look,
+ * has begun and not ended. All that are counted as ended are counted as begun, by whoever reads that later; so the
+ * numbers are the same only if there is none. A thread that is stopped on the way costs walks of its stripe the look at
+ * their ranges.
+ *
  *      label  orders                                            breaks without it
  *      R1     the new place before the entry                    a walk that begins behind the entry finds no new place
  *             (and the entry before the old place's end)        a walk finds neither place, and no entry
  *      A1     pairs with R1: a walk or a mover sees what led to the entry
  *      R2     an entry before the head that counts it           a walk that begins at head finds no new place
  *      A2     pairs with R2: what led to the entries before head is visible, and the entries are
+ *      R3     a crossing's beginning before its counts and its  a walk believes counts that do not tell where the
+ *             entry; its new place before its end               mapping is, and passes over it
+ *      A3     pairs with R3: who sees a crossing's end sees its beginning, counts and place
  */
 #include "moves.h"
 
@@ -166,4 +177,26 @@ bool rmap_moves_since(struct rmap_cursor *cursor)
 	if (cursor->mover)
 		cursor->own_moves = cursor->mover->moves;
 	return moved;
+}
+
+void rmap_crossing_begin(struct rmap *map, const struct rmap_page *page)
+{
+	fetch_add_acqrel(&log_of(map, page)->begun, 1); /* R3: pairs with A3; its counts and its entry carry it. */
+	INJECT();
+}
+
+void rmap_crossing_end(struct rmap *map, const struct rmap_page *page)
+{
+	INJECT();
+	fetch_add_acqrel(&log_of(map, page)->ended, 1); /* R3: pairs with A3. */
+}
+
+uint64_t rmap_crossings_ended(struct rmap *map, const struct rmap_page *page)
+{
+	return load_acq(&log_of(map, page)->ended); /* A3: pairs with R3. */
+}
+
+uint64_t rmap_crossings_begun(struct rmap *map, const struct rmap_page *page)
+{
+	return load_acq(&log_of(map, page)->begun); /* A3: pairs with R3. */
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * moves.h - which pages' mappings moved lately: page.c writes it down, walk.c looks it up
+ * moves.h - which pages' mappings moved lately, or move: page.c writes it down, walk.c looks it up
  */
 #ifndef RMAP_LIB_MOVES_H
 #define RMAP_LIB_MOVES_H
@@ -24,5 +24,16 @@ void rmap_moves_begin(struct rmap_cursor *cursor);
  * be: what was written down is gone. Wait-free.
  */
 bool rmap_moves_since(struct rmap_cursor *cursor);
+
+/* Around a move of a mapping of @page from a range into its chain, or back. Wait-free. */
+void rmap_crossing_begin(struct rmap *map, const struct rmap_page *page);
+void rmap_crossing_end(struct rmap *map, const struct rmap_page *page);
+
+/*
+ * How many crossings have ended, and begun, of @page and of others. If both are the same, read one before and the other
+ * behind something, then none of this page was under way when that was read.
+ */
+uint64_t rmap_crossings_ended(struct rmap *map, const struct rmap_page *page);
+uint64_t rmap_crossings_begun(struct rmap *map, const struct rmap_page *page);
 
 #endif

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * page.c - the page word: counting, the direct element, making a chain and falling back from it
+ * page.c - the page word: counting, what is alone, making a chain and falling back from it
  *
  *      COUNT(0) --add--> DIRECT --add--> CHAIN --last chained mapping goes--> COUNT
  *      COUNT(c) ------------add--------> CHAIN
+ *      COUNT(0) --add--> NAMED --add linear or locked--> COUNT
+ *                              --add chained-----------> CHAIN
  *
- * The word changes by compare-and-swap only. In COUNT and DIRECT one such step is the whole operation. In CHAIN the
- * counts are in the block's meta word. An element in a claim slot comes and goes in the same step as its count
+ * NAMED is COUNT(1 linear) with the mapping's name, which is forgotten when another comes, and counts as that does.
+ *
+ * The word changes by compare-and-swap only. In COUNT, NAMED and DIRECT one such step is the whole operation. In CHAIN
+ * the counts are in the block's meta word. An element in a claim slot comes and goes in the same step as its count
  * (claim.h). One in another slot takes two steps:
  *
  *      add       count, then slot       an element is always counted, so a chain that counts nothing holds nothing
@@ -44,8 +48,7 @@
 #include "claim.h"
 #include "moves.h"
 #include "pool.h"
-
-#include <rmap/page.h>
+#include "unit.h"
 
 /* For what is rare, or costs much beside a call, so that the short ways need not save its registers. */
 #define OUT_OF_LINE __attribute__((noinline))
@@ -109,53 +112,6 @@ static inline int promise_end(struct rmap_reserve *reserve, int result)
 }
 
 /* Counts ------------------------------------------------------------------------------------ */
-
-/*
- * Mappings of a kind, one or several, in count layout, and the field they are counted in; zeroes for no mapping. Limits
- * are full fields (G10). An amount may be more than its field holds.
- */
-struct unit {
-	uint64_t amount;
-	uint64_t field;
-};
-
-#define NO_UNIT ((struct unit){ 0, 0 })
-#define CHAINED_UNIT ((struct unit){ COUNT_CHAINED_ONE, COUNT_CHAINED_ONE * RMAP_CHAINED_MAX })
-#define LINEAR_UNIT ((struct unit){ COUNT_LINEAR_ONE, COUNT_LINEAR_ONE * RMAP_LINEAR_MAX })
-#define LOCKED_UNIT ((struct unit){ COUNT_LOCKED_ONE, COUNT_LOCKED_ONE * RMAP_LOCKED_MAX })
-
-/* Of mappings that are not chained. */
-static inline struct unit unit_of(struct rmap_mapping mapping)
-{
-	if (mapping.kind == RMAP_LINEAR)
-		return (struct unit){ mapping.count * COUNT_LINEAR_ONE, LINEAR_UNIT.field };
-	return (struct unit){ mapping.count * COUNT_LOCKED_ONE, LOCKED_UNIT.field };
-}
-
-/* What the change from @old to @after counts means to the embedder (G5). */
-static inline int events(uint64_t old, uint64_t after)
-{
-	uint64_t all = LOCKED_UNIT.field | LINEAR_UNIT.field | CHAINED_UNIT.field;
-	uint64_t locked = LOCKED_UNIT.field;
-	int event = 0;
-
-	if (!(old & all) != !(after & all))
-		event |= (old & all) ? RMAP_LAST : RMAP_FIRST;
-	if (!(old & locked) != !(after & locked))
-		event |= (old & locked) ? RMAP_LAST_LOCK : RMAP_FIRST_LOCK;
-	return event;
-}
-
-/* @minus becomes @plus, all of it or nothing. 0, -ENOENT or -EOVERFLOW. */
-static inline int change_counts(uint64_t old, struct unit minus, struct unit plus, uint64_t *after)
-{
-	if (minus.amount > (old & minus.field))
-		return -ENOENT;
-	if (plus.amount > plus.field - (old & plus.field) && minus.field != plus.field)
-		return -EOVERFLOW;
-	*after = old - minus.amount + plus.amount;
-	return 0;
-}
 
 /*
  * What change_meta() and the word's compare-and-swaps answer besides events and errors: the word has moved on, look
@@ -288,22 +244,11 @@ OUT_OF_LINE static int promote(struct rmap_reserve *reserve, struct rmap_page *p
 	return 0;
 }
 
-/* The counts of a direct word. */
-static uint64_t direct_counts(const struct rmap *map, uint64_t word)
-{
-	return slot_multiplicity(word, map->key_low) * COUNT_CHAINED_ONE;
-}
-
 static bool valid(struct rmap_mapping mapping)
 {
-	if (mapping.kind == RMAP_CHAINED)
+	if (mapping.kind == RMAP_CHAINED || mapping.kind == RMAP_NAMED)
 		return slot_kind(mapping.handle) == 0;
 	return (mapping.kind == RMAP_LINEAR || mapping.kind == RMAP_LOCKED) && mapping.count - 1 < RMAP_LINEAR_MAX;
-}
-
-static uint64_t entry_of(const struct rmap *map, struct rmap_mapping mapping)
-{
-	return slot_key(mapping.handle, map->key_low) | SLOT_ENTRY;
 }
 
 /* A direct word less one unit: an element, or no mapping. */
@@ -323,7 +268,7 @@ static inline int change_counted_beside(struct rmap_reserve *reserve, struct rma
 	int result;
 
 	if (slot_kind(word) == SLOT_ENTRY) {
-		result = change_counts(direct_counts(reserve->map, word), minus, plus, &after);
+		result = change_word(reserve->map, word, minus, plus, &after);
 		if (!result)
 			result = promote(reserve, page, word, after, word, SLOT_EMPTY);
 		return result ? result : events(COUNT_CHAINED_ONE, after);
@@ -343,12 +288,15 @@ static inline int change_counted(struct rmap_reserve *reserve, struct rmap_page 
 		uint64_t after;
 		int result;
 
-		if (slot_kind(word) == SLOT_EMPTY) {
-			result = change_counts(word, minus, plus, &after);
+		if (slot_kind(word) == SLOT_EMPTY || slot_kind(word) == SLOT_NAMED) {
+			uint64_t counts = word_counts(reserve->map, word);
+
+			CHECK_CALLER(minus.amount || !word || word != plus.alone, "the pte maps the page already");
+			result = change_word(reserve->map, word, minus, plus, &after);
 			if (result)
 				return result;
-			if (swing(reserve, page, word, after))
-				return events(word, after);
+			if (swing(reserve, page, word, word_of(after, plus)))
+				return events(counts, after);
 		} else {
 			result = change_counted_beside(reserve, page, word, minus, plus);
 			if (result != AGAIN)
@@ -366,14 +314,15 @@ static int chain_one_direct(struct rmap_reserve *reserve, struct rmap_page *page
 	CHECK_CALLER(low || word != entry, "the pte maps the page already");
 	if (slot_key(word, low) == slot_key(entry, low) && (word & low) != low)
 		return swing(reserve, page, word, word + SLOT_ONE) ? 0 : AGAIN;
-	return promote(reserve, page, word, direct_counts(reserve->map, word) + COUNT_CHAINED_ONE, word, entry);
+	return promote(reserve, page, word, word_counts(reserve->map, word) + COUNT_CHAINED_ONE, word, entry);
 }
 
 static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, struct unit minus,
 			     uint64_t entry)
 {
+	uint64_t counts = word_counts(reserve->map, word);
 	uint64_t after;
-	int result = change_counts(word, minus, CHAINED_UNIT, &after);
+	int result = change_word(reserve->map, word, minus, CHAINED_UNIT, &after);
 
 	if (result)
 		return result;
@@ -381,7 +330,7 @@ static int chain_one_counted(struct rmap_reserve *reserve, struct rmap_page *pag
 		result = swing(reserve, page, word, entry) ? 0 : AGAIN;
 	else
 		result = promote(reserve, page, word, after, entry, SLOT_EMPTY);
-	return result ? result : events(word, after);
+	return result ? result : events(counts, after);
 }
 
 /*
@@ -421,6 +370,7 @@ static int chain_one(struct rmap_reserve *reserve, struct rmap_page *page, struc
 
 		switch (slot_kind(word)) {
 		case SLOT_EMPTY:
+		case SLOT_NAMED:
 			result = chain_one_counted(reserve, page, word, minus, entry);
 			break;
 		case SLOT_ENTRY:
@@ -469,6 +419,7 @@ static int unchain_one(struct rmap_reserve *reserve, struct rmap_page *page, uin
 
 		switch (slot_kind(word)) {
 		case SLOT_EMPTY:
+		case SLOT_NAMED:
 			return -ENOENT;
 		case SLOT_ENTRY:
 			if (slot_key(word, map->key_low) != key)
@@ -532,6 +483,7 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 
 		switch (slot_kind(word)) {
 		case SLOT_EMPTY:
+		case SLOT_NAMED:
 			return -ENOENT;
 		case SLOT_ENTRY:
 			if (slot_key(word, map->key_low) != key)
@@ -539,9 +491,9 @@ static int move_to_counted(struct rmap_reserve *reserve, struct rmap_page *page,
 			after = direct_minus_one(map, word);
 			rmap_moves_note(reserve, page);
 			if (!after)
-				result = swing(reserve, page, word, plus.amount) ? 0 : AGAIN;
+				result = swing(reserve, page, word, word_of(plus.amount, plus)) ? 0 : AGAIN;
 			else
-				result = promote(reserve, page, word, direct_counts(map, after) + plus.amount, after,
+				result = promote(reserve, page, word, word_counts(map, after) + plus.amount, after,
 						 SLOT_EMPTY);
 			if (result == 0)
 				result = events(COUNT_CHAINED_ONE, plus.amount);
@@ -600,6 +552,7 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 
 		switch (slot_kind(word)) {
 		case SLOT_EMPTY:
+		case SLOT_NAMED:
 			return -ENOENT;
 		case SLOT_ENTRY:
 			if (slot_key(word, map->key_low) != key)
@@ -610,7 +563,7 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 			if (!rest)
 				result = swing(reserve, page, word, entry) ? 0 : AGAIN;
 			else
-				result = promote(reserve, page, word, direct_counts(map, word), rest, entry);
+				result = promote(reserve, page, word, word_counts(map, word), rest, entry);
 			break;
 		default:
 			if (slot_key(entry, map->key_low) == key)
@@ -631,7 +584,7 @@ OUT_OF_LINE static int add_one(struct rmap_reserve *reserve, struct rmap_page *p
 	begin_pauses(reserve, raced);
 	if (mapping.kind == RMAP_CHAINED)
 		return chain_one(reserve, page, NO_UNIT, entry_of(reserve->map, mapping));
-	return change_counted(reserve, page, NO_UNIT, unit_of(mapping));
+	return change_counted(reserve, page, NO_UNIT, unit_of(reserve->map, mapping));
 }
 
 OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping,
@@ -640,7 +593,7 @@ OUT_OF_LINE static int remove_one(struct rmap_reserve *reserve, struct rmap_page
 	begin_pauses(reserve, raced);
 	if (mapping.kind == RMAP_CHAINED)
 		return unchain_one(reserve, page, slot_key(mapping.handle, reserve->map->key_low));
-	return change_counted(reserve, page, unit_of(mapping), NO_UNIT);
+	return change_counted(reserve, page, unit_of(reserve->map, mapping), NO_UNIT);
 }
 
 /* The first try where @word names a chain. */
@@ -665,23 +618,22 @@ OUT_OF_LINE static int remove_from_chain(struct rmap_reserve *reserve, struct rm
 }
 
 /*
- * One compare-and-swap of a word that is no chain, for an element alone and for linear mappings, which such a word
+ * One compare-and-swap of a word that is no chain, for a mapping alone and for linear mappings, which such a word
  * counts in its uppermost field; all else, and what comes after a lost one, is out of line.
  */
 static inline int add(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
 	uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
-	uint64_t after;
+	uint64_t linear = rmap_mapping_count(mapping) * COUNT_LINEAR_ONE;
+	uint64_t after = alone(reserve->map, mapping);
 
-	if (mapping.kind == RMAP_CHAINED && word == 0)
-		after = entry_of(reserve->map, mapping);
-	else if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
-		return add_to_chain(reserve, page, mapping, word);
-	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY &&
-		 word + mapping.count * COUNT_LINEAR_ONE < COUNT_CHAINED_ONE)
-		after = word + mapping.count * COUNT_LINEAR_ONE;
-	else
-		return add_one(reserve, page, mapping, false);
+	if (word != 0 || !after) {
+		if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
+			return add_to_chain(reserve, page, mapping, word);
+		if (!is_linear(mapping) || slot_kind(word) != SLOT_EMPTY || word + linear >= COUNT_CHAINED_ONE)
+			return add_one(reserve, page, mapping, false);
+		after = word + linear;
+	}
 	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
 		return add_one(reserve, page, mapping, true);
 	return word == 0 ? RMAP_FIRST : 0;
@@ -690,17 +642,16 @@ static inline int add(struct rmap_reserve *reserve, struct rmap_page *page, stru
 static inline int take(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping)
 {
 	uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
-	uint64_t after;
+	uint64_t linear = rmap_mapping_count(mapping) * COUNT_LINEAR_ONE;
+	uint64_t after = 0;
 
-	if (mapping.kind == RMAP_CHAINED && word == entry_of(reserve->map, mapping))
-		after = 0;
-	else if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
-		return remove_from_chain(reserve, page, mapping, word);
-	else if (mapping.kind == RMAP_LINEAR && slot_kind(word) == SLOT_EMPTY &&
-		 word >= mapping.count * COUNT_LINEAR_ONE)
-		after = word - mapping.count * COUNT_LINEAR_ONE;
-	else
-		return remove_one(reserve, page, mapping, false);
+	if (word == 0 || word != alone(reserve->map, mapping)) {
+		if (mapping.kind == RMAP_CHAINED && slot_kind(word) == SLOT_LINK)
+			return remove_from_chain(reserve, page, mapping, word);
+		if (!is_linear(mapping) || slot_kind(word) != SLOT_EMPTY || word < linear)
+			return remove_one(reserve, page, mapping, false);
+		after = word - linear;
+	}
 	if (!cas_acqrel(&page->word, &word, after)) /* R2: pairs with A1. */
 		return remove_one(reserve, page, mapping, true);
 	return after == 0 ? RMAP_LAST : 0;
@@ -726,7 +677,7 @@ int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *page, struc
 static int unit_to_chained(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping from,
 			   uint64_t entry)
 {
-	int result = chain_one(reserve, page, unit_of(from), entry);
+	int result = chain_one(reserve, page, unit_of(reserve->map, from), entry);
 
 	if (from.kind == RMAP_LOCKED && result >= 0)
 		rmap_moves_note(reserve, page);
@@ -737,22 +688,27 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 		   struct rmap_mapping to)
 {
 	const struct rmap *map = reserve->map;
+	bool crosses = is_linear(from) ? to.kind == RMAP_CHAINED : from.kind == RMAP_CHAINED && is_linear(to);
 	int result;
 
 	if (!valid(from) || !valid(to) || rmap_mapping_count(from) != rmap_mapping_count(to))
 		return -EINVAL;
 	operation_begin(reserve, page);
 	begin_pauses(reserve, false);
-	if (from.kind == RMAP_LINEAR && to.kind == RMAP_LINEAR)
-		rmap_moves_note(reserve, page); /* to another range: a walk looks at one pte after the other */
+	if (crosses)
+		rmap_crossing_begin(reserve->map, page);
 	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
-		result = change_counted(reserve, page, unit_of(from), unit_of(to));
+		result = change_counted(reserve, page, unit_of(map, from), unit_of(map, to));
 	else if (from.kind != RMAP_CHAINED)
 		result = unit_to_chained(reserve, page, from, entry_of(map, to));
 	else if (to.kind != RMAP_CHAINED)
-		result = move_to_counted(reserve, page, slot_key(from.handle, map->key_low), unit_of(to));
+		result = move_to_counted(reserve, page, slot_key(from.handle, map->key_low), unit_of(map, to));
 	else
 		result = move_chained(reserve, page, slot_key(from.handle, map->key_low), entry_of(map, to));
+	if (crosses)
+		rmap_crossing_end(reserve->map, page);
+	if (is_linear(from) && is_linear(to) && result >= 0)
+		rmap_moves_note(reserve, page); /* to another pte or range: a walk looks at one after the other */
 	return operation_end(reserve, promise_end(reserve, result));
 }
 
@@ -823,10 +779,8 @@ static uint64_t read_counts(const struct rmap *map, const struct rmap_page *page
 	uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2, R3. */
 
 	CHECK_INSIDE(&map->rcu);
-	if (slot_kind(word) == SLOT_EMPTY)
-		return word;
-	if (slot_kind(word) == SLOT_ENTRY)
-		return direct_counts(map, word);
+	if (slot_kind(word) != SLOT_LINK)
+		return word_counts(map, word);
 	return load_acq(&((const struct block *)slot_pointer(word))->meta); /* A2: pairs with R2. */
 }
 
@@ -873,6 +827,8 @@ int rmap_page_check(const struct rmap *map, const struct rmap_page *page, struct
 	switch (slot_kind(word)) {
 	case SLOT_EMPTY:
 		return count_chained(word) == 0 && !(word & COUNT_CLAIMS) ? 0 : -EINVAL;
+	case SLOT_NAMED:
+		return map->key_low ? -EINVAL : 0;
 	case SLOT_ENTRY:
 		shape->elements = 1;
 		return 0;

@@ -11,12 +11,13 @@
  *      EMPTY      0: never used; in a page word: the counts  page word, slot
  *      ENTRY      key | multiplicity - 1                     page word (direct), slot; a claimed one with its
  *                                                            phase in bit 1 (claim.h)
+ *      NAMED      handle of a linear mapping                 page word
  *      VACANT     0: used, and empty again                   slot of a leaf
  *      LINK       form and address of what it leads to       page word, slot 2 of a first block, word of a branch
  *      SEALED     not for readers                            slot 2 of a retired block, slot of a piece
  *
- * Bit 1 of a kind says that the word is FROZEN: what it holds is for ever so, and is found again in a copy (leaf.c). A
- * frozen ENTRY is HELD; SEALED is a frozen VACANT.
+ * In slots and branches bit 1 of a kind says that the word is FROZEN: what it holds is for ever so, and is found again
+ * in a copy (leaf.c). A frozen ENTRY is HELD; SEALED is a frozen VACANT.
  *
  *      EMPTY -> ENTRY <-> VACANT          a slot of a leaf, until it is frozen; in a first block EMPTY <-> ENTRY
  *
@@ -44,6 +45,7 @@
 enum slot_kind {
 	SLOT_EMPTY = 0,
 	SLOT_ENTRY = 1,
+	SLOT_NAMED = 2,
 	SLOT_HELD = 3,
 	SLOT_VACANT = 4,
 	SLOT_LINK = 5,

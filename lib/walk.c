@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * walk.c - ranges, then the chain, then: did a mapping of this page move meanwhile?
+ * walk.c - ranges or a name, then the chain, then: did a mapping of this page move meanwhile?
+ *
+ * Ranges are asked only for what the counts say there is. A mapping that is there from the walk's beginning is counted
+ * in all that the walk can read. So if one is named, and with it alone, no range needs to be asked; nor if none is
+ * linear, nor locked, which a range may find: then all are chained, and those that are on their way from a range into
+ * the chain, or back, have been seen not to be (moves.c).
  *
  * A mapping that stays where it is cannot be missed: ranges are read in one version, and scan.c argues the chain. One
  * that moves from one handle to another may appear behind the scan and disappear ahead of it; and one that becomes
@@ -12,8 +17,9 @@
  *      in between                                    the walk meets the entry, and goes over the page again
  *
  * A round reads the log now and then, so that it loses no entries, and in the end. What it has read by then is behind
- * the next round. A linear mapping that moves to another range is written down, too, for ranges are visited one after
- * the other.
+ * the next round. A linear mapping that moves to another range or name is written down, too, for ranges are visited one
+ * after the other, and a name that was read is looked at later. That is done when the new name can be read: a walk that
+ * begins behind the entry reads no other.
  *
  * The walker's own moves are left out. Of its own mapping it knows both places; and whatever it moves, it does so in a
  * step between two batches, so it knows which of them the walk has passed.
@@ -33,6 +39,7 @@
  *
  *      label  orders                                            breaks without it
  *      A1     pairs with R1 of page.c: the chain behind the word
+ *      A2     pairs with R2 of page.c: a visitor acts on a named pte that it cannot see yet
  */
 #include "chain.h"
 #include "moves.h"
@@ -103,6 +110,23 @@ static int hand_over(struct round *round, enum rmap_kind kind)
 	return stop;
 }
 
+/* The page's one mapping, by its name. */
+static int round_name(struct round *round, uint64_t word)
+{
+	round->words[round->visits.n++] = slot_payload(word);
+	return hand_over(round, RMAP_NAMED);
+}
+
+/* Do the counts say that no range has anything? */
+static bool all_are_chained(const struct rmap_cursor *cursor)
+{
+	const struct rmap_page *page = cursor->target.page;
+	uint64_t ended = rmap_crossings_ended(cursor->map, page);
+	struct rmap_counts counts = rmap_page_counts(cursor->map, page);
+
+	return counts.linear == 0 && counts.locked == 0 && rmap_crossings_begun(cursor->map, page) == ended;
+}
+
 static int round_chain(struct round *round)
 {
 	struct rmap_cursor *cursor = round->cursor;
@@ -148,10 +172,13 @@ static int round_ranges(struct round *round)
 	struct rmap_cursor *cursor = round->cursor;
 	const struct rmap_target *target = &cursor->target;
 	const struct rmap_range like = { .first = target->first, .last = target->last };
+	uint64_t word = load_acq(&target->page->word); /* A2: pairs with R2 of page.c. */
 	int stop;
 
 	cursor->stage = STAGE_CHAIN;
-	if (!target->object)
+	if (slot_kind(word) == SLOT_NAMED)
+		return round_name(round, word);
+	if (!target->object || all_are_chained(cursor))
 		return 0;
 	/* Ranges that others move as fast as they are visited: nothing of them stays. */
 	if (cursor->ranges.late > cursor->rounds_max) {
@@ -265,7 +292,7 @@ static int visit_each(void *arg, const struct rmap_visits *batch)
 		if (visits.kind == RMAP_CHAINED) {
 			visit.handle = rmap_visits_handle(&visits, i);
 			visit.count = rmap_visits_count(&visits, i);
-		} else if (i > 0) {
+		} else if (i > 0) { /* a name is alone */
 			rmap_visits_get(&visits, i, &visit);
 		}
 		stop = each->visit(each->arg, &visit);

@@ -25,9 +25,10 @@
 #define SECTION_OPS 8u
 #define SHIFT 3u
 
-/* What one thread holds on one page. A handle is a plain pte and held once, or not. */
+/* What one thread holds on one page. A handle is a plain pte and held once, chained or by its name, or not. */
 struct record {
 	uint32_t handles[KEYS];
+	uint32_t names[KEYS];
 	struct rmap_counts counts;
 	struct stress_events events;
 };
@@ -68,6 +69,10 @@ static void note(struct worker *worker, unsigned page, struct rmap_mapping mappi
 		record->handles[stress_handle_key(mapping.handle, SHIFT)] += by;
 		record->counts.chained += by;
 		break;
+	case RMAP_NAMED:
+		record->names[stress_handle_key(mapping.handle, SHIFT)] += by;
+		record->counts.linear += by;
+		break;
 	case RMAP_LINEAR:
 		record->counts.linear += by;
 		break;
@@ -85,13 +90,28 @@ static uint32_t held(const struct record *record)
 /* A mapping that may come to be: of a pte that the thread does not hold, or a counted one. */
 static struct rmap_mapping any_mapping(struct worker *worker, unsigned page)
 {
-	static const enum rmap_kind kinds[] = { RMAP_CHAINED, RMAP_CHAINED, RMAP_CHAINED, RMAP_LINEAR, RMAP_LOCKED };
-	enum rmap_kind kind = kinds[stress_below(worker->thread, 5)];
+	static const enum rmap_kind kinds[] = { RMAP_CHAINED, RMAP_CHAINED, RMAP_CHAINED,
+						RMAP_LINEAR,  RMAP_NAMED,   RMAP_LOCKED };
+	enum rmap_kind kind = kinds[stress_below(worker->thread, 6)];
 	unsigned key = stress_below(worker->thread, KEYS);
 
-	if (worker->records[page].handles[key])
+	if (worker->records[page].handles[key] || worker->records[page].names[key])
 		kind = RMAP_LINEAR;
 	return stress_mapping(kind, handle_of(worker, page, key));
+}
+
+/* Of those that the record holds one without a name, or if there is none, any. */
+static struct rmap_mapping linear_mapping(struct worker *worker, unsigned page)
+{
+	const struct record *record = &worker->records[page];
+	uint32_t named = 0;
+	unsigned key = KEYS;
+
+	for (unsigned i = 0; i < KEYS; i++) {
+		named += record->names[i];
+		key = record->names[i] ? i : key;
+	}
+	return named == record->counts.linear ? rmap_named(handle_of(worker, page, key)) : rmap_linear();
 }
 
 /* A mapping that the record holds; it must hold one. */
@@ -101,8 +121,10 @@ static struct rmap_mapping held_mapping(struct worker *worker, unsigned page)
 	uint32_t pick = stress_below(worker->thread, held(record));
 	unsigned key = stress_below(worker->thread, KEYS);
 
+	if (pick < record->counts.linear && record->names[key])
+		return rmap_named(handle_of(worker, page, key));
 	if (pick < record->counts.linear)
-		return rmap_linear();
+		return linear_mapping(worker, page);
 	if (pick < record->counts.linear + record->counts.locked)
 		return rmap_locked();
 	while (!record->handles[key])
@@ -178,7 +200,7 @@ static void misuse(struct worker *worker, unsigned page)
 	struct rmap_mapping absent = rmap_chained(handle_of(worker, page, key));
 	int result;
 
-	if (worker->records[page].handles[key])
+	if (worker->records[page].handles[key] || worker->records[page].names[key])
 		return;
 	if (stress_one_in(worker->thread, 2))
 		result = rmap_page_remove(worker->thread->reserve, &worker->pages[page], absent);
@@ -239,7 +261,7 @@ static int visit(void *arg, const struct rmap_visit *visit)
 	const struct stress *stress = worker->thread->stress;
 	unsigned key = stress_handle_key(visit->handle, SHIFT);
 
-	stress_assert(visit->kind == RMAP_CHAINED && visit->count == 1,
+	stress_assert((visit->kind == RMAP_CHAINED || visit->kind == RMAP_NAMED) && visit->count == 1,
 		      "a walk of a plain page visited kind %d, count %u", visit->kind, visit->count);
 	stress_assert(stress_handle_of(stress, visit->handle, worker->page, SHIFT, KEYS),
 		      "G6: a walk of page %u visited %llx, which nobody ever added to it", worker->page,
@@ -247,6 +269,11 @@ static int visit(void *arg, const struct rmap_visit *visit)
 	stress_perturb(worker->thread);
 	if (stress_handle_thread(visit->handle) != worker->thread->id)
 		return 0;
+	if (visit->kind == RMAP_NAMED) {
+		stress_assert(worker->removing || worker->records[worker->page].names[key],
+			      "G3: a walk visited name %u, which was gone before it", key);
+		return 0;
+	}
 	worker->seen[key]++;
 	if (!worker->removing)
 		stress_assert(worker->records[worker->page].handles[key],

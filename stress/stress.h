@@ -262,7 +262,11 @@ static inline bool stress_handle_of(const struct stress *stress, uint64_t handle
 /** stress_mapping - a mapping of @kind; @handle matters to chained ones only */
 static inline struct rmap_mapping stress_mapping(enum rmap_kind kind, uint64_t handle)
 {
-	return kind == RMAP_CHAINED ? rmap_chained(handle) : kind == RMAP_LINEAR ? rmap_linear() : rmap_locked();
+	if (kind == RMAP_CHAINED)
+		return rmap_chained(handle);
+	if (kind == RMAP_NAMED)
+		return rmap_named(handle);
+	return kind == RMAP_LINEAR ? rmap_linear() : rmap_locked();
 }
 
 /**

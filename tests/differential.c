@@ -64,6 +64,8 @@ static struct rmap_mapping random_mapping(struct actor *actor)
 		return rmap_linear_many(1 + (uint32_t)draw(actor, MANY));
 	if (kind < 4)
 		return rmap_locked_many(1 + (uint32_t)draw(actor, MANY));
+	if (kind < 6)
+		return rmap_named(actor->base + (draw(actor, actor->universe) << actor->shift));
 	return rmap_chained(actor->base + (draw(actor, actor->universe) << actor->shift));
 }
 
@@ -105,11 +107,16 @@ static void same_answer(struct actor *actor, unsigned p, int rc, int wanted)
 	actor->locks[p] -= (rc & RMAP_LAST_LOCK) != 0;
 }
 
-/* Linear and locked mappings have no owner: beside others an actor takes back no more than it put there itself. */
+/*
+ * Linear and locked mappings have no owner: beside others an actor takes back no more than it put there itself, and
+ * none by a name that may be another's by now.
+ */
 static bool not_mine(const struct actor *actor, unsigned p, struct rmap_mapping mapping)
 {
 	if (actor->alone || mapping.kind == RMAP_CHAINED)
 		return false;
+	if (mapping.kind == RMAP_NAMED)
+		return true;
 	return mapping.count >
 	       (mapping.kind == RMAP_LINEAR ? actor->references[p].linear : actor->references[p].locked);
 }
@@ -119,8 +126,16 @@ static bool is_refused(const struct actor *actor, unsigned p, struct rmap_mappin
 {
 	const struct reference *reference = &actor->references[p];
 
-	return CHECKED && reference->bits == 0 && mapping.kind == RMAP_CHAINED &&
-	       reference_count(reference, mapping.handle) > 0;
+	if (!CHECKED || reference->bits)
+		return false;
+	if (mapping.kind == RMAP_NAMED)
+		return reference->name == (mapping.handle | 1);
+	return mapping.kind == RMAP_CHAINED && reference_count(reference, mapping.handle) > 0;
+}
+
+static bool is_counted(struct rmap_mapping mapping)
+{
+	return mapping.kind == RMAP_LINEAR || mapping.kind == RMAP_LOCKED;
 }
 
 static void step_add(struct actor *actor, unsigned p)
@@ -155,11 +170,11 @@ static void step_move(struct actor *actor, unsigned p)
 	struct rmap_mapping from = present_mapping(actor, p), to = random_mapping(actor);
 	int rc;
 
-	if (from.kind != RMAP_CHAINED && to.kind != RMAP_CHAINED)
+	if (is_counted(from) && is_counted(to))
 		to.count = from.count;
-	else if (from.kind != RMAP_CHAINED)
+	else if (is_counted(from))
 		from.count = 1;
-	else if (to.kind != RMAP_CHAINED)
+	else if (is_counted(to))
 		to.count = 1;
 	if (not_mine(actor, p, from) || is_refused(actor, p, to))
 		return;
@@ -257,9 +272,13 @@ static int see_own(void *arg, const struct rmap_visit *visit)
 {
 	struct own *own = arg;
 
-	expect(visit->kind == RMAP_CHAINED && visit->count >= 1);
+	expect((visit->kind == RMAP_CHAINED || visit->kind == RMAP_NAMED) && visit->count >= 1);
 	if (visit->handle >> 48 != own->actor->base >> 48)
 		return 0;
+	if (visit->kind == RMAP_NAMED) {
+		expect(own->reference->name == (visit->handle | 1));
+		return 0;
+	}
 	expect(reference_count(own->reference, visit->handle) > 0); /* nothing that was gone before the walk began */
 	for (uint32_t i = 0; i < visit->count; i++)
 		reference_add(&own->seen, rmap_chained(visit->handle));
@@ -343,6 +362,7 @@ struct both {
 	struct actor *actor;
 	struct rmap_target target;
 	uint64_t chained;
+	uint64_t name;
 	bool met[RANGES];
 };
 
@@ -353,6 +373,11 @@ static int see_both(void *arg, const struct rmap_visit *visit)
 
 	if (visit->kind == RMAP_CHAINED) {
 		both->chained += visit->count;
+		return 0;
+	}
+	if (visit->kind == RMAP_NAMED) {
+		expect(both->name == 0);
+		both->name = visit->handle | 1;
 		return 0;
 	}
 	for (unsigned i = 0; i < both->actor->range_count; i++) {
@@ -374,6 +399,7 @@ static int see_both(void *arg, const struct rmap_visit *visit)
 static void compare_ranges(struct actor *actor, unsigned p)
 {
 	const struct rmap_target target = { &actor->pages[p], actor->object, p, p + draw(actor, 2 * PAGES) };
+	const struct reference *reference = &actor->references[p];
 	struct both both = { .actor = actor, .target = target };
 	struct rmap_visit visits[5];
 	struct rmap_cursor cursor;
@@ -395,9 +421,12 @@ static void compare_ranges(struct actor *actor, unsigned p)
 				see_both(&both, &visits[i]);
 		}
 	}
-	expect(both.chained == actor->references[p].chained);
+	expect(both.chained == reference->chained);
+	expect(both.name == reference->name);
+	/* Ranges are asked where something may be found in them. */
 	for (unsigned i = 0; i < actor->range_count; i++)
-		expect(both.met[i] == (actor->ranges[i].first <= target.last && actor->ranges[i].last >= target.first));
+		expect(both.met[i] == ((reference->linear || reference->locked) && !reference->name &&
+				       actor->ranges[i].first <= target.last && actor->ranges[i].last >= target.first));
 }
 
 static void step(struct actor *actor)

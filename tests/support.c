@@ -363,6 +363,7 @@ void reference_clear(struct reference *reference)
 	reference->chained = 0;
 	reference->linear = 0;
 	reference->locked = 0;
+	reference->name = 0;
 }
 
 uint64_t reference_mapcount(const struct reference *reference)
@@ -429,12 +430,15 @@ int reference_add(struct reference *reference, struct rmap_mapping mapping)
 {
 	int events = reference_mapcount(reference) ? 0 : RMAP_FIRST;
 
+	reference->name = 0;
 	if (mapping.kind == RMAP_CHAINED)
 		reference_put(reference, reference_key(reference, mapping.handle), 1);
-	else if (mapping.kind == RMAP_LINEAR)
-		reference->linear += mapping.count;
-	else if ((reference->locked += mapping.count) == mapping.count)
+	else if (mapping.kind == RMAP_LOCKED && (reference->locked += mapping.count) == mapping.count)
 		events |= RMAP_FIRST_LOCK;
+	else if (mapping.kind != RMAP_LOCKED)
+		reference->linear += rmap_mapping_count(mapping);
+	if (mapping.kind == RMAP_NAMED && reference_mapcount(reference) == 1 && reference->bits == 0)
+		reference->name = mapping.handle | 1;
 	return events;
 }
 
@@ -461,10 +465,13 @@ int reference_remove(struct reference *reference, struct rmap_mapping mapping)
 		events = reference_take(reference, reference_key(reference, mapping.handle));
 		if (events < 0)
 			return events;
-	} else if (mapping.kind == RMAP_LINEAR) {
-		if (reference->linear < mapping.count)
+	} else if (mapping.kind != RMAP_LOCKED) {
+		if (reference->linear < rmap_mapping_count(mapping))
 			return -ENOENT;
-		reference->linear -= mapping.count;
+		if (mapping.kind == RMAP_NAMED && reference->name && reference->name != (mapping.handle | 1))
+			return -ENOENT;
+		reference->linear -= rmap_mapping_count(mapping);
+		reference->name = 0;
 	} else {
 		if (reference->locked < mapping.count)
 			return -ENOENT;
@@ -494,6 +501,7 @@ void reference_merge(struct reference *reference, const struct reference *other)
 		reference_put(reference, other->entries[i].key, other->entries[i].count);
 	reference->linear += other->linear;
 	reference->locked += other->locked;
+	reference->name = NAME_ANY; /* others may have come and gone since it was told */
 }
 
 static int by_key(const void *left, const void *right)
@@ -537,10 +545,16 @@ static void same_content(struct reference *found, const struct reference *wanted
 		fprintf(stderr, "%s: %zu keys, wanted %zu\n", who, found->n, wanted->n);
 	expect(found->n == wanted->n);
 	expect(found->chained == wanted->chained);
+	expect(wanted->name == NAME_ANY || found->name == wanted->name);
 }
 
 static void collect(struct reference *found, const struct rmap_visit *visit)
 {
+	if (visit->kind == RMAP_NAMED) {
+		expect(visit->count == 1 && found->name == 0);
+		found->name = visit->handle | 1;
+		return;
+	}
 	expect(visit->kind == RMAP_CHAINED);
 	expect(visit->handle == reference_key(found, visit->handle));
 	expect(visit->count >= 1 && visit->count <= (uint32_t)1 << found->bits);
@@ -555,12 +569,13 @@ static int collect_visit(void *arg, const struct rmap_visit *visit)
 	return 0;
 }
 
-static void same_summary(const struct rmap_walk_summary *summary, const struct reference *reference)
+static void same_summary(const struct rmap_walk_summary *summary, const struct reference *reference,
+			 const struct reference *found)
 {
 	expect(summary->chained == reference->chained);
 	expect(summary->linear == reference->linear);
 	expect(summary->unnamed == reference->locked);
-	expect(summary->candidates == 0);
+	expect(summary->candidates == (found->name != 0));
 	expect(summary->rounds == 1);
 }
 
@@ -586,7 +601,7 @@ void reference_compare(const struct reference *reference, struct rmap *map, cons
 	expect(rmap_walk(map, &target, collect_visit, &found, &summary) == 0);
 	rmap_read_unlock(map);
 	same_content(&found, reference, "walk");
-	same_summary(&summary, reference);
+	same_summary(&summary, reference, &found);
 	if (batch) {
 		struct rmap_visit *visits = calloc(batch, sizeof(*visits));
 
@@ -600,7 +615,7 @@ void reference_compare(const struct reference *reference, struct rmap *map, cons
 		}
 		free(visits);
 		same_content(&found, reference, "cursor");
-		same_summary(&cursor.summary, reference);
+		same_summary(&cursor.summary, reference, &found);
 	}
 	reference_fini(&found);
 }
@@ -647,7 +662,7 @@ int cursor_walk_apart(struct rmap_cursor *cursor, struct rmap *map, rmap_walk_vi
 	return result;
 }
 
-const enum rmap_kind kinds[3] = { RMAP_LINEAR, RMAP_CHAINED, RMAP_LOCKED };
+const enum rmap_kind kinds[4] = { RMAP_LINEAR, RMAP_CHAINED, RMAP_LOCKED, RMAP_NAMED };
 
 uint64_t handle_of(uint64_t i)
 {
@@ -656,7 +671,7 @@ uint64_t handle_of(uint64_t i)
 
 struct rmap_mapping mapping_of(enum rmap_kind kind, uint64_t i)
 {
-	return (struct rmap_mapping){ { kind == RMAP_CHAINED ? handle_of(i) : 1 }, kind };
+	return (struct rmap_mapping){ { kind == RMAP_CHAINED || kind == RMAP_NAMED ? handle_of(i) : 1 }, kind };
 }
 
 void subject_add(struct subject *subject, struct rmap_mapping mapping)

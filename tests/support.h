@@ -173,7 +173,10 @@ struct reference_entry {
 	uint64_t count;
 };
 
-/* struct reference - what a page should hold: @entries sorted by key, each count at least 1 */
+/*
+ * struct reference - what a page should hold: @entries sorted by key, each count at least 1
+ * @name: of the one mapping, handle | 1, if it is named; 0: no name; NAME_ANY: not known
+ */
 struct reference {
 	struct reference_entry *entries;
 	size_t n;
@@ -181,8 +184,11 @@ struct reference {
 	uint64_t chained;
 	uint64_t linear;
 	uint64_t locked;
+	uint64_t name;
 	unsigned bits;
 };
+
+#define NAME_ANY ((uint64_t)2)
 
 void reference_init(struct reference *reference, unsigned multiplicity_bits);
 void reference_fini(struct reference *reference);
@@ -212,7 +218,12 @@ int cursor_walk(struct rmap_cursor *cursor, rmap_walk_visit visit, void *arg);
 int cursor_walk_apart(struct rmap_cursor *cursor, struct rmap *map, rmap_walk_visit visit, void *arg);
 
 /* The kinds in the order of their numbers. */
-extern const enum rmap_kind kinds[3];
+extern const enum rmap_kind kinds[4];
+
+static inline enum rmap_kind counted_as(enum rmap_kind kind)
+{
+	return kind == RMAP_NAMED ? RMAP_LINEAR : kind;
+}
 
 /*
  * Handles of the @i-th mapping of a test's page; far apart, so that no two share a key with up to 13 multiplicity bits.

@@ -233,7 +233,7 @@ static void a_list_is_looked_through(void **state)
 static void an_anon_vma_is_of_one_branch(void **state)
 {
 	static const char *const names[] = { "folio", "anobjrmap", "hybrid" };
-	static const uint64_t own[] = { 1, 10, 2 };
+	static const uint64_t own[] = { 1, 10, 1 };
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(names); i++) {

@@ -71,6 +71,11 @@ static void an_element_alone_and_counts_take_one(void **state)
 	expect(add(&fixture, &page, rmap_linear()) == 1);
 	expect(move(&fixture, &page, rmap_linear(), rmap_locked()) == 1);
 	expect(take(&fixture, &page, rmap_locked()) == 1);
+	expect(add(&fixture, &page, rmap_named(0x1000)) == 1);
+	expect(add(&fixture, &page, rmap_named(0x2000)) == 1);
+	expect(take(&fixture, &page, rmap_named(0x1000)) == 1);
+	expect(move(&fixture, &page, rmap_named(0x2000), rmap_named(0x3000)) == 3); /* two for the log */
+	expect(take(&fixture, &page, rmap_named(0x3000)) == 1);
 	end(&fixture, &page);
 }
 
@@ -95,7 +100,7 @@ static void a_claim_takes_one(void **state)
 	end(&fixture, &page);
 }
 
-/* Two of them for the log of moves. */
+/* Two of them for the log of moves, and two for a crossing. */
 static void moves(void **state)
 {
 	struct rmap_page page = { 0 };
@@ -105,8 +110,8 @@ static void moves(void **state)
 	begin(&fixture, 0);
 	for (unsigned i = 0; i < 2; i++)
 		expect(rmap_page_add(fixture.reserve, &page, pte(i)) >= 0);
-	expect(move(&fixture, &page, pte(1), rmap_linear()) == 3);
-	expect(move(&fixture, &page, rmap_linear(), pte(1)) == 1);
+	expect(move(&fixture, &page, pte(1), rmap_linear()) == 5); /* both */
+	expect(move(&fixture, &page, rmap_linear(), pte(1)) == 3);
 	expect(move(&fixture, &page, pte(1), pte(2)) == 4); /* to slot 2 */
 	expect(move(&fixture, &page, pte(2), pte(1)) == 4);
 	expect(move(&fixture, &page, pte(1), rmap_locked()) == 3);

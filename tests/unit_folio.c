@@ -160,7 +160,7 @@ static void parts_of_pages_of_any_size(void **state)
 	for (unsigned round = 0; round < 200; round++) {
 		size_t n = generator_below(&generator, RANGES + 1);
 
-		subject_init(&subject, &fixture, (unsigned)generator_below(&generator, 6), 0, 0);
+		subject_init(&subject, &fixture, (unsigned)generator_below(&generator, 6), 1, 0);
 		assert_int_equal(rmap_object_create(fixture.map, &object), 0);
 		for (size_t i = 0; i < n; i++) {
 			ranges[i] = any_range(&generator, i);
@@ -238,6 +238,7 @@ static void g3_ranges_are_cut_inside_the_page(void **state)
 
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_add(&fixture, &page, rmap_linear());
 	for (unsigned round = 0; round < 1000; round++) {
 		size_t size = 1 + generator_below(&generator, LENGTH(visits));
 		uint64_t seen[2] = { 0, 0 };
@@ -276,6 +277,7 @@ static void g3_ranges_are_cut_inside_the_page(void **state)
 		assert_true(cursor.summary.complete);
 		rmap_object_destroy(cut_up.object);
 	}
+	fixture_drop(&fixture, &page);
 	fixture_fini(&fixture);
 }
 

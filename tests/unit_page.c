@@ -29,8 +29,10 @@ static void each_state(state_test test)
 	for (unsigned b = 0; b < LENGTH(bits); b++) {
 		fixture_init(&fixture, bits[b], RMAP_RECLAIM_CALLBACK, 0);
 		for (unsigned c = 0; c < LENGTH(chained_states); c++) {
-			for (unsigned beside = 0; beside < 9; beside++) {
-				subject_init(&subject, &fixture, chained_states[c], beside % 3, beside / 3);
+			for (unsigned beside = 0; beside < 10; beside++) {
+				subject_init(&subject, &fixture, chained_states[c], beside % 9 % 3, beside % 9 / 3);
+				if (beside == 9)
+					subject_add(&subject, mapping_of(RMAP_NAMED, 900));
 				test(&subject, chained_states[c]);
 				subject_fini(&subject);
 			}
@@ -354,7 +356,7 @@ static void *g4_body(void *arg)
 			expect(rmap_page_mapcount(map, worker->page) == WORKERS * LENGTH(at));
 			expect(counts.chained + counts.linear + counts.locked == WORKERS * LENGTH(at));
 		} else {
-			to = mapping_of(kinds[generator_below(&generator, 3)],
+			to = mapping_of(kinds[generator_below(&generator, LENGTH(kinds))],
 					1000 * worker->number + 180 * i + generator_below(&generator, 180));
 			expect(rmap_page_move(reserve, worker->page, at[i], to) >= 0);
 			at[i] = to;
@@ -655,7 +657,8 @@ static void g10_refused(struct subject *subject, enum rmap_kind kind)
 	rmap_read_unlock(subject->fixture->map);
 	assert_int_equal(error, -EOVERFLOW);
 	for (unsigned k = 0; k < LENGTH(kinds); k++) {
-		if (kinds[k] != kind && reference_remove(&subject->reference, mapping_of(kinds[k], 0)) >= 0) {
+		if (counted_as(kinds[k]) != counted_as(kind) &&
+		    reference_remove(&subject->reference, mapping_of(kinds[k], 0)) >= 0) {
 			reference_add(&subject->reference, mapping_of(kinds[k], 0));
 			assert_int_equal(fixture_move(subject->fixture, &subject->page, mapping_of(kinds[k], 0), more),
 					 -EOVERFLOW);
@@ -699,7 +702,8 @@ static void g11_missing_in_state(struct subject *subject, unsigned chained)
 	for (unsigned k = 0; k < LENGTH(kinds); k++) {
 		struct rmap_mapping missing = mapping_of(kinds[k], 700), there = mapping_of(RMAP_CHAINED, 0);
 
-		if (kinds[k] == RMAP_LINEAR && subject->reference.linear)
+		if (counted_as(kinds[k]) == RMAP_LINEAR && subject->reference.linear &&
+		    !(kinds[k] == RMAP_NAMED && subject->reference.name)) /* it has another name */
 			continue;
 		if (kinds[k] == RMAP_LOCKED && subject->reference.locked)
 			continue;
@@ -723,13 +727,11 @@ static void g11_invalid_in_state(struct subject *subject, unsigned chained)
 {
 	struct fixture *fixture = subject->fixture;
 	struct rmap_page *const pages[] = { &subject->page };
-	struct rmap_mapping bad[9];
+	struct rmap_mapping bad[] = { [13] = mapping_of((enum rmap_kind)4, 0), mapping_of((enum rmap_kind) - 1, 0) };
 	int error = 0;
 
-	for (uint64_t i = 0; i < 7; i++) /* a handle's low three bits are not the caller's */
-		bad[i] = rmap_chained(handle_of(0) + i + 1);
-	bad[7] = mapping_of((enum rmap_kind)3, 0);
-	bad[8] = mapping_of((enum rmap_kind) - 1, 0);
+	for (uint64_t i = 0; i < 13; i++) /* a handle's low three bits are not the caller's */
+		bad[i] = i < 7 ? rmap_chained(handle_of(0) + i + 1) : rmap_named(handle_of(0) + i - 6);
 	for (unsigned i = 0; i < LENGTH(bad); i++) {
 		assert_int_equal(fixture_add(fixture, &subject->page, bad[i]), -EINVAL);
 		assert_int_equal(fixture_remove(fixture, &subject->page, bad[i]), -EINVAL);

@@ -707,6 +707,7 @@ static void g3_a_range_moves_behind_a_cursor(void **state)
 
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_add(&fixture, &page, rmap_linear());
 	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
 	assert_int_equal(rmap_object_attach(object, &first), 0);
 	assert_int_equal(rmap_object_attach(object, &grows), 0);
@@ -719,6 +720,7 @@ static void g3_a_range_moves_behind_a_cursor(void **state)
 		seen += visit.range.owner == 2;
 	assert_true(seen > 0);
 	rmap_object_destroy(object);
+	fixture_drop(&fixture, &page);
 	fixture_fini(&fixture);
 }
 
@@ -737,6 +739,7 @@ static void g3_a_list_brings_a_range_back(void **state)
 
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_add(&fixture, &page, rmap_linear());
 	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
 	assert_int_equal(rmap_object_attach(object, &first), 0);
 	assert_int_equal(rmap_object_attach(object, &back), 0);
@@ -747,6 +750,7 @@ static void g3_a_list_brings_a_range_back(void **state)
 	assert_int_equal(rmap_cursor_next(&cursor, &visit, 1), 1);
 	assert_int_equal(visit.range.owner, 2);
 	rmap_object_destroy(object);
+	fixture_drop(&fixture, &page);
 	fixture_fini(&fixture);
 }
 
@@ -780,6 +784,7 @@ static void g3_ranges_jump_between_batches(void **state)
 
 	(void)state;
 	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	fixture_add(&fixture, &page, rmap_linear());
 	for (unsigned round = 0; round < 2000; round++) {
 		size_t size = 1 + generator_below(&generator, LENGTH(visits));
 		unsigned at_once = 1 + (unsigned)generator_below(&generator, 6);
@@ -804,6 +809,7 @@ static void g3_ranges_jump_between_batches(void **state)
 		assert_int_equal(seen, (1ull << RANGES) - 1);
 		rmap_object_destroy(object);
 	}
+	fixture_drop(&fixture, &page);
 	fixture_fini(&fixture);
 }
 

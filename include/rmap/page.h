@@ -5,10 +5,12 @@
  * The embedder's struct page embeds a `struct rmap_page`; zero bytes mean "no mapping". A mapping is
  *
  *   linear   its address is what a range of the page's object says: it is only counted (object.h finds it)
+ *   named    linear, and its pte handle is told: a walk of a page that has no other mapping asks no range
  *   chained  its address is not: its pte handle is stored, in the word itself or in a chain
  *   locked   it is mlocked: it is only counted, and no walk can name it
  *
  *      word: [ count: linear, locked ]                          no chained mapping: no memory (G7)
+ *            [ name: one linear mapping ]                       named, nothing else: no memory
  *            [ direct: one element ]                            one chained element, nothing else: no memory
  *            [ chain: pointer ] -> [ counts | e | e | e ]                          32 bytes, up to 3 elements
  *                                  [ counts | e | e | link ] -> a hashed leaf of 64-byte lines, or leaves
@@ -49,6 +51,11 @@
  * one. One mapping of another handle may be lost where two threads remove or move one handle of a page at once: if one
  * of them is held up while the other has taken the mapping, and then two more came to its place; or if somebody removes
  * a mapping while its owner moves it. The counts stay those of what was added and removed.
+ *
+ * Named mappings are linear ones, with all that is said of these, and may be removed and moved as these (but not by
+ * another's name). The name is kept as long as the page has this mapping alone and never had another since; it takes no
+ * memory, and a page that is mapped once, as most are, is walked without a look at any range. Of pages of several
+ * indexes a name says no more than where the first of its ptes is. In maps with multiplicity names are forgotten.
  *
  * Pages of several indexes (walk.h). What a mapping of a part of the page counts as is the embedder's choice; the
  * counts are of the page, in the word that it has anyway:
@@ -94,11 +101,12 @@ enum rmap_kind {
 	RMAP_LINEAR = 0,
 	RMAP_CHAINED = 1,
 	RMAP_LOCKED = 2,
+	RMAP_NAMED = 3,
 };
 
 /**
  * struct rmap_mapping - a mapping as operations name it, or several at once
- * @handle: RMAP_CHAINED: the pte handle, its low three bits zero
+ * @handle: RMAP_CHAINED, RMAP_NAMED: the pte handle, its low three bits zero
  * @count:  otherwise: how many, 1 .. RMAP_LINEAR_MAX. An operation adds, removes or moves all of them in one step, or
  *          is refused
  */
@@ -121,6 +129,12 @@ static inline struct rmap_mapping rmap_linear(void)
 	return rmap_linear_many(1);
 }
 
+static inline struct rmap_mapping rmap_named(uint64_t handle)
+{
+	struct rmap_mapping mapping = { { handle }, RMAP_NAMED };
+	return mapping;
+}
+
 static inline struct rmap_mapping rmap_chained(uint64_t handle)
 {
 	struct rmap_mapping mapping = { { handle }, RMAP_CHAINED };
@@ -141,7 +155,7 @@ static inline struct rmap_mapping rmap_locked(void)
 /** rmap_mapping_count - of how many mappings @mapping speaks */
 static inline uint64_t rmap_mapping_count(struct rmap_mapping mapping)
 {
-	return mapping.kind == RMAP_CHAINED ? 1 : mapping.count;
+	return mapping.kind == RMAP_CHAINED || mapping.kind == RMAP_NAMED ? 1 : mapping.count;
 }
 
 /** The limits of one page's counts (G10). */

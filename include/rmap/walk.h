@@ -3,8 +3,10 @@
  * walk.h - visiting every mapping of a page
  *
  * A walk covers the page's linear mappings (by asking the object's index: each range that covers an index of the page
- * is a candidate; whether ptes are set there the caller sees in the page table) and its chained ones. Locked mappings
- * are only counted: the walk says how many mappings it could not name.
+ * is a candidate; whether ptes are set there the caller sees in the page table) and its chained ones. No range is asked
+ * if the counts say that no mapping is linear or locked; nor if the page has one mapping alone that is named (page.h),
+ * whose name is handed over instead. Locked mappings are only counted: the walk says how many mappings it could not
+ * name.
  *
  * A page may have several indexes (a folio, a huge page), first .. last, and a range may cover only some of them: a
  * visit says which part of the page its range covers, and where that part lies. A page of one index has first = last.
@@ -20,9 +22,9 @@
  * times is better walked in several, each for a few batches.
  *
  * What a batch says was so when it was read, since the visitor last returned; meanwhile mappings come and go, and those
- * that the visitor itself takes or moves may yet be handed to it. A batch has visits of one kind, those of ranges come
- * first, and the chain is read when the last of these has been looked at: so a linear mapping that becomes chained
- * (page.h) is found at its old pte or in the chain. Otherwise no order is promised.
+ * that the visitor itself takes or moves may yet be handed to it. A batch has visits of one kind, those of ranges or a
+ * name come first, and the chain is read when the last of these has been looked at: so a linear mapping that becomes
+ * chained (page.h) is found at its old pte or in the chain. Otherwise no order is promised.
  *
  * Guarantee G3, also across the batches of a cursor: every mapping that is present from beginning to end is visited at
  * least once; a linear one of several indexes at each of these, in one visit, or in several if its range was split. A
@@ -68,13 +70,13 @@ struct rmap_target {
 
 /**
  * struct rmap_visit - one thing a walk found
- * @kind:    RMAP_CHAINED or RMAP_LINEAR
+ * @kind:    RMAP_CHAINED, RMAP_LINEAR or RMAP_NAMED
  * @count:   chained: how many mappings the element stands for (1 unless the map has multiplicity bits). linear: how
- *           many of the target's indexes @range covers
- * @handle:  chained: the element's key. linear: 0
+ *           many of the target's indexes @range covers. named: 1
+ * @handle:  chained: the element's key. named: the mapping's handle. linear: 0
  * @address: linear: where @range maps the first of these indexes, rmap_range_index(range, address); the others follow.
- *           Their ptes map the page, if they are set. chained: 0
- * @range:   linear: a copy of the range. chained: zeroes
+ *           Their ptes map the page, if they are set. Otherwise 0
+ * @range:   linear: a copy of the range. Otherwise zeroes
  */
 struct rmap_visit {
 	enum rmap_kind kind;
@@ -87,7 +89,7 @@ struct rmap_visit {
 /**
  * struct rmap_walk_summary - what a walk can say at its end
  * @chained:    chained mappings visited (sum of counts)
- * @candidates: ranges visited
+ * @candidates: ranges visited, and names
  * @linear:     linear mappings counted: at most that many of the candidates are mapped there, or where each pte counts
  *              as one (page.h), at most that many ptes of all of them together
  * @unnamed:    mappings counted in the end that were not visited: the locked ones, those on their way in or out, and,
@@ -114,7 +116,7 @@ struct rmap_walk_summary {
  * @kind:  of all of them
  * @n:     1 .. RMAP_VISITS_MAX
  * @words: @n of them, for the functions below
- * @low:   chained: the bits of a word that hold its count, less 1, from bit 3 on. linear: 0
+ * @low:   chained: the bits of a word that hold its count, less 1, from bit 3 on. Otherwise 0
  * @first, @last: the target's
  */
 struct rmap_visits {
@@ -129,10 +131,10 @@ struct rmap_visits {
 /**
  * What a struct rmap_visit says, of visit @i of a batch. Context: while the batch is valid
  *
- * rmap_visits_handle - chained ones only
+ * rmap_visits_handle - chained and named ones only
  * rmap_visits_range  - linear ones only; valid as long as the batch
  * rmap_visits_index  - linear ones only: the first of the target's indexes that the range covers
- * rmap_visits_count  - of either kind
+ * rmap_visits_count  - of any kind
  * rmap_visits_get    - all of it, into *@visit
  */
 static inline uint64_t rmap_visits_handle(const struct rmap_visits *visits, size_t i)
@@ -156,7 +158,7 @@ static inline uint32_t rmap_visits_count(const struct rmap_visits *visits, size_
 {
 	const struct rmap_range *range;
 
-	if (visits->kind == RMAP_CHAINED)
+	if (visits->kind != RMAP_LINEAR)
 		return (uint32_t)((visits->words[i] & visits->low) >> 3) + 1;
 	range = rmap_visits_range(visits, i);
 	return (uint32_t)((range->last < visits->last ? range->last : visits->last) - rmap_visits_index(visits, i)) + 1;
@@ -167,7 +169,7 @@ static inline void rmap_visits_get(const struct rmap_visits *visits, size_t i, s
 	const struct rmap_visit empty = { visits->kind, rmap_visits_count(visits, i), 0, 0, { 0, 0, 0, 0, 0, 0 } };
 
 	*visit = empty;
-	if (visits->kind == RMAP_CHAINED) {
+	if (visits->kind != RMAP_LINEAR) {
 		visit->handle = rmap_visits_handle(visits, i);
 	} else {
 		visit->range = *rmap_visits_range(visits, i);

@@ -44,7 +44,7 @@ static struct {
 	struct rmap_object *object;
 	struct rmap_range range; /* the page's, as it was in the beginning */
 	unsigned indexes;        /* of the page */
-	uint64_t *written; /* by letter: how many of its adders have done what comes before the add */
+	uint64_t *written; /* by label: how many of its adders have done what comes before the add */
 	uint64_t *begun;   /* by thread: how many operations it has begun */
 	uint64_t *end;     /* of the object: how often it was truncated */
 	struct op programs[THREADS_MAX][OPS_MAX];
@@ -84,6 +84,8 @@ static struct rmap_mapping read_mapping(const char **word)
 	char letter = *(*word)++;
 	uint32_t n = 1;
 
+	if (letter == 'n' || letter == 'o')
+		return rmap_named(LETTERS + (uint64_t)(letter - 'n'));
 	if (letter != 'l' && letter != 'k')
 		return rmap_chained((uint64_t)(letter - 'A'));
 	if (**word >= '1' && **word <= '9')
@@ -151,7 +153,7 @@ static unsigned read_program(const char *text, struct op *ops)
 /* A handle whose key differs from all others' for any multiplicity a case has. */
 static struct rmap_mapping real(struct rmap_mapping mapping)
 {
-	if (mapping.kind == RMAP_CHAINED)
+	if (mapping.kind == RMAP_CHAINED || mapping.kind == RMAP_NAMED)
 		mapping.handle = (mapping.handle + 1) << 12;
 	return mapping;
 }
@@ -160,11 +162,11 @@ static int count_visit(void *arg, const struct rmap_visit *visit)
 {
 	struct record *record = arg;
 
-	if (visit->kind == RMAP_CHAINED) {
-		unsigned letter = (unsigned)(visit->handle >> 12) - 1;
+	if (visit->kind != RMAP_LINEAR) {
+		unsigned label = (unsigned)(visit->handle >> 12) - 1;
 
-		record->seen[letter] += (uint8_t)visit->count;
-		record->blind |= explore_load(&world.written[letter], __ATOMIC_RELAXED) < visit->count;
+		record->seen[label] += (uint8_t)visit->count;
+		record->blind |= explore_load(&world.written[label], __ATOMIC_RELAXED) < visit->count;
 	} else {
 		uint64_t first = rmap_range_index(&visit->range, visit->address) - PAGE_INDEX;
 
@@ -301,7 +303,7 @@ static void before_op(const struct op *op, unsigned thread, unsigned place)
 {
 	bool adds = op->kind == OP_ADD || op->kind == OP_DUPLICATE || op->kind == OP_MOVE;
 
-	if (adds && op->to.kind == RMAP_CHAINED)
+	if (adds && (op->to.kind == RMAP_CHAINED || op->to.kind == RMAP_NAMED))
 		explore_fetch_add(&world.written[op->to.handle], 1, __ATOMIC_RELAXED);
 	if (op->kind == OP_REMOVE)
 		explore_store(&world.begun[thread], place + 1, __ATOMIC_RELAXED);
@@ -503,13 +505,22 @@ static bool has_word_ahead(const struct explore_case *test, const char *word)
 	return memchr(test->initial, word[0], strspn(test->initial, WORDS_AHEAD)) != NULL;
 }
 
+static bool has_name(const struct explore_case *test)
+{
+	bool has = strpbrk(test->initial, "no");
+
+	for (unsigned i = 0; i < THREADS_MAX && test->threads[i]; i++)
+		has |= strpbrk(test->threads[i], "no") != NULL;
+	return has;
+}
+
 static void prepare_object(const struct explore_case *test)
 {
 	bool tail = has_word_ahead(test, TAIL);
 
 	world.indexes = has_word_ahead(test, FOLIO) ? FOLIO_INDEXES : 1;
 	world.range = (struct rmap_range){ tail ? PAGE_INDEX + 1 : 0, RANGE_LAST, 0x100000, 1, 12, 0 };
-	world.history.has_object = has_word(test, "smteqa");
+	world.history.has_object = has_word(test, "smteqa") || has_name(test);
 	if (world.history.has_object)
 		case_must(rmap_object_create(world.map, &world.object), "making the object");
 	if (world.history.has_object && !has_word(test, "a")) {
@@ -529,7 +540,7 @@ struct engine_run case_prepare(const struct explore_case *test)
 	memset(&world, 0, sizeof(world));
 	world.map = case_map(test->bits);
 	world.page = engine_alloc(sizeof(*world.page), 64);
-	world.written = engine_alloc(LETTERS * sizeof(*world.written), 64);
+	world.written = engine_alloc(LABELS * sizeof(*world.written), 64);
 	world.end = engine_alloc(sizeof(*world.end), 64);
 	world.begun = engine_alloc(THREADS_MAX * sizeof(*world.begun), 64);
 	world.setup = case_reserve(world.map);
@@ -570,7 +581,9 @@ bool case_blocks(const struct explore_case *test)
  * moves behind each, of up to eight mappings, no longer behind every second mapping, and once more when the last has
  * been looked at; and a cursor reads no further than it has room for. Those of chains that have more than two elements,
  * or end: frozen leaves instead of segments. Those of updates of ranges, since a map has one record for nodes
- * that wait, whose callback takes them all.
+ * that wait, whose callback takes them all. Those of walks, once more, since these look at the word, and with an object
+ * at the counts and at crossings, before they ask ranges, and ask none if all is chained; and of moves between ranges
+ * and chains, which begin and end crossings. The VM's, since its linear mappings are named.
  */
 const struct explore_case explore_cases[] = {
 	{ "count-count", 0, "", { "+l -l", "+l #" }, 44, NULL },
@@ -579,16 +592,16 @@ const struct explore_case explore_cases[] = {
 	{ "direct-direct", 0, "", { "+A -A", "+B -B" }, 184, NULL },
 	{ "direct-linear", 0, "+A", { "-A", "+l -l" }, 86, NULL },
 	{ "direct-lock", 0, "+A", { "A>k", "+l #" }, 40, NULL },
-	{ "direct-walk", 0, "", { "+A", "?" }, 3, NULL },
+	{ "direct-walk", 0, "", { "+A", "?" }, 4, NULL },
 	{ "promote-linear", 0, "+A", { "+B", "+l" }, 8, NULL },
 	{ "promote-move", 0, "+A", { "+B", "A>C" }, 7, NULL },
 	{ "promote-remove", 0, "+A", { "-A", "+B" }, 7, NULL },
 	{ "promote-promote", 0, "+A", { "+B", "+C" }, 8, NULL },
-	{ "promote-walk", 0, "+A", { "+B", "?" }, 3, NULL },
+	{ "promote-walk", 0, "+A", { "+B", "?" }, 4, NULL },
 	{ "collapse-add", 0, "+A +B", { "-A -B", "+C" }, 45, NULL },
 	{ "collapse-remove", 0, "+A +B", { "-A", "-B" }, 8, NULL },
 	{ "collapse-count", 0, "+A +B", { "-A -B", "# #" }, 84, NULL },
-	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 45, NULL },
+	{ "collapse-walk", 0, "+A +B", { "-A -B", "?" }, 47, NULL },
 	{ "collapse-linear", 0, "+A +B", { "-A -B", "+l" }, 41, NULL },
 	{ "collapse-move", 0, "+A +B", { "-A", "B>l" }, 12, NULL },
 	{ "collapse-absent", 0, "+A +B", { "-A -B", "-C" }, 42, NULL },
@@ -604,8 +617,8 @@ const struct explore_case explore_cases[] = {
 	{ "move-lapped", 0, "+A +B", { "A>C C>D D>E", "?" }, 10406, NULL },
 	{ "move-both-walk", 0, "+A +B", { "A>C", "B>D", "?" }, 0, NULL },
 	/* Batches of one visit: a cursor resumes in a chain that has gained or lost parts meanwhile. */
-	{ "cursor-promote", 0, "+A", { "+B -B", "c" }, 11, NULL },
-	{ "cursor-collapse", 0, "+A +B", { "-A -B +C +D", "c" }, 1179, NULL },
+	{ "cursor-promote", 0, "+A", { "+B -B", "c" }, 16, NULL },
+	{ "cursor-collapse", 0, "+A +B", { "-A -B +C +D", "c" }, 1370, NULL },
 	{ "cursor-push", 0, "+A +B +C", { "+D +E", "c" }, 2413, NULL },
 	{ "cursor-branch", 0, BRANCHED, { "-F +K", "c" }, 144, NULL },
 	{ "family-units-cursor", 1, "+A +B +J +J +C +C +C", { "-J", "c" }, 42, NULL },
@@ -627,16 +640,16 @@ const struct explore_case explore_cases[] = {
 	{ "claim-last-move", 0, "+A +B -B", { "A>l", "+C" }, 25, NULL },
 	{ "claim-promote", 0, "+A", { "+B -A", "+C" }, 20, NULL },
 	/* Batches of up to a line, each in a section of its own. */
-	{ "batches-promote", 0, "+A", { "+B -B", "b" }, 10, NULL },
-	{ "batches-collapse", 0, "+A +B", { "-A -B +C +D", "b" }, 879, NULL },
+	{ "batches-promote", 0, "+A", { "+B -B", "b" }, 14, NULL },
+	{ "batches-collapse", 0, "+A +B", { "-A -B +C +D", "b" }, 1050, NULL },
 	{ "split-batches", 0, "+A +B +C +D +E", { "+F", "b" }, 438, NULL },
 	{ "batches-branch", 0, BRANCHED, { "+K", "b" }, 5, NULL },
 	{ "merge-batches", 0, "+A +B +C +D +E +F -C", { "-F", "b" }, 1405, NULL },
 	{ "over-batches", 0, "+A +B +C +D +E -D +F", { "-F", "b" }, 93, NULL },
 	{ "fewer-batches", 0, "+A +B +C +D +E -C", { "-D", "b" }, 277, NULL },
 	{ "batches-move", 0, BRANCHED, { "A>K", "b" }, 122, NULL },
-	{ "batches-linear", 0, "+A +B -B", { "a A>l", "b" }, 1573, NULL },
-	{ "batches-split", 0, "+A", { "s s", "b" }, 110748, NULL },
+	{ "batches-linear", 0, "+A +B -B", { "a A>l", "b" }, 2303, NULL },
+	{ "batches-split", 0, "+l", { "s s", "b" }, 34244, NULL },
 	{ "batches-family", 9, BRANCHED "-A -B -C", { "-D", "+J -J", "b" }, 10452, NULL },
 	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1106 /* an unlock is written down */, NULL },
 	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 5, NULL },
@@ -645,7 +658,7 @@ const struct explore_case explore_cases[] = {
 	{ "push-walk", 0, "+A +B +C", { "+D", "?" }, 5, NULL },
 	{ "branch-remove", 0, BRANCHED, { "+K", "-C" }, 5, NULL },
 	{ "branch-walk", 0, BRANCHED, { "-E", "?" }, 8, NULL },
-	{ "end-walk", 9, "+A +B +C +D -A -B", { "-C -D", "?" }, 217, NULL },
+	{ "end-walk", 9, "+A +B +C +D -A -B", { "-C -D", "?" }, 219, NULL },
 	{ "end-remove", 9, "+A +B +C +D -A -B", { "-C", "-D" }, 1540, NULL },
 	{ "family-leaf", 9, "+A +B +C +D -A -B", { "-C", "+D" }, 13, NULL },
 	{ "family-leaf-adds", 9, "+A +B +C +D -A -B", { "-C", "+E +F +G -D" }, 0, NULL },
@@ -660,23 +673,41 @@ const struct explore_case explore_cases[] = {
 	 * Updates step through the root's word and the version, and through the map's lock for their nodes. Those that
 	 * have waited leave the map's figure before they are given back, so another's update comes between the two.
 	 */
-	{ "range-split-walk", 0, "+A", { "s s", "?" }, 6552, NULL },
-	{ "range-move-walk", 0, AMONG_OTHERS "+A", { "m", "?" }, 9, NULL },
-	{ "range-move-cursor", 0, "+A", { "m", "c" }, 61, NULL },
-	{ "range-split-cursor", 0, "+A", { "s s", "c" }, 110748, NULL },
-	{ "range-split-below", 0, AMONG_OTHERS "+A", { "s", "?" }, 13, NULL },
+	{ "range-split-walk", 0, "+l", { "s s", "?" }, 6552, NULL },
+	{ "range-move-walk", 0, AMONG_OTHERS "+l", { "m", "?" }, 9, NULL },
+	{ "range-move-cursor", 0, "+l", { "m", "c" }, 29, NULL },
+	{ "range-split-cursor", 0, "+l", { "s s", "c" }, 34244, NULL },
+	{ "range-split-below", 0, AMONG_OTHERS "+l", { "s", "?" }, 13, NULL },
 	{ "range-update-both", 0, "", { "m", "t" }, 4076, NULL },
 	{ "range-updates", 0, "", { "s", "m t" }, 0, NULL },
-	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 65, NULL },
+	{ "range-becomes-linear", 0, "+A +B", { "A>l s", "?" }, 223, NULL },
 	/* A page of several indexes: a range is split inside it, or covers a part of it. */
-	{ "folio-split-walk", 0, FOLIO "+A", { "s s", "?" }, 6552, NULL },
-	{ "folio-split-cursor", 0, FOLIO "+A", { "s s", "c" }, 120260, NULL },
-	{ "folio-part-walk", 0, FOLIO TAIL "+A", { "s", "?" }, 9, NULL },
-	{ "folio-part-cursor", 0, FOLIO TAIL "+A", { "s", "c" }, 77, NULL },
-	{ "folio-part-batches", 0, FOLIO TAIL "+A", { "s", "b" }, 61, NULL },
-	{ "folio-part-move", 0, FOLIO TAIL "+A", { "m", "c" }, 61, NULL },
-	{ "folio-part-below", 0, AMONG_OTHERS FOLIO TAIL "+A", { "s", "?" }, 9, NULL },
-	{ "folio-part-attach", 0, FOLIO TAIL "+A +B", { "a A>l", "?" }, 46, NULL },
+	{ "folio-split-walk", 0, FOLIO "+l", { "s s", "?" }, 6552, NULL },
+	{ "folio-split-cursor", 0, FOLIO "+l", { "s s", "c" }, 41052, NULL },
+	{ "folio-part-walk", 0, FOLIO TAIL "+l", { "s", "?" }, 9, NULL },
+	{ "folio-part-cursor", 0, FOLIO TAIL "+l", { "s", "c" }, 41, NULL },
+	{ "folio-part-batches", 0, FOLIO TAIL "+l", { "s", "b" }, 29, NULL },
+	{ "folio-part-move", 0, FOLIO TAIL "+l", { "m", "c" }, 29, NULL },
+	{ "folio-part-below", 0, AMONG_OTHERS FOLIO TAIL "+l", { "s", "?" }, 9, NULL },
+	{ "folio-part-attach", 0, FOLIO TAIL "+A +B", { "a A>l", "?" }, 49, NULL },
+	/* A name is kept while its mapping is alone, and is handed over in the place of ranges. */
+	{ "name-name", 0, "", { "+n -n", "+o -o" }, 142, NULL },
+	{ "name-counted", 0, "+n", { "-n", "+l -l" }, 25, NULL },
+	{ "name-chained", 0, "+n", { "-n", "+A -A" }, 67, NULL },
+	{ "name-locked", 0, "+n", { "n>k k>n", "+l #" }, 43, NULL },
+	{ "name-last", 0, "+n +o", { "-n", "-o" }, 6, NULL },
+	{ "name-walk", 0, "+n", { "+o -o", "?" }, 14, NULL },
+	{ "name-walk-new", 0, "", { "+n", "?" }, 5, NULL },
+	{ "name-walk-chained", 0, "+n", { "+A -A", "?" }, 85, NULL },
+	{ "name-moves", 0, "+n", { "n>o o>n", "?" }, 158, NULL },
+	{ "name-becomes-chained", 0, "+n", { "n>A A>B", "?" }, 15, NULL },
+	{ "chained-becomes-name", 0, "+A", { "A>n n>B", "?" }, 177, NULL },
+	{ "name-cursor", 0, "+n +A", { "-A n>B", "c" }, 724, NULL },
+	/* A walk that passes over ranges, since nothing is linear, while a mapping becomes so. */
+	{ "pass-linear", 0, "+A +B", { "A>n", "?" }, 49, NULL },
+	{ "pass-linear-and-back", 0, "+A +B", { "A>n +E n>D", "?" }, 1004, NULL },
+	{ "pass-direct", 0, "+A", { "A>n n>D", "b" }, 613, NULL },
+	{ "pass-twice", 0, "+A +B", { "A>n n>D", "B>o", "?" }, 0, NULL },
 	/* Several mappings in one step. */
 	{ "many-many", 0, "", { "+l3 -l3", "+l2 #" }, 44, NULL },
 	{ "many-refused", 0, "+l2", { "-l3 -l2", "+l #" }, 23, NULL },
@@ -696,12 +727,12 @@ const struct explore_case explore_cases[] = {
 	{ "misuse-removed-twice", 0, "+A +B", { "-A", "-A +C -C +D" }, 0,
 	  "no order of the operations explains what they answered (G4, G5)" },
 	/* These moves step through the log of moves, too, and these attaches as updates above. */
-	{ "linear-collapse", 0, "+A +B -B", { "a A>l", "?" }, 257, NULL },
-	{ "linear-move-walk", 0, "+A", { "a A>l", "?" }, 36, NULL },
-	{ "linear-leave-walk", 0, "+A +B", { "a A>l", "?" }, 46, NULL },
-	{ "linear-slot-walk", 0, "+A +B +C -A -B", { "a C>l", "?" }, 339, NULL },
+	{ "linear-collapse", 0, "+A +B -B", { "a A>l", "?" }, 324, NULL },
+	{ "linear-move-walk", 0, "+A", { "a A>l", "?" }, 53, NULL },
+	{ "linear-leave-walk", 0, "+A +B", { "a A>l", "?" }, 49, NULL },
+	{ "linear-slot-walk", 0, "+A +B +C -A -B", { "a C>l", "?" }, 432, NULL },
 	{ "linear-slot-help-walk", 0, "+A +B +C -A -B", { "?", "a C>l", "-A" }, 9689, NULL },
-	{ "linear-help-walk", 0, "+A +B -B", { "?", "a A>l", "-C" }, 4883, NULL },
+	{ "linear-help-walk", 0, "+A +B -B", { "?", "a A>l", "-C" }, 6220, NULL },
 	{ "family-branch", 9, BRANCHED "-A -B -C", { "-D", "+J", "?" }, 615, NULL },
 	{ "truncate-fault", 0, "", { "e e", "q q" }, 19, NULL },
 	{ "truncate-both", 0, "", { "e", "e", "q" }, 22, NULL },

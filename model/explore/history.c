@@ -19,15 +19,20 @@ uint32_t spec_mapcount(const struct spec *spec)
 {
 	uint32_t count = spec->linear + spec->locked;
 
-	for (unsigned i = 0; i < LETTERS; i++)
-		count += spec->chained[i];
+	for (unsigned i = 0; i < LABELS; i++)
+		count += spec->labelled[i];
 	return count;
+}
+
+static bool is_labelled(struct rmap_mapping mapping)
+{
+	return mapping.kind == RMAP_CHAINED || mapping.kind == RMAP_NAMED;
 }
 
 static uint32_t *spec_field(struct spec *spec, struct rmap_mapping mapping)
 {
-	if (mapping.kind == RMAP_CHAINED)
-		return &spec->chained[mapping.handle];
+	if (is_labelled(mapping))
+		return &spec->labelled[mapping.handle];
 	return mapping.kind == RMAP_LINEAR ? &spec->linear : &spec->locked;
 }
 
@@ -133,48 +138,51 @@ static bool is_behind(const struct moment *moment, const struct record *record)
 	return record->before[moment->thread] > moment->place;
 }
 
-/* A set of places has a bit for each letter, and one for linear mappings if there is an object that names them. */
+/* A set of places has a bit for each label, and one for other linear mappings if there is an object that finds them. */
+#define LINEAR_BIT (1u << LABELS)
+#define NAME_BITS (LINEAR_BIT - (1u << LETTERS))
+
 static unsigned place_bit(const struct history *history, struct rmap_mapping mapping)
 {
-	if (mapping.kind == RMAP_CHAINED)
+	if (is_labelled(mapping))
 		return 1u << mapping.handle;
-	return mapping.kind == RMAP_LINEAR && history->has_object ? 1u << LETTERS : 0;
+	return mapping.kind == RMAP_LINEAR && history->has_object ? LINEAR_BIT : 0;
 }
 
-/* @letters, and where mappings of them may have moved to during the walk. */
-static unsigned reached(const struct moment *moment, unsigned letters)
+/* @labels, and where mappings of them may have moved to during the walk. */
+static unsigned reached(const struct moment *moment, unsigned labels)
 {
 	unsigned before;
 
 	do {
-		before = letters;
+		before = labels;
 		for (unsigned i = 0; i < moment->history->threads; i++) {
 			for (unsigned j = 0; j < moment->history->counts[i]; j++) {
 				const struct record *record = &moment->history->records[i][j];
 
 				if (record->op.kind == OP_MOVE && record->result >= 0 &&
-				    (letters & place_bit(moment->history, record->op.from)) &&
+				    (labels & place_bit(moment->history, record->op.from)) &&
 				    !is_before(moment, i, j) && !is_behind(moment, record))
-					letters |= place_bit(moment->history, record->op.to);
+					labels |= place_bit(moment->history, record->op.to);
 			}
 		}
-	} while (letters != before);
-	return letters;
+	} while (labels != before);
+	return labels;
 }
 
-/* Mappings of @letters that were there all the time, and those that could have been there at some time. */
-static void count_units(const struct moment *moment, unsigned letters, long *surely, long *possibly)
+/* Mappings of @labels that were there all the time, and those that could have been there at some time. */
+static void count_units(const struct moment *moment, unsigned labels, long *surely, long *possibly)
 {
-	*surely = letters >> LETTERS ? moment->history->initial.linear : 0;
-	for (unsigned letter = 0; letter < LETTERS; letter++)
-		if (letters >> letter & 1)
-			*surely += moment->history->initial.chained[letter];
+	*surely = labels & LINEAR_BIT ? moment->history->initial.linear : 0;
+	for (unsigned label = 0; label < LABELS; label++)
+		if (labels >> label & 1)
+			*surely += moment->history->initial.labelled[label];
 	*possibly = *surely;
 	for (unsigned i = 0; i < moment->history->threads; i++) {
 		for (unsigned j = 0; j < moment->history->counts[i]; j++) {
 			const struct record *record = &moment->history->records[i][j];
-			bool in = adds(&record->op) && (letters & place_bit(moment->history, record->op.to));
-			bool out = removes(&record->op) && (letters & place_bit(moment->history, record->op.from));
+			bool in = adds(&record->op) && (labels & place_bit(moment->history, record->op.to));
+			bool out = removes(&record->op) && (labels & place_bit(moment->history, record->op.from));
 			long units = (long)rmap_mapping_count(in ? record->op.to : record->op.from);
 
 			if (record->result < 0 || in == out)
@@ -185,23 +193,23 @@ static void count_units(const struct moment *moment, unsigned letters, long *sur
 	}
 }
 
-static const char *check_letter(const struct moment *moment, unsigned letter)
+static const char *check_label(const struct moment *moment, unsigned label)
 {
-	unsigned letters = reached(moment, 1u << letter);
+	unsigned labels = reached(moment, 1u << label);
 	long seen = 0;
 	long surely;
 	long possibly;
 
-	for (unsigned i = 0; i < LETTERS; i++)
-		seen += letters >> i & 1 ? moment->walk->seen[i] : 0;
-	if (letters >> LETTERS && moment->walk->ranges)
+	for (unsigned i = 0; i < LABELS; i++)
+		seen += labels >> i & 1 ? moment->walk->seen[i] : 0;
+	if ((labels & (LINEAR_BIT | NAME_BITS)) && moment->walk->ranges)
 		seen += UINT8_MAX; /* a range stands for any number of linear mappings */
-	count_units(moment, letters, &surely, &possibly);
+	count_units(moment, labels, &surely, &possibly);
 	if (seen < surely)
-		return letters == 1u << letter ? "a walk missed a mapping that was there all the time (G3)"
+		return labels == 1u << label ? "a walk missed a mapping that was there all the time (G3)"
 					       : "a walk saw a moving mapping at none of its places (G3)";
-	count_units(moment, 1u << letter, &surely, &possibly);
-	if (possibly <= 0 && moment->walk->seen[letter])
+	count_units(moment, 1u << label, &surely, &possibly);
+	if (possibly <= 0 && moment->walk->seen[label])
 		return "a walk visited a mapping that was gone (G3)";
 	return NULL;
 }
@@ -210,15 +218,17 @@ static const char *check_walk(const struct history *history, unsigned thread, un
 {
 	const struct record *walk = &history->records[thread][place];
 	const struct moment moment = { history, walk, thread, place };
+	long surely, possibly;
 
+	count_units(&moment, LINEAR_BIT, &surely, &possibly);
 	if (walk->blind)
 		return "a walk visited a mapping and cannot see what its adder did before (walk.h, Ordering)";
-	if (history->indexes & ~walk->indexes)
+	if (surely > 0 && (history->indexes & ~walk->indexes))
 		return "a walk saw no range of an index, though one covered it all the time (G3)";
 	if (history->indexes && (walk->indexes & ~history->indexes))
 		return "a walk says that a range covers an index of the page, and none does";
-	for (unsigned letter = 0; letter < LETTERS; letter++) {
-		const char *wrong = check_letter(&moment, letter);
+	for (unsigned label = 0; label < LABELS; label++) {
+		const char *wrong = check_label(&moment, label);
 
 		if (wrong)
 			return wrong;

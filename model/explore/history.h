@@ -10,6 +10,8 @@
 #include <rmap/page.h>
 
 #define LETTERS 26u
+#define NAMES 2u
+#define LABELS (LETTERS + NAMES)
 #define OPS_MAX 24u
 
 /* Those before OP_CURSOR run inside a read-side section. */
@@ -33,7 +35,7 @@ enum op_kind {
 	OP_FAULT,
 };
 
-/* @from: what is removed or moved; @to: what is added. Chained handles are letters here: 0 is A. */
+/* @from: what is removed or moved; @to: what is added. Handles are labels here: letters, 0 is A, then names. */
 struct op {
 	enum op_kind kind;
 	struct rmap_mapping from;
@@ -43,7 +45,7 @@ struct op {
 /*
  * struct record - an operation
  * @before: how many operations of each thread had ended when it began
- * @seen:   a walk: how often it visited each letter; @ranges: how many ranges; @indexes: of the page's, a bit for each
+ * @seen:   a walk: how often it visited each label; @ranges: how many ranges; @indexes: of the page's, a bit for each
  *          that these cover
  * @blind:  a walk: it visited a mapping whose adder's work it could not see
  * @saw:    of each thread, how many operations whoever was told RMAP_LAST saw begun
@@ -52,7 +54,7 @@ struct record {
 	struct op op;
 	unsigned before[THREADS_MAX];
 	int result;
-	uint8_t seen[LETTERS];
+	uint8_t seen[LABELS];
 	uint8_t ranges;
 	unsigned indexes;
 	bool blind;
@@ -61,8 +63,8 @@ struct record {
 
 /* A page as its specification has it. */
 struct spec {
-	uint32_t chained[LETTERS];
-	uint32_t linear;
+	uint32_t labelled[LABELS];
+	uint32_t linear; /* without a name */
 	uint32_t locked;
 };
 

@@ -67,7 +67,7 @@ static struct rmap_mapping mapping_of(unsigned pte, uint64_t word)
 {
 	if (word & LOCKED)
 		return rmap_locked();
-	return pte == 0 ? rmap_linear() : rmap_chained(address_of(pte));
+	return pte == 0 ? rmap_named(address_of(pte)) : rmap_chained(address_of(pte));
 }
 
 static uint64_t read_pte(unsigned pte)
@@ -516,29 +516,29 @@ const struct explore_case vm_cases[] = {
 	{ "vm-search-fault", VM_TODAY, "", { "Tsr", "f0" }, 22, NULL },
 	{ "vm-search-again", VM_TODAY, "f1", { "Tsr", "f1" }, 18, NULL },
 	{ "vm-cleanup-fault", VM_TODAY, "f0", { "Tcr", "f1" }, 36, NULL },
-	{ "vm-unmap-fault", VM_TODAY, "f1", { "Tur", "f0" }, 38, NULL },
+	{ "vm-unmap-fault", VM_TODAY, "f1", { "Tur", "f0" }, 36, NULL },
 	{ "vm-unmap-locked", VM_TODAY, "", { "Tur", "l1" }, 22, NULL },
-	{ "vm-combined", VM_TODAY, "f0 f1", { "Tbr", "u1 f1" }, 3124 /* records: free lines, if any */, NULL },
-	{ "vm-tolerate", VM_TODAY, "f1 k1", { "Ttf", "n1 u1" }, 172 /* as munlock: written down */, NULL },
-	{ "vm-munlock", VM_TODAY, "f1 k1", { "Tcr", "n1" }, 48, NULL },
+	{ "vm-combined", VM_TODAY, "f0 f1", { "Tbr", "u1 f1" }, 2904 /* records: free lines, if any */, NULL },
+	{ "vm-tolerate", VM_TODAY, "f1 k1", { "Ttf", "n1 u1" }, 244 /* as munlock: written down */, NULL },
+	{ "vm-munlock", VM_TODAY, "f1 k1", { "Tcr", "n1" }, 52, NULL },
 	{ "vm-mlock", VM_TODAY, "f1", { "Tcf", "k1" }, 12, NULL },
 	{ "vm-fork", VM_TODAY, "f0", { "Tur", "d01" }, 36, NULL },
-	{ "vm-mremap", VM_TODAY, "f1", { "Tcr", "m12" }, 16, NULL },
-	{ "vm-mremap-linear", VM_TODAY, "f0", { "Tur", "m01" }, 12, NULL },
+	{ "vm-mremap", VM_TODAY, "f1", { "Tcr", "m12" }, 24, NULL },
+	{ "vm-mremap-linear", VM_TODAY, "f0", { "Tur", "m01" }, 20, NULL },
 	{ "vm-reclaim-mlock", VM_TODAY, "f0 f1", { "R", "k1" }, 20, NULL },
-	{ "vm-reclaim", VM_TODAY, "f0 f1", { "R", "Tur" }, 3742, NULL },
-	{ "vm-truncates", VM_TODAY, "f1", { "Tcr", "Tsr" }, 4256, NULL },
-	{ "vm-2003", VM_2003, "f0 f1", { "Tcr", "u1" }, 320, NULL },
+	{ "vm-reclaim", VM_TODAY, "f0 f1", { "R", "Tur" }, 3098, NULL },
+	{ "vm-truncates", VM_TODAY, "f1", { "Tcr", "Tsr" }, 4064, NULL },
+	{ "vm-2003", VM_2003, "f0 f1", { "Tcr", "u1" }, 268, NULL },
 	{ "vm-2003-munlock", VM_2003, "f1 k1", { "Tcr", "n1" }, 24, NULL },
 	{ "vm-2003-reclaim", VM_2003, "f1", { "R", "u1" }, 6, NULL },
 	/* Its move steps through the log of moves. */
-	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 16464, NULL },
+	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 19308, NULL },
 	{ "vm-tlb-unmap", VM_FLUSH, "f1 a1", { "Tur", "a1" }, 6, NULL },
 	{ "vm-tlb-search", VM_FLUSH, "f1 a1", { "Tsr", "a1" }, 6, NULL },
-	{ "vm-tlb-bulk", VM_FLUSH, "f0 a0", { "Tcr", "a0" }, 8, NULL },
-	{ "vm-tlb-munmap", VM_FLUSH, "f1 a1", { "Tur", "u1" }, 16, NULL },
-	{ "vm-tlb-reclaim", VM_FLUSH, "f1 a1", { "Tur", "R" }, 172, NULL },
-	{ "vm-tlb-three", VM_FLUSH, "f1 a1", { "Tcr", "R", "a1" }, 1782, NULL },
+	{ "vm-tlb-bulk", VM_FLUSH, "f0 a0", { "Tcr", "a0" }, 6, NULL },
+	{ "vm-tlb-munmap", VM_FLUSH, "f1 a1", { "Tur", "u1" }, 24, NULL },
+	{ "vm-tlb-reclaim", VM_FLUSH, "f1 a1", { "Tur", "R" }, 124, NULL },
+	{ "vm-tlb-three", VM_FLUSH, "f1 a1", { "Tcr", "R", "a1" }, 1116, NULL },
 	{ "vm-tlb-2003", VM_2003 | VM_FLUSH, "f0 f1 a1", { "Tcr", "a1" }, 40, NULL },
 	{ "bad-recheck", VM_TODAY, "", { "Tsr", "F0" }, 0, "a truncated page is mapped again" },
 	{ "bad-trylock", VM_2003, "f1", { "Tcf!", "u1" }, 0, "a failable truncate has left something" },

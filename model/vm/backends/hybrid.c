@@ -3,8 +3,9 @@
  * hybrid.c - librmap under the VM: each call of the library that an embedder needs, in one place
  *
  * A pte is told by its own bits which kind of mapping it is: linear ones are found by the range of their vma and only
- * counted, nonlinear ones are chained by a name, locked ones are only counted. A name, or the owner of a range, stays
- * meaningful when what it named is gone: an mm is looked up by its number.
+ * counted, but that they tell their name in case that the page has no other; nonlinear ones are chained by their name;
+ * locked ones are only counted. A name, or the owner of a range, stays meaningful when what it named is gone: an mm is
+ * looked up by its number.
  *
  * A vma's range is attached before its first pte is set and detached after its last one is cleared, and a change
  * publishes the new range before it withdraws the old one; so a walk finds each linear mapping at each moment.
@@ -157,9 +158,11 @@ static void hybrid_leave(struct vm_thread *thread)
 
 static struct rmap_mapping mapping_of(const struct mm *mm, uint64_t vpn, uint64_t pte)
 {
+	uint64_t name = ((uint64_t)mm->id << HANDLE_VPN_BITS | vpn) << 3;
+
 	if (pte & PTE_LOCKED)
 		return rmap_locked();
-	return pte & PTE_NONLINEAR ? rmap_chained(((uint64_t)mm->id << HANDLE_VPN_BITS | vpn) << 3) : rmap_linear();
+	return pte & PTE_NONLINEAR ? rmap_chained(name) : rmap_named(name);
 }
 
 /* In the order of 2003: around operations on the page's reverse map, unless a pass holds it. */
@@ -266,18 +269,18 @@ static struct spot linear_spot(const struct vm *vm, const struct rmap_range *ran
 	return spot_from(vm, mm_at(vm, owner_mm(range->owner)), address >> VM_PAGE_SHIFT);
 }
 
-static struct spot chained_spot(const struct vm *vm, uint64_t handle)
+static struct spot named_spot(const struct vm *vm, uint64_t name)
 {
-	return spot_from(vm, mm_at(vm, (uint32_t)(handle >> (HANDLE_VPN_BITS + 3))),
-			 handle >> 3 & (((uint64_t)1 << HANDLE_VPN_BITS) - 1));
+	return spot_from(vm, mm_at(vm, (uint32_t)(name >> (HANDLE_VPN_BITS + 3))),
+			 name >> 3 & (((uint64_t)1 << HANDLE_VPN_BITS) - 1));
 }
 
 static struct spot batch_spot(const struct vm *vm, const struct rmap_visits *visits, size_t i)
 {
 	const struct rmap_range *range;
 
-	if (visits->kind == RMAP_CHAINED)
-		return chained_spot(vm, rmap_visits_handle(visits, i));
+	if (visits->kind != RMAP_LINEAR)
+		return named_spot(vm, rmap_visits_handle(visits, i));
 	range = rmap_visits_range(visits, i);
 	return linear_spot(vm, range, rmap_range_address(range, rmap_visits_index(visits, i)));
 }
@@ -372,8 +375,8 @@ static int clear(void *arg, const struct rmap_target *target, const struct rmap_
 	struct clearing clearing = { .pass = pass, .cleared = cleared, .force = flags & RMAP_UNMAP_FORCE };
 	struct walk walk = { .action = clear_pte, .arg = &clearing };
 	const struct vm *vm = pass->thread->vm;
-	struct spot spot = visit->kind == RMAP_CHAINED ? chained_spot(vm, visit->handle) :
-							 linear_spot(vm, &visit->range, visit->address);
+	struct spot spot = visit->kind == RMAP_LINEAR ? linear_spot(vm, &visit->range, visit->address) :
+							named_spot(vm, visit->handle);
 
 	walk_spot(pass->thread, page_of(target->page), &spot, flags & RMAP_UNMAP_TRY, &walk);
 	return walk.refused ? -EAGAIN : 0;
