@@ -75,9 +75,6 @@ struct search {
 	enum adjust adjust;
 };
 
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#define OUT_OF_LINE __attribute__((noinline))
-
 /*
  * Lock-free: a retry follows another's success. *@word: what an acquire load of @slot found last; @empty: what it
  * becomes when its last unit is taken.

@@ -14,15 +14,9 @@
 #ifndef RMAP_LIB_LEAF_H
 #define RMAP_LIB_LEAF_H
 
+#include "compiler.h"
 #include "map.h"
 #include "slab.h"
-
-/* For loops over the slots of a line: what a turn costs is most of them. */
-#ifdef __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 8")
-#endif
 
 /* A bijection, so that only equal keys have one hash; the factor is odd and nobody else knows it. */
 static inline uint64_t key_hash(const struct rmap *map, uint64_t key)

@@ -46,12 +46,10 @@
  */
 #include "chain.h"
 #include "claim.h"
+#include "compiler.h"
 #include "moves.h"
 #include "pool.h"
 #include "unit.h"
-
-/* For what is rare, or costs much beside a call, so that the short ways need not save its registers. */
-#define OUT_OF_LINE __attribute__((noinline))
 
 /* Back-off ---------------------------------------------------------------------------------- */
 
@@ -154,10 +152,8 @@ static inline unsigned claim_for(struct rmap_reserve *reserve, struct block *blo
  * @minus becomes @plus in a block's meta, which that freezes if no chained mapping is left; and in the same step what
  * @claiming says of @entry. AGAIN: it is frozen.
  */
-static inline __attribute__((always_inline)) int change_meta(struct rmap_reserve *reserve, struct block *block,
-							     struct unit minus, struct unit plus,
-							     enum claiming claiming, uint64_t entry,
-							     struct change *change)
+static ALWAYS_INLINE int change_meta(struct rmap_reserve *reserve, struct block *block, struct unit minus,
+				     struct unit plus, enum claiming claiming, uint64_t entry, struct change *change)
 {
 	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
 	uint64_t after;
