@@ -56,6 +56,10 @@ enum statistic {
 	STATISTICS
 };
 
+/* A sweep sorts by so many bits at a time (sweep.c). */
+#define SWEEP_BITS 8u
+#define SWEEP_RINGS (1u << SWEEP_BITS)
+
 /*
  * struct rmap_pool - the shared part of the memory
  * @depots:  per class a stack of magazines. Pushed by anyone, popped inside read-side sections only
@@ -66,7 +70,7 @@ enum statistic {
  * @newest:  the slab that is carved now, from @bump to @bump_end; meaningless if @bump is NULL
  * @sweeps:  how many sweeps have begun; @sweeping: one runs; @kept: what was carved when the last one had ended;
  *           @sweep: deferred work of the one that runs; @swept: what it took out of the depots; @gone: slabs it gives
- *           back
+ *           back; @rings: what it sorts, by some bits of the address: the last such item, which leads to the first
  * @waiting: bytes that are retired and not yet free, but for a step of each reserve (pool.c); @peak: the most of it
  *           that was seen
  * @wanted:  0 until somebody has lacked a piece; then leaf_lines: of these each fill sees to two
@@ -87,6 +91,7 @@ struct rmap_pool {
 	uint64_t kept;
 	struct rmap_deferred sweep;
 	uint64_t swept[SLOT_CLASSES];
+	uint64_t *rings[SWEEP_RINGS];
 	struct slab *gone;
 	uint64_t waiting;
 	uint64_t peak;

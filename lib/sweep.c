@@ -12,9 +12,9 @@
  *                 another grace period, for rmap_pool_owns() may be reading its head; if not, they go back to the
  *                 depots
  *
- * One sweep at a time: it uses the pool's own record, so it needs no memory. Fills that find a depot empty meanwhile
- * carve fresh memory; one that gets none sweeps, too, and keeps the next sweep from beginning until it has looked
- * again: what is free is then where a fill finds it.
+ * One sweep at a time: it uses the pool's own record and rings, so it needs no memory. Fills that find a depot empty
+ * meanwhile carve fresh memory; one that gets none sweeps, too, and keeps the next sweep from beginning until it has
+ * looked again: what is free is then where a fill finds it.
  *
  * Nobody can have a swept piece in hand in mid-pop when it goes back: it was taken out of the depot before the grace
  * period. An exchange beside a pop or a push makes their compare-and-swaps fail, or comes as if before or after them.
@@ -170,38 +170,35 @@ static uint64_t *collect(struct rmap *map)
 	return items;
 }
 
-#define RADIX_BITS 8u
-#define RADIX (1u << RADIX_BITS)
-
 /* One pass of a radix sort: stable, by the bits of the address from @shift on. */
-static uint64_t *sort_pass(uint64_t *items, unsigned shift)
+static uint64_t *sort_pass(uint64_t *rings[SWEEP_RINGS], uint64_t *items, unsigned shift)
 {
-	uint64_t heads[RADIX] = { 0 };
-	uint64_t *ends[RADIX];
 	uint64_t sorted = 0;
 	uint64_t *end = &sorted;
 
-	for (unsigned i = 0; i < RADIX; i++)
-		ends[i] = &heads[i];
+	memset(rings, 0, SWEEP_RINGS * sizeof(*rings));
 	while (items) {
-		unsigned i = ((uintptr_t)items >> shift) % RADIX;
+		uint64_t *item = items;
+		uint64_t **ring = &rings[((uintptr_t)item >> shift) % SWEEP_RINGS];
 
-		*ends[i] = (uintptr_t)items;
-		ends[i] = &items[SWEEP_LINK];
-		items = pointer(items[SWEEP_LINK]);
+		items = pointer(item[SWEEP_LINK]);
+		item[SWEEP_LINK] = *ring ? (*ring)[SWEEP_LINK] : (uintptr_t)item;
+		if (*ring)
+			(*ring)[SWEEP_LINK] = (uintptr_t)item;
+		*ring = item;
 	}
-	for (unsigned i = 0; i < RADIX; i++) {
-		if (!heads[i])
+	for (unsigned i = 0; i < SWEEP_RINGS; i++) {
+		if (!rings[i])
 			continue;
-		*end = heads[i];
-		end = ends[i];
+		*end = rings[i][SWEEP_LINK];
+		end = &rings[i][SWEEP_LINK];
 	}
 	*end = 0;
 	return pointer(sorted);
 }
 
 /* By address, in as many passes as there are bits that differ. */
-static uint64_t *sort(uint64_t *items)
+static uint64_t *sort(struct rmap *map, uint64_t *items)
 {
 	uintptr_t any = 0;
 	uintptr_t all = UINTPTR_MAX;
@@ -210,8 +207,8 @@ static uint64_t *sort(uint64_t *items)
 		any |= (uintptr_t)item;
 		all &= (uintptr_t)item;
 	}
-	for (unsigned shift = 5; shift < 8 * sizeof(any) && (any & ~all) >> shift; shift += RADIX_BITS)
-		items = sort_pass(items, shift);
+	for (unsigned shift = 5; shift < 8 * sizeof(any) && (any & ~all) >> shift; shift += SWEEP_BITS)
+		items = sort_pass(map->pool.rings, items, shift);
 	return items;
 }
 
@@ -346,7 +343,7 @@ static void sweep_work(struct rmap_deferred *deferred)
 {
 	struct rmap *map = container_of(deferred->rcu, struct rmap, rcu);
 
-	settle(map, sort(collect(map)));
+	settle(map, sort(map, collect(map)));
 	rmap_rcu_lock(&map->rcu, &map->pool.lock);
 	unlink_slabs(map);
 	map->pool.kept = map->pool.carved;
@@ -356,11 +353,14 @@ static void sweep_work(struct rmap_deferred *deferred)
 
 /* The figures ------------------------------------------------------------------------------- */
 
-/* Adds the pieces of a list that is linked through word @link. */
-static void tally(uint64_t pieces[SLOT_CLASSES], unsigned class, const uint64_t *list, unsigned link)
+/* How many pieces a list has that is linked through word @link. */
+static uint64_t length(const uint64_t *list, unsigned link)
 {
+	uint64_t n = 0;
+
 	for (; list; list = slot_pointer(load_rlx(&list[link]))) /* RLX: nothing else runs */
-		pieces[class]++;
+		n++;
+	return n;
 }
 
 static void count_behind(void *arg, uint64_t *piece, unsigned class)
@@ -374,25 +374,17 @@ static void count_behind(void *arg, uint64_t *piece, unsigned class)
 /* Does a reserve have in hand, and among its retired, what it says? Adds it to @pieces. */
 static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SLOT_CLASSES])
 {
-	uint64_t held[SLOT_CLASSES] = { 0 };
-	uint64_t retired[SLOT_CLASSES] = { 0 };
-	const uint64_t *piece = reserve->retired_pieces;
 	const struct hand *hand = &reserve->hand;
+	const uint64_t *piece = reserve->retired_pieces;
+	uint64_t retired[SLOT_CLASSES] = { 0 };
+	uint64_t lines = 0;
 	uint64_t n;
 
-	tally(held, CLASS_BLOCK, hand->blocks, MAGAZINE_NEXT);
-	if (held[CLASS_BLOCK] != hand->n_blocks)
+	for (unsigned i = 0; i < LEAF_LINES_MAX; i++)
+		lines += length(hand->runs[i], MAGAZINE_NEXT) * (i + 1);
+	if (length(hand->blocks, MAGAZINE_NEXT) != hand->n_blocks || lines != hand->lines)
 		return false;
-	for (unsigned i = 0; i < LEAF_LINES_MAX; i++) {
-		uint64_t runs[SLOT_CLASSES] = { 0 };
-
-		tally(runs, CLASS_LINE, hand->runs[i], MAGAZINE_NEXT);
-		held[CLASS_LINE] += runs[CLASS_LINE] * (i + 1);
-	}
-	if (held[CLASS_LINE] != hand->lines)
-		return false;
-	tally(retired, CLASS_BLOCK, (const uint64_t *)reserve->retired_blocks, 1 + BLOCK_RETIRED);
-	n = retired[CLASS_BLOCK];
+	retired[CLASS_BLOCK] = n = length((const uint64_t *)reserve->retired_blocks, 1 + BLOCK_RETIRED);
 	for (; piece; n++, piece = slot_pointer(load_rlx(&piece[RETIRED_NEXT]))) /* RLX: nothing else runs */
 		retired[CLASS_LINE] += load_rlx(&piece[RETIRED_LINES]) / SLOT_ONE;
 	/* RLX: nothing else runs. */
@@ -400,7 +392,9 @@ static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SL
 	     block = slot_pointer(load_rlx(&block->slots[BLOCK_RETIRED])))
 		rmap_leaf_each_behind(block, count_behind, retired);
 	for (unsigned class = 0; class < SLOT_CLASSES; class++)
-		pieces[class] += held[class] + retired[class];
+		pieces[class] += retired[class];
+	pieces[CLASS_BLOCK] += hand->n_blocks;
+	pieces[CLASS_LINE] += lines;
 	/* RLX: nothing else runs. */
 	return n == reserve->retired && bytes_of(retired) == load_rlx(&reserve->retired_bytes) &&
 	       load_rlx(&reserve->announced) <= load_rlx(&reserve->retired_bytes);
@@ -442,10 +436,10 @@ bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats)
 		const uint64_t *magazine = pointer(load_rlx(&map->pool.depots[class])); /* RLX: likewise */
 
 		for (; magazine; magazine = pointer(load_rlx(&magazine[MAGAZINE_MAGAZINE]))) { /* RLX: likewise */
-			uint64_t before = pieces[class];
+			uint64_t n = length(magazine, MAGAZINE_NEXT);
 
-			tally(pieces, class, magazine, MAGAZINE_NEXT);
-			right &= pieces[class] - before == load_rlx(&magazine[MAGAZINE_COUNT]); /* RLX: likewise */
+			right &= n == load_rlx(&magazine[MAGAZINE_COUNT]); /* RLX: likewise */
+			pieces[class] += n;
 		}
 	}
 	right &= check_slabs(map) && check_pieces(map, pieces, stats->chain_bytes > 0);
