@@ -411,26 +411,27 @@ static int query_all(const struct rmap_object *object, struct query *query)
 int rmap_object_visit_next(const struct rmap_object *object, const struct rmap_range *like,
 			   struct rmap_range_position *position, rmap_range_visit visit, void *arg)
 {
-	uint64_t version;
-	const struct node *root = object_root(object, &version);
-	bool resumes = position->resumes;
-	struct query query;
-	int stop;
+	for (;;) {
+		uint64_t version;
+		const struct node *root = object_root(object, &version);
+		bool resumes = position->resumes;
+		struct query query;
+		int stop;
 
-	if (!root)
-		return 0;
-	if (!resumes)
-		position->next = (version + 1) * KEYED_ONE;
-	query = (struct query){ version,         like->first,    like->last, like->tags,
-				position->since, position->next, visit,      arg };
-	stop = rmap_tree_visit(root, &query, resumes ? &position->after : NULL);
-	if (stop || !resumes)
-		return stop;
-	/* Now those that were keyed anew while this pass went through several versions. */
-	position->late += position->since > 0;
-	position->since = position->next;
-	position->resumes = 0;
-	return rmap_object_visit_next(object, like, position, visit, arg);
+		if (!root)
+			return 0;
+		if (!resumes)
+			position->next = (version + 1) * KEYED_ONE;
+		query = (struct query){ version,         like->first,    like->last, like->tags,
+					position->since, position->next, visit,      arg };
+		stop = rmap_tree_visit(root, &query, resumes ? &position->after : NULL);
+		if (stop || !resumes)
+			return stop;
+		/* Now those that were keyed anew while this pass went through several versions. */
+		position->late += position->since > 0;
+		position->since = position->next;
+		position->resumes = 0;
+	}
 }
 
 int rmap_object_stab(const struct rmap_object *object, uint64_t index, rmap_range_visit visit, void *arg)

@@ -647,30 +647,31 @@ void rmap_tree_publish(struct update *update, uint64_t *root)
 		swing(update, root, node);
 }
 
-static void discard(struct update *update, struct node *node)
+/* Takes the nodes of the tree of @root that are of @version or later, none of them below an older one, into @list. */
+static void take_apart(uint64_t root, uint64_t version, struct node_list *list)
 {
-	if (!node || node->version != update->version)
-		return;
-	for (unsigned i = 0; node->level > 0 && i < node->n; i++)
-		discard(update, node_of(node->items[i].child));
-	rmap_nodes_push(&update->stock, node);
+	struct node_list rest = { 0 };
+	struct node *node = node_of(root);
+
+	if (node && node->version >= version)
+		rmap_nodes_push(&rest, node);
+	while ((node = rmap_nodes_pop(&rest))) {
+		for (unsigned i = 0; node->level > 0 && i < node->n; i++)
+			if (node_of(node->items[i].child)->version >= version)
+				rmap_nodes_push(&rest, node_of(node->items[i].child));
+		rmap_nodes_push(list, node);
+	}
 }
 
 void rmap_tree_discard(struct update *update)
 {
-	discard(update, node_of(update->root));
+	take_apart(update->root, update->version, &update->stock);
 	update->replaced = (struct node_list){ 0 };
 }
 
 void rmap_tree_take_apart(uint64_t root, struct node_list *list)
 {
-	struct node *node = node_of(root);
-
-	if (!node)
-		return;
-	for (unsigned i = 0; node->level > 0 && i < node->n; i++)
-		rmap_tree_take_apart(node->items[i].child, list);
-	rmap_nodes_push(list, node);
+	take_apart(root, 0, list);
 }
 
 /* Queries ----------------------------------------------------------------------------------- */
