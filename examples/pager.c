@@ -208,10 +208,9 @@ static int clear(void *reserve, const struct rmap_target *target, const struct r
 
 static int clear_range(void *reserve, const struct rmap_search *search, uint64_t *cleared)
 {
-	for (uint64_t index = search->from; index <= search->to; index++) {
+	for (uint64_t index = search->from; index <= search->to; index++)
 		if (search->first <= index && index <= search->last)
 			clear_pte(reserve, pointer(search->range.owner), &pages[index], cleared);
-	}
 	return 0;
 }
 
@@ -391,8 +390,7 @@ int main(void)
 		evict(reserve, page);
 		must(page->stored.count == page->counted, "a page has what users counted in it");
 	}
-	fprintf(stderr, "pager: %u faults, %u evictions, %u truncates, %u moves\n", faults, evictions, truncates,
-		moves);
+	fprintf(stderr, "%u faults, %u evictions, %u truncates, %u moves\n", faults, evictions, truncates, moves);
 	printf("each page has what users counted in it, and pagemap shows the ptes that the reverse map knows\n");
 	rmap_object_destroy(file);
 	rmap_reserve_destroy(reserve);
