@@ -26,6 +26,9 @@
  *
  *      ENV_BATCH                                    how many visits, or ranges, an unmap or truncate copies out of a
  *                                                   section at once, onto its stack: 64 bytes each
+ *      ENV_VISITS                                   how many visits a walk without an array of its caller's gathers at
+ *                                                   once, onto its stack, 1 to RMAP_VISITS_MAX: 8 bytes each (what few
+ *                                                   cost: struct rmap_cursor)
  *
  *      const struct rmap_rcu_ops *env_rcu()         what options.rcu stands for if it is NULL; NULL: then there must be
  *                                                   one

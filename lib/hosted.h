@@ -49,6 +49,7 @@ static inline void env_mutex_unlock(struct env_mutex *mutex)
 }
 
 #define ENV_BATCH 16u
+#define ENV_VISITS RMAP_VISITS_MAX
 
 #define env_complain(...) fprintf(stderr, __VA_ARGS__)
 #define env_abort() abort()

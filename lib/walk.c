@@ -42,6 +42,7 @@
  *      A2     pairs with R2 of page.c: a visitor acts on a named pte that it cannot see yet
  */
 #include "chain.h"
+#include "compiler.h"
 #include "moves.h"
 #include "object.h"
 
@@ -237,12 +238,11 @@ static void summarize(struct rmap_cursor *cursor)
 }
 
 /*
- * Goes on until @visit stops it or all is visited, with batches of at most @room. Inside a read-side section. 0;
- * -EAGAIN: not all, for rounds_max came first; or what @visit returned.
+ * Goes on until @visit stops it or all is visited, with batches of at most @room, in @words. Inside a read-side
+ * section. 0; -EAGAIN: not all, for rounds_max came first; or what @visit returned.
  */
-static int run(struct rmap_cursor *cursor, size_t room, rmap_walk_visits visit, void *arg)
+static int run(struct rmap_cursor *cursor, uint64_t *words, size_t room, rmap_walk_visits visit, void *arg)
 {
-	uint64_t words[RMAP_VISITS_MAX];
 	struct round round = {
 		.cursor = cursor,
 		.visit = visit,
@@ -270,6 +270,22 @@ static int run(struct rmap_cursor *cursor, size_t room, rmap_walk_visits visit, 
 	}
 	summarize(cursor);
 	return cursor->summary.complete ? 0 : -EAGAIN;
+}
+
+OUT_OF_LINE static int run_on_stack(struct rmap_cursor *cursor, size_t room, rmap_walk_visits visit, void *arg)
+{
+	uint64_t words[ENV_VISITS];
+
+	return run(cursor, words, room < ENV_VISITS ? room : ENV_VISITS, visit, arg);
+}
+
+/* In the caller's array, if there is one. */
+static int run_in_array(struct rmap_cursor *cursor, size_t room, rmap_walk_visits visit, void *arg)
+{
+	if (!cursor->words)
+		return run_on_stack(cursor, room, visit, arg);
+	CHECK(cursor->room > 0, "an array for no visit");
+	return run(cursor, cursor->words, room < cursor->room ? room : cursor->room, visit, arg);
 }
 
 /* A visitor of one at a time. */
@@ -313,7 +329,7 @@ int rmap_walk(struct rmap *map, const struct rmap_target *target, rmap_walk_visi
 
 	CHECK_INSIDE(&map->rcu);
 	rmap_cursor_init(&cursor, map, target);
-	stop = run(&cursor, RMAP_VISITS_MAX, visit_each, &each);
+	stop = run_on_stack(&cursor, RMAP_VISITS_MAX, visit_each, &each);
 	if (summary) {
 		if (stop)
 			summarize(&cursor);
@@ -326,6 +342,8 @@ void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, const struct
 {
 	CHECK(target->last - target->first < UINT32_MAX, "a page of so many indexes");
 	cursor->mover = NULL;
+	cursor->words = NULL;
+	cursor->room = 0;
 	cursor->rounds_max = RMAP_WALK_ROUNDS;
 	cursor->summary = (struct rmap_walk_summary){ 0 };
 	cursor->map = map;
@@ -336,7 +354,7 @@ void rmap_cursor_init(struct rmap_cursor *cursor, struct rmap *map, const struct
 int rmap_walk_batches(struct rmap_cursor *cursor, rmap_walk_visits visit, void *arg)
 {
 	CHECK_INSIDE(&cursor->map->rcu);
-	return run(cursor, RMAP_VISITS_MAX, visit, arg);
+	return run_in_array(cursor, RMAP_VISITS_MAX, visit, arg);
 }
 
 int rmap_cursor_at_end(const struct rmap_cursor *cursor)
@@ -359,7 +377,7 @@ size_t rmap_cursor_next(struct rmap_cursor *cursor, struct rmap_visit *visits, s
 	if (n == 0)
 		return 0;
 	rcu_read_enter(&cursor->map->rcu);
-	copied = run(cursor, n, copy_out, visits);
+	copied = run_in_array(cursor, n, copy_out, visits);
 	rcu_read_leave(&cursor->map->rcu);
 	return copied > 0 ? (size_t)copied : 0;
 }

@@ -22,6 +22,7 @@
 /*
  * What was found, in order. @end_after: so many batches end the call, from where it goes on; 0: never
  * @sizes: of the batches, with the kind in bit 16
+ * @words, @room: NULL, or where batches must be
  */
 struct found {
 	struct rmap_visit visits[VISITS_MAX];
@@ -29,6 +30,8 @@ struct found {
 	size_t n;
 	size_t batches;
 	size_t end_after;
+	const uint64_t *words;
+	size_t room;
 };
 
 static struct found singly, by_batch;
@@ -47,6 +50,7 @@ static int find_batch(void *arg, const struct rmap_visits *visits)
 	struct found *found = arg;
 
 	expect(visits->n >= 1 && visits->n <= RMAP_VISITS_MAX);
+	expect(!found->words || (visits->words == found->words && visits->n <= found->room));
 	expect(visits->kind == RMAP_LINEAR || visits->kind == RMAP_CHAINED);
 	for (size_t i = 0; i < visits->n; i++) {
 		struct rmap_visit visit;
@@ -100,6 +104,62 @@ static void same_summaries(const struct rmap_walk_summary *a, const struct rmap_
 	assert_int_equal(a->unnamed, b->unnamed);
 	assert_int_equal(a->rounds, b->rounds);
 	assert_int_equal(a->complete, b->complete);
+}
+
+static int compare_visits(const void *a, const void *b)
+{
+	const struct rmap_visit *x = a, *y = b;
+
+	if (x->handle != y->handle)
+		return x->handle < y->handle ? -1 : 1;
+	if (x->range.owner != y->range.owner)
+		return x->range.owner < y->range.owner ? -1 : 1;
+	return x->count < y->count ? -1 : x->count > y->count;
+}
+
+/* In an array of so many words, behind which nothing is written; its size may change the order. */
+static void walk_in_array(struct fixture *fixture, const struct rmap_target *target, uint32_t room)
+{
+	static uint64_t words[RMAP_VISITS_MAX + 1];
+	static struct rmap_visit copies[RMAP_VISITS_MAX];
+	struct rmap_cursor cursor;
+	size_t n, copied = 0;
+
+	by_batch.n = by_batch.batches = by_batch.end_after = 0;
+	by_batch.words = words;
+	by_batch.room = room;
+	words[room] = STOP;
+	rmap_cursor_init(&cursor, fixture->map, target);
+	cursor.words = words;
+	cursor.room = room;
+	rmap_read_lock(fixture->map);
+	assert_int_equal(rmap_walk_batches(&cursor, find_batch, &by_batch), 0);
+	rmap_read_unlock(fixture->map);
+	by_batch.words = NULL;
+	qsort(by_batch.visits, by_batch.n, sizeof(by_batch.visits[0]), compare_visits);
+	same_visits(&singly, &by_batch);
+	rmap_cursor_init(&cursor, fixture->map, target);
+	cursor.words = words;
+	cursor.room = room;
+	while ((n = rmap_cursor_next(&cursor, copies, RMAP_VISITS_MAX)) > 0) {
+		assert_in_range(n, 1, room);
+		copied += n;
+	}
+	assert_int_equal(copied, singly.n);
+	assert_int_equal(words[room], STOP);
+}
+
+static void in_arrays_of_the_callers(struct fixture *fixture, const struct rmap_target *target)
+{
+	static const uint32_t rooms[] = { 1, 5, 64, RMAP_VISITS_MAX };
+
+	singly.n = 0;
+	rmap_read_lock(fixture->map);
+	assert_int_equal(rmap_walk(fixture->map, target, find_one, &singly, NULL), 0);
+	rmap_read_unlock(fixture->map);
+	qsort(singly.visits, singly.n, sizeof(singly.visits[0]), compare_visits);
+	for (unsigned i = 0; i < LENGTH(rooms); i++)
+		walk_in_array(fixture, target, rooms[i]);
 }
 
 /* By single visits; by batches in one section; and in sections that end behind each @end_after-th batch. */
@@ -176,6 +236,8 @@ static void every_shape(void **state)
 			compare_walks(&fixture, &(struct rmap_target){ .page = &subject.page }, 1);
 			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX, INDEX }, 1);
 			compare_walks(&fixture, &(struct rmap_target){ &subject.page, object, INDEX, INDEX }, 3);
+			in_arrays_of_the_callers(&fixture,
+						 &(struct rmap_target){ &subject.page, object, INDEX, INDEX });
 			rmap_object_destroy(object);
 			subject_fini(&subject);
 		}

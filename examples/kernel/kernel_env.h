@@ -59,6 +59,7 @@ static inline uint64_t env_seed(void)
 }
 
 #define ENV_BATCH 2u
+#define ENV_VISITS 32u
 
 #define env_rcu() NULL
 #define env_tier(tier) ((void)(tier), -EINVAL)

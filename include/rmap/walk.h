@@ -212,13 +212,19 @@ struct rmap_range_position {
 /**
  * struct rmap_cursor - a walk in the caller's memory, of which any call may do a part
  * @mover:      NULL, or the reserve with which the walker moves mappings of the page; nobody else uses it meanwhile
+ * @words:      NULL, or room for a batch of @room visits, 1 .. RMAP_VISITS_MAX, which calls use instead of their stack
+ *              (4 KB, or what lib/env.h was told). With less than 256, or 512 in a map with multiplicity, long chains
+ *              take many times as long
  * @rounds_max: at least 1; UINT32_MAX: as many as it takes
  * @summary:    of what was done so far; complete at the end
  *
- * The first two may be set after rmap_cursor_init() and before the walk begins. All other fields are the library's.
+ * Those before @summary may be set after rmap_cursor_init() and before the walk begins. All behind it are the
+ * library's.
  */
 struct rmap_cursor {
 	const struct rmap_reserve *mover;
+	uint64_t *words;
+	uint32_t room;
 	uint32_t rounds_max;
 	struct rmap_walk_summary summary;
 	struct rmap *map;

@@ -29,6 +29,7 @@ int explore_mutex_unlock(struct env_mutex *mutex);
 #define env_mutex_unlock(mutex) explore_mutex_unlock(mutex)
 
 #define ENV_BATCH 16u
+#define ENV_VISITS RMAP_VISITS_MAX
 
 #define env_complain(...) fprintf(stderr, __VA_ARGS__)
 #define env_abort() abort()

@@ -54,6 +54,7 @@ void kernel_yield(void);
 #define env_seed() ((uint64_t)1)
 
 #define ENV_BATCH 2u
+#define ENV_VISITS 32u
 
 /* RCU and both tiers come with the options. */
 #define env_rcu() NULL
