@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * table.c - a report as tables: one for each row, a line for each backend; then one of all rows, and the verdicts
+ *
+ * In 120 columns: heads have two lines.
  */
 #include "lab.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "../bench/report.h"
 
 static const struct {
 	const char *figure;
-	const char *title;
+	const char *heads[2];
 } columns[] = {
-	{ "rmap, ns", "rmap ns" },
-	{ "x hybrid, rmap", "x hybrid" },
-	{ "ns", "all ns" },
-	{ "ratio", "x hybrid" },
-	{ "k ops/s", "k ops/s" },
-	{ "peak, KiB", "peak KiB" },
-	{ "bytes a mapping", "B/mapping" },
-	{ "wasted, %", "wasted %" },
-	{ "failures in 1000", "failures" },
-	{ "left in 1000", "left" },
-	{ "p99 of a walk, ns", "p99 walk" },
-	{ "done, %", "done %" },
+	{ "rmap, ns", { "rmap", "ns" } },
+	{ "x hybrid, rmap", { "x hy-", "brid" } },
+	{ "ns", { "all", "ns" } },
+	{ "ratio", { "x hy-", "brid" } },
+	{ "k ops/s", { "k ops", "a sec" } },
+	{ "peak, KiB", { "peak", "KiB" } },
+	{ "bytes a mapping", { "bytes", "a pte" } },
+	{ "wasted, %", { "wasted", "%" } },
+	{ "failures in 1000", { "fail-", "ures" } },
+	{ "left in 1000", { "left", "" } },
+	{ "p99 of a walk, ns", { "p99 of", "a walk" } },
+	{ "done, %", { "done", "%" } },
 };
 
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
@@ -33,34 +36,31 @@ static const json_t *spread_of(const json_t *row, const char *contender, const c
 	return json_object_get(json_object_get(json_object_get(row, "contenders"), contender), figure);
 }
 
-static void print_number(FILE *out, double value)
+/* At most six characters. A difference may be below 0. */
+static const char *short_number(double value, char text[16])
 {
-	char text[16];
+	char size[16];
 
-	if (value < 0)
-		fprintf(out, " %9.1f", value);
-	else
-		fprintf(out, " %9s", value == 0 ? "0" : bench_short_number(value, text));
+	if (value == 0)
+		return "0";
+	snprintf(text, 16, "%s%s", value < 0 ? "-" : "", bench_short_number(fabs(value), size));
+	return text;
 }
 
 /* One backend; and in brackets the spread of the first column. */
 static void print_backend(const json_t *row, const char *name, FILE *out)
 {
 	const json_t *spread = spread_of(row, name, columns[0].figure);
-	char least[16], most[16];
+	char text[16], most[16];
 
-	fprintf(out, "%-17s", name);
+	fprintf(out, "%-16s", name);
 	for (size_t i = 0; i < COLUMNS; i++) {
 		const json_t *median = json_object_get(spread_of(row, name, columns[i].figure), "median");
 
-		if (median)
-			print_number(out, json_real_value(median));
-		else
-			fprintf(out, " %9s", "-");
+		fprintf(out, " %6s", median ? short_number(json_real_value(median), text) : "-");
 	}
-	snprintf(least, sizeof(least), "%.3g", json_real_value(json_object_get(spread, "min")));
-	snprintf(most, sizeof(most), "%.3g", json_real_value(json_object_get(spread, "max")));
-	fprintf(out, "  (%s .. %s)\n", least, most);
+	fprintf(out, "  (%s .. %s)\n", short_number(json_real_value(json_object_get(spread, "min")), text),
+		short_number(json_real_value(json_object_get(spread, "max")), most));
 }
 
 static void print_published(const json_t *row, FILE *out)
@@ -102,23 +102,35 @@ static void print_row(const json_t *row, FILE *out)
 	{
 		fprintf(out, "%s=%lld ", name, (long long)json_integer_value(value));
 	}
-	fprintf(out, "\nan operation is %s; time in the reverse map is %s\n",
+	fprintf(out, "\nan operation is %s\ntime in the reverse map is %s\n",
 		json_string_value(json_object_get(row, "operation")),
 		strcmp(how, "clock") ? "the difference to null" : "what a clock says of a sample of calls");
-	fprintf(out, "%-17s", "");
-	for (size_t k = 0; k < COLUMNS; k++)
-		fprintf(out, " %9s", columns[k].title);
-	fprintf(out, "\n");
+	for (unsigned line = 0; line < 2; line++) {
+		fprintf(out, "%-16s", "");
+		for (size_t k = 0; k < COLUMNS; k++)
+			fprintf(out, " %6s", columns[k].heads[line]);
+		fprintf(out, "\n");
+	}
 	json_object_foreach(json_object_get(row, "contenders"), name, figures)
 	{
 		print_backend(row, name, out);
 	}
 	json_array_foreach(json_object_get(row, "unable"), i, value)
 	{
-		fprintf(out, "%-17s does not do this\n", json_string_value(value));
+		fprintf(out, "%-16s does not do this\n", json_string_value(value));
 	}
 	print_published(row, out);
 	fprintf(out, "\n");
+}
+
+/* The part of a backend's name that is in this line of two: "objrmap-" and "interval". */
+static int head_of(const char *name, unsigned line, const char **head)
+{
+	const char *dash = strchr(name, '-');
+	size_t first = dash ? (size_t)(dash + 1 - name) : strlen(name);
+
+	*head = line ? name + first : name;
+	return (int)(line ? strlen(*head) : first);
 }
 
 /* Time in the reverse map, as a ratio to hybrid's: rows down, backends across. */
@@ -128,24 +140,30 @@ static void print_all(const json_t *report, FILE *out)
 	const json_t *backends = json_object_get(report, "backends");
 	size_t i, k;
 
-	fprintf(out, "time in the reverse map, x hybrid\n%-17s", "");
-	json_array_foreach(backends, k, backend)
-	{
-		fprintf(out, " %16s", json_string_value(backend));
+	fprintf(out, "time in the reverse map, x hybrid\n");
+	for (unsigned line = 0; line < 2; line++) {
+		fprintf(out, "%-19s", "");
+		json_array_foreach(backends, k, backend)
+		{
+			const char *head;
+			int n = head_of(json_string_value(backend), line, &head);
+
+			fprintf(out, " %*s%.*s", 10 - n, "", n, head);
+		}
+		fprintf(out, "\n");
 	}
-	fprintf(out, "\n");
 	json_array_foreach(rows, i, row)
 	{
-		fprintf(out, "%-15s/%d", json_string_value(json_object_get(row, "case")),
+		fprintf(out, "%-17s/%d", json_string_value(json_object_get(row, "case")),
 			(int)json_integer_value(json_object_get(row, "n")));
 		json_array_foreach(backends, k, backend)
 		{
 			const json_t *spread = spread_of(row, json_string_value(backend), "x hybrid, rmap");
 
 			if (spread)
-				fprintf(out, " %16.2f", json_real_value(json_object_get(spread, "median")));
+				fprintf(out, " %10.2f", json_real_value(json_object_get(spread, "median")));
 			else
-				fprintf(out, " %16s", "-");
+				fprintf(out, " %10s", "-");
 		}
 		fprintf(out, "\n");
 	}
@@ -158,12 +176,12 @@ static void print_verdicts(const json_t *verdicts, FILE *out)
 	char than[64];
 	size_t i;
 
-	fprintf(out, "%-18s %-38s %-19s %8s %9s\n", "hybrid, target", "of those that do all of the work", "",
-		"at most", "measured");
+	fprintf(out, "%-19s %-38s %-19s %8s %9s\n", "hybrid, target", "of those that do all of the work", "", "at most",
+		"measured");
 	json_array_foreach(verdicts, i, verdict)
 	{
 		snprintf(than, sizeof(than), "x %s", json_string_value(json_object_get(verdict, "than")));
-		fprintf(out, "%-16s/%d %-38s %-19s %8.2f %9.2f %s\n",
+		fprintf(out, "%-17s/%d %-38s %-19s %8.2f %9.2f %s\n",
 			json_string_value(json_object_get(verdict, "case")),
 			(int)json_integer_value(json_object_get(verdict, "n")),
 			json_string_value(json_object_get(verdict, "what")), than,

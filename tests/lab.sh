@@ -49,6 +49,7 @@ small='--set tasks=3 --set vmas=8 --set pages=64 --set windows=16 --set others=2
 "$rmap" lab --quick --seconds 0.1 --repeat 1 --seed 7 --from "$recording" $small --json "$scratch/all.json" \
 	>"$scratch/all.table" || fail 'a run of all failed'
 sed '1,/^hybrid, target/d' "$scratch/all.table" | grep -qE ' (met|MISSED)$' || fail 'no verdicts beside --json FILE'
+[ "$(wc -L <"$scratch/all.table")" -le 120 ] || fail 'a table of more than 120 columns'
 grep -q '^2003, x pte chains' "$scratch/all.table" || fail 'nothing published stands beside rmap-test'
 # The same steps with the same seed, by one thread: all backends do the same operations, and so do two runs.
 # Vmas are four for each library: others are left out.
