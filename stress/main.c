@@ -83,7 +83,7 @@ static const struct argp_option options[] = {
 	  0 },
 	{ NULL, 0, NULL, 0, "Of tests on the VM:", 1 },
 	{ "backend", KEY_BACKEND, "NAME", 0,
-	  "Its reverse map: hybrid (default, librmap) or, without its options, another", 1 },
+	  "Its reverse map: hybrid (default), one of its like or, without their options, another", 1 },
 	{ "strategy", KEY_STRATEGY, "NAME", 0,
 	  "How it truncates: combined (default), search, cleanup, unmap or tolerate", 1 },
 	{ "semantics", KEY_SEMANTICS, "NAME", 0, "failable (default) or reliable", 1 },

@@ -35,7 +35,9 @@ refused 'unrecognized option' --fast
 "$rmap" lab --list >"$scratch/list"
 grep -q '^fork ' "$scratch/list" || fail '--list does not name fork'
 grep -q '^    tasks ' "$scratch/list" || fail '--list does not name a parameter'
-grep -q '^hybrid ' "$scratch/list" || fail '--list does not name hybrid'
+for backend in hybrid hybrid-clusters hybrid-addresses; do
+	grep -q "^$backend " "$scratch/list" || fail "--list does not name $backend"
+done
 if [ -w /dev/full ]; then
 	status=0
 	"$rmap" lab --quick --filter shm/1 --backend null --seconds 0.01 --repeat 1 --json /dev/full >/dev/null \

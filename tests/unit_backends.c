@@ -90,6 +90,7 @@ static void what_is_not_there_is_refused(void **state)
 	(void)state;
 	for (unsigned b = 1; vm_backends[b]; b++) {
 		bool migrates = vm_backend_traits(vm_backends[b]) & VM_BACKEND_MIGRATES;
+		bool chooses = vm_backend_traits(vm_backends[b]) & VM_BACKEND_CHOICES;
 
 		for (unsigned i = 0; i < LENGTH(refused); i++) {
 			struct vm_options options = refused[i];
@@ -97,7 +98,7 @@ static void what_is_not_there_is_refused(void **state)
 
 			options.size = sizeof(options);
 			options.backend = vm_backends[b];
-			if (options.far && migrates)
+			if ((options.far && migrates) || (!options.far && !options.flush && chooses))
 				continue;
 			expect(vm_create(&options, &vm) == -ENOTSUP && !vm);
 		}
@@ -156,7 +157,7 @@ static void a_chain_costs_by_the_mapping(void **state)
 /* A fork of a thousand anonymous ptes: all are chained again, or a count is bumped. */
 static void a_fork_costs_a_chain_or_nothing(void **state)
 {
-	static const char *const names[] = { "ptechain", "objrmap", "anobjrmap" };
+	static const char *const names[] = { "ptechain", "objrmap", "anobjrmap", "hybrid-addresses" };
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(names); i++) {
@@ -178,16 +179,63 @@ static void a_fork_costs_a_chain_or_nothing(void **state)
 	}
 }
 
+/* The same of nonlinear ptes of a file: a pte has an element of its own, and an address is there already. */
+static void a_fork_of_nonlinear_mappings_costs_elements_or_nothing(void **state)
+{
+	static const char *const names[] = { "hybrid", "hybrid-clusters", "hybrid-addresses", "anobjrmap" };
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(names); i++) {
+		struct world world;
+		size_t before;
+		uint32_t mm;
+
+		begin(&world, names[i], (struct vm_options){ .frames = 1100, .file_pages = 1000 });
+		mm = new_mm(&world);
+		expect(vm_mmap(world.thread, mm, 100, 1000, true, 0, 0) == 0);
+		for (uint64_t j = 0; j < 1000; j++) {
+			expect(vm_remap_file_pages(world.thread, mm, 100 + j, 1, (j + 1) % 1000) == 0);
+			expect(access_error(&world, mm, 100 + j) == 0);
+		}
+		before = part_bytes(&world, 0);
+		new_fork(&world, mm);
+		/* A block for two: 32 bytes, some of which were in hand. */
+		expect(i < 2 ? part_bytes(&world, 0) - before >= 16384 : part_bytes(&world, 0) == before);
+		world_fini(&world, true);
+	}
+}
+
+/* Of mlocked memory the parent has no elements that the child's could be units of. */
+static void a_fork_of_locked_memory_makes_elements(void **state)
+{
+	struct world world;
+	uint32_t mm, child;
+
+	(void)state;
+	begin(&world, "hybrid-addresses", (struct vm_options){ .frames = 1100 });
+	mm = new_mm(&world);
+	expect(vm_mmap(world.thread, mm, 100, 1000, true, VM_ANONYMOUS, 0) == 0);
+	expect(vm_mlock(world.thread, mm, 100, 1000) == 0);
+	write_tags(&world, mm, 100, 1000, 1);
+	child = new_fork(&world, mm);
+	expect_tags(&world, child, 100, 1000, 1);
+	expect(vm_check(world.thread) == 0);
+	world_fini(&world, true);
+}
+
 /* What is given back may be kept, but what exists is told; and at the end nothing is left of links. */
 static void links_of_vmas_are_told(void **state)
 {
 	(void)state;
-	for (unsigned b = 2; vm_backends[b]; b++) {
+	for (unsigned b = 0; vm_backends[b]; b++) {
+		unsigned traits = vm_backend_traits(vm_backends[b]);
 		struct world world;
 		struct vm_bytes before, after;
 		unsigned part;
 		uint32_t mm;
 
+		if (!(traits & VM_BACKEND_WALKS) || (traits & VM_BACKEND_CHOICES))
+			continue;
 		world_init(&world, (struct vm_options){ .backend = vm_backends[b] });
 		part = strcmp(vm_backend_name(vm_backends[b]), "folio") != 0;
 		before = all_bytes(&world);
@@ -232,8 +280,8 @@ static void a_list_is_looked_through(void **state)
  */
 static void an_anon_vma_is_of_one_branch(void **state)
 {
-	static const char *const names[] = { "folio", "anobjrmap", "hybrid" };
-	static const uint64_t own[] = { 1, 10, 1 };
+	static const char *const names[] = { "folio", "anobjrmap", "hybrid", "hybrid-addresses" };
+	static const uint64_t own[] = { 1, 10, 1, 2 };
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(names); i++) {
@@ -254,6 +302,81 @@ static void an_anon_vma_is_of_one_branch(void **state)
 		expect(n == own[i]);
 		world_fini(&world, true);
 	}
+}
+
+/*
+ * Nine of ten mms of a family give up what they had there, and the last one's page is looked for: by ranges, which they
+ * have no more, or in all mms of the family.
+ */
+static void an_address_is_asked_of_all_the_family(void **state)
+{
+	static const char *const names[] = { "hybrid", "hybrid-addresses" };
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(names); i++) {
+		uint32_t mms[10] = { 0 };
+		struct world world;
+
+		begin(&world, names[i], (struct vm_options){ .size = 0 });
+		mms[0] = new_mm(&world);
+		expect(vm_mmap(world.thread, mms[0], 100, 1, true, VM_ANONYMOUS, 0) == 0);
+		write_tags(&world, mms[0], 100, 1, 1);
+		for (unsigned j = 1; j < LENGTH(mms); j++)
+			mms[j] = new_fork(&world, mms[0]);
+		for (unsigned j = 0; j + 1 < LENGTH(mms); j++)
+			expect(vm_munmap(world.thread, mms[j], 100, 1) == 0);
+		expect(visits_to_age(&world, 1) == (i == 0 ? 1 : LENGTH(mms)));
+		expect(vm_check(world.thread) == 0);
+		world_fini(&world, true);
+	}
+}
+
+/* An anonymous page of 16 ptes: one visit by a range, or one of each pte's element, for which there is a chain. */
+static void an_address_is_of_one_pte(void **state)
+{
+	static const char *const names[] = { "hybrid", "hybrid-addresses" };
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(names); i++) {
+		struct world world;
+		uint32_t mm;
+
+		begin(&world, names[i], (struct vm_options){ .cluster_bits = 4 });
+		mm = new_mm(&world);
+		expect(vm_mmap(world.thread, mm, 96, 16, true, VM_ANONYMOUS, 0) == 0);
+		write_tags(&world, mm, 96, 16, 1);
+		expect(visits_to_age(&world, 1) == (i == 0 ? 1 : 16));
+		world_fini(&world, true);
+	}
+}
+
+/* A file's page of 16 ptes, all nonlinear, in one window or across two. With pages of one pte nothing is to be had. */
+static void a_window_is_one_visit(void **state)
+{
+	static const char *const names[] = { "hybrid", "hybrid-clusters" };
+	static const struct {
+		uint32_t bits;
+		uint64_t vpn;
+		uint64_t visits[2];
+	} cases[] = { { 4, 160, { 16, 1 } }, { 4, 161, { 16, 2 } }, { 0, 160, { 16, 16 } } };
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(names); i++)
+		for (unsigned j = 0; j < LENGTH(cases); j++) {
+			struct world world;
+			uint64_t n = 0;
+			uint32_t mm;
+
+			begin(&world, names[i], (struct vm_options){ .cluster_bits = cases[j].bits });
+			mm = new_mm(&world);
+			expect(vm_mmap(world.thread, mm, cases[j].vpn, 16, true, 0, 32) == 0);
+			expect(vm_remap_file_pages(world.thread, mm, cases[j].vpn, 16, 0) == 0);
+			for (unsigned k = 0; k < 16; k++)
+				expect(access_error(&world, mm, cases[j].vpn + k) == 0);
+			n = visits_to_age(&world, cases[j].bits ? 1 : 16);
+			expect(n == cases[j].visits[i]);
+			world_fini(&world, true);
+		}
 }
 
 /* Each generation has a child and goes. An anon_vma that nobody is the owner of any more serves another. */
@@ -378,7 +501,8 @@ static void an_address_may_be_both(void **state)
 static void objrmap_truncates_past_nonlinear_mappings(void **state)
 {
 	static const char *const names[] = {
-		"objrmap", "objrmap-interval", "ptechain", "anobjrmap", "folio", "hybrid"
+		"objrmap", "objrmap-interval", "ptechain", "anobjrmap", "folio", "hybrid",
+		"hybrid-clusters", "hybrid-addresses"
 	};
 
 	(void)state;
@@ -491,7 +615,7 @@ static void objrmap_converts_a_page(void **state)
 /* A page is mapped at 40 places, one after the other. One mapping stays all the time, so no address goes. */
 static void anobjrmap_keeps_stale_addresses(void **state)
 {
-	static const char *const names[] = { "anobjrmap", "ptechain", "objrmap", "hybrid" };
+	static const char *const names[] = { "anobjrmap", "ptechain", "objrmap", "hybrid", "hybrid-addresses" };
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(names); i++) {
@@ -532,9 +656,14 @@ int main(void)
 		cmocka_unit_test(null_finds_nothing_and_says_so),
 		cmocka_unit_test(a_chain_costs_by_the_mapping),
 		cmocka_unit_test(a_fork_costs_a_chain_or_nothing),
+		cmocka_unit_test(a_fork_of_nonlinear_mappings_costs_elements_or_nothing),
+		cmocka_unit_test(a_fork_of_locked_memory_makes_elements),
 		cmocka_unit_test(links_of_vmas_are_told),
 		cmocka_unit_test(a_list_is_looked_through),
 		cmocka_unit_test(an_anon_vma_is_of_one_branch),
+		cmocka_unit_test(an_address_is_asked_of_all_the_family),
+		cmocka_unit_test(an_address_is_of_one_pte),
+		cmocka_unit_test(a_window_is_one_visit),
 		cmocka_unit_test(generations_use_anon_vmas_again),
 		cmocka_unit_test(a_walk_of_2003_is_refused_locks),
 		cmocka_unit_test(an_address_may_be_both),

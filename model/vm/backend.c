@@ -4,11 +4,14 @@
  */
 #include "backend.h"
 
-extern const struct vm_backend vm_backend_hybrid, vm_backend_null, vm_backend_ptechain, vm_backend_objrmap,
-	vm_backend_objrmap_interval, vm_backend_folio, vm_backend_anobjrmap;
+extern const struct vm_backend vm_backend_hybrid, vm_backend_hybrid_clusters, vm_backend_hybrid_addresses,
+	vm_backend_null, vm_backend_ptechain, vm_backend_objrmap, vm_backend_objrmap_interval, vm_backend_folio,
+	vm_backend_anobjrmap;
 
 const struct vm_backend *const vm_backends[] = {
 	&vm_backend_hybrid,
+	&vm_backend_hybrid_clusters,
+	&vm_backend_hybrid_addresses,
 	&vm_backend_null,
 	&vm_backend_ptechain,
 	&vm_backend_objrmap,

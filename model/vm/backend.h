@@ -75,7 +75,7 @@ struct mappings {
  * @object_end:   (NULL) it ends, or never began. No thread is at it
  * @mm_begin:     (NULL) before anybody sees the mm, its family set. mm_end: when nothing of it is mapped any more
  * @prepare:      (NULL) @page is new, anonymous, and will be mapped by @vma. Holds: the mm lock, shared
- * @forks_freely: duplicate needs no memory
+ * @forks_freely: (NULL: no) to duplicate what this vma maps needs no memory
  * @nonlinear:    (NULL) @page of a file will be mapped by a nonlinear vma. Holds: the mm lock and the page lock. May
  *                fail
  * @fill:         so many adds, duplicates and moves will not lack memory
@@ -117,7 +117,7 @@ struct vm_backend {
 	int (*mm_begin)(struct vm_thread *thread, struct mm *mm);
 	void (*mm_end)(struct vm_thread *thread, struct mm *mm);
 	int (*prepare)(struct vm_thread *thread, struct vma *vma, struct page *page);
-	bool forks_freely;
+	bool (*forks_freely)(const struct vma *vma);
 	int (*nonlinear)(struct vm_thread *thread, struct page *page);
 	int (*fill)(struct vm_thread *thread, unsigned adds);
 	void (*enter)(struct vm_thread *thread);

@@ -105,6 +105,7 @@ static int copy_vma(struct copying *copying)
 	struct vm_thread *thread = copying->thread;
 	struct vm *vm = thread->vm;
 	const struct vma *vma = copying->vma;
+	bool freely = vm->backend->forks_freely && vm->backend->forks_freely(vma);
 
 	for (uint64_t vpn = vma->start, stop; vpn < vma->end; vpn = stop) {
 		stop = leaf_end(vm, vpn) < vma->end ? leaf_end(vm, vpn) : vma->end;
@@ -112,7 +113,7 @@ static int copy_vma(struct copying *copying)
 		if (!copying->from)
 			continue;
 		copying->to = table_get(thread, copying->child, vpn);
-		if (!copying->to || vm->backend->fill(thread, vm->backend->forks_freely ? 0 : (unsigned)leaf_size(vm)))
+		if (!copying->to || vm->backend->fill(thread, freely ? 0 : (unsigned)leaf_size(vm)))
 			return -ENOMEM;
 		while (!copy_leaf(copying, vpn, stop))
 			count(thread, FIGURE_RESTARTS, 1);

@@ -181,20 +181,18 @@ static void objects_destroy(struct vm *vm)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* What is not the first backend's. NULL: it has all */
+/* What the backend does not have. NULL: it has all */
 static const char *lacks(const struct vm_options *options)
 {
 	unsigned traits = options->backend->traits;
 
-	if (options->backend == vm_backends[0])
-		return NULL;
-	if (options->locks)
+	if (options->locks && !(traits & VM_BACKEND_CHOICES))
 		return "orders of locks";
-	if (options->strategy)
+	if (options->strategy && !(traits & VM_BACKEND_CHOICES))
 		return "strategies of truncates";
-	if (options->reclaim)
+	if (options->reclaim && !(traits & VM_BACKEND_CHOICES))
 		return "ways to reclaim its memory";
-	if (options->flush)
+	if (options->flush && options->backend != vm_backends[0])
 		return "mistakes of flushes";
 	return options->far && !(traits & VM_BACKEND_MIGRATES) ? "migration, so there is no use for far memory" : NULL;
 }

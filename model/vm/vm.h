@@ -78,8 +78,8 @@ enum vm_window {
 	VM_WINDOW_CHECKED,  /* and has seen that no truncate began; not where these wait for sections */
 	VM_WINDOW_MOVE,     /* an mremap has moved the ptes of a leaf, perhaps not all */
 	VM_WINDOW_FLUSHED,  /* VM_FLUSH_EARLY has flushed, and not cleared the ptes */
-	VM_WINDOW_RANGE,    /* a truncate has found a range, and not looked at its ptes; hybrid's alone */
-	VM_WINDOW_SPOTS,    /* a walk has looked tables up, and not locked them; hybrid's alone */
+	VM_WINDOW_RANGE,    /* a truncate has found a range, and not looked at its ptes; librmap's alone */
+	VM_WINDOW_SPOTS,    /* a walk has looked tables up, and not locked them; librmap's alone */
 	VM_WINDOW_OWED,     /* a page is unmapped, and its flush is owed */
 	VM_WINDOW_MOVING,   /* ptes of pages on their way to other frames are moving ones; the pages are locked */
 	VM_WINDOW_REPLACED, /* a file has the new frame, to which no pte leads yet */
@@ -124,8 +124,9 @@ enum vm_call {
  *         timed with what it took, less what was done to ptes that a walk had found; @weight: for how many it stands.
  *         Return: false: something came between; another one is to stand for these
  *
- * @locks, @strategy, @reclaim and the mistakes of @flush are choices that the first backend has: others have locks and
- * truncates of their own, and are refused with any other value than 0 (-ENOTSUP). Of @semantics they have both.
+ * @locks, @strategy and @reclaim are choices that those backends have which are librmap (VM_BACKEND_CHOICES), and the
+ * mistakes of @flush the first one alone. Others have locks and truncates of their own, and are refused with any other
+ * value than 0 (-ENOTSUP). Of @semantics they have both.
  */
 struct vm_options {
 	size_t size;
@@ -367,10 +368,11 @@ enum vm_backend_trait {
 	VM_BACKEND_TRIES = 1 << 3,      /* walks only try locks, so that they may miss mappings that are there */
 	VM_BACKEND_SPLITS = 1 << 4,     /* remap_file_pages() makes vmas */
 	VM_BACKEND_ORPHANS = 1 << 5,    /* failable truncates drop pages whose nonlinear mappings they miss */
+	VM_BACKEND_CHOICES = 1 << 6,    /* it is librmap, with all orders of locks, strategies and ways to reclaim */
 };
 
 /**
- * vm_backends           - all there are, and NULL; the first one is librmap
+ * vm_backends           - all there are, and NULL; the first one is librmap, whose elements are ptes
  * vm_backend_name       - its name on command lines
  * vm_backend_summary    - what it is, in a line
  * vm_backend_traits     - of enum vm_backend_trait

@@ -232,6 +232,12 @@ static void anobjrmap_add(struct vm_thread *thread, struct page *page, struct le
 	chain_unlock(thread, page);
 }
 
+static bool anobjrmap_forks_freely(const struct vma *vma)
+{
+	(void)vma;
+	return true;
+}
+
 static void anobjrmap_duplicate(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn,
 				uint64_t pte)
 {
@@ -456,7 +462,7 @@ const struct vm_backend vm_backend_anobjrmap = {
 	.object_end = anobjrmap_object_end,
 	.mm_begin = anobjrmap_mm_begin,
 	.mm_end = anobjrmap_mm_end,
-	.forks_freely = true,
+	.forks_freely = anobjrmap_forks_freely,
 	.fill = store_fill,
 	.add = anobjrmap_add,
 	.duplicate = anobjrmap_duplicate,
