@@ -157,7 +157,7 @@ static void a_chain_costs_by_the_mapping(void **state)
 /* A fork of a thousand anonymous ptes: all are chained again, or a count is bumped. */
 static void a_fork_costs_a_chain_or_nothing(void **state)
 {
-	static const char *const names[] = { "ptechain", "objrmap", "anobjrmap", "hybrid-addresses" };
+	static const char *const names[] = { "ptechain", "objrmap", "anobjrmap", "hybrid", "hybrid-addresses" };
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(names); i++) {

@@ -18,6 +18,12 @@ void ptes_add(struct vm_thread *thread, struct page *page, struct leaf *leaf, ui
 	library_add(thread, page, mapping_of(leaf->mm, vpn, pte));
 }
 
+/* The parent's mapping is counted and stays meanwhile; one more, beside one that is only counted, takes no memory. */
+bool ptes_forks_freely(const struct vma *vma)
+{
+	return !vma->nonlinear;
+}
+
 void ptes_duplicate(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn, uint64_t pte)
 {
 	library_duplicate(thread, page, mapping_of(leaf->mm, vpn, pte));

@@ -21,13 +21,14 @@ static inline uint64_t handle_vpn(uint64_t handle)
 
 /* Backend operations. */
 void ptes_add(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn, uint64_t pte);
+bool ptes_forks_freely(const struct vma *vma);
 void ptes_duplicate(struct vm_thread *thread, struct page *page, struct leaf *leaf, uint64_t vpn, uint64_t pte);
 void ptes_remove(struct vm_thread *thread, struct page *page, const struct mm *mm, struct leaf *leaf, uint64_t vpn,
 		 uint64_t pte);
 void ptes_move(struct vm_thread *thread, struct page *page, const struct place *from, const struct place *to);
 
 #define PTES_OPERATIONS												       \
-	.destroy = library_destroy, .add = ptes_add, .duplicate = ptes_duplicate,   \
+	.destroy = library_destroy, .forks_freely = ptes_forks_freely, .add = ptes_add, .duplicate = ptes_duplicate,   \
 	.remove = ptes_remove, .move = ptes_move, .check = library_check, .check_object = library_check_object
 
 #endif
