@@ -331,6 +331,35 @@ static void an_address_is_asked_of_all_the_family(void **state)
 	}
 }
 
+/* The first ten mms of a family have a page, ten more gave it up: an unmap is through when it has found ten. */
+static void an_unmap_knows_how_many_to_find(void **state)
+{
+	struct vm_statistics before, after;
+	struct world world;
+	uint32_t mm;
+
+	(void)state;
+	begin(&world, "hybrid-addresses", (struct vm_options){ .size = 0 });
+	mm = new_mm(&world);
+	expect(vm_mmap(world.thread, mm, 100, 1, true, VM_ANONYMOUS, 0) == 0);
+	write_tags(&world, mm, 100, 1, 1);
+	for (unsigned i = 1; i < 20; i++) {
+		uint32_t child = new_fork(&world, mm);
+
+		if (i >= 10)
+			expect(vm_munmap(world.thread, child, 100, 1) == 0);
+	}
+	vm_age(world.thread, 1);
+	vm_age(world.thread, 1);
+	before = world_stats(&world);
+	expect(vm_reclaim(world.thread, 1) == 1);
+	after = world_stats(&world);
+	expect(after.unmaps - before.unmaps == 1 && after.unmaps_again == before.unmaps_again);
+	expect(after.walked - before.walked == 2); /* to see whether it was accessed, and to unmap it */
+	expect(after.visits - before.visits == 20 && after.visits_empty == before.visits_empty);
+	world_fini(&world, true);
+}
+
 /* An anonymous page of 16 ptes: one visit by a range, or one of each pte's element, for which there is a chain. */
 static void an_address_is_of_one_pte(void **state)
 {
@@ -662,6 +691,7 @@ int main(void)
 		cmocka_unit_test(a_list_is_looked_through),
 		cmocka_unit_test(an_anon_vma_is_of_one_branch),
 		cmocka_unit_test(an_address_is_asked_of_all_the_family),
+		cmocka_unit_test(an_unmap_knows_how_many_to_find),
 		cmocka_unit_test(an_address_is_of_one_pte),
 		cmocka_unit_test(a_window_is_one_visit),
 		cmocka_unit_test(generations_use_anon_vmas_again),

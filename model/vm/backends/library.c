@@ -372,14 +372,13 @@ static void pass_end(struct vm_thread *thread, struct page *page)
 }
 
 /*
- * An anonymous page's mappings at an address are as many as the visit says, and none is locked, or that is forced; so
- * who is looked at after as many were cleared has none. One more that a fork has made meanwhile another unmap finds.
+ * Where an anonymous page is chained it has as many ptes as the visit says, for none is linear, and none locked where
+ * an unmap begins. So when as many are cleared there are no more, but for one that a fork has made meanwhile, which
+ * another unmap finds.
  */
-static uint32_t enough(const struct page *page, const struct rmap_visit *visit, unsigned flags)
+static uint32_t enough(const struct page *page, const struct rmap_visit *visit)
 {
-	bool counted = visit->kind == RMAP_CHAINED && !page_is_file(page) && !(flags & RMAP_UNMAP_FORCE);
-
-	return counted ? visit->count : UINT32_MAX;
+	return visit->kind == RMAP_CHAINED && !page_is_file(page) ? visit->count : UINT32_MAX;
 }
 
 static int clear(void *arg, const struct rmap_target *target, const struct rmap_visit *visit, unsigned flags,
@@ -393,7 +392,7 @@ static int clear(void *arg, const struct rmap_target *target, const struct rmap_
 
 	looking_begin(&looking, pass->thread, page_of(target->page), &walk);
 	looking.tries = flags & RMAP_UNMAP_TRY;
-	looking.enough = enough(looking.page, visit, flags);
+	looking.enough = enough(looking.page, visit);
 	if (visit->kind == RMAP_LINEAR)
 		goes_on = look_linear(&looking, &visit->range, visit->address);
 	else
