@@ -41,6 +41,7 @@ struct system;
 	_(fork)                                                                                                        \
 	_(database)                                                                                                    \
 	_(database_tight)                                                                                              \
+	_(database_clusters)                                                                                           \
 	_(shm)                                                                                                         \
 	_(shm_mlocked)                                                                                                 \
 	_(truncate)                                                                                                    \
