@@ -2,9 +2,10 @@
 /**
  * tool_scale.c - large systems, real and recorded, on which scripts/scale measures the command
  *
- *      tool_scale beside MIB PROCESSES shared|private COMMAND [ARGUMENT]...
+ *      tool_scale beside MIB PROCESSES shared|forked|private COMMAND [ARGUMENT]...
  *                                                               run it while so many processes map so much memory
- *                                                               that they share, or so much of its own each
+ *                                                               that they share, or have since a fork, or so much of
+ *                                                               its own each
  *      tool_scale record FILE PAGES PROCESSES shared|private    write the recording of such a system, made up
  *      tool_scale pagemaps | rollups                            read those of all processes, and print the seconds it
  *                                                               took, by the clock and of the processor
@@ -60,9 +61,11 @@ static pid_t start_sharer(char *memory, size_t size, bool private, int ready)
 		pause();
 }
 
-static int run_beside(size_t size, unsigned long processes, bool private, char **argv)
+static int run_beside(size_t size, unsigned long processes, const char *kind, char **argv)
 {
-	int flags = MAP_ANONYMOUS | (private ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED | MAP_POPULATE);
+	bool private = !strcmp(kind, "private");
+	int flags = MAP_ANONYMOUS | (strcmp(kind, "shared") ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED) |
+		    (private ? 0 : MAP_POPULATE);
 	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0), byte;
 	pid_t *sharers = calloc(processes, sizeof(*sharers)), command;
 	int ready[2], status = 0;
@@ -311,15 +314,14 @@ static uint64_t number(const char *word)
 int main(int argc, char **argv)
 {
 	if (argc > 5 && !strcmp(argv[1], "beside"))
-		return run_beside((size_t)number(argv[2]) << 20, number(argv[3]), !strcmp(argv[4], "private"),
-				  argv + 5);
+		return run_beside((size_t)number(argv[2]) << 20, number(argv[3]), argv[4], argv + 5);
 	if (argc == 6 && !strcmp(argv[1], "record"))
 		return record(argv[2], number(argv[3]), number(argv[4]), !strcmp(argv[5], "shared"));
 	if (argc == 2 && !strcmp(argv[1], "pagemaps"))
 		return read_processes(read_pagemap);
 	if (argc == 2 && !strcmp(argv[1], "rollups"))
 		return read_processes(read_rollup);
-	fprintf(stderr, "usage: tool_scale beside MIB PROCESSES shared|private COMMAND [ARGUMENT]...\n"
+	fprintf(stderr, "usage: tool_scale beside MIB PROCESSES shared|forked|private COMMAND [ARGUMENT]...\n"
 			"       tool_scale record FILE PAGES PROCESSES shared|private\n"
 			"       tool_scale pagemaps | rollups\n");
 	return 2;

@@ -725,6 +725,27 @@ static void test_kinds_of_disputed(void **state)
 	assert_int_equal(verify_sum(&forged->system).exclusive, 2 * HUGE - 5);
 }
 
+/* Nor of such as several processes have since a fork, unless the kernel counts otherwise. */
+static void test_kinds_of_forked(void **state)
+{
+	struct forged *forged = *state;
+
+	forge_anonymous(forged, "2048kB", "0\n");
+	for (int pid = 100; pid < 102; pid++) {
+		forge_process(forged, pid, 16, ANONYMOUS);
+		forge_ptes(forged, pid, 0, 16, PFN, 0);
+	}
+	forge_frames(forged, PFN, 13, 2, KPF_ANON | LRU | KPF_KSM);
+	forge_frames(forged, PFN + 13, 1, 0, KPF_ZERO_PAGE);
+	forge_frames(forged, PFN + 14, 2, 3, KPF_ANON | LRU | KPF_KSM);
+	scan(forged);
+	forged->system.kinds_only = true;
+	assert_int_equal(verify(forged).matched, 14);
+	assert_int_equal(verdict_of(forged, PFN + 14), VERDICT_MISMATCHED);
+	assert_int_equal(class_pages(forged, CLASS_ZERO), 1);
+	assert_int_equal(class_pages(forged, CLASS_KSM), 2);
+}
+
 /* If there are large ones, it depends on how a block begins. */
 static void test_kinds_by_block(void **state)
 {
@@ -827,6 +848,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_exclusive_broken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_known, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_of_disputed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_of_forked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_by_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_of_hugetlb, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_of_small_blocks, setup, teardown),

@@ -29,8 +29,8 @@
 #define PART_MIN 65536
 #define HANDLE_BITS 61
 /*
- * Beside the count of a frame's ptes: one of them is exclusive, and one that is so is of anonymous memory. Only the
- * zero page can have so many that the count reaches these bits, and the library does not keep a tenth of them.
+ * Beside the count of a frame's ptes: one of them is exclusive, and one is of anonymous memory. Only the zero page can
+ * have so many that the count reaches these bits, and the library does not keep a tenth of them.
  */
 #define PTES_EXCLUSIVE (UINT32_C(1) << 31)
 #define PTES_ANONYMOUS (UINT32_C(1) << 30)
@@ -333,13 +333,13 @@ static _Atomic uint32_t *ptes_of(struct frame *frame)
 
 static void count_pte(_Atomic uint32_t *place, uint64_t pte)
 {
-	uint32_t marks = PTES_EXCLUSIVE | (pte & PTE_FILE ? 0 : PTES_ANONYMOUS), known;
+	uint32_t marks = (pte & PTE_EXCLUSIVE ? PTES_EXCLUSIVE : 0) | (pte & PTE_FILE ? 0 : PTES_ANONYMOUS);
+	uint32_t known = atomic_load_explicit(place, memory_order_relaxed);
 
-	if (!(pte & PTE_EXCLUSIVE)) {
+	if (!(marks & ~known)) {
 		atomic_fetch_add_explicit(place, 1, memory_order_relaxed);
 		return;
 	}
-	known = atomic_load_explicit(place, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(place, &known, (known + 1) | marks, memory_order_relaxed,
 						      memory_order_relaxed))
 		;
@@ -549,12 +549,12 @@ static void make_records(struct build *build)
 		uint32_t ptes = atomic_load_explicit(ptes_of(&system->frames[i]), memory_order_relaxed);
 		uint32_t n = ptes & PTES_COUNT;
 		bool broken = rmap_page_mapcount(system->map, &system->pages[i]) != n;
-		bool exclusive = ptes & PTES_EXCLUSIVE && n == 1;
 
-		system->frames[i] = (struct frame){ .flags = exclusive && ptes & PTES_ANONYMOUS ? KPF_ANON : 0,
+		system->frames[i] = (struct frame){ .flags = ptes & PTES_ANONYMOUS ? KPF_ANON : 0,
 						    .broken = broken && !overflowed,
-						    .exclusive = exclusive,
-						    .disputed = ptes & PTES_EXCLUSIVE && n > 1 };
+						    .exclusive = ptes & PTES_EXCLUSIVE && n == 1,
+						    .disputed = ptes & PTES_EXCLUSIVE && n > 1,
+						    .kernel = n };
 	}
 	rmap_read_unlock(system->map);
 }

@@ -122,13 +122,13 @@ enum verdict {
 
 /**
  * struct frame - what verification knows of one page frame; system_pfn() tells its number
- * @flags:       /proc/kpageflags, as far as procfs.h names them
+ * @flags:       /proc/kpageflags, as far as procfs.h names them; until they are asked for, KPF_ANON if a pte is so
  * @verdict:     an enum verdict
  * @broken:      the map has another number of mappings of it than were read
  * @exceptional: there is a struct exception of it
  * @exclusive:   one pte of it was read, and says that it is the only one; once verified: which is the kernel's count
  * @disputed:    several were read, and one of them says that it is the only one
- * @kernel:      /proc/kpagecount, or 1 if @exclusive
+ * @kernel:      /proc/kpagecount, or 1 if @exclusive; until that is asked for, how many ptes were read
  */
 struct frame {
 	uint32_t flags : 25;

@@ -22,7 +22,9 @@
  * kernels with CONFIG_NO_PAGE_MAPCOUNT, and later perhaps all, set it if one process alone maps the folio, however
  * often, and not if another one may have mapped a part of it before. What is in a folio, flags say, or that there
  * are none (folio_least()). Both are looked at later than the entry, so a folio that was split in between counts as
- * small. Where a small page has several ptes and one with the mark, the two disagree: see find_suspects().
+ * small. Where a small page has several ptes and one with the mark, the two disagree: see find_suspects(). Of a page
+ * of anonymous memory that has several, without the mark, flags are not asked for either where there are no large
+ * folios and KSM has merged nothing, if the kernel counts as many: the zero page it does not count at all.
  *
  * Where a frame has another mapcount in the map than ptes were read of it (system_build() counts them), the map is
  * wrong, whatever the kernel says.
@@ -306,8 +308,9 @@ static bool is_large(uint32_t flags)
 }
 
 /*
- * Is @pfn, of anonymous memory by its pte, a small page that KSM has not merged, by what the kernel says of all such
- * pages? @block: the block asked last, and whether it begins with a page of a large folio
+ * Is @pfn, of anonymous memory by its ptes, a small page that KSM has not merged, by what the kernel says of all such
+ * pages? Unless it is the zero page, or another one by now, which its count tells. @block: the block asked last, and
+ * whether it begins with a page of a large folio
  */
 static bool is_known(const struct ask *ask, uint64_t pfn, struct block *block)
 {
@@ -339,6 +342,14 @@ static void take_flags(struct frame *frame, uint32_t flags)
 	frame->flags = flags;
 }
 
+/* Of the first @n that are asked. */
+static void read_flags(const struct ask *ask, struct piece *piece, size_t n)
+{
+	procfs_flags(ask->procfs, piece->asked_pfns, n, piece->words);
+	for (size_t i = 0; i < n; i++)
+		take_flags(&piece->frames[piece->asked[i]], (uint32_t)piece->words[i]);
+}
+
 static void ask_flags(const struct ask *ask, struct piece *piece)
 {
 	struct block block = { .asked = false };
@@ -347,34 +358,41 @@ static void ask_flags(const struct ask *ask, struct piece *piece)
 	for (size_t i = 0; i < piece->n; i++) {
 		const struct frame *frame = &piece->frames[i];
 
-		if (frame->exclusive && frame->flags & KPF_ANON && is_known(ask, piece->pfns[i], &block))
+		if (!frame->disputed && frame->flags & KPF_ANON && is_known(ask, piece->pfns[i], &block))
 			continue;
 		piece->asked[n] = i;
 		piece->asked_pfns[n++] = piece->pfns[i];
 	}
-	procfs_flags(ask->procfs, piece->asked_pfns, n, piece->words);
-	for (size_t i = 0; i < n; i++)
-		take_flags(&piece->frames[piece->asked[i]], (uint32_t)piece->words[i]);
+	read_flags(ask, piece, n);
 }
 
+/* And flags, where they were not asked for, of what has another count than ptes were read of it. */
 static void ask_counts(const struct ask *ask, struct piece *piece)
 {
-	size_t n = 0;
+	size_t n = 0, doubtful = 0;
 
 	for (size_t i = 0; i < piece->n; i++) {
 		struct frame *frame = &piece->frames[i];
 
 		/* Where the map is wrong all is compared. */
 		frame->exclusive &= !frame->broken;
-		frame->kernel = 1;
 		if (frame->exclusive)
 			continue;
 		piece->asked[n] = i;
 		piece->asked_pfns[n++] = piece->pfns[i];
 	}
 	procfs_counts(ask->procfs, piece->asked_pfns, n, piece->words);
-	for (size_t i = 0; i < n; i++)
-		piece->frames[piece->asked[i]].kernel = clamp(piece->words[i]);
+	for (size_t i = 0; i < n; i++) {
+		struct frame *frame = &piece->frames[piece->asked[i]];
+		uint32_t count = clamp(piece->words[i]);
+
+		if (count != frame->kernel && frame->flags == KPF_ANON) {
+			piece->asked[doubtful] = piece->asked[i];
+			piece->asked_pfns[doubtful++] = piece->asked_pfns[i];
+		}
+		frame->kernel = count;
+	}
+	read_flags(ask, piece, doubtful);
 }
 
 static void ask_kernel(void *arg, unsigned thread)
