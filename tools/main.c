@@ -20,16 +20,13 @@ static const struct {
 	int (*main)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
-	{ "snapshot", "rmap snapshot", snapshot_main,
-	  "the reverse map of the running system, checked against the kernel's counts" },
-	{ "shares", "rmap shares", shares_main,
-	  "who takes how much memory: exact Rss, Pss, Uss and Swap by process, cgroup, user, file, kind" },
-	{ "diff", "rmap diff", diff_main, "who grew between two recordings of rmap snapshot --save, and by how much" },
-	{ "freed", "rmap freed", freed_main,
-	  "what ending processes or a cgroup would give back, and what becomes of each page" },
+	{ "snapshot", "rmap snapshot", snapshot_main, "the system's reverse map, checked against the kernel's counts" },
+	{ "shares", "rmap shares", shares_main, "who takes how much memory, exactly, and who shares it with whom" },
+	{ "diff", "rmap diff", diff_main, "who grew between two recordings of rmap snapshot --save" },
+	{ "freed", "rmap freed", freed_main, "what ending a service, or some processes, would give back" },
 	{ "who", "rmap who", who_main, "everyone who maps a page of memory, or each of several" },
 	{ "bench", "rmap bench", bench_main, "measure the library beside its peers" },
-	{ "lab", "rmap lab", lab_main, "measure designs of reverse maps, old and new, on the same workloads" },
+	{ "lab", "rmap lab", lab_main, "measure designs of reverse maps on the same workloads" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -40,8 +37,9 @@ static int help(FILE *out)
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-10s %s\n", commands[i].word, commands[i].summary);
 	fputs("\nrmap COMMAND --help tells a command's options.\n"
-	      "Exit status: 0 done, and verified where there is something to verify; 1 something differs;\n"
-	      "2 usage, privilege, or kernel support lacking, with a sentence that says what to do.\n",
+	      "Exit status: 0 done, and verified where there is something to verify;\n"
+	      "1 something differs; 2 usage, privilege, or kernel support lacking,\n"
+	      "with a sentence that says what to do.\n",
 	      out);
 	return STATUS_OK;
 }

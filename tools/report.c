@@ -2,7 +2,8 @@
 /**
  * report.c - what `rmap snapshot` and `rmap who` print; see report.h
  *
- * Text keeps within 100 columns. JSON has the fields that docs/rmap.md names; fields may be added, none is taken away.
+ * Text keeps within 80 columns, but for the paths of files in `rmap who`, which are told whole. JSON has the fields
+ * that docs/rmap.md names; fields may be added, none is taken away.
  */
 #include "report.h"
 
@@ -33,20 +34,18 @@ static const struct {
 	const char *rule;
 } classes[CLASSES] = {
 	[CLASS_ZERO] = { "zero", "zero page", "compared; the kernel counts none of its mappings" },
-	[CLASS_NO_PAGE] = { "no_page", "no struct page", "compared; device memory, which the kernel does not count" },
+	[CLASS_NO_PAGE] = { "no_page", "no struct page", "device memory, which the kernel does not count" },
 	[CLASS_SPECIAL] = { "special", "special mappings", "compared; the kernel counts no special pte" },
-	[CLASS_AVERAGED] = { "averaged", "large folios",
-			     "compared by the average over the folio, all this kernel tells" },
-	[CLASS_SHARED_TABLES] = { "shared_tables", "shared tables",
-				  "hugetlb; compared; a page table in common may count once" },
-	[CLASS_HUGETLB] = { "hugetlb", "hugetlb pages", "compared; a huge mapping counts for each small page" },
-	[CLASS_THP] = { "thp", "transparent huge", "compared; a huge mapping counts for each small page" },
+	[CLASS_AVERAGED] = { "averaged", "large folios", "compared by the folio's average, all that is told" },
+	[CLASS_SHARED_TABLES] = { "shared_tables", "shared tables", "hugetlb; a page table in common may count once" },
+	[CLASS_HUGETLB] = { "hugetlb", "hugetlb pages", "compared; a huge mapping counts for each page" },
+	[CLASS_THP] = { "thp", "transparent huge", "compared; a huge mapping counts for each page" },
 	[CLASS_KSM] = { "ksm", "merged by KSM", "compared like any other" },
 };
 
 /* ---- text ---- */
 
-#define BAR_WIDTH 34
+#define BAR_WIDTH 16
 
 static void print_head(const struct system *system, const struct timing *timing, const struct figures *figures)
 {
@@ -56,16 +55,15 @@ static void print_head(const struct system *system, const struct timing *timing,
 
 	if (timing->loaded && localtime_r(&seconds, &tm))
 		strftime(when, sizeof(when), ", recorded %Y-%m-%d %H:%M", &tm);
-	printf("Reverse map of %s: Linux %s on %s%s\n\n",
+	printf("Reverse map of %s%s\nLinux %s on %s\n\n",
 	       system->partial         ? "some processes"
 	       : system->pid_namespace ? "this container"
 				       : "the whole system",
-	       printable(system->release), printable(system->machine), when);
+	       when, printable(system->release), printable(system->machine));
 	printf("  processes  %12s", grouped(system->processes_n));
 	if (system->kernel_threads)
-		printf("   and %s kernel %s without memory of %s own", grouped(system->kernel_threads),
-		       plural(system->kernel_threads, "thread", "threads"),
-		       plural(system->kernel_threads, "its", "their"));
+		printf("   and %s kernel %s without memory", grouped(system->kernel_threads),
+		       plural(system->kernel_threads, "thread", "threads"));
 	printf("\n");
 	if (system->sharing)
 		printf("  %22s   more %s the memory of one of these\n", grouped(system->sharing),
@@ -80,15 +78,15 @@ static void print_head(const struct system *system, const struct timing *timing,
 	printf("  mappings   %12s   %.2f a page\n", grouped(figures->mappings),
 	       figures->pages ? (double)figures->mappings / (double)figures->pages : 0);
 	if (sample_is_taken(&system->sample))
-		printf("  One page in %s was kept, chosen by a hash, and all figures are of these: of all there are "
-		       "about\n"
-		       "  %s +- %s pages with %s +- %s mappings, in 95 of 100 samples.\n",
+		printf("  One page in %s was kept, chosen by a hash, and all figures are of these.\n"
+		       "  Of all there are about %s +- %s pages\n"
+		       "  with %s +- %s mappings, in 95 of 100 samples.\n",
 		       grouped(system->sample.one_in), grouped(figures->pages * system->sample.one_in),
 		       grouped(figures_error(system, (double)figures->pages)),
 		       grouped(figures->mappings * system->sample.one_in),
 		       grouped(figures_error(system, figures->squares)));
 	if (system->overflowed)
-		printf("  %22s   more are beyond what one page can count, and left out\n", grouped(system->overflowed));
+		printf("  %22s   more are beyond what one page can count: left out\n", grouped(system->overflowed));
 }
 
 /* One line of a table: a name, a figure, another one, what it means, and a bar for @part of @whole. */
@@ -154,22 +152,22 @@ static void print_bytes(const struct system *system, const struct timing *timing
 
 	for (int i = 0; i < DESIGNS; i++)
 		most = figures->bytes[i] > most ? figures->bytes[i] : most;
-	printf("\nMemory that the reverse map takes, and what other systems' would for the same pages\n");
+	printf("\nMemory that the reverse map takes, and other systems' would for these pages\n");
 	for (int i = 0; i < DESIGNS && figures->mappings; i++) {
 		char each[32];
 
 		snprintf(each, sizeof(each), "%.1f", figures->bytes[i] / (double)figures->mappings);
 		print_line(designs[i].name, sized(figures->bytes[i]), each, "bytes a mapping", figures->bytes[i], most);
 	}
-	printf("  rmap: 8 bytes a page, and %s in %s %s with %s %s (pool: %s).\n",
+	printf("  rmap: 8 bytes a page, and %s in %s %s\n  with %s %s (pool: %s).\n",
 	       sized((double)figures->stats.chain_bytes), grouped(figures->stats.blocks),
 	       plural(figures->stats.blocks, "chain", "chains"), grouped(figures->stats.pieces),
 	       plural(figures->stats.pieces, "piece", "pieces"), sized((double)figures->stats.tier_bytes));
 	printf("  Not in it: the index of %s %s of files, of 112 bytes each at most.\n", grouped(system->ranges),
 	       plural(system->ranges, "vma", "vmas"));
 	if (timing->loaded)
-		printf("  Built anew from a recording, chains may have other shapes: in what order threads add "
-		       "decides.\n");
+		printf("  Built anew from a recording, chains may have other shapes:\n"
+		       "  in what order threads add decides.\n");
 }
 
 /*
@@ -231,8 +229,7 @@ static void print_top(const struct system *system, unsigned max)
 	size_t n = figures_top(system, max, true, &stretches);
 
 	if (n)
-		printf("\nMost shared pages\n  mappings  pages    first frame  of                                "
-		       "shared by\n");
+		printf("\nMost shared pages\n  mappings  pages  first frame  of                      shared by\n");
 	for (size_t i = 0; i < n; i++) {
 		bool zero = stretches[i].frame->flags & KPF_ZERO_PAGE;
 		struct mapper *mappers;
@@ -240,13 +237,13 @@ static void print_top(const struct system *system, unsigned max)
 		char frame[32];
 
 		snprintf(frame, sizeof(frame), "0x%" PRIx64, system_pfn(system, stretches[i].frame));
-		printf("  %8s %6s %14s  ", grouped(stretches[i].mapcount), grouped(stretches[i].pages), frame);
+		printf("  %8s %6s %12s  ", grouped(stretches[i].mapcount), grouped(stretches[i].pages), frame);
 		print_name(zero        ? "the zero page"
 			   : mappers_n ? system_mapper_name(system, &mappers[0])
 				       : "?",
-			   32, true);
+			   22, true);
 		printf("  ");
-		print_sharers(system, mappers, mappers_n < 4096 ? mappers_n : 4096, 25);
+		print_sharers(system, mappers, mappers_n < 4096 ? mappers_n : 4096, 20);
 		printf("\n");
 		free(mappers);
 	}
@@ -306,10 +303,12 @@ static void print_mismatches(const struct system *system)
 	struct mismatch mismatches[MISMATCHES_SHOWN];
 	size_t n = find_mismatches(system, mismatches);
 
-	for (size_t i = 0; i < n; i++)
-		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of %s\n",
-		       system_pfn(system, mismatches[i].frame), mismatches[i].counted, mismatches[i].frame->kernel,
-		       *mismatches[i].object ? printable(mismatches[i].object) : "?");
+	for (size_t i = 0; i < n; i++) {
+		printf("  frame %" PRIx64 ": %" PRIu64 " at first, and the kernel counts %" PRIu32 "; of ",
+		       system_pfn(system, mismatches[i].frame), mismatches[i].counted, mismatches[i].frame->kernel);
+		print_name(*mismatches[i].object ? mismatches[i].object : "?", 22, false);
+		printf("\n");
+	}
 }
 
 static void print_verdict(const struct system *system, const struct timing *timing, const struct figures *figures)
@@ -319,34 +318,34 @@ static void print_verdict(const struct system *system, const struct timing *timi
 	printf("\nSeconds: %s %.4f, build %.4f, verify %.4f, with %u %s\n", timing->loaded ? "load" : "scan",
 	       timing->scan.seconds, timing->build.seconds, timing->verify.seconds, timing->threads,
 	       plural(timing->threads, "thread", "threads"));
-	printf("\nVerified: %s %s against the kernel's counts: %s matched, %s changed, %s mismatched\n",
+	printf("\nVerified: %s %s against the kernel's counts:\n"
+	       "  %s matched, %s changed, %s mismatched\n",
 	       grouped(verified->pages), plural(verified->pages, "page", "pages"), grouped(verified->matched),
 	       grouped(verified->changed), grouped(verified->mismatched));
 	if (verified->exclusive)
-		printf("  %s of those matched by what /proc/PID/pagemap said of their only mapping as it was read,\n"
-		       "  %s by /proc/kpagecount later.\n",
+		printf("  %s of those matched by what /proc/PID/pagemap said\n"
+		       "  of their only mapping as it was read, %s by /proc/kpagecount later.\n",
 		       grouped(verified->exclusive), grouped(verified->matched - verified->exclusive));
 	if (verified->changed)
 		printf("  Changed: the system went on while it was read; read again, %s agreed.\n",
 		       grouped(verified->changed - verified->moving));
 	if (system->partial)
-		printf("  Other processes may map these pages too, so \"matched\" is: no more mappings than the kernel "
-		       "counts.\n");
+		printf("  Other processes may map these pages too, so \"matched\" is:\n"
+		       "  no more mappings than the kernel counts.\n");
 	else if (system->pid_namespace)
-		printf("  Processes outside this container may map these pages too, so \"matched\" is: no more "
-		       "mappings than\n"
-		       "  the kernel counts.\n");
+		printf("  Processes outside this container may map these pages too, so \"matched\" is:\n"
+		       "  no more mappings than the kernel counts.\n");
 	if (verified->bounded)
-		printf("  Of %s matched %s the kernel counts more: processes that may not be read can map them too.\n",
+		printf("  Of %s matched %s the kernel counts more:\n"
+		       "  processes that may not be read can map them too.\n",
 		       grouped(verified->bounded), plural(verified->bounded, "page", "pages"));
 	if (verified->moving)
-		printf("  Of %s of the changed ones nothing can be said: they never stood still while they were read "
-		       "again,\n"
-		       "  for %d seconds at most.\n",
+		printf("  Of %s of the changed ones nothing can be said: they never stood still\n"
+		       "  while they were read again, for %d seconds at most.\n",
 		       grouped(verified->moving), RECHECK_SECONDS);
 	if (system->averaging)
-		printf("  Of pages in large folios this kernel tells the average only: \"matched\" is that their "
-		       "mappings have it.\n");
+		printf("  Of pages in large folios this kernel tells the average only:\n"
+		       "  \"matched\" is that their mappings have it.\n");
 	print_mismatches(system);
 }
 
@@ -581,12 +580,11 @@ static json_t *json_flags(const struct frame *frame)
 static void print_page(const struct frame *frame)
 {
 	if (frame->flags & KPF_ZERO_PAGE)
-		printf("  It is the %szero page, which stands for memory that was read and never written; the kernel\n"
-		       "  counts none of its mappings.\n",
+		printf("  It is the %szero page, which stands for memory that was read\n"
+		       "  and never written; the kernel counts none of its mappings.\n",
 		       frame->flags & KPF_THP ? "huge " : "");
 	else if (frame->verdict == VERDICT_AVERAGED)
-		printf("  It is in a large folio, of which this kernel tells the average over all pages: %" PRIu32
-		       ".\n",
+		printf("  It is in a large folio, of which this kernel tells the average only: %" PRIu32 ".\n",
 		       frame->kernel);
 	else if (frame->verdict == VERDICT_BOUNDED)
 		printf("  The kernel counts %" PRIu32 ": processes that may not be read can map it too.\n",

@@ -155,7 +155,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case KEY_WITH:
 		if (!chosen_add(&options->with, arg))
-			argp_error(state, "--with wants a process's number or the path of a cgroup, not \"%s\"", arg);
+			argp_error(state,
+				   "--with wants a process's number or a cgroup, such as cron.service, not \"%s\"",
+				   arg);
 		return 0;
 	case KEY_MATRIX:
 		options->matrix = true;
@@ -367,7 +369,9 @@ static unsigned print_notes(const struct system *system, const struct sums *whol
 		{ sized((double)whole->locked), whole->locked, "of it cannot be reclaimed: locked, or of a ramfs" },
 		{ sized((double)whole->unsettled), whole->unsettled,
 		  "of it changed while it was read: its parts are not certain" },
-		{ grouped(system->refused), system->refused, "processes may not be read; they are in nobody's sums" },
+		{ grouped(system->refused), system->refused,
+		  plural(system->refused, "process may not be read; it is in nobody's sums",
+			 "processes may not be read; they are in nobody's sums") },
 		{ grouped(system->gone), system->gone, "processes ended while they were read" },
 		{ grouped(system->sharing), system->sharing,
 		  "processes have the memory of another one, and are not listed" },
