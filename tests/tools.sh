@@ -52,6 +52,15 @@ for command in snapshot shares diff freed who bench lab; do
 done
 expect 2 "Usage" "$rmap"
 expect 2 "rmap --help" "$rmap" frobnicate
+expect 2 "rmap --help" "$rmap" w
+for near in share:shares snapshto:snapshot snap:snapshot freeed:freed wo:who dif:diff brench:bench labs:lab; do
+	expect 2 "did you mean rmap ${near#*:}?" "$rmap" "${near%:*}"
+done
+# What was typed is shown in quotes, and commands no terminal.
+for command in "snapshot --load" "who --pfn 1 --load" "lab --from"; do
+	# shellcheck disable=SC2086
+	expect 2 "\"/no/?[31msuch\" cannot be read" "$rmap" $command $'/no/\e[31msuch'
+done
 expect 2 "--nonsense" "$rmap" snapshot --nonsense
 expect 2 "no option" "$rmap" snapshot extra
 for bad in 0 -1 1x "" 1025 99999999999999999999; do
@@ -67,7 +76,7 @@ for bad in "" pid processes; do
 done
 expect 2 "--sort wants" "$rmap" shares --sort size
 expect 2 "--sort shared goes with" "$rmap" shares --sort shared
-expect 2 "--with wants" "$rmap" shares --with service
+expect 2 "--with wants" "$rmap" shares --with 0
 expect 2 "--matrix does not go with" "$rmap" shares --matrix --by kind
 expect 2 "--limit wants" "$rmap" shares --limit -1
 # Without d3 there are no pages, and that is said.
@@ -105,8 +114,8 @@ expect 2 "name two recordings" "$rmap" diff "$recording"
 expect 2 "is a third one" "$rmap" diff "$recording" "$recording" "$recording"
 expect 2 "--sort wants" "$rmap" diff --sort shared "$recording" "$recording"
 expect 2 "--by wants" "$rmap" diff --by all "$recording" "$recording"
-expect 2 "name the processes" "$rmap" freed
-for bad in 0 1x "" service; do
+expect 2 "name processes" "$rmap" freed
+for bad in 0 "" 99999999999; do
 	expect 2 "neither a process's number nor" "$rmap" freed "$bad"
 done
 expect 2 "--frames goes with" "$rmap" freed --frames 1
@@ -228,13 +237,23 @@ done
 shares --json "${bys[@]:0:8}" --matrix | "$check_shares" || fail "the matrix of shares does not fit the shares"
 shares --json --by process --by file --matrix --limit 3 | "$check_shares" || fail "the matrix of three is not theirs"
 [ "$(shares --matrix --limit 3 | sed '1,/^The largest/d' | tail -n +2 | wc -l)" = 3 ] || fail "the matrix of three is not of three"
-for whom in 2 /service/worker; do
+for whom in 2 /service/worker worker; do
 	shares --json "${bys[@]}" --with $whom | "$check_shares" --with || fail "what is shared with $whom is wrong"
 done
 shares --with 2 | grep -q '         2  swapped$' && fail "a process is said to share with itself"
 [ "$(shares --matrix --by process --by cgroup --by file --limit 0 | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "the matrix is wider than 80 columns"
 expect 2 "cannot be read" "$rmap" shares --load "$recording" --with 2147483647
-expect 2 "in a cgroup" "$rmap" shares --load "$recording" --with /serv
+for none in /serv serv /service/work work worke/; do
+	expect 2 "in a cgroup \"$none\"" "$rmap" shares --load "$recording" --with $none
+done
+"$rmap" shares --load "$recording" --with service --json >"$work/part" && "$rmap" shares --load "$recording" --with /service/ --json |
+	cmp -s - "$work/part" || fail "a part of a cgroup's path does not name it and those below"
+# /ab/part and /service/b/part in the place of /service and /service/worker, which lies behind it.
+at=$(grep -abo -m 1 '/service' "$recording" | head -n 1 | cut -d: -f1)
+# shellcheck disable=SC2046
+"$tool_forge" "$recording" "$work/forged" $(printf '/ab/part%10sb/part' | od -An -v -tu1 -w1 | awk -v at="$at" '$1 != 32 { print at + NR - 1, $1 }')
+expect 2 '"part" is a part of /ab/part and of /service/b/part' "$rmap" shares --load "$work/forged" --with part
+"$rmap" shares --load "$work/forged" --with /service/b/part --json | "$check_shares" --with || fail "a cgroup is not found by its path"
 shares --json --by cgroup | tr -d ' \n' | grep -q '"name":"/service/worker","rss":[0-9]*,"pss":[0-9]*,"uss":[0-9]*,"swap":32768,' ||
 	fail "the cgroup that has memory swapped out is not told"
 shares --json | tr -d ' \n' | grep -q '"name":"swapped","pid":4,"uid":65534,"cgroup":"/service/worker","rss":[0-9]*,"pss":[0-9]*,"uss":[0-9]*,"swap":32768,' ||

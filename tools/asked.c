@@ -134,8 +134,7 @@ static int find_bytes(const struct system *system, const struct procfs *procfs, 
 			status = add_page(pages, system_pfn(system, &system->frames[i]), NOBODY, 0);
 	}
 	if (!status && pages->n == before)
-		return complain("nobody maps %s of %s: %s", mapped ? "these pages" : "any page",
-				printable(question->path),
+		return complain("nobody maps %s of \"%s\": %s", mapped ? "these pages" : "any page", question->path,
 				known || !procfs ? "/proc/PID/maps lists what is mapped" : strerror(errno));
 	return status;
 }

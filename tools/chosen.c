@@ -7,12 +7,18 @@
 #include "owners.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-bool chosen_add(struct chosen *chosen, const char *word)
+static bool is_number(const char *word)
 {
 	uint64_t pid;
 
-	if (word[0] != '/' && !parse_number(word, 1, INT32_MAX, &pid))
+	return parse_number(word, 1, INT32_MAX, &pid);
+}
+
+bool chosen_add(struct chosen *chosen, const char *word)
+{
+	if (!is_number(word) && !word[strspn(word, "0123456789")])
 		return false;
 	chosen->words = grow(chosen->words, &chosen->capacity, chosen->words_n + 1, sizeof(*chosen->words));
 	chosen->words[chosen->words_n++] = word;
@@ -30,24 +36,50 @@ static bool is_named(const struct chosen *chosen, pid_t pid)
 	return false;
 }
 
-/* Choose what @word names; how many that are. */
-static size_t choose(struct chosen *chosen, const struct system *system, const char *word)
+static void choose(struct chosen *chosen, size_t number)
 {
-	uint64_t number = 0;
-	bool is_pid = parse_number(word, 1, INT32_MAX, &number);
-	const struct process *named = is_pid ? system_process(system, number) : NULL;
-	size_t found = 0;
+	chosen->n += !chosen->is_in[number];
+	chosen->is_in[number] = true;
+}
+
+static int choose_process(struct chosen *chosen, const struct system *system, const char *word)
+{
+	const struct process *process;
+	uint64_t pid = 0;
+
+	parse_number(word, 1, INT32_MAX, &pid);
+	process = system_process(system, pid);
+	if (!process)
+		return complain("the memory of process %s cannot be read: it is not there, has none of its own, as "
+				"kernel threads, or this user may not read it",
+				word);
+	choose(chosen, (size_t)(process - system->processes));
+	return STATUS_OK;
+}
+
+static int choose_cgroup(struct chosen *chosen, const struct system *system, const char *word)
+{
+	const char *path = NULL;
+	size_t path_n = 0;
 
 	for (size_t i = 0; i < system->processes_n; i++) {
-		const struct process *process = &system->processes[i];
+		const char *its = system->names.strings[system->processes[i].cgroup];
+		size_t n;
 
-		if (is_pid ? process != named : !process_is_in(system, process, word))
+		if (!process_in_cgroup(system, &system->processes[i], word, &n))
 			continue;
-		found++;
-		chosen->n += !chosen->is_in[i];
-		chosen->is_in[i] = true;
+		if (path && (n != path_n || strncmp(its, path, n)))
+			return complain("\"%s\" is a part of %.*s and of %.*s: name a cgroup by its path", word,
+					(int)path_n, path, (int)n, its);
+		path = its;
+		path_n = n;
+		choose(chosen, i);
 	}
-	return found;
+	if (!path)
+		return complain("no process that was read is in a cgroup \"%s\": rmap shares --by cgroup --csv lists "
+				"those there are",
+				word);
+	return STATUS_OK;
 }
 
 /* Processes of one address space go on if any of them does: are all named, of those of which one is? */
@@ -56,10 +88,11 @@ static void find_outside(struct chosen *chosen, const struct system *system)
 	for (size_t i = 0; i < system->processes_n; i++) {
 		pid_t pid = system->processes[i].task.pid;
 		bool by_cgroup = false;
+		size_t length;
 
 		for (size_t k = 0; k < chosen->words_n; k++)
-			by_cgroup |= chosen->words[k][0] == '/' &&
-				     process_is_in(system, &system->processes[i], chosen->words[k]);
+			by_cgroup |= !is_number(chosen->words[k]) &&
+				     process_in_cgroup(system, &system->processes[i], chosen->words[k], &length);
 		if (!chosen->is_in[i] || by_cgroup)
 			continue;
 		chosen->outside += !is_named(chosen, pid);
@@ -71,22 +104,14 @@ static void find_outside(struct chosen *chosen, const struct system *system)
 
 int chosen_find(struct chosen *chosen, const struct system *system)
 {
-	chosen->is_in = zeroed(system->processes_n, sizeof(*chosen->is_in));
-	for (size_t i = 0; i < chosen->words_n; i++) {
-		const char *word = chosen->words[i];
+	int status = STATUS_OK;
 
-		if (choose(chosen, system, word))
-			continue;
-		if (word[0] == '/')
-			return complain("no process that was read is in a cgroup %s: rmap shares --by cgroup lists "
-					"those there are",
-					printable(word));
-		return complain("the memory of process %s cannot be read: it is not there, has none of its own, as "
-				"kernel threads, or this user may not read it",
-				word);
-	}
+	chosen->is_in = zeroed(system->processes_n, sizeof(*chosen->is_in));
+	for (size_t i = 0; i < chosen->words_n && !status; i++)
+		status = (is_number(chosen->words[i]) ? choose_process : choose_cgroup)(chosen, system,
+											chosen->words[i]);
 	find_outside(chosen, system);
-	return STATUS_OK;
+	return status;
 }
 
 void chosen_fini(struct chosen *chosen)

@@ -270,8 +270,8 @@ int file_save(const char *path, const struct system *system)
 	put_fixed(&file, hash_bytes(file.bytes, file.n), HASH_SIZE);
 	if (!aside_write(path, file.bytes, file.n))
 		status = complain(
-			"%s cannot be written (%s): name a file in a directory of yours with room for %zu bytes", path,
-			strerror(errno), file.n);
+			"\"%s\" cannot be written (%s): name a file in a directory of yours with room for %zu bytes",
+			path, strerror(errno), file.n);
 	free(file.bytes);
 	return status;
 }
@@ -542,24 +542,26 @@ static int decode(const char *path, const uint8_t *bytes, size_t n, struct syste
 	struct loader loader = { .bad = false };
 
 	if (n < MAGIC_SIZE || memcmp(bytes, MAGIC, MAGIC_SIZE))
-		return complain("%s is no recorded system: name a file that rmap snapshot --save has written", path);
+		return complain("\"%s\" is no recorded system: name a file that rmap snapshot --save has written",
+				path);
 	if (n >= MAGIC_SIZE + 4)
 		loader.version = (unsigned)get_fixed(bytes + MAGIC_SIZE, 4);
 	if (n >= MAGIC_SIZE + 4 && (loader.version < VERSION_WITHOUT_ALIASES || loader.version > VERSION))
-		return complain("%s has format version %u and this rmap reads versions %u to %u: load it with the rmap "
-				"that wrote it",
-				path, loader.version, VERSION_WITHOUT_ALIASES, VERSION);
+		return complain(
+			"\"%s\" has format version %u and this rmap reads versions %u to %u: load it with the rmap "
+			"that wrote it",
+			path, loader.version, VERSION_WITHOUT_ALIASES, VERSION);
 	if (n < HEAD_SIZE + HASH_SIZE || get_fixed(bytes + MAGIC_SIZE + 4, 8) > n - HEAD_SIZE - HASH_SIZE)
-		return complain("%s is cut short: copy or record it again", path);
+		return complain("\"%s\" is cut short: copy or record it again", path);
 	if (get_fixed(bytes + MAGIC_SIZE + 4, 8) < n - HEAD_SIZE - HASH_SIZE ||
 	    hash_bytes(bytes, n - HASH_SIZE) != get_fixed(bytes + n - HASH_SIZE, HASH_SIZE))
-		return complain("%s is damaged: copy or record it again", path);
+		return complain("\"%s\" is damaged: copy or record it again", path);
 	loader.at = bytes + HEAD_SIZE;
 	loader.end = bytes + n - HASH_SIZE;
 	get_body(&loader, system);
 	pfnset_fini(&loader.pfns);
 	if (loader.bad)
-		return complain("%s makes no sense though its checksum is right: record it again", path);
+		return complain("\"%s\" makes no sense though its checksum is right: record it again", path);
 	return STATUS_OK;
 }
 
@@ -572,12 +574,12 @@ int file_load(const char *path, struct system *system)
 	size_t got;
 
 	if (!in)
-		return complain("%s cannot be read (%s): name a file that rmap snapshot --save has written", path,
+		return complain("\"%s\" cannot be read (%s): name a file that rmap snapshot --save has written", path,
 				strerror(errno));
 	while ((got = fread(piece, 1, sizeof(piece), in)) > 0)
 		put_bytes(&file, piece, got);
 	if (ferror(in))
-		status = complain("%s cannot be read (%s): name a file that rmap snapshot --save has written", path,
+		status = complain("\"%s\" cannot be read (%s): name a file that rmap snapshot --save has written", path,
 				  strerror(errno));
 	else
 		status = decode(path, file.bytes, file.n, system);

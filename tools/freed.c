@@ -86,14 +86,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!chosen_add(&options->chosen, arg))
-			argp_error(state,
-				   "\"%s\" is neither a process's number nor the path of a cgroup, such as "
-				   "/system.slice/cron.service",
+			argp_error(state, "\"%s\" is neither a process's number nor a cgroup, such as cron.service",
 				   arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!options->chosen.words_n)
-			argp_error(state, "name the processes by their numbers, or a cgroup by its path");
+			argp_error(state, "name processes by their numbers, or a cgroup, such as cron.service");
 		if (options->frames && options->format != FORMAT_JSON)
 			argp_error(state, "--frames goes with --json");
 		return 0;
@@ -107,9 +105,11 @@ static const struct argp parser = {
 	.parser = parse_option,
 	.args_doc = "PID|CGROUP...",
 	.doc = "What ending these processes, or all of these cgroups, would give back. Nothing is ended."
-	       "\vA cgroup is named by its path, as in /proc/PID/cgroup or rmap shares --by cgroup; those below it "
-	       "belong to it. Needs root. Exit status: 0 done; 1 of some pages the kernel counts other mappings though "
-	       "nothing changed; 2 usage, privilege or kernel support lacking.",
+	       "\vA service is a cgroup, which is named by its path, as in /proc/PID/cgroup or rmap shares --by "
+	       "cgroup, "
+	       "or by a part of that, such as cron.service; those below it belong to it. Needs root. Exit status: 0 "
+	       "done; 1 of some pages the kernel counts other mappings though nothing changed; 2 usage, privilege or "
+	       "kernel support lacking.",
 };
 
 /* ---- finding out ---- */
@@ -320,7 +320,8 @@ static void print_text(const struct asking *asking)
 	if (asking->system->refused || asking->holders.unreadable || asking->system->pid_namespace)
 		printf("  What others have was not read of all processes; they may have more of it.\n");
 	printf("  Not seen: pages pinned for input and output, in pipes, and files in messages\n"
-	       "  under way or of loop devices, which live on until that is done.\n");
+	       "  under way or of loop devices, which live on until that is done; memory of\n"
+	       "  devices of which the kernel shows no page.\n");
 }
 
 /* ---- JSON ---- */

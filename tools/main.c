@@ -31,6 +31,44 @@ static const struct {
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+/* How many letters have to be put in, left out, or exchanged to make @right of @wrong? */
+static size_t distance(const char *wrong, const char *right)
+{
+	size_t row[16], length = strlen(right);
+
+	for (size_t k = 0; k <= length; k++)
+		row[k] = k;
+	for (size_t i = 0; wrong[i]; i++) {
+		size_t diagonal = row[0]++;
+
+		for (size_t k = 0; k < length; k++) {
+			size_t best = diagonal + (wrong[i] != right[k]);
+
+			diagonal = row[k + 1];
+			best = diagonal + 1 < best ? diagonal + 1 : best;
+			row[k + 1] = row[k] + 1 < best ? row[k] + 1 : best;
+		}
+	}
+	return row[length];
+}
+
+/* The command that @word begins, or is nearly; NULL if there is none. */
+static const char *near_command(const char *word)
+{
+	size_t best = 3, at = COMMANDS;
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		const char *right = commands[i].word;
+		size_t far = word[1] && !strncmp(word, right, strlen(word)) ? 0 : distance(word, right);
+
+		if (far < best && far < strlen(right) - 1) {
+			best = far;
+			at = i;
+		}
+	}
+	return at < COMMANDS ? commands[at].word : NULL;
+}
+
 static int help(FILE *out)
 {
 	fputs("Usage: rmap COMMAND [OPTION...]\nReverse mappings: which page-table entries map a page?\n\n", out);
@@ -78,7 +116,7 @@ static void *allocate(size_t size)
 
 int main(int argc, char **argv)
 {
-	const char *word = argc > 1 ? argv[1] : "";
+	const char *word = argc > 1 ? argv[1] : "", *near;
 
 	occupy_descriptors();
 	if (atexit(close_output))
@@ -105,5 +143,8 @@ int main(int argc, char **argv)
 		help(stderr);
 		return STATUS_LACKING;
 	}
+	near = near_command(word);
+	if (near)
+		return complain("there is no command \"%s\"; did you mean rmap %s?", word, near);
 	return complain("there is no command \"%s\": rmap --help lists those there are", word);
 }

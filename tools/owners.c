@@ -87,14 +87,22 @@ int owners_read(struct system *system, const struct procfs *procfs)
 	return procfs_status(procfs);
 }
 
-bool process_is_in(const struct system *system, const struct process *process, const char *path)
+bool process_in_cgroup(const struct system *system, const struct process *process, const char *word, size_t *length)
 {
-	const char *cgroup = system->names.strings[process->cgroup];
-	size_t length = strlen(path);
+	const char *cgroup = system->names.strings[process->cgroup], *at = cgroup;
+	size_t n = strlen(word);
+	bool is_path = *word == '/';
 
-	while (length && path[length - 1] == '/')
-		length--;
-	return *cgroup && !strncmp(cgroup, path, length) && (!cgroup[length] || cgroup[length] == '/');
+	while (n && word[n - 1] == '/')
+		n--;
+	do {
+		at += !is_path && *at;
+		*length = (size_t)(at - cgroup) + n;
+		if (*cgroup && !strncmp(at, word, n) && (!at[n] || at[n] == '/'))
+			return true;
+		at = strchrnul(at, '/');
+	} while (*at && !is_path);
+	return false;
 }
 
 bool rollup_read(struct system *system, const struct procfs *procfs, const struct process *process,

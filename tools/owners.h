@@ -14,8 +14,12 @@
  */
 int owners_read(struct system *system, const struct procfs *procfs);
 
-/** process_is_in - is @process in the cgroup @path, or in one below it? */
-bool process_is_in(const struct system *system, const struct process *process, const char *path);
+/**
+ * process_in_cgroup - is @process in the cgroup that @word names, or in one below it?
+ * @word:   its path, which begins with /, or one part of that
+ * @length: set to how much of the path of the process's cgroup is the path of that one
+ */
+bool process_in_cgroup(const struct system *system, const struct process *process, const char *word, size_t *length);
 
 /** struct rollup - /proc/PID/smaps_rollup, in bytes */
 struct rollup {

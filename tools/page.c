@@ -59,7 +59,7 @@ int page_prepare(const char *path)
 {
 	if (aside_is_possible(path))
 		return STATUS_OK;
-	return complain("%s cannot be written (%s): name a file in a directory of yours", path, strerror(errno));
+	return complain("\"%s\" cannot be written (%s): name a file in a directory of yours", path, strerror(errno));
 }
 
 /* Add @word as a shell reads it. */
@@ -135,8 +135,8 @@ int page_write(const char *path, const struct page *page, json_t *document)
 	}
 	if (!aside_write(path, file, n))
 		status = complain(
-			"%s cannot be written (%s): name a file in a directory of yours with room for %zu bytes", path,
-			strerror(errno), n);
+			"\"%s\" cannot be written (%s): name a file in a directory of yours with room for %zu bytes",
+			path, strerror(errno), n);
 	free(file);
 	free(text);
 	json_decref(document);

@@ -16,15 +16,42 @@
 #include <wchar.h>
 #include <wctype.h>
 
+/* Write what printable() shows of the @left bytes at @name to @out, which may be there; it has as many or fewer. */
+static void make_printable(char *out, const char *name, size_t left)
+{
+	mbstate_t state = { 0 };
+
+	while (left) {
+		wchar_t c;
+		size_t length = mbrtowc(&c, name, left, &state);
+		bool valid = length && length <= left;
+
+		if (valid && iswprint((wint_t)c) && !is_bidirectional((uint32_t)c)) {
+			memmove(out, name, length);
+			out += length;
+		} else {
+			*out++ = '?';
+		}
+		if (!valid) {
+			length = 1;
+			state = (mbstate_t){ 0 };
+		}
+		name += length;
+		left -= length;
+	}
+	*out = '\0';
+}
+
 int complain(const char *format, ...)
 {
+	char text[4096 + 256]; /* for the longest path, and what is said of it */
 	va_list args;
 
-	fputs("rmap: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	make_printable(text, text, strlen(text));
+	fprintf(stderr, "rmap: %s\n", text);
 	return STATUS_LACKING;
 }
 
@@ -198,32 +225,12 @@ const char *printable(const char *name)
 	static char *buffers[2];
 	static size_t capacities[2];
 	static unsigned turn;
-	char *out = NULL;
-	size_t left = strlen(name), n = 0;
-	mbstate_t state = { 0 };
+	size_t length = strlen(name);
 
 	turn = !turn;
-	out = buffers[turn] = grow(buffers[turn], &capacities[turn], left + 1, 1);
-	while (left) {
-		wchar_t c;
-		size_t length = mbrtowc(&c, name, left, &state);
-		bool valid = length && length <= left;
-
-		if (valid && iswprint((wint_t)c) && !is_bidirectional((uint32_t)c)) {
-			memcpy(out + n, name, length);
-			n += length;
-		} else {
-			out[n++] = '?';
-		}
-		if (!valid) {
-			length = 1;
-			state = (mbstate_t){ 0 };
-		}
-		name += length;
-		left -= length;
-	}
-	out[n] = '\0';
-	return out;
+	buffers[turn] = grow(buffers[turn], &capacities[turn], length + 1, 1);
+	make_printable(buffers[turn], name, length);
+	return buffers[turn];
 }
 
 bool is_unicode(void)
