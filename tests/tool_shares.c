@@ -11,12 +11,15 @@
  * by themselves, tell what their sums have to be, to the byte; and so does the layout, of each file. At last two of
  * them are ended, and every frame that was said to be free then is free, or somebody else's.
  *
- * Huge pages of both kinds and swap are laid out where the system has them.
+ * Huge pages of both kinds, swap, a file on a disk (in the working directory) and a page of the kernel's (a ring of
+ * io_uring) are laid out where the system has them.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <linux/io_uring.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -25,6 +28,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,7 +39,7 @@
 #define SWAPPED (UINT64_C(1) << 62)
 #define MEMBERS 3
 /* Descriptors that members are given. */
-enum { FD_READY = 200, FD_HOLD, FD_KEPT, FD_HELD, FD_MAPPED };
+enum { FD_READY = 200, FD_HOLD, FD_KEPT, FD_HELD, FD_MAPPED, FD_NAMED };
 
 #define HUGE_SIZE ((size_t)2 << 20)
 #define HUGE_AT ((char *)0x100000000000)
@@ -44,6 +49,7 @@ static int failures, checks;
 static const char *rmap;
 static pid_t members[MEMBERS]; /* the first, its fork, another one */
 static int kept, held, mapped; /* memfds: that all have; that this process has open; that another member maps */
+static int named;              /* a file that has a name */
 
 static void die(const char *what)
 {
@@ -154,6 +160,22 @@ static void map_files(void)
 	fill(map(6, MAP_SHARED | MAP_ANONYMOUS, -1), 6);
 	fill(map(5, MAP_SHARED, FD_HELD), 5);
 	fill(map(3, MAP_SHARED, FD_MAPPED), 3);
+	fill(map(2, MAP_SHARED, FD_NAMED), 2);
+}
+
+/* A page of the kernel's, where it lets us have one. The mapping keeps it. */
+static void map_ring(void)
+{
+	struct io_uring_params parameters = { 0 };
+	int fd = (int)syscall(SYS_io_uring_setup, 1, &parameters);
+	char *at;
+
+	if (fd < 0)
+		return;
+	at = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, IORING_OFF_SQ_RING);
+	if (at == MAP_FAILED || madvise(at, page_size, MADV_DONTFORK))
+		die("a ring of io_uring");
+	close(fd);
 }
 
 /* Two pages of a huge one, the rest of which is given back; a hugetlb page; pages in swap. */
@@ -185,6 +207,7 @@ static void first_main(void)
 	map_twice();
 	map_files();
 	map_special();
+	map_ring();
 	if (mlock(locked, 3 * page_size))
 		die("mlock");
 	fill(locked, 3);
@@ -207,6 +230,7 @@ static int member_main(const char *which)
 	map(3, MAP_SHARED, FD_MAPPED);
 	close(FD_HELD);
 	close(FD_MAPPED);
+	close(FD_NAMED);
 	fill(map(12, MAP_SHARED, FD_KEPT), 12);
 	fill(anonymous(5), 5);
 	stay();
@@ -230,10 +254,11 @@ static int start(int copy, char *which, int hold)
 		return ready[0];
 	}
 	if (dup2(ready[1], FD_READY) < 0 || dup2(hold, FD_HOLD) < 0 || dup2(kept, FD_KEPT) < 0 ||
-	    dup2(held, FD_HELD) < 0 || dup2(mapped, FD_MAPPED) < 0)
-		_exit(1);
+	    dup2(held, FD_HELD) < 0 || dup2(mapped, FD_MAPPED) < 0 || dup2(named, FD_NAMED) < 0)
+		die("descriptors of a member");
 	fexecve(copy, argv, environment);
-	_exit(1);
+	die("a member");
+	return -1;
 }
 
 static int copy_of_self(void)
@@ -254,10 +279,13 @@ static int copy_of_self(void)
 static pid_t await(int ready)
 {
 	pid_t pid;
+	int status = 0;
 
-	if (read(ready, &pid, sizeof(pid)) != sizeof(pid))
-		die("a process that was started ended at once");
-	return pid;
+	if (read(ready, &pid, sizeof(pid)) == sizeof(pid))
+		return pid;
+	wait(&status);
+	fprintf(stderr, "tool_shares: a process that was started ended at once, with status %#x\n", (unsigned)status);
+	exit(1);
 }
 
 /* The first and its fork tell in any order. */
@@ -504,13 +532,77 @@ static uint64_t count_exclusive(int from, int to, int is, int is_not)
 	return n;
 }
 
-/* Is the huge page, of which two parts are used, one? */
-static bool is_huge(void)
+/* How many frames of members @from to @to others map, too. */
+static uint64_t count_shared(int from, int to)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ptes_n; i++) {
+		bool first = ptes[i].member >= from && ptes[i].member <= to && !is_zero_page(ptes[i].pfn);
+		bool shared = false;
+
+		for (size_t k = 0; k < ptes_n && first; k++) {
+			bool same = ptes[k].pfn == ptes[i].pfn, inside = ptes[k].member >= from && ptes[k].member <= to;
+
+			first = !same || !inside || k >= i;
+			shared |= same && !inside;
+		}
+		n += first && shared;
+	}
+	return n;
+}
+
+static uint64_t entry_of_first(uintptr_t at)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)members[0]);
-	return FLAG(flags_of(PFN(word_at(path, (uintptr_t)HUGE_AT / page_size))), 22);
+	return word_at(path, at / page_size);
+}
+
+/* Has the first one a page of the kernel's? It may have a ring of which the kernel shows none. */
+static bool has_ring(void)
+{
+	char line[512];
+	uintptr_t at;
+	bool has = false;
+	FILE *maps;
+
+	snprintf(line, sizeof(line), "/proc/%d/maps", (int)members[0]);
+	maps = fopen(line, "r");
+	while (maps && fgets(line, sizeof(line), maps))
+		has |= strstr(line, "[io_uring]") && sscanf(line, "%" SCNxPTR, &at) == 1 &&
+		       entry_of_first(at) & PRESENT;
+	if (!maps)
+		die("maps of the first one");
+	fclose(maps);
+	return has;
+}
+
+/* Is the huge page, of which two parts are used, one? */
+static bool is_huge(void)
+{
+	return FLAG(flags_of(PFN(entry_of_first((uintptr_t)HUGE_AT))), 22);
+}
+
+/* How many pages of it were given back: it may be a smaller one than was asked for. */
+static uint64_t count_parts(void)
+{
+	uint64_t head = PFN(entry_of_first((uintptr_t)HUGE_AT)), n = 1;
+
+	while (FLAG(flags_of(head + n), 16))
+		n++;
+	return is_huge() ? n - 2 : 0;
+}
+
+/* Is the file that has a name one of those that are all in memory? */
+static bool is_in_memory(void)
+{
+	struct statfs stat;
+
+	if (fstatfs(named, &stat))
+		die("fstatfs");
+	return stat.f_type == TMPFS_MAGIC || stat.f_type == RAMFS_MAGIC;
 }
 
 static void check_bytes(const json_t *answer, const char *fate, uint64_t pages)
@@ -636,20 +728,31 @@ static void check_ended(const json_t *frames, const char *file_fate)
 	check(!left, "freed: %zu frames that were said to come back have not, 10 seconds after the end", left);
 }
 
-static void check_stays(const json_t *frames)
+static void check_stays(const json_t *frames, const char *fate, int fd, size_t pages)
 {
-	char *at = map(5, MAP_SHARED, held);
+	char *at = map(pages, MAP_SHARED, fd);
 
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i < pages; i++) {
 		(void)*(volatile char *)(at + i * page_size);
-		check(is_among(frames, "stays", PFN(word_at("/proc/self/pagemap", (uintptr_t)at / page_size + i))),
-		      "freed: page %zu of a file that stays is where it was said to stay", i);
+		check(is_among(frames, fate, PFN(word_at("/proc/self/pagemap", (uintptr_t)at / page_size + i))),
+		      "freed: %s: page %zu of a file that stays is where it was said to stay", fate, i);
 	}
+}
+
+/* Each page has one fate. */
+static void check_sum(const json_t *answer)
+{
+	const json_t *fates = json_object_get(answer, "bytes"), *bytes;
+	json_int_t sum = -integer(fates, "parts");
+	const char *fate;
+
+	json_object_foreach((json_t *)fates, fate, bytes) sum += json_integer_value(bytes);
+	check(sum == integer(answer, "mapped"), "freed: fates sum up to %" JSON_INTEGER_FORMAT, sum);
 }
 
 static void check_freed(void)
 {
-	bool blind;
+	bool blind, in_memory = is_in_memory();
 	char words[64];
 	json_t *answer;
 
@@ -659,8 +762,14 @@ static void check_freed(void)
 	check(integer(answer, "processes") == 2, "freed: two processes");
 	check_bytes(answer, "free", count_exclusive(0, 1, 12, 17));
 	check_bytes(answer, "hugetlb", count_exclusive(0, 1, 17, 63));
-	check_bytes(answer, "parts", is_huge() ? HUGE_SIZE / page_size - 2 : 0);
+	check_bytes(answer, "parts", count_parts());
 	check_bytes(answer, blind ? "unknown" : "files", 18);
+	check_bytes(answer, "stays", 8 + (in_memory ? 2 : 0));
+	check_bytes(answer, "cache", in_memory ? 0 : 2);
+	check_bytes(answer, "kernel", has_ring());
+	check_bytes(answer, "huge", 0);
+	check_bytes(answer, "shared", count_shared(0, 1));
+	check_sum(answer);
 	check((uint64_t)integer(answer, "swap") == count_slots(0, 1) * page_size, "freed: swap");
 	check((uint64_t)integer(answer, "unmapped") == 4 * page_size, "freed: 4 pages of a file are not mapped");
 	check((uint64_t)integer(answer, "locked") == 3 * page_size, "freed: 3 locked pages");
@@ -670,8 +779,25 @@ static void check_freed(void)
 	check_end(answer, "rmap-test-held", 5, "stays", getpid());
 	check_end(answer, "rmap-test-mapped", 3, "stays", members[2]);
 	check_ended(json_object_get(answer, "frames"), blind ? "unknown" : "files");
-	check_stays(json_object_get(answer, "frames"));
+	check_stays(json_object_get(answer, "frames"), "stays", held, 5);
+	check_stays(json_object_get(answer, "frames"), in_memory ? "stays" : "cache", named, 2);
 	json_decref(answer);
+}
+
+static char name[] = "rmap-test-named.XXXXXX";
+
+static void unname(void)
+{
+	unlink(name);
+}
+
+static int make_named(void)
+{
+	int fd = mkostemp(name, O_CLOEXEC);
+
+	if (fd < 0 || atexit(unname) || ftruncate(fd, (off_t)(2 * page_size)))
+		die(name);
+	return fd;
 }
 
 int main(int argc, char **argv)
@@ -692,6 +818,7 @@ int main(int argc, char **argv)
 	kept = make_file("rmap-test-kept", 12);
 	held = make_file("rmap-test-held", 5);
 	mapped = make_file("rmap-test-mapped", 3);
+	named = make_named();
 	copy = copy_of_self();
 	start_all(copy, hold[0]);
 	close(copy);
