@@ -7,6 +7,7 @@
  * of tmpfs, memfds and shared memory stay as long as their file does, see holders.h. Nothing is ended.
  */
 #include "arguments.h"
+#include "charges.h"
 #include "command.h"
 #include "folio.h"
 #include "holders.h"
@@ -127,8 +128,9 @@ struct asking {
 	uint64_t bytes[FATES];
 	uint64_t unmapped; /* of files that end with them: what they do not map */
 	uint64_t swap;
-	uint64_t tables; /* page tables */
-	uint64_t *parts; /* frames of FATE_PARTS */
+	uint64_t tables;    /* page tables */
+	uint64_t elsewhere; /* of what nobody else maps: what other cgroups are charged; UINT64_MAX if nothing tells */
+	uint64_t *parts;    /* frames of FATE_PARTS */
 	size_t parts_n;
 	size_t parts_capacity;
 };
@@ -248,6 +250,20 @@ static void sum_up_swap(struct asking *asking)
 	free(own);
 }
 
+static void sum_up_charges(struct asking *asking)
+{
+	const struct system *system = asking->system;
+	uint64_t *pfns = zeroed(system->frames_n, sizeof(*pfns));
+	size_t n = 0, elsewhere;
+
+	for (size_t i = 0; i < system->frames_n; i++)
+		if (asking->own[i] && asking->fate[i] != FATE_SHARED)
+			pfns[n++] = system_pfn(system, &system->frames[i]);
+	elsewhere = charges_elsewhere(system, asking->procfs, &asking->options->chosen, pfns, n);
+	asking->elsewhere = elsewhere == PAGES_UNKNOWN ? UINT64_MAX : elsewhere * asking->page;
+	free(pfns);
+}
+
 static void judge(struct asking *asking)
 {
 	struct system *system = asking->system;
@@ -265,6 +281,7 @@ static void judge(struct asking *asking)
 	judge_folios(asking);
 	sum_up(asking);
 	sum_up_swap(asking);
+	sum_up_charges(asking);
 }
 
 /* ---- text ---- */
@@ -313,6 +330,8 @@ static void print_text(const struct asking *asking)
 	print_holders(asking);
 	printf("\n");
 	print_line(asking->mapped.locked, "of what is mapped is locked; that changes nothing");
+	if (asking->elsewhere != UINT64_MAX)
+		print_line(asking->elsewhere, "of what nobody else maps is charged to other cgroups than theirs");
 	print_line(asking->mapped.unsettled, "changed while it was read, and may be otherwise");
 	if (chosen->outside)
 		printf("  %s more %s the memory of these: nothing comes back before they end.\n",
@@ -375,14 +394,16 @@ static json_t *json_files(const struct asking *asking)
 
 static void print_as_json(const struct asking *asking)
 {
-	json_t *json = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "processes",
-		json_of_number(asking->options->chosen.n), "outside", json_of_number(asking->options->chosen.outside),
-		"mapped", json_of_number(asking->mapped.rss), "unmapped", json_of_number(asking->unmapped), "swap",
-		json_of_number(asking->swap), "page_tables", json_of_number(asking->tables), "locked",
-		json_of_number(asking->mapped.locked), "unsettled", json_of_number(asking->mapped.unsettled),
-		"unreadable", json_of_number(asking->holders.unreadable + asking->system->refused), "files",
-		json_files(asking), "pid_namespace", asking->system->pid_namespace);
+	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "processes",
+				 json_of_number(asking->options->chosen.n), "outside",
+				 json_of_number(asking->options->chosen.outside), "mapped",
+				 json_of_number(asking->mapped.rss), "unmapped", json_of_number(asking->unmapped),
+				 "swap", json_of_number(asking->swap), "page_tables", json_of_number(asking->tables),
+				 "locked", json_of_number(asking->mapped.locked), "elsewhere",
+				 asking->elsewhere == UINT64_MAX ? json_null() : json_of_number(asking->elsewhere),
+				 "unsettled", json_of_number(asking->mapped.unsettled), "unreadable",
+				 json_of_number(asking->holders.unreadable + asking->system->refused), "files",
+				 json_files(asking), "pid_namespace", asking->system->pid_namespace);
 	json_t *bytes = json_object();
 
 	for (int fate = 0; fate < FATES; fate++)

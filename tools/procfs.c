@@ -817,6 +817,17 @@ void procfs_flags(const struct procfs *procfs, const uint64_t *pfns, size_t n, u
 		out[i] &= ~(uint64_t)KPF_KSM;
 }
 
+bool procfs_cgroups(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out)
+{
+	int fd = openat(procfs->root, "kpagecgroup", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	read_frames(procfs, fd, "kpagecgroup", pfns, n, out);
+	close(fd);
+	return true;
+}
+
 bool procfs_has_frame(const struct procfs *procfs, uint64_t pfn)
 {
 	uint64_t flags;

@@ -231,6 +231,9 @@ enum outcome procfs_read_entries(const struct procfs *procfs, const struct task 
 void procfs_counts(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);
 void procfs_flags(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);
 
+/** procfs_cgroups - to which cgroup each of @n ascending frames is charged; see charges.c. False if nothing tells */
+bool procfs_cgroups(const struct procfs *procfs, const uint64_t *pfns, size_t n, uint64_t *out);
+
 /** procfs_has_frame - does the kernel know a page of memory in frame @pfn? */
 bool procfs_has_frame(const struct procfs *procfs, uint64_t pfn);
 
