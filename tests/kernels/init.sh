@@ -9,6 +9,7 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
+ln -s /proc/self/fd /dev/fd # without it fexecve() fails on 5.10
 mkdir -p /tmp
 cd /tmp || exit
 
@@ -180,8 +181,31 @@ differential() {
 	sed -n "s/^# not run: /$1 left out: /p" tap
 }
 
-who_program() {
-	tool_who /bin/rmap || fail "tool_who: exit status $?"
+# against TOOL - a test that lays out memory of its own
+against() {
+	"$1" /bin/rmap >told 2>&1 || fail "$1: exit status $?: $(tail -n 8 told)"
+}
+
+# The memory of a process that has moved to another cgroup stays charged to the first, and when that is gone to its parent.
+charged() {
+	local root=/sys/fs/cgroup pid page whom
+
+	mount -t cgroup2 none $root || fail "there is no cgroup2"
+	echo +memory >$root/cgroup.subtree_control
+	mkdir $root/gone $root/kept
+	sh -c "echo \$\$ >$root/gone/cgroup.procs; exec sharing 1T" >moved || fail "sharing 1T: exit status $?"
+	read -r _ pid _ <moved
+	expect 0 rmap freed --json gone
+	grep -q '"elsewhere": 0,' out || fail "what a cgroup's own process has touched is said to be charged elsewhere: $(grep elsewhere out)"
+	echo "$pid" >$root/kept/cgroup.procs
+	rmdir $root/gone || fail "the cgroup is in use"
+	page=$(sed -n 's/^page-size //p' sharing)
+	for whom in kept /kept "$pid"; do
+		expect 0 rmap freed --json "$whom"
+		[ "$(sed -n 's/.*"elsewhere": \([0-9]*\).*/\1/p' out)" -ge $((100 * page)) ] ||
+			fail "what a cgroup that is gone was charged is not told: $(grep elsewhere out)"
+	done
+	kill "$pid"
 }
 
 prepare
@@ -198,5 +222,7 @@ check reserved reserved
 for name in kernel kernel_folio; do
 	[ ! -e /bin/$name ] || check $name differential $name
 done
-check tool_who who_program
+check charged charged
+check tool_who against tool_who
+check tool_shares against tool_shares
 exec sleep 1000000 # the emulator is ended from outside: not every kernel gets to switch an emulated machine off

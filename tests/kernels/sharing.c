@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -25,7 +26,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +40,9 @@
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
+#define GUARD_INSTALL 102 /* madvise(), since Linux 6.13 */
+#define SYS_SECRET 447    /* memfd_secret() */
+#define DEVICE_AT 0xf0000 /* the firmware of a PC, which may be mapped */
 
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
@@ -49,6 +55,7 @@ static int ready[2], finished[2]; /* from the children to their parent, from it 
 static int file, private_file, huge_file;
 static char *shared, *again, *copied, *anonymous, *moved, *place, *locked, *zero, *same, *swapped;
 static char *huge, *huge_shared, *huge_private, *huge_zero, *hugetlb, *folio;
+static char *secret, *device, *guarded, *protected; /* or NULL: what not every kernel has */
 
 static _Noreturn void die(const char *what)
 {
@@ -225,6 +232,57 @@ static void lay_out_huge(void)
 		fill(hugetlb, huge_size, 'H');
 }
 
+/* Memory that the kernel itself does not have mapped. */
+static void lay_out_secret(void)
+{
+	int fd = (int)syscall(SYS_SECRET, 0);
+
+	if (fd < 0 || ftruncate(fd, (off_t)page_size))
+		return;
+	secret = map(page_size, MAP_SHARED, fd);
+	fill(secret, page_size, 'x');
+}
+
+static void lay_out_device(void)
+{
+	int fd = open("/dev/mem", O_RDONLY);
+	char *at = fd < 0 ? MAP_FAILED : mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd, DEVICE_AT);
+
+	if (at == MAP_FAILED)
+		return;
+	device = at;
+	touch(device, page_size);
+}
+
+/* A page whose access is an error, in the place of one that was there; its neighbours are as they were. */
+static void lay_out_guard(void)
+{
+	char *at = map(3 * page_size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	advise(at, 3 * page_size, MADV_DONTFORK);
+	fill(at, 3 * page_size, 'g');
+	if (!madvise(page(at, 1), page_size, GUARD_INSTALL))
+		guarded = at;
+}
+
+/* Of a file two pages, write-protected by userfaultfd; of the second only that mark is left. */
+static void lay_out_protected(void)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_HUGETLBFS_SHMEM };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	char *at = map(2 * page_size, MAP_SHARED, make_file("protected", 2 * page_size));
+	struct uffdio_register range = { .range = { (uintptr_t)at, 2 * page_size }, .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect protect = { .range = range.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+
+	advise(at, 2 * page_size, MADV_DONTFORK);
+	fill(at, 2 * page_size, 'p');
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &range) ||
+	    ioctl(fd, UFFDIO_WRITEPROTECT, &protect))
+		return;
+	advise(page(at, 1), page_size, MADV_DONTNEED);
+	protected = at;
+}
+
 /* ---- the processes ---- */
 
 static _Noreturn void stay(int told)
@@ -251,6 +309,8 @@ static _Noreturn void child_main(int number, size_t size)
 	touch(huge_shared, huge_size);
 	if (hugetlb != MAP_FAILED)
 		touch(hugetlb, huge_size);
+	if (secret)
+		touch(secret, page_size);
 	if (number == 0) {
 		touch(copied, size);
 		munmap(again, size);
@@ -336,6 +396,12 @@ static void tell_all(pid_t first, pid_t second, pid_t partner, bool merged, bool
 	tell_if(hugetlb != MAP_FAILED, "no huge page is reserved", "hugetlb", me, page(hugetlb, 3), "3");
 	tell_if(merged, "KSM did not merge", "ksm", me, page(same, 2), "4");
 	tell_if(out, "no swap", "swapped", me, swapped, "none");
+	tell_if(secret, "no secret memory", "secret", me, secret, "3");
+	tell_if(device, "no device memory to be mapped", "device", me, device, "none");
+	tell_if(guarded, "no guard regions", "guard", me, page(guarded, 1), "none");
+	tell_if(guarded, "no guard regions", "guarded", me, page(guarded, 2), "1");
+	tell_if(protected, "userfaultfd protects no files", "protected", me, protected, "1");
+	tell_if(protected, "userfaultfd protects no files", "protected-mark", me, page(protected, 1), "none");
 	if (has_flag(locked, KPF_KSM))
 		printf("ksm-flag left out: this kernel says so of pages that KSM never saw\n");
 }
@@ -348,6 +414,10 @@ static _Noreturn void parent_main(size_t size)
 
 	lay_out_small(size);
 	lay_out_huge();
+	lay_out_secret();
+	lay_out_device();
+	lay_out_guard();
+	lay_out_protected();
 	for (int i = 0; i < CHILDREN; i++) {
 		child[i] = fork();
 		if (child[i] < 0)
