@@ -140,16 +140,6 @@ static void free_folio(struct file *file, struct folio *folio)
 	pthread_mutex_unlock(&file->lock);
 }
 
-static bool get(struct folio *folio)
-{
-	uint32_t refs = atomic_load_explicit(&folio->refs, memory_order_relaxed);
-
-	while (refs > 0)
-		if (atomic_compare_exchange_weak(&folio->refs, &refs, refs + 1))
-			return true;
-	return false;
-}
-
 static void put(struct file *file, struct folio *folio)
 {
 	if (atomic_fetch_sub(&folio->refs, 1) == 1)
@@ -199,7 +189,7 @@ static struct folio *find_folio(struct file *file, uint64_t index, bool make, un
 		folio = file->cache[index];
 		if (!folio && make)
 			folio = make_folio(file, index, order);
-		if (folio && !get(folio))
+		if (folio && !stress_get(&folio->refs))
 			folio = NULL; /* it is being split */
 	}
 	pthread_mutex_unlock(&file->lock);
@@ -212,7 +202,7 @@ static bool is_at(struct file *file, struct folio *folio, uint64_t index)
 	bool is;
 
 	pthread_mutex_lock(&file->lock);
-	is = file->cache[index] == folio && get(folio);
+	is = file->cache[index] == folio && stress_get(&folio->refs);
 	pthread_mutex_unlock(&file->lock);
 	return is;
 }
@@ -538,24 +528,10 @@ static void reclaim(struct worker *worker)
 
 static void cut_or_mend(struct worker *worker, struct mm *mm)
 {
-	struct rmap_range left = mm->range, right = mm->range;
-	int result;
-
 	if (mm->range.tags || pthread_mutex_trylock(&mm->vmas))
 		return;
-	if (!mm->cut) {
-		mm->cut = mm->range.first + 1 + stress_below(worker->thread, slots(mm) - 1);
-		result = rmap_object_split(worker->file->object, &mm->range, mm->cut);
-	} else {
-		struct rmap_change changes[] = { { .range = &left }, { .range = &right, .with = &mm->range, .n = 1 } };
-
-		left.last = mm->cut - 1;
-		right.first = mm->cut;
-		right.address = rmap_range_address(&mm->range, mm->cut);
-		result = rmap_object_update(worker->file->object, changes, 2);
-		mm->cut = 0;
-	}
-	stress_assert(result == 0, "a range could not be cut or mended: %s", strerror(-result));
+	stress_cut_or_mend(worker->file->object, &mm->range, &mm->cut,
+			   mm->range.first + 1 + stress_below(worker->thread, slots(mm) - 1));
 	pthread_mutex_unlock(&mm->vmas);
 }
 

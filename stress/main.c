@@ -23,6 +23,7 @@ static const struct stress_test *const tests[] = {
 	&stress_grow,
 	&stress_collapse,
 	&stress_folio,
+	&stress_huge,
 	&stress_walk,
 	&stress_multiplicity,
 	&stress_reclaim,

@@ -481,6 +481,35 @@ void stress_map_fini(struct stress_map *map, const char *what)
 		print_figures(what, &stats, atomic_load_explicit(&map->chains.peak, memory_order_relaxed));
 }
 
+bool stress_get(_Atomic uint32_t *refs)
+{
+	uint32_t now = atomic_load_explicit(refs, memory_order_relaxed);
+
+	while (now > 0)
+		if (atomic_compare_exchange_weak(refs, &now, now + 1))
+			return true;
+	return false;
+}
+
+void stress_cut_or_mend(struct rmap_object *object, const struct rmap_range *range, uint64_t *cut, uint64_t index)
+{
+	struct rmap_range left = *range, right = *range;
+	struct rmap_change changes[] = { { .range = &left }, { .range = &right, .with = range, .n = 1 } };
+	int result;
+
+	if (!*cut) {
+		*cut = index;
+		result = rmap_object_split(object, range, index);
+	} else {
+		left.last = *cut - 1;
+		right.first = *cut;
+		right.address = rmap_range_address(range, *cut);
+		result = rmap_object_update(object, changes, 2);
+		*cut = 0;
+	}
+	stress_assert(result == 0, "a range could not be cut or mended: %s", strerror(-result));
+}
+
 struct one_by_one {
 	rmap_walk_visit visit;
 	void *arg;

@@ -61,6 +61,15 @@ static inline void rmap_inject_at(uint64_t nth, void (*hook)(void))
 struct stress;
 struct stress_thread;
 
+/** stress_get - one more reference, unless there is none: then false */
+bool stress_get(_Atomic uint32_t *refs);
+
+/**
+ * stress_cut_or_mend - @range is split at @index, or if it was split, made whole
+ * @cut: where it is split, or 0. The caller serialises this
+ */
+void stress_cut_or_mend(struct rmap_object *object, const struct rmap_range *range, uint64_t *cut, uint64_t index);
+
 /** A walk of as many rounds as it takes: others may move the page's mappings all the time. */
 int stress_walk_page(struct rmap *map, const struct rmap_target *target, rmap_walk_visit visit, void *arg,
 		     struct rmap_walk_summary *summary);
@@ -77,6 +86,7 @@ extern const struct stress_test stress_mix;
 extern const struct stress_test stress_grow;
 extern const struct stress_test stress_collapse;
 extern const struct stress_test stress_folio;
+extern const struct stress_test stress_huge;
 extern const struct stress_test stress_walk;
 extern const struct stress_test stress_multiplicity;
 extern const struct stress_test stress_reclaim;
