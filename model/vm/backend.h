@@ -161,11 +161,22 @@ static inline void section_leave(struct vm_thread *thread)
 		thread->vm->backend->leave(thread);
 }
 
-/* --- backend.c -------------------------------------------------------------------------------- */
+/* The page that @pte mapped has lost that mapping. Holds: the pte lock */
+static inline void mapping_remove(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn,
+				  uint64_t pte)
+{
+	thread->vm->backend->remove(thread, pte_page(thread->vm, pte), mm, leaf, vpn, pte);
+}
+
+static inline uint64_t object_sequence(const struct vm *vm, const struct object *object)
+{
+	return vm->backend->sequence ? vm->backend->sequence(object) : atomic_load(&object->sequence);
+}
+
+/* --- ledger.c --------------------------------------------------------------------------------- */
 
 /* @part of the ledger grows by so many bytes, or shrinks. Return: false: options.map_bytes does not allow it */
 bool ledger_add(struct vm *vm, unsigned part, int64_t bytes);
-uint64_t object_sequence(const struct vm *vm, const struct object *object);
 
 /* --- walk.c: from places to ptes ---------------------------------------------------------------- */
 

@@ -67,7 +67,7 @@ struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_
 	struct page *page;
 
 	while (!(page = frame_take(thread, NODE_NEAR, true))) {
-		if (reclaim(thread, 8) == 0) {
+		if (thread->vm->reclaim(thread, 8) == 0) {
 			count(thread, FIGURE_OUT_OF_FRAMES, 1);
 			return NULL;
 		}

@@ -225,11 +225,6 @@ void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct 
 	count(thread, FIGURE_DUPLICATES, 1);
 }
 
-void mapping_remove(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t pte)
-{
-	thread->vm->backend->remove(thread, pte_page(thread->vm, pte), mm, leaf, vpn, pte);
-}
-
 static uint64_t pte_change(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left,
 			   enum owed_until until)
 {

@@ -1,79 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * reclaim.c - swap, aging and reclaim: who asks the reverse map for all ptes of a page
+ * reclaim.c - aging and reclaim: who asks the reverse map for all ptes of a page
  *
  * Reclaim isolates the oldest inactive pages, sees whether they were accessed, unmaps them, flushes once for all, and
  * frees those to which nobody else has a reference. It runs in any thread that needs a frame, whatever mm locks are
  * held, since it takes none; it tries page locks, as it holds several.
- *
- * A slot of swap is owned by the ptes that name it. Each mm reads it into a page of its own: after a fork they would
- * have to be copied at the first write anyway.
  */
 #include "backend.h"
 
 #include <errno.h>
-
-/* --- swap ------------------------------------------------------------------------------------- */
-
-/* A slot for @page, whose contents come later, and one reference. SLOT_NONE: swap is full. Holds: the page lock */
-uint32_t slot_alloc(struct vm_thread *thread, struct page *page)
-{
-	struct vm *vm = thread->vm;
-	uint32_t number;
-
-	vm_lock(&thread->held, &vm->swap_lock);
-	number = vm->slots_free;
-	if (number < vm->options.swap_slots) {
-		struct slot *slot = &vm->slots[number];
-
-		vm->slots_free = slot->next_free;
-		slot->refs = 1;
-		slot->source = page;
-		slot->object = page->object;
-		slot->index = page->index;
-	}
-	vm_unlock(&thread->held, &vm->swap_lock);
-	return number < vm->options.swap_slots ? number : SLOT_NONE;
-}
-
-void slot_fill(struct vm_thread *thread, uint32_t slot, struct page *page)
-{
-	words_copy(thread->vm->slots[slot].words, page->words, page_words(thread->vm));
-	vm_lock(&thread->held, &thread->vm->swap_lock);
-	thread->vm->slots[slot].source = NULL;
-	vm_unlock(&thread->held, &thread->vm->swap_lock);
-}
-
-struct page *slot_source(struct vm_thread *thread, uint32_t slot)
-{
-	struct page *page;
-
-	vm_lock(&thread->held, &thread->vm->swap_lock);
-	page = thread->vm->slots[slot].source;
-	vm_unlock(&thread->held, &thread->vm->swap_lock);
-	return page;
-}
-
-void slot_get(struct vm_thread *thread, uint32_t slot)
-{
-	vm_lock(&thread->held, &thread->vm->swap_lock);
-	thread->vm->slots[slot].refs++;
-	vm_unlock(&thread->held, &thread->vm->swap_lock);
-}
-
-void slot_put(struct vm_thread *thread, uint32_t number)
-{
-	struct vm *vm = thread->vm;
-	struct slot *slot = &vm->slots[number];
-
-	vm_lock(&thread->held, &vm->swap_lock);
-	vm_must(slot->refs > 0);
-	if (--slot->refs == 0) {
-		slot->next_free = vm->slots_free;
-		vm->slots_free = number;
-	}
-	vm_unlock(&thread->held, &vm->swap_lock);
-}
 
 /* --- aging ------------------------------------------------------------------------------------ */
 
@@ -235,7 +170,7 @@ static uint32_t reclaim_some(struct vm_thread *thread, uint32_t n, uint32_t *loo
 	return freed;
 }
 
-uint32_t reclaim(struct vm_thread *thread, uint32_t n)
+uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n)
 {
 	uint32_t freed = 0;
 
@@ -243,9 +178,4 @@ uint32_t reclaim(struct vm_thread *thread, uint32_t n)
 		freed += reclaim_some(thread, n - freed, &looks);
 	count(thread, FIGURE_RECLAIMED, freed);
 	return freed;
-}
-
-uint32_t vm_reclaim(struct vm_thread *thread, uint32_t n)
-{
-	return reclaim(thread, n);
 }

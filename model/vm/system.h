@@ -7,6 +7,9 @@
  * level (pagetable.c). So a handle or a range that is out of date leads to a leaf that is another's by now, or to a pte
  * that maps something else, which its reader sees under the pte lock; and a walk needs no reference to an mm.
  *
+ * Each source calls those to its left, and no others but through the backend and vm->reclaim: lock, clock, frame, tlb,
+ * pagetable, walk, file, swap, unmap, the backends, vma, migrate, fault, change, check, reclaim, vm.
+ *
  * A pte, 64 bits:
  *
  *      63                  12  11..9  7     6     5       4          3      2         1      0
@@ -292,6 +295,7 @@ struct ledger {
 	_Atomic int64_t peak;
 };
 
+/* @reclaim: who frees frames (reclaim.c). The one call upwards: those who use frames are above them */
 struct vm {
 	struct vm_options options;
 	const struct vm_backend *backend;
@@ -299,6 +303,7 @@ struct vm {
 	struct clock *clock; /* NULL: none */
 	struct ledger ledger;
 	struct vm_checker checker;
+	uint32_t (*reclaim)(struct vm_thread *thread, uint32_t n);
 	struct page *pages;
 	struct page **free_frames; /* of each node, from its first frame on, so many: under frame_lock */
 	uint32_t free_n[NODES];
@@ -639,7 +644,6 @@ void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *a
  * pte_clear - clear a present pte, to @left. A flush is owed, under the same pte lock, which removes the mapping and
  *             lets the reference go. So is what follows, but under the page lock:
  * pte_unmap - clear a present pte, to @left, and remove its mapping at once; the flush lets the reference go
- * mapping_remove - what they do to the reverse map of the page that @pte maps
  * pte_set_locked - a present pte becomes a locked one or no longer is
  * pte_move  - what @from maps is mapped by @to instead; both pte locks held. A flush is owed
  */
@@ -649,7 +653,6 @@ void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct 
 	      uint64_t bits);
 void pte_clear(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left);
 void pte_unmap(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left);
-void mapping_remove(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t vpn, uint64_t pte);
 void pte_set_locked(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, bool locked);
 void pte_move(struct vm_thread *thread, struct leaf *from, uint64_t from_vpn, struct leaf *to, uint64_t to_vpn);
 
@@ -702,7 +705,7 @@ void zap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t
 int unmap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t end);
 void mm_exit(struct vm_thread *thread, struct mm *mm);
 
-/* --- fault.c, file.c, swap.c, reclaim.c ------------------------------------------------------- */
+/* --- fault.c, file.c, unmap.c, migrate.c, swap.c ---------------------------------------------- */
 
 /* Context: the mm lock, shared or exclusive, no other. Return: as vm_fault() */
 int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write);
@@ -760,7 +763,5 @@ typedef void (*pte_action)(struct vm_thread *thread, struct leaf *leaf, uint64_t
  * them, or was refused a lock
  */
 uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg);
-
-uint32_t reclaim(struct vm_thread *thread, uint32_t n);
 
 #endif

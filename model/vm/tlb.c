@@ -28,7 +28,7 @@
  * A stale access is caught by contents: a free page's words belong to nobody, a page that is used again has another's.
  * vm_check() finds stale translations at rest. vm_options.flush has the mistakes.
  */
-#include "system.h"
+#include "backend.h"
 
 static struct translation *translation_at(struct vm_thread *thread, const struct mm *mm, uint64_t vpn)
 {

@@ -258,6 +258,7 @@ int vm_create(const struct vm_options *options, struct vm **out)
 	if (!vm)
 		return -ENOMEM;
 	vm->options = set;
+	vm->reclaim = vm_reclaim;
 	error = vm_init(vm);
 	if (!error) {
 		*out = vm;
