@@ -6,9 +6,6 @@
 
 #define DIRECT ((uint64_t)1)
 #define ENTRY_INDEX_SHIFT 48u
-#define LINK_FIRST ((uintptr_t)7) /* of a link: the index of the first entry in use */
-
-_Static_assert(sizeof(struct chain_line) == 64, "a line is a cache line");
 
 static uint64_t entry_of(const struct leaf *leaf, uint64_t vpn)
 {
@@ -30,16 +27,6 @@ static struct chain_line *first_line(const struct page *page)
 	return page->word & DIRECT ? NULL : (struct chain_line *)(uintptr_t)page->word;
 }
 
-static struct chain_line *next_line(const struct chain_line *line)
-{
-	return (struct chain_line *)(line->link & ~LINK_FIRST);
-}
-
-static unsigned first_entry(const struct chain_line *line)
-{
-	return (unsigned)(line->link & LINK_FIRST);
-}
-
 void chain_lock(struct vm_thread *thread, struct page *page)
 {
 	if (thread->chained != page)
@@ -54,11 +41,9 @@ void chain_unlock(struct vm_thread *thread, struct page *page)
 
 static void push_line(struct vm_thread *thread, struct page *page, uint64_t entry)
 {
-	struct chain_line *next = first_line(page);
 	struct chain_line *line = hand_take(thread);
 
-	line->link = (uintptr_t)next | (CHAIN_SLOTS - 1);
-	line->entries[CHAIN_SLOTS - 1] = entry;
+	line_begin(line, first_line(page), entry);
 	page->word = (uintptr_t)line;
 }
 
@@ -74,30 +59,17 @@ void chain_add(struct vm_thread *thread, struct page *page, const struct leaf *l
 	if (page->word & DIRECT)
 		push_line(thread, page, page->word & ~DIRECT);
 	line = first_line(page);
-	if (first_entry(line) == 0) {
+	if (line_first(line) == 0)
 		push_line(thread, page, entry);
-		return;
-	}
-	line->link--;
-	line->entries[first_entry(line)] = entry;
-}
-
-/* What a walk is at needs no search. */
-static uint64_t *find(const struct page *page, const struct hand *hand, uint64_t entry)
-{
-	if (hand->at && *hand->at == entry)
-		return hand->at;
-	for (struct chain_line *line = first_line(page); line; line = next_line(line))
-		for (unsigned i = first_entry(line); i < CHAIN_SLOTS; i++)
-			if (line->entries[i] == entry)
-				return &line->entries[i];
-	return NULL;
+	else
+		line_put(line, entry);
 }
 
 bool chain_remove(struct vm_thread *thread, struct page *page, const struct leaf *leaf, uint64_t vpn)
 {
 	uint64_t entry = entry_of(leaf, vpn);
-	struct chain_line *first = first_line(page);
+	struct chain_line *first = first_line(page), *now;
+	const struct hand *hand = hand_of(thread);
 	uint64_t *gap;
 
 	if (page->word & DIRECT) {
@@ -106,16 +78,15 @@ bool chain_remove(struct vm_thread *thread, struct page *page, const struct leaf
 		page->word = 0;
 		return true;
 	}
-	gap = find(page, hand_of(thread), entry);
+	/* What a walk is at needs no search. */
+	gap = hand->at && *hand->at == entry ? hand->at : line_find(first, entry);
 	if (!gap)
 		return false;
-	*gap = first->entries[first_entry(first)];
-	if (first_entry(first) < CHAIN_SLOTS - 1) {
-		first->link++;
-		return true;
+	now = line_take(first, gap);
+	if (now != first) {
+		page->word = (uintptr_t)now;
+		hand_give(thread, first);
 	}
-	page->word = (uintptr_t)next_line(first);
-	hand_give(thread, first);
 	return true;
 }
 
@@ -123,8 +94,8 @@ uint32_t chain_count(const struct page *page)
 {
 	uint32_t n = page->word & DIRECT;
 
-	for (const struct chain_line *line = first_line(page); line; line = next_line(line))
-		n += CHAIN_SLOTS - first_entry(line);
+	for (const struct chain_line *line = first_line(page); line; line = line_next(line))
+		n += LINE_ENTRIES - line_first(line);
 	return n;
 }
 
@@ -142,10 +113,10 @@ static void visit_lines(struct vm_thread *thread, struct page *page, struct walk
 	bool goes_on = true;
 
 	for (struct chain_line *line = first_line(page), *next; line && goes_on; line = next) {
-		unsigned i = first_entry(line);
+		unsigned i = line_first(line);
 
-		next = next_line(line);
-		for (; i < CHAIN_SLOTS && goes_on; i++) {
+		next = line_next(line);
+		for (; i < LINE_ENTRIES && goes_on; i++) {
 			hand->at = &line->entries[i];
 			goes_on = visit(thread, page, line->entries[i], walk);
 		}
@@ -158,9 +129,9 @@ static void collapse(struct vm_thread *thread, struct page *page)
 {
 	struct chain_line *line = first_line(page);
 
-	if (!line || next_line(line) || first_entry(line) < CHAIN_SLOTS - 1)
+	if (!line || line_next(line) || line_first(line) < LINE_ENTRIES - 1)
 		return;
-	page->word = line->entries[CHAIN_SLOTS - 1] | DIRECT;
+	page->word = line->entries[LINE_ENTRIES - 1] | DIRECT;
 	hand_give(thread, line);
 }
 
@@ -178,10 +149,10 @@ const char *chain_check(const struct page *page)
 {
 	const struct chain_line *first = first_line(page);
 
-	for (const struct chain_line *line = first; line; line = next_line(line)) {
-		if (line != first && first_entry(line) != 0)
+	for (const struct chain_line *line = first; line; line = line_next(line)) {
+		if (line != first && line_first(line) != 0)
 			return "a line behind the first one has free entries";
-		if (first_entry(line) >= CHAIN_SLOTS)
+		if (line_first(line) >= LINE_ENTRIES)
 			return "a line without entries";
 	}
 	return NULL;

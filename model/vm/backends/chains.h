@@ -4,12 +4,9 @@
  *
  *      word = 0                    nothing maps the page
  *           = entry | DIRECT       one pte does, without a line, if no second one ever did
- *           = pointer to a line    of 64 bytes: the link to the next line, with the index of the first entry in use in
- *                                  its low bits, and seven entries, which fill from the last to the first
+ *           = pointer to a line    of entries (lines.h)
  *
- * Only the first line has free entries: an add takes the next of them or pushes a line in front, O(1). A remove looks
- * at entry after entry, O(n), and fills the gap with the first entry of the first line. A chain of one entry becomes a
- * direct one when aging comes by, and not before.
+ * A chain of one entry becomes a direct one when aging comes by, and not before.
  *
  * An entry is a pte's address: its leaf, and its index there. The leaf says whose it is and where. All under the page's
  * chain lock, which is below pte locks; so a walk, which holds it, tries those.
@@ -17,14 +14,8 @@
 #ifndef VM_BACKENDS_CHAINS_H
 #define VM_BACKENDS_CHAINS_H
 
+#include "lines.h"
 #include "store.h"
-
-#define CHAIN_SLOTS 7u
-
-struct chain_line {
-	uintptr_t link;
-	uint64_t entries[CHAIN_SLOTS];
-};
 
 /* The page's chain lock, unless a walk holds it. */
 void chain_lock(struct vm_thread *thread, struct page *page);
