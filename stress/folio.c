@@ -7,8 +7,8 @@
  * step. A fault takes as large a folio as there is room for. Ranges are cut and mended inside folios, and truncates and
  * punches begin and end inside them; of the splits that these ask for some fail.
  *
- * Theorems: a walk sees, of each address space, each index of its folio that this maps (G3); when a truncate says that
- * nothing is mapped, no pte maps what it took away, and the file has no page there. While all stand: each folio's
+ * Theorems: a walk sees, of an address space that is locked, each pte that maps its folio (G3); when a truncate says
+ * that nothing is mapped, no pte maps what it took away, and the file has no page there. While all stand: each folio's
  * mapcount is the number of ptes that map it (G4), RMAP_FIRST was told once more than RMAP_LAST for each that is mapped
  * (G5), and a pte maps the folio that the file has at its index.
  *
@@ -537,6 +537,7 @@ static void cut_or_mend(struct worker *worker, struct mm *mm)
 
 /* --- walks ------------------------------------------------------------------------------------ */
 
+/* @seen: of each mm, by index, or of the nonlinear one by slot */
 struct look {
 	const struct file *file;
 	struct rmap_target target;
@@ -549,8 +550,11 @@ static int see(void *arg, const struct rmap_visit *visit)
 	const struct mm *mm;
 	uint64_t index;
 
-	if (visit->kind == RMAP_CHAINED)
+	if (visit->kind == RMAP_CHAINED) {
+		mm = &look->file->mms[NONLINEAR];
+		look->seen[NONLINEAR] |= UINT64_C(1) << ((visit->handle - mm->range.address) >> SHIFT);
 		return 0;
+	}
 	mm = &look->file->mms[visit->range.owner];
 	index = rmap_range_index(&visit->range, visit->address);
 	stress_assert(index >= look->target.first && index + visit->count - 1 <= look->target.last,
@@ -566,6 +570,8 @@ static void walk(struct worker *worker)
 {
 	struct file *file = worker->file;
 	struct folio *folio = find_folio(file, stress_below(worker->thread, INDEXES), false, 0);
+	unsigned m = stress_below(worker->thread, MMS);
+	struct mm *mm = &file->mms[m];
 	struct look look = { .file = file };
 	struct rmap_visit visits[3];
 	struct rmap_cursor cursor;
@@ -574,6 +580,7 @@ static void walk(struct worker *worker)
 	if (!folio)
 		return;
 	look.target = target_of(file, folio);
+	pthread_mutex_lock(&mm->lock);
 	if (stress_one_in(worker->thread, 2)) {
 		rmap_read_lock(file->map);
 		stress_walk_page(file->map, &look.target, see, &look, NULL);
@@ -585,12 +592,11 @@ static void walk(struct worker *worker)
 			for (size_t i = 0; i < n; i++)
 				see(&look, &visits[i]);
 	}
-	for (unsigned m = 0; m < NONLINEAR; m++)
-		for (uint64_t i = look.target.first; i <= look.target.last; i++)
-			stress_assert((look.seen[m] >> i & 1) == (uint64_t)rmap_range_covers(&file->mms[m].range, i),
-				      "G3: a walk of a folio of %" PRIu64 " to %" PRIu64 " saw index %" PRIu64
-				      " of mm %u or did not see it",
-				      look.target.first, look.target.last, i, m);
+	for (unsigned i = 0; i < slots(mm); i++)
+		stress_assert(mm->ptes[i] != folio || look.seen[m] >> (m == NONLINEAR ? i : mm->index[i]) & 1,
+			      "G3: a walk of a folio of %" PRIu64 " to %" PRIu64 " missed index %" PRIu64 " in mm %u",
+			      look.target.first, look.target.last, mm->index[i], m);
+	pthread_mutex_unlock(&mm->lock);
 	put(file, folio);
 }
 

@@ -47,6 +47,7 @@ struct worker {
 	uint64_t seq;
 };
 
+/* @page: has a linear mapping of each thread, so that walks look for them */
 struct object {
 	struct rmap_object *object;
 	struct rmap_page page;
@@ -346,6 +347,9 @@ static void begin(struct stress_thread *thread, struct object *object)
 		range.tags = roles[i] == TAGGED ? TAG_A : 0;
 		must(rmap_object_attach(object->object, &range), "attach");
 	}
+	rmap_read_lock(thread->map);
+	stress_assert(rmap_page_add(thread->reserve, &object->page, rmap_linear()) >= 0, "an add failed");
+	rmap_read_unlock(thread->map);
 	worker->pieces = 1;
 	worker->starts[1] = INDEXES;
 	worker->tags = TAG_A;
