@@ -245,9 +245,10 @@ wait $background 2>/dev/null
 background=
 
 # A kernel without PAGEMAP_SCAN gives the same answer, and reads no terabyte for it: one without pages, one with pages at its ends.
-# In 16 GiB with pages strewn over it all is searched.
+# In 16 GiB with pages strewn over it all is searched. And one lies as AddressSanitizer's shadow does, with a page for a place of the
+# heap and another for one near it, far from either end.
 if [ -n "$tool_refuse" ]; then
-	coproc python3 -c 'import mmap, time
+	coproc python3 -c 'import ctypes, mmap, time
 def reserve(size, protection):
     return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, protection)  # MAP_NORESERVE
 ends = reserve(1 << 40, mmap.PROT_READ | mmap.PROT_WRITE)
@@ -257,6 +258,14 @@ for at in list(range(0, 1 << 24, 1 << 16)) + [-1 - i for i in range(0, 1 << 24, 
     ends[at] = 1
 for at in range(1, 20):
     strewn[(1 << 34) // 20 * at] = 1
+map_at = ctypes.CDLL(None).mmap
+map_at.restype, map_at.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t] + 3 * [ctypes.c_int] + [ctypes.c_long]
+start, end, offset, heap = 0x2008fff7000, 0x10007fff8000, 0x7fff8000, 0x400000000000
+for at, size in (start, end - start), (heap, 4096):
+    if map_at(at, size, mmap.PROT_READ | mmap.PROT_WRITE, 0x104022, -1, 0) != at:  # as above, MAP_FIXED_NOREPLACE
+        raise SystemExit("the place of a shadow is taken")
+for address in heap, (heap >> 3) + offset, (heap - (1 << 30) >> 3) + offset:
+    ctypes.c_byte.from_address(address).value = 1
 print("ready", flush=True)
 time.sleep(1000)'
 	background=$COPROC_PID

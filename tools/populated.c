@@ -3,14 +3,15 @@
  * populated.c - which addresses of a task have pages; see populated.h
  *
  * A task that uses most of its addresses is read whole, as most are. Of others PAGEMAP_SCAN (Linux 6.7) tells. Older
- * kernels have only pagemap itself, which takes some 4 ns for each page of a hole, so 15 seconds for 16 TiB of reserved
- * addresses, of which any program under AddressSanitizer has as many. There /proc/PID/smaps tells how many pages each
- * vma has, and
+ * kernels have only pagemap itself, which takes 3 to 4 ns for each page of a hole, nearly all of it within the kernel
+ * however much is read at once: 15 seconds for 16 TiB of reserved addresses, of which any program under
+ * AddressSanitizer has as many. There /proc/PID/smaps tells how many pages each vma has, and
  *
  *      a small vma is read whole, and so is a dense one
  *      a large one without pages is left out
  *      of any other, pagemap is read until as many pages are found as it has: first where they were when this task was
- *      read before, then from both ends towards the middle, by several threads
+ *      read before, then, if it is AddressSanitizer's shadow, around that of the task's other memory, then from both
+ *      ends towards the middle, by several threads
  *
  * So only pages strewn over terabytes take seconds, and only the first time. What smaps does not count is not waited
  * for: the zero page, whose ptes the kernel counts nowhere else either, and those of device mappings, which are read
@@ -41,6 +42,8 @@
 /* What a thread takes at a time, and what it reads at a time. */
 #define PIECE (UINT64_C(1) << 17)
 #define ENTRIES 4096
+/* So many page tables on either side of the shadow of memory are looked at before all else: of 4 KiB, that of 4 GiB. */
+#define SHADOW_TABLES 256
 
 /* ---- asking the kernel ---- */
 
@@ -341,39 +344,85 @@ static int compare_ranges(const void *left, const void *right)
 	return (a->first > b->first) - (a->first < b->first);
 }
 
-/* Look where pages were before, and around: as far as the page table that they are in reaches. */
+/*
+ * Look at @range and around: as far as the page tables that it is in reach, and as many more on either side. Not at
+ * what lies before *@next, which has been looked at.
+ */
+static void look_around(struct search *search, struct page_range range, uint64_t tables, uint64_t *next)
+{
+	uint64_t table = UINT64_C(1) << (search->procfs->page_shift - 3), more = tables * table;
+
+	range.first &= ~(table - 1);
+	range.first = range.first > *next + more ? range.first - more : *next;
+	range.last = (range.last | (table - 1)) + more;
+	range.last = range.last < search->within.last ? range.last : search->within.last;
+	if (range.first > range.last)
+		return;
+	look_through(search, range);
+	*next = range.last + 1;
+}
+
 static void look_where_remembered(struct search *search, const struct memory *memory)
 {
-	uint64_t table = UINT64_C(1) << (search->procfs->page_shift - 3), next = search->within.first;
+	uint64_t next = search->within.first;
 
-	for (size_t i = 0; i < memory->n; i++) {
-		struct page_range range = { memory->ranges[i].first & ~(table - 1),
-					    memory->ranges[i].last | (table - 1) };
+	for (size_t i = 0; i < memory->n; i++)
+		look_around(search, memory->ranges[i], 0, &next);
+}
 
-		range.first = range.first > next ? range.first : next;
-		range.last = range.last < search->within.last ? range.last : search->within.last;
-		if (range.first > range.last)
-			continue;
-		look_through(search, range);
-		next = range.last + 1;
+/*
+ * AddressSanitizer has a byte of shadow for eight of memory, at an eighth of the address and an offset. The shadow of
+ * what lies behind it is one vma of terabytes, which can be told by its place: it begins where the shadow of its own
+ * end is, and ends with that of the end of all addresses, a power of two.
+ */
+static bool is_shadow(struct page_range vma, uint64_t *offset)
+{
+	uint64_t end = vma.last + 1, all = 9 * end - 8 * vma.first;
+
+	*offset = end - all / 8;
+	return (all & (all - 1)) == 0;
+}
+
+/* There are pages of the shadow where memory is, and around it: memory that was given back had some, too. */
+static void look_in_shadow(struct search *search, const struct usages *usages, uint64_t offset)
+{
+	uint64_t next = search->within.first;
+
+	for (size_t i = 0; i < usages->n; i++) {
+		const struct usage *memory = &usages->items[i];
+		struct page_range shadow = { memory->first / 8 + offset, memory->last / 8 + offset };
+
+		if (memory->pages && memory->first > search->within.last)
+			look_around(search, shadow, SHADOW_TABLES, &next);
 	}
 }
 
-static void search_vma(const struct procfs *procfs, int fd, const struct memory *memory, const struct usage *usage,
-		       struct reader *reader)
+/* Is something missing still? Then what was found is forgotten, for it will be again. */
+static bool start_over(struct search *search)
+{
+	if (search->found >= search->wanted)
+		return false;
+	search->n = 0;
+	search->found = 0;
+	return true;
+}
+
+static void search_vma(const struct procfs *procfs, int fd, const struct memory *memory, const struct usages *usages,
+		       const struct usage *usage, struct reader *reader)
 {
 	struct search search = { .procfs = procfs,
 				 .fd = fd,
 				 .within = { usage->first, usage->last },
 				 .wanted = usage->pages,
 				 .lock = PTHREAD_MUTEX_INITIALIZER };
+	uint64_t offset;
 
 	look_where_remembered(&search, memory);
-	if (search.found < search.wanted) {
+	if (is_shadow(search.within, &offset) && start_over(&search))
+		look_in_shadow(&search, usages, offset);
+	if (start_over(&search)) {
 		bool long_one = usage->last - usage->first >= 8 * PIECE;
 
-		search.n = 0;
-		search.found = 0;
 		if (long_one)
 			pthread_mutex_lock(&procfs->memories->searching);
 		team_run(long_one ? procfs->threads : 1, search_thread, &search);
@@ -414,7 +463,7 @@ static void search_task(const struct procfs *procfs, const struct task *task, in
 		if (size < VMA_LARGE || (usage.pages != UINT64_MAX && usage.pages >= size / DENSE))
 			add_range(reader, line->first, line->last);
 		else if (usage.pages)
-			search_vma(procfs, fd, memory, &usage, reader);
+			search_vma(procfs, fd, memory, &usages, &usage, reader);
 	}
 	remember(memory, reader);
 	free(usages.items);
