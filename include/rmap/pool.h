@@ -29,8 +29,8 @@
  *     takes 24 bytes a mapping and 384 at most (256 in all but a few of 100,000: what the hash puts where decides when
  *     a leaf is looked at); so let who removes many of one page call rmap_reserve_fill(reserve, 0) now and then. That
  *     also holds it back. Mappings that go in the order of their hashes may leave 512 bytes more for each level of
- *     branches: one from some
- *     200 mappings on, and another for each factor of eight beyond; but only who knows hash_seed can choose that order
+ *     branches: one from some 200 mappings on, and another for each factor of eight beyond; but only who knows
+ *     hash_seed can choose that order
  *   - depot_bytes: free memory is kept for later fills. When slabs are carved although a fifth of what is carved may be
  *     free, and as a drain, or before a fill says -ENOMEM, a sweep joins what lies side by side and gives whole slabs
  *     to the tier
