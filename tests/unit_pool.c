@@ -382,6 +382,22 @@ static void g8_in_hand_for_32_adds(void **state)
 	fixture_fini(&fixture);
 }
 
+/* What fills asked for is had no longer than 512 fills that ask for less: 96 bytes for each add of those and 10 KiB. */
+static void g8_in_hand_after_512_smaller_fills(void **state)
+{
+	static const unsigned adds[] = { 4096, 2000, 500, 1 };
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	for (unsigned i = 0; i < LENGTH(adds); i++) {
+		for (unsigned fills = 0; fills < 512; fills++)
+			fixture_fill(&fixture, adds[i]);
+		assert_in_range(fixture_stats(&fixture).reserve_bytes, adds[i] * 96, adds[i] * 96 + (10 << 10));
+	}
+	fixture_fini(&fixture);
+}
+
 /*
  * One fill serves as many adds as there may be, also if nothing is freed meanwhile: what rebuilds take is what adds
  * leave, so pages in turns do without it at times, and not for long. Each piece that a chain has beyond two for each
@@ -805,6 +821,7 @@ int main(void)
 		cmocka_unit_test(g9_fill_keeps_what_was_in_hand),
 		cmocka_unit_test(fill_limits),
 		cmocka_unit_test(g8_in_hand_for_32_adds),
+		cmocka_unit_test(g8_in_hand_after_512_smaller_fills),
 		cmocka_unit_test(a_large_fill_starves_no_rebuild),
 		cmocka_unit_test(filling_again_takes_nothing_more),
 		cmocka_unit_test(a_reserve_passes_from_thread_to_thread),
