@@ -241,6 +241,44 @@ static void own_moves_do_not_hide_those_of_others(void **state)
 	moving_fini(&moving, &fixture);
 }
 
+/* A mapping that lies low goes to and fro @n times, the last time not back if @n is odd. */
+static void move_often(struct rmap_reserve *reserve, struct rmap_page *page, unsigned i, unsigned n)
+{
+	uint64_t high = 0;
+
+	for (; n > 0; n--, high ^= HIGH)
+		expect(rmap_page_move(reserve, page, rmap_chained(low_handle(i) ^ high),
+				      rmap_chained(low_handle(i) ^ high ^ HIGH)) == 0);
+}
+
+/* As many own moves of another page, and one of this: the log has lost them all, and numbers alone would fit. */
+static void own_moves_of_other_pages_hide_none(void **state)
+{
+	(void)state;
+	for (unsigned other = 0; other < 8; other++) { /* some of which have another part of the log */
+		struct moving moving;
+		struct rmap_target target = { .page = &moving.page };
+		struct rmap_visit visits[8];
+		struct rmap_cursor cursor;
+		struct fixture fixture;
+
+		moving_init(&moving, &fixture, 60);
+		assert_int_equal(rmap_reserve_fill(fixture.reserve, 400), 0);
+		rmap_cursor_init(&cursor, fixture.map, &target);
+		cursor.mover = fixture.reserve;
+		assert_true(rmap_cursor_next(&cursor, visits, 8) > 0);
+		rmap_read_lock(fixture.map);
+		move_often(moving.reserve, &moving.page, 0, 100);
+		move_often(fixture.reserve, &moving.others[other], 0, 100);
+		move_often(fixture.reserve, &moving.page, 1, 1);
+		rmap_read_unlock(fixture.map);
+		while (rmap_cursor_next(&cursor, visits, 8) > 0)
+			;
+		assert_int_equal(cursor.summary.rounds, 2);
+		moving_fini(&moving, &fixture);
+	}
+}
+
 /* More moves of other pages than the log holds, between two batches: one of this page may have been among them. */
 static void a_walk_that_lost_its_place_in_the_log_looks_again(void **state)
 {
@@ -393,6 +431,7 @@ int main(void)
 		cmocka_unit_test(a_walker_does_not_chase_itself),
 		cmocka_unit_test(a_walk_that_cannot_keep_up_says_so),
 		cmocka_unit_test(own_moves_do_not_hide_those_of_others),
+		cmocka_unit_test(own_moves_of_other_pages_hide_none),
 		cmocka_unit_test(a_walk_that_lost_its_place_in_the_log_looks_again),
 		cmocka_unit_test(a_walk_that_is_lapped_in_the_log_looks_again),
 		cmocka_unit_test(more_reserves_than_the_log_tells_apart),
