@@ -364,6 +364,7 @@ void reference_clear(struct reference *reference)
 	reference->linear = 0;
 	reference->locked = 0;
 	reference->name = 0;
+	reference->is_chain = false;
 }
 
 uint64_t reference_mapcount(const struct reference *reference)
@@ -439,6 +440,7 @@ int reference_add(struct reference *reference, struct rmap_mapping mapping)
 		reference->linear += rmap_mapping_count(mapping);
 	if (mapping.kind == RMAP_NAMED && reference_mapcount(reference) == 1 && reference->bits == 0)
 		reference->name = mapping.handle | 1;
+	reference->is_chain |= reference->chained && reference_mapcount(reference) > 1;
 	return events;
 }
 
@@ -479,17 +481,22 @@ int reference_remove(struct reference *reference, struct rmap_mapping mapping)
 		if (!reference->locked)
 			events |= RMAP_LAST_LOCK;
 	}
+	reference->is_chain &= reference->chained > 0;
 	return events | (reference_mapcount(reference) ? 0 : RMAP_LAST);
 }
 
 int reference_move(struct reference *reference, struct rmap_mapping from, struct rmap_mapping to)
 {
 	uint64_t locked = reference->locked;
+	bool is_chain = reference->is_chain;
 	int rc = reference_remove(reference, from);
 
 	if (rc < 0)
 		return rc;
 	reference_add(reference, to);
+	reference->is_chain |= is_chain && reference->chained;
+	if (is_chain)
+		reference->name = 0;
 	if (!locked && reference->locked)
 		return RMAP_FIRST_LOCK;
 	return locked && !reference->locked ? RMAP_LAST_LOCK : 0;

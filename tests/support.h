@@ -176,6 +176,7 @@ struct reference_entry {
 /*
  * struct reference - what a page should hold: @entries sorted by key, each count at least 1
  * @name: of the one mapping, handle | 1, if it is named; 0: no name; NAME_ANY: not known
+ * @is_chain: its chained mappings are in a chain, which it stays, out of which no name is told
  */
 struct reference {
 	struct reference_entry *entries;
@@ -186,6 +187,7 @@ struct reference {
 	uint64_t locked;
 	uint64_t name;
 	unsigned bits;
+	bool is_chain;
 };
 
 #define NAME_ANY ((uint64_t)2)
