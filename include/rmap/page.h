@@ -53,9 +53,10 @@
  * a mapping while its owner moves it. The counts stay those of what was added and removed.
  *
  * Named mappings are linear ones, with all that is said of these, and may be removed and moved as these (but not by
- * another's name). The name is kept as long as the page has this mapping alone and never had another since; it takes no
- * memory, and a page that is mapped once, as most are, is walked without a look at any range. Of pages of several
- * indexes a name says no more than where the first of its ptes is. In maps with multiplicity names are forgotten.
+ * another's name). The name is kept while the page has this mapping alone, until another comes; one that moves out of a
+ * chain has none. It takes no memory, and a page that is mapped once, as most are, is walked without a look at any
+ * range. Of pages of several indexes a name says no more than where the first of its ptes is. In maps with multiplicity
+ * names are forgotten.
  *
  * Pages of several indexes (walk.h). What a mapping of a part of the page counts as is the embedder's choice; the
  * counts are of the page, in the word that it has anyway:
