@@ -30,8 +30,9 @@
  * finds it a later lap, it sees the head that led there (A1). So each time round is a step of another mover, however
  * old a value a load may find; without A2 a place two laps old would tell nothing, and go on doing so.
  *
- * Crossings. A move between a range and the chain changes the counts in one step and the places in others. A walk may
- * believe counts that say that nothing is linear if no such move is under way when it reads them. A crossing that it
+ * Crossings. A move between what is counted only and the chain changes the counts in one step, the places in others. A
+ * locked mapping may be where a range finds it, so locks and unlocks of chained ones cross as well. A walk may believe
+ * counts that say that nothing is linear or locked if no such move is under way when it reads them. A crossing that it
  * sees the counts of has begun before (R3), and if it has ended before the walk read how many had, its place in the
  * chain is visible (A3). One that wrote its entry before the walk began, and changes the counts behind the walk's look,
  * has begun and not ended. All that are counted as ended are counted as begun, by whoever reads that later; so the

@@ -25,7 +25,7 @@ void rmap_moves_begin(struct rmap_cursor *cursor);
  */
 bool rmap_moves_since(struct rmap_cursor *cursor);
 
-/* Around a move of a mapping of @page from a range into its chain, or back. Wait-free. */
+/* Around a move of a mapping of @page that is linear or locked into its chain, or back. Wait-free. */
 void rmap_crossing_begin(struct rmap *map, const struct rmap_page *page);
 void rmap_crossing_end(struct rmap *map, const struct rmap_page *page);
 

@@ -684,7 +684,7 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 		   struct rmap_mapping to)
 {
 	const struct rmap *map = reserve->map;
-	bool crosses = is_linear(from) ? to.kind == RMAP_CHAINED : from.kind == RMAP_CHAINED && is_linear(to);
+	bool crosses = (from.kind == RMAP_CHAINED) != (to.kind == RMAP_CHAINED);
 	int result;
 
 	if (!valid(from) || !valid(to) || rmap_mapping_count(from) != rmap_mapping_count(to))

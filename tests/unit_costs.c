@@ -114,8 +114,8 @@ static void moves(void **state)
 	expect(move(&fixture, &page, rmap_linear(), pte(1)) == 3);
 	expect(move(&fixture, &page, pte(1), pte(2)) == 4); /* to slot 2 */
 	expect(move(&fixture, &page, pte(2), pte(1)) == 4);
-	expect(move(&fixture, &page, pte(1), rmap_locked()) == 3);
-	expect(move(&fixture, &page, rmap_locked(), pte(1)) == 3);
+	expect(move(&fixture, &page, pte(1), rmap_locked()) == 5);
+	expect(move(&fixture, &page, rmap_locked(), pte(1)) == 5);
 	end(&fixture, &page);
 }
 

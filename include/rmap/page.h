@@ -55,8 +55,9 @@
  * Named mappings are linear ones, with all that is said of these, and may be removed and moved as these (but not by
  * another's name). The name is kept while the page has this mapping alone, until another comes; one that moves out of a
  * chain has none. It takes no memory, and a page that is mapped once, as most are, is walked without a look at any
- * range. Of pages of several indexes a name says no more than where the first of its ptes is. In maps with multiplicity
- * names are forgotten.
+ * range. Of pages of several indexes a name says no more than where the first of its ptes was when it was told: who
+ * counts one a range looks for the others from there, also if that one is clear by now. In maps with multiplicity names
+ * are forgotten.
  *
  * Pages of several indexes (walk.h). What a mapping of a part of the page counts as is the embedder's choice; the
  * counts are of the page, in the word that it has anyway:
@@ -204,7 +205,7 @@ RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *pa
  *             until this returns: a walk that looks at ranges first and finds that pte clear may be through with the
  *             chain. A linear one that moves to another range has both attached; its new pte is set before this call
  *             and the old one cleared after it. Instead of all this both pte locks may be held. Then no walk misses it
- *             (G3)
+ *             (G3). One that is locked where a range finds it is to these rules as a linear one
  *
  * Fill the reserve if @to is chained; in a map with multiplicity always, for where an element of several units loses
  * one, a lock may make a chain, too.

@@ -651,7 +651,7 @@ const struct explore_case explore_cases[] = {
 	{ "batches-linear", 0, "+A +B -B", { "a A>l", "b" }, 2303, NULL },
 	{ "batches-split", 0, "+l", { "s s", "b" }, 34244, NULL },
 	{ "batches-family", 9, BRANCHED "-A -B -C", { "-D", "+J -J", "b" }, 10452, NULL },
-	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 1106 /* an unlock is written down */, NULL },
+	{ "lock-unlock", 0, "+A +B", { "A>k k>A", "B>k" }, 4233 /* an unlock is written down */, NULL },
 	{ "block-walk", 0, "+A +B +C -A", { "+D", "?" }, 5, NULL },
 	{ "push-push", 0, "+A +B +C", { "+D", "+E" }, 48, NULL },
 	{ "push-remove", 0, "+A +B +C", { "+D", "-C" }, 13, NULL },
@@ -707,6 +707,10 @@ const struct explore_case explore_cases[] = {
 	{ "pass-linear", 0, "+A +B", { "A>n", "?" }, 49, NULL },
 	{ "pass-linear-and-back", 0, "+A +B", { "A>n +E n>D", "?" }, 1004, NULL },
 	{ "pass-direct", 0, "+A", { "A>n n>D", "b" }, 613, NULL },
+	/* One that is locked where a range finds it has no other place. */
+	{ "pass-locked", 0, "+n -n +A +B", { "A>k", "?" }, 49, NULL },
+	{ "pass-locked-direct", 0, "+n -n +A", { "A>k", "?" }, 53, NULL },
+	{ "pass-unlocked", 0, "+n -n +B +C +D +k", { "k>A", "?" }, 40, NULL },
 	{ "pass-twice", 0, "+A +B", { "A>n n>D", "B>o", "?" }, 0, NULL },
 	/* Several mappings in one step. */
 	{ "many-many", 0, "", { "+l3 -l3", "+l2 #" }, 44, NULL },

@@ -138,7 +138,10 @@ static bool is_behind(const struct moment *moment, const struct record *record)
 	return record->before[moment->thread] > moment->place;
 }
 
-/* A set of places has a bit for each label, and one for other linear mappings if there is an object that finds them. */
+/*
+ * A set of places has a bit for each label, and one for other linear mappings if there is an object that finds them.
+ * Locked ones are there as well: the cases lock nothing that a range would not find.
+ */
 #define LINEAR_BIT (1u << LABELS)
 #define NAME_BITS (LINEAR_BIT - (1u << LETTERS))
 
@@ -146,7 +149,7 @@ static unsigned place_bit(const struct history *history, struct rmap_mapping map
 {
 	if (is_labelled(mapping))
 		return 1u << mapping.handle;
-	return mapping.kind == RMAP_LINEAR && history->has_object ? LINEAR_BIT : 0;
+	return history->has_object ? LINEAR_BIT : 0;
 }
 
 /* @labels, and where mappings of them may have moved to during the walk. */
@@ -173,7 +176,7 @@ static unsigned reached(const struct moment *moment, unsigned labels)
 /* Mappings of @labels that were there all the time, and those that could have been there at some time. */
 static void count_units(const struct moment *moment, unsigned labels, long *surely, long *possibly)
 {
-	*surely = labels & LINEAR_BIT ? moment->history->initial.linear : 0;
+	*surely = labels & LINEAR_BIT ? moment->history->initial.linear + moment->history->initial.locked : 0;
 	for (unsigned label = 0; label < LABELS; label++)
 		if (labels >> label & 1)
 			*surely += moment->history->initial.labelled[label];
@@ -193,6 +196,7 @@ static void count_units(const struct moment *moment, unsigned labels, long *sure
 	}
 }
 
+/* @label: LABELS for the mappings that have none. */
 static const char *check_label(const struct moment *moment, unsigned label)
 {
 	unsigned labels = reached(moment, 1u << label);
@@ -209,7 +213,7 @@ static const char *check_label(const struct moment *moment, unsigned label)
 		return labels == 1u << label ? "a walk missed a mapping that was there all the time (G3)"
 					       : "a walk saw a moving mapping at none of its places (G3)";
 	count_units(moment, 1u << label, &surely, &possibly);
-	if (possibly <= 0 && moment->walk->seen[label])
+	if (label < LABELS && possibly <= 0 && moment->walk->seen[label])
 		return "a walk visited a mapping that was gone (G3)";
 	return NULL;
 }
@@ -227,7 +231,7 @@ static const char *check_walk(const struct history *history, unsigned thread, un
 		return "a walk saw no range of an index, though one covered it all the time (G3)";
 	if (history->indexes && (walk->indexes & ~history->indexes))
 		return "a walk says that a range covers an index of the page, and none does";
-	for (unsigned label = 0; label < LABELS; label++) {
+	for (unsigned label = 0; label < LABELS + history->has_object; label++) {
 		const char *wrong = check_label(&moment, label);
 
 		if (wrong)
