@@ -456,6 +456,40 @@ static void g8_updates_wait_for_what_they_leave(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Where the cap is no bound it is a fourth of what trees have. */
+static void g8_a_fourth_of_trees_waits(void **state)
+{
+	enum { RANGES = 4000 };
+	const size_t one_update = 8192;
+	struct generator generator = { test_seed() };
+	static struct rmap_range ranges[RANGES];
+	struct rmap_object *object;
+	struct fixture fixture;
+	size_t most = 0;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_BLOCKING, (size_t)1 << 30);
+	assert_int_equal(rmap_object_create(fixture.map, &object), 0);
+	for (unsigned i = 0; i < RANGES; i++) {
+		ranges[i] = (struct rmap_range){ .first = i, .last = i, .address = 1 << 20, .page_shift = 12 };
+		assert_int_equal(rmap_object_attach(object, &ranges[i]), 0);
+	}
+	for (unsigned i = 0; i < RANGES; i++) {
+		struct rmap_range *range = &ranges[generator_below(&generator, RANGES)];
+		uint64_t address = range->address + (1 << 12);
+		size_t waiting;
+
+		assert_int_equal(rmap_object_move(object, range, address), 0);
+		range->address = address;
+		waiting = fixture_stats(&fixture).waiting_bytes;
+		most = waiting > most ? waiting : most;
+		assert_in_range(4 * waiting, 0, probe_live_bytes(&fixture.metadata) - waiting + one_update);
+	}
+	assert_true(most > probe_live_bytes(&fixture.metadata) / 8); /* so that there was something to bound */
+	rmap_object_destroy(object);
+	fixture_fini(&fixture);
+}
+
 /* In such a map objects that end wait for an update, too. */
 static void g8_updates_wait_for_objects_that_ended(void **state)
 {
@@ -797,6 +831,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_there_needs_no_memory),
 		cmocka_unit_test(a_detach_without_memory_waits_for_queries),
 		cmocka_unit_test(g8_updates_wait_for_what_they_leave),
+		cmocka_unit_test(g8_a_fourth_of_trees_waits),
 		cmocka_unit_test(g8_updates_wait_for_objects_that_ended),
 		cmocka_unit_test(g8_updates_hand_over_what_they_leave),
 		cmocka_unit_test(g8_updates_that_wait_leave_no_more_together),
