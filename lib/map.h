@@ -32,7 +32,7 @@
 #define MOVERS 4096u
 
 struct move_log {
-	uint64_t begun; /* crossings */
+	uint64_t begun; /* crossings, and how many have ended */
 	uint64_t ended;
 	uint64_t head;
 	uint64_t entries[MOVE_ENTRIES];

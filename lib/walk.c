@@ -4,8 +4,8 @@
  *
  * Ranges are asked only for what the counts say there is. A mapping that is there from the walk's beginning is counted
  * in all that the walk can read. So if one is named, and with it alone, no range needs to be asked; nor if none is
- * linear, nor locked, which a range may find: then all are chained, and those that are on their way from a range into
- * the chain, or back, have been seen not to be (moves.c).
+ * linear, nor locked, which a range may find: then all are chained, and none was on its way into the chain or out of it
+ * when the counts were read (moves.c).
  *
  * A mapping that stays where it is cannot be missed: ranges are read in one version, and scan.c argues the chain. One
  * that moves from one handle to another may appear behind the scan and disappear ahead of it; and one that becomes

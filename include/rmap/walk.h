@@ -96,8 +96,8 @@ struct rmap_visit {
  *              less exactly, what came behind the walk; what it visited and was removed since makes up for others
  * @rounds:     1, or more if moves of the page's mappings, or of ranges that cover it, made it look again; the first
  *              two figures are of all rounds
- * @complete:   1 if every mapping that was there from beginning to end, and not locked meanwhile, was visited (G3); 0
- *              if the limit of rounds came first, or before the end
+ * @complete:   1 if every mapping that was there from beginning to end, and not locked where no range finds it, was
+ *              visited (G3); 0 if the limit of rounds came first, or before the end
  */
 struct rmap_walk_summary {
 	uint64_t chained;
