@@ -102,22 +102,30 @@ static ALWAYS_INLINE enum adjusted slot_adjust(uint64_t *slot, uint64_t *word, s
 	return ADJUSTED_NOT;
 }
 
+/* What a search saw of a line besides its key. @end: the last slot was never used; @entries: how many elements. */
+struct seen {
+	bool end;
+	unsigned entries;
+};
+
 /*
- * The @n slots of a line, in order. *@end: the last one was never used. The first loop only looks, without branches;
- * from the first candidate on the second takes the slots one by one: a place counts as passed only when all before it
- * have been (rmap_chain_take()).
+ * The @n slots of a line, in order. The first loop only looks, without branches; from the first candidate on the second
+ * takes the slots one by one: a place counts as passed only when all before it have been (rmap_chain_take()).
  */
-static ALWAYS_INLINE enum adjusted line_adjust(uint64_t *slots, unsigned n, struct search search, bool *end)
+static ALWAYS_INLINE enum adjusted line_adjust(uint64_t *slots, unsigned n, struct search search, struct seen *seen)
 {
 	unsigned candidates = 0;
+	uint64_t entries = 0;
 
 	UNROLLED
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t word = load_acq(&slots[i]); /* A11: pairs with R3. A candidate is read anew (A3). */
 
 		candidates |= (unsigned)((word & ~(search.low | SLOT_FROZEN)) == (search.key | SLOT_ENTRY)) << i;
-		*end = word == SLOT_EMPTY;
+		entries += word & SLOT_ENTRY;
+		seen->end = word == SLOT_EMPTY;
 	}
+	seen->entries = (unsigned)entries;
 	if (!candidates)
 		return ADJUSTED_NOT;
 	for (unsigned i = (unsigned)__builtin_ctz(candidates); i < n; i++) {
@@ -126,15 +134,20 @@ static ALWAYS_INLINE enum adjusted line_adjust(uint64_t *slots, unsigned n, stru
 
 		if (adjusted != ADJUSTED_NOT)
 			return adjusted;
-		*end = word == SLOT_EMPTY;
+		seen->end = word == SLOT_EMPTY;
 	}
 	return ADJUSTED_NOT;
 }
 
-/* A take looks whether a leaf of @lines lines is too large when so few elements are left in the line. */
-static inline bool is_thin(const uint64_t *slots, unsigned lines)
+/*
+ * A take looks whether a leaf of @lines lines is too large when it took one of so few elements in a line. They were
+ * counted before it: that costs nothing beside the search, and after it the loads would wait for the compare-and-swap.
+ * So takes that overlap in a line count each other's elements, and three of them may leave less unnoticed, until the
+ * next take there or of another line that gets thin.
+ */
+static inline bool is_thin(unsigned entries, unsigned lines)
 {
-	return line_entries(slots, LEAF_SLOTS) <= (lines < 5 ? LEAF_SLOTS / 4 : LEAF_SLOTS / 8);
+	return entries <= 1 + (lines < 5 ? LEAF_SLOTS / 4 : LEAF_SLOTS / 8);
 }
 
 /* The leaf @link. *@thin: a take left few elements where it was. */
@@ -146,13 +159,12 @@ static ALWAYS_INLINE enum adjusted leaf_adjust(uint64_t link, uint64_t hash, str
 	bool spilled = link_form(link) > FORM_SPILLED;
 
 	for (unsigned left = leaf_window(link); left > 0; left--) {
-		uint64_t *slots = memory + (size_t)line * LINE_SLOTS;
-		bool end = false;
-		enum adjusted adjusted = line_adjust(slots, LEAF_SLOTS, search, &end);
+		struct seen seen;
+		enum adjusted adjusted = line_adjust(memory + (size_t)line * LINE_SLOTS, LEAF_SLOTS, search, &seen);
 
 		if (search.adjust == ADJUST_TAKE && adjusted == ADJUSTED)
-			*thin = is_thin(slots, lines);
-		if (adjusted != ADJUSTED_NOT || (end && !spilled))
+			*thin = is_thin(seen.entries, lines);
+		if (adjusted != ADJUSTED_NOT || (seen.end && !spilled))
 			return adjusted;
 		line = line + 1 == lines ? 0 : line + 1;
 	}
@@ -173,7 +185,6 @@ static OUT_OF_LINE enum adjusted place_adjust(struct rmap_reserve *reserve, stru
 {
 	struct place place = leaf_find(reserve, block, hash);
 	enum adjusted adjusted = ADJUSTED_NOT;
-	bool end = false;
 	uint64_t link;
 
 	if (slot_kind(place.value) == SLOT_ENTRY)
@@ -184,8 +195,9 @@ static OUT_OF_LINE enum adjusted place_adjust(struct rmap_reserve *reserve, stru
 	/* RLX: fixed. */
 	for (; adjusted == ADJUSTED_NOT && link_form(link) == FORM_OVER; link = load_rlx(link_memory(link))) {
 		uint64_t *slots = link_memory(link) + 1;
+		struct seen seen;
 
-		adjusted = line_adjust(slots, OVER_SLOTS, search, &end);
+		adjusted = line_adjust(slots, OVER_SLOTS, search, &seen);
 		reserve->thin = adjusted == ADJUSTED && line_entries(slots, OVER_SLOTS) == 0;
 	}
 	if (adjusted == ADJUSTED_NOT)

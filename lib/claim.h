@@ -73,10 +73,22 @@ static inline uint64_t claim_first(unsigned elements, uint64_t low)
 	return low || elements == CLAIMS ? CLAIM_HELD(0) | CLAIM_HELD(1) : CLAIM_HELD(0);
 }
 
+/* The first slot of a set of them; CLAIMS: it is empty. Without branches: which one it is cannot be foreseen. */
+static inline unsigned claim_first_of(unsigned slots)
+{
+	return (unsigned)__builtin_ctz(slots | 1 << CLAIMS);
+}
+
+/* The slots that are held, as a set. */
+static inline unsigned claims_held(uint64_t meta)
+{
+	return (unsigned)(meta / CLAIM_HELD(0)) & ((1 << CLAIMS) - 1);
+}
+
 /* A slot that is not held; CLAIMS: there is none. */
 static inline unsigned claim_free(uint64_t meta)
 {
-	return !(meta & CLAIM_HELD(0)) ? 0 : !(meta & CLAIM_HELD(1)) ? 1 : CLAIMS;
+	return claim_first_of(~claims_held(meta) & ((1 << CLAIMS) - 1));
 }
 
 static inline unsigned claim_count(uint64_t meta)
@@ -95,11 +107,14 @@ static inline uint64_t claim_read(const struct block *block, uint64_t meta, unsi
 /* The slot that holds @entry, in a plain map; CLAIMS: none does. */
 static inline unsigned claim_find(const struct block *block, uint64_t meta, uint64_t entry)
 {
-	unsigned i = 0;
+	unsigned found = 0;
 
-	while (i < CLAIMS && claim_read(block, meta, i) != entry)
-		i++;
-	return i;
+	for (unsigned i = 0; i < CLAIMS; i++) {
+		uint64_t word = load_acq(&block->slots[i]); /* A1: pairs with R4 of page.c. */
+
+		found |= (unsigned)(claim_phased(meta, i, word) == entry) << i;
+	}
+	return claim_first_of(found & claims_held(meta));
 }
 
 #endif
