@@ -456,14 +456,13 @@ void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block)
 	unsigned behind = load_rlx(&block->meta) & CLAIM_HELD(1) ? 0 : 1;
 	struct extent extent = { 0, 0 };
 
-	if (slot_kind(link) == SLOT_LINK)
+	if (slot_kind(link) == SLOT_LINK) {
 		rmap_leaf_seal(link, &extent);
-	else
-		link = SLOT_EMPTY;
+		INJECT();
+		/* R3: pairs with A11 of scan.c. What becomes free with the block is found there (pool.c). */
+		store_rel(&block->slots[behind], link);
+	}
 	reserve_unmade(reserve, extent.pieces, extent.bytes + sizeof(*block));
 	reserve_count(reserve, STAT_BLOCKS_RETIRED, 1);
-	INJECT();
-	/* R3: pairs with A11 of scan.c. What becomes free with the block is found there (pool.c). */
-	store_rel(&block->slots[behind], link);
 	rmap_pool_retire_block(reserve, block, SLOT_SEALED, extent.bytes);
 }

@@ -35,16 +35,14 @@
 #endif
 
 /*
- * Blocks in a magazine, retired blocks that make a batch, and lines that a fill gets for records of batches; the
+ * Blocks in a magazine, and so many retired ones make a batch; lines that a fill gets for records of batches; the
  * explorer wants each of them to be met at once.
  */
 #ifdef RMAP_EXPLORE
 #define MAGAZINE_BLOCKS 1u
-#define BATCH_BLOCKS 1u
 #define RECORD_LINES 1u
 #else
 #define MAGAZINE_BLOCKS (RMAP_CHECK ? 3u : 32u)
-#define BATCH_BLOCKS (RMAP_CHECK ? 3u : 64u)
 #define RECORD_LINES 8u
 #endif
 #define BATCH_BYTES (RMAP_CHECK ? 512u : 16384u)

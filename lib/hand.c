@@ -41,7 +41,7 @@ static void run_push(struct rmap_reserve *reserve, uint64_t *run, unsigned lines
 {
 	struct hand *hand = &reserve->hand;
 
-	store_rlx(&run[MAGAZINE_NEXT], (uintptr_t)hand->runs[lines - 1]); /* PRIV */
+	magazine_link(run, hand->runs[lines - 1]);
 	hand->runs[lines - 1] = run;
 	hand->lengths |= (uint64_t)1 << (lines - 1);
 	count_private(&hand->lines, lines);
@@ -52,7 +52,7 @@ static uint64_t *run_pop(struct rmap_reserve *reserve, unsigned lines)
 	struct hand *hand = &reserve->hand;
 	uint64_t *run = hand->runs[lines - 1];
 
-	hand->runs[lines - 1] = (uint64_t *)(uintptr_t)load_rlx(&run[MAGAZINE_NEXT]); /* PRIV */
+	hand->runs[lines - 1] = magazine_next(run);
 	if (!hand->runs[lines - 1])
 		hand->lengths &= ~((uint64_t)1 << (lines - 1));
 	count_private(&hand->lines, -(uint64_t)lines);
@@ -126,11 +126,15 @@ struct block *rmap_pool_take_block(struct rmap_reserve *reserve)
 	struct hand *hand = &reserve->hand;
 	uint64_t *block = hand->blocks;
 
-	if (block) {
-		hand->blocks = (uint64_t *)(uintptr_t)load_rlx(&block[MAGAZINE_NEXT]); /* PRIV */
-		count_private(&hand->n_blocks, -(uint64_t)1);
-		TAKEN(block, sizeof(struct block));
-	}
+	if (!block && (block = hand->magazines)) /* PRIV, as all that is in hand */
+		hand->magazines = (uint64_t *)(uintptr_t)load_rlx(&block[MAGAZINE_MAGAZINE]);
+	if (!block)
+		return NULL;
+	hand->blocks = magazine_next(block);
+	__builtin_prefetch(hand->blocks, 1); /* Nobody has touched it since it was retired. */
+	count_private(&hand->n_blocks, -(uint64_t)1);
+	UNPOISON(block, sizeof(struct block));
+	TAKEN(block, sizeof(struct block));
 	return (struct block *)block;
 }
 
@@ -138,9 +142,17 @@ void rmap_pool_put_block(struct rmap_reserve *reserve, struct block *block)
 {
 	uint64_t *words = (uint64_t *)block;
 
-	store_rlx(&words[MAGAZINE_NEXT], (uintptr_t)reserve->hand.blocks); /* PRIV */
+	magazine_link(words, reserve->hand.blocks);
 	reserve->hand.blocks = words;
 	count_private(&reserve->hand.n_blocks, 1);
+}
+
+/* A magazine as it comes out of the depot: its blocks are not touched before they are needed. */
+static void put_magazine(struct rmap_reserve *reserve, uint64_t *magazine, unsigned count)
+{
+	store_rlx(&magazine[MAGAZINE_MAGAZINE], (uintptr_t)reserve->hand.magazines); /* PRIV */
+	reserve->hand.magazines = magazine;
+	count_private(&reserve->hand.n_blocks, count);
 }
 
 uint64_t *rmap_pool_take_line(struct rmap_reserve *reserve)
@@ -190,14 +202,11 @@ static int fill_blocks(struct rmap_reserve *reserve, uint64_t wanted, bool sleep
 
 		if (!magazine && !row)
 			return sleeps ? -ENOMEM : -EAGAIN;
-		for (unsigned i = 0; i < count; i++) {
-			struct block *block = row ? &row[i] : (struct block *)magazine;
-
-			if (magazine)
-				magazine = (uint64_t *)(uintptr_t)load_rlx(&magazine[MAGAZINE_NEXT]); /* PRIV: popped */
-			UNPOISON(block, sizeof(*block));
-			rmap_pool_put_block(reserve, block);
-		}
+		if (magazine)
+			put_magazine(reserve, magazine, count);
+		else
+			for (unsigned i = 0; i < count; i++)
+				rmap_pool_put_block(reserve, &row[i]);
 	}
 	return 0;
 }
@@ -294,7 +303,7 @@ static bool has_two(const struct hand *hand, unsigned lines)
 
 	if (fit == 0 || (fit & (fit - 1)) || shortest >= 2 * lines)
 		return fit != 0;
-	return load_rlx(&hand->runs[shortest - 1][MAGAZINE_NEXT]) != 0; /* PRIV */
+	return magazine_next(hand->runs[shortest - 1]) != NULL;
 }
 
 int rmap_hand_fill(struct rmap_reserve *reserve, unsigned adds, bool sleeps)
@@ -339,11 +348,8 @@ void rmap_hand_keep(struct rmap_reserve *reserve, uint64_t blocks, uint64_t line
 	struct hand *hand = &reserve->hand;
 	struct block *block;
 
-	while (hand->n_blocks > blocks && (block = rmap_pool_take_block(reserve))) {
-		store_rlx(&block->slots[0], SLOT_EMPTY); /* PRIV: nothing is behind it. */
-		store_rlx(&block->slots[1], SLOT_EMPTY); /* PRIV: likewise */
+	while (hand->n_blocks > blocks && (block = rmap_pool_take_block(reserve)))
 		rmap_pool_retire_block(reserve, block, SLOT_SEALED, 0);
-	}
 	while (hand->lines > lines) {
 		uint64_t excess = hand->lines - lines;
 		unsigned shortest = 1 + (unsigned)__builtin_ctzll(hand->lengths);

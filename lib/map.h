@@ -159,16 +159,31 @@ struct rmap {
 
 /*
  * struct hand - blocks and lines that a reserve has in hand (hand.c)
- * @blocks:  a stack of first blocks, linked through their first words; @n_blocks: how many
+ * @blocks:  a stack of first blocks, linked as a magazine is; @magazines: whole ones, as in the depot; @n_blocks: how
+ *           many blocks all of them are
  * @runs:    runs of lines that lie one behind the other, by their length less one: stacks like that; @lengths: a bit
  *           for each that is not empty; @lines: of all of them
  */
 struct hand {
 	uint64_t *blocks;
+	uint64_t *magazines;
 	uint64_t n_blocks;
 	uint64_t *runs[LEAF_LINES_MAX];
 	uint64_t lengths;
 	uint64_t lines;
+};
+
+/*
+ * struct retired - memory that waits for a grace period (pool.c): lists through SEALED payloads
+ * @plain:  @n_plain first blocks, with which nothing else becomes free: a magazine
+ * @blocks: those of chains that had more, and plans
+ * @pieces: of lines
+ */
+struct retired {
+	uint64_t *plain;
+	uint64_t n_plain;
+	uint64_t *blocks;
+	uint64_t *pieces;
 };
 
 /*
@@ -177,9 +192,8 @@ struct hand {
  * @thin:           the last take left few elements where it was
  * @promised:       so many adds and moves to come were promised a block and a line each of those in hand; lines beyond
  *                  them serve as records of batches. Below zero: so many came that no fill was for
- * @retired_blocks, @retired_pieces: lists through SEALED payloads, of @retired members and @retired_bytes bytes, of
- * which
- *                  @announced are in the map's figure
+ * @lists:          what is retired and not handed over: @retired members of @retired_bytes bytes, of which @announced
+ *                  are in the map's figure
  * @asked:          the most adds that one of the fills since the last multiple of KEEP_FILLS asked for, of @fills
  * @pauses:         how long an operation backs off if it loses once more (page.c)
  * @mover:          its number in the log of moves, or 0; @moves: how many it wrote there, the last ones, from number
@@ -191,8 +205,7 @@ struct rmap_reserve {
 	struct hand hand;
 	bool thin;
 	int64_t promised;
-	struct block *retired_blocks;
-	uint64_t *retired_pieces;
+	struct retired lists;
 	unsigned retired;
 	uint64_t retired_bytes;
 	uint64_t announced;

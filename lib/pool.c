@@ -5,10 +5,10 @@
  * Sizes come in classes: first blocks, and pieces of lines (slot.h). All are carved out of slabs and come back to the
  * depot of their class, and from there to the tier when a sweep finds their slab whole (sweep.c).
  *
- * A magazine is a stack of blocks of one class, linked through their first words:
+ * A magazine is a stack of blocks of one class, linked through their fourth words:
  *
- *      depot -> [ next | next magazine | how many ] -> [ next ] -> [ next ] -> 0
- *               '---------- a magazine ----------------------------'
+ *      depot -> [ | next magazine | how many | next ] -> [ | | | next ] -> [ | | | next ] -> 0
+ *               '---------- a magazine -----------------------------------------------'
  *
  * The depot is a Treiber stack without tags. Its pop reads the second magazine out of the first and then swings the
  * head, which is wrong if the first one was popped and pushed again in between. That cannot be: pops run inside
@@ -20,11 +20,14 @@
  * the reserve has in hand (hand.c). A sweep joins what lies side by side.
  *
  * What is retired is linked through the payload of a word that readers skip: slot 2 of a first block (a late store to
- * the others does no harm), and the same word of a plan; the work that follows finds there all that becomes free with
- * it: what a chain led to, or what a plan had below (leaf.c). Pieces that nobody has seen, or that are shut, have a
- * list of their own, through two slots of their first lines. So retiring needs no memory; a batch needs a line for its
- * record, a free one or one of those in hand that no add was promised; until it has one, the list grows. A fill leaves
- * RECORD_LINES for that, and each add or move the line that it did not need: its promise ends with it (page.c).
+ * the others does no harm), which is also the word that links a magazine. So first blocks with which nothing else
+ * becomes free are a magazine from the beginning, and nobody touches them on their way through the depot, where each
+ * touch would be a miss. Other first blocks, and plans, have a list of their own; the work that follows finds in them
+ * what becomes free with them: what a chain led to, or what a plan had below (leaf.c). Pieces that nobody has seen, or
+ * that are shut, have another one, through two slots of their first lines. So retiring needs no memory; a batch needs a
+ * line for its record, a free one or one of those in hand that no add was promised; until it has one, the lists grow. A
+ * fill leaves RECORD_LINES for that, and each add or move the line that it did not need: its promise ends with it
+ * (page.c).
  *
  * Every byte that the tier has given is in one of six places, and the figures say how many are in each:
  *
@@ -57,11 +60,10 @@
 /* How often a fill looks whether there is more in hand than fills ask for. */
 #define KEEP_FILLS 256u
 
-/* A batch on its way through RCU, in a line. @pieces: the first of a list */
+/* A batch on its way through RCU, in a line. */
 struct batch {
 	struct rmap_deferred deferred;
-	struct block *blocks;
-	uint64_t *pieces;
+	struct retired lists;
 };
 
 _Static_assert(sizeof(struct batch) <= LINE_BYTES, "a batch record lives in a line");
@@ -131,12 +133,23 @@ uint64_t *rmap_depot_pop(struct rmap *map, unsigned class, unsigned *count)
 	return (uint64_t *)(uintptr_t)head;
 }
 
+/* @magazine is linked through its blocks. */
+static void free_magazine(struct rmap *map, unsigned class, uint64_t *magazine, unsigned count)
+{
+	for (uint64_t *block = magazine; POISONS && block; block = magazine_next(block)) {
+		if (class == CLASS_BLOCK)
+			POISON(&((struct block *)block)->meta, sizeof(uint64_t));
+		else
+			POISON(block + DEPOT_WORDS, class_bytes(class) - DEPOT_WORDS * sizeof(uint64_t));
+	}
+	rmap_depot_push(map, class, magazine, count);
+}
+
 /* One piece. */
 static void free_piece(struct rmap *map, uint64_t *piece, unsigned class)
 {
-	store_rlx(&piece[MAGAZINE_NEXT], 0); /* PRIV until the push */
-	POISON(piece + DEPOT_WORDS, class_bytes(class) - DEPOT_WORDS * sizeof(uint64_t));
-	rmap_depot_push(map, class, piece, 1);
+	magazine_link(piece, NULL);
+	free_magazine(map, class, piece, 1);
 }
 
 void rmap_depot_push_lines(struct rmap *map, uint64_t *lines, unsigned count)
@@ -232,47 +245,52 @@ static void free_behind(void *arg, uint64_t *piece, unsigned class)
 	freeing->bytes += class_bytes(class);
 }
 
-/*
- * Gives a list of freed first blocks to the depot, a magazine at a time, and what is behind them. Returns their bytes.
- */
-static uint64_t free_blocks(struct rmap *map, struct block *list)
+/* First blocks with which nothing else becomes free. There are more than a magazine's if no record was to be had. */
+static void free_plain(struct rmap *map, uint64_t *list, uint64_t n)
 {
-	struct freeing freeing = { map, 0 };
+	while (n > MAGAZINE_BLOCKS) {
+		uint64_t *last = list;
+		uint64_t *magazine = list;
 
-	while (list) {
-		uint64_t *magazine = NULL;
-		unsigned count = 0;
-
-		while (list && count < MAGAZINE_BLOCKS) {
-			struct block *block = list;
-
-			list = slot_pointer(load_rlx(&block->slots[BLOCK_RETIRED]));
-			rmap_leaf_each_behind(block, free_behind, &freeing);
-			store_rlx((uint64_t *)block + MAGAZINE_NEXT, (uintptr_t)magazine);
-			POISON((uint64_t *)block + DEPOT_WORDS, sizeof(*block) - DEPOT_WORDS * sizeof(uint64_t));
-			magazine = (uint64_t *)block;
-			count++;
-		}
-		rmap_depot_push(map, CLASS_BLOCK, magazine, count);
-		freeing.bytes += count * sizeof(struct block);
+		for (unsigned i = 1; i < MAGAZINE_BLOCKS; i++)
+			last = magazine_next(last);
+		list = magazine_next(last);
+		magazine_link(last, NULL);
+		free_magazine(map, CLASS_BLOCK, magazine, MAGAZINE_BLOCKS);
+		n -= MAGAZINE_BLOCKS;
 	}
-	return freeing.bytes;
+	if (n)
+		free_magazine(map, CLASS_BLOCK, list, (unsigned)n);
 }
 
-/* Returns the bytes of both. */
-static uint64_t free_lists(struct rmap *map, struct block *blocks, uint64_t *pieces)
+/* Gives what is in the lists to the depots. Returns its bytes. */
+static uint64_t free_lists(struct rmap *map, const struct retired *lists)
 {
-	uint64_t bytes = free_blocks(map, blocks);
+	struct freeing freeing = { map, 0 };
+	uint64_t *plain = lists->plain;
+	uint64_t n_plain = lists->n_plain;
+	uint64_t *blocks = lists->blocks;
+	uint64_t *pieces = lists->pieces;
 
+	for (; blocks; n_plain++) {
+		uint64_t *block = blocks;
+
+		blocks = magazine_next(block);
+		rmap_leaf_each_behind((struct block *)block, free_behind, &freeing);
+		magazine_link(block, plain);
+		plain = block;
+	}
+	free_plain(map, plain, n_plain);
+	freeing.bytes += n_plain * sizeof(struct block);
 	while (pieces) {
 		uint64_t *piece = pieces;
 		unsigned lines = (unsigned)(load_rlx(&piece[RETIRED_LINES]) / SLOT_ONE);
 
 		pieces = slot_pointer(load_rlx(&piece[RETIRED_NEXT]));
 		rmap_depot_push_lines(map, piece, lines);
-		bytes += (uint64_t)lines * LINE_BYTES;
+		freeing.bytes += (uint64_t)lines * LINE_BYTES;
 	}
-	return bytes;
+	return freeing.bytes;
 }
 
 /* After a grace period: the memory of the batch, and the batch's own, are free. */
@@ -280,7 +298,7 @@ static void batch_work(struct rmap_deferred *deferred)
 {
 	struct batch *batch = container_of(deferred, struct batch, deferred);
 	struct rmap *map = container_of(deferred->rcu, struct rmap, rcu);
-	uint64_t bytes = free_lists(map, batch->blocks, batch->pieces) + LINE_BYTES;
+	uint64_t bytes = free_lists(map, &batch->lists) + LINE_BYTES;
 
 	rmap_depot_push_lines(map, (uint64_t *)batch, 1);
 	/*
@@ -300,8 +318,7 @@ static uint64_t waiting_add(struct rmap *map, uint64_t bytes)
 
 static void forget_retired(struct rmap_reserve *reserve)
 {
-	reserve->retired_blocks = NULL;
-	reserve->retired_pieces = NULL;
+	reserve->lists = (struct retired){ 0 };
 	reserve->retired = 0;
 	store_rlx(&reserve->retired_bytes, 0); /* RLX: rmap_stats() reads it */
 	store_rlx(&reserve->announced, 0);     /* RLX: likewise */
@@ -325,10 +342,9 @@ static void hand_over_by(struct rmap_reserve *reserve, uint64_t *line)
 	struct rmap *map = reserve->map;
 	struct batch *batch = (struct batch *)line;
 
-	batch->blocks = reserve->retired_blocks;
+	batch->lists = reserve->lists;
 	/* Its own memory waits, too. */
 	waiting_add(map, reserve->retired_bytes + LINE_BYTES - reserve->announced);
-	batch->pieces = reserve->retired_pieces;
 	forget_retired(reserve);
 	reserve_count(reserve, STAT_BATCHES, 1);
 	rmap_rcu_defer(&map->rcu, &batch->deferred, batch_work);
@@ -354,16 +370,19 @@ static void retired(struct rmap_reserve *reserve, uint64_t bytes)
 {
 	reserve->retired++;
 	count_private(&reserve->retired_bytes, bytes);
-	if (reserve->retired >= BATCH_BLOCKS || reserve->retired_bytes >= BATCH_BYTES || announce(reserve))
+	if (reserve->retired >= MAGAZINE_BLOCKS || reserve->retired_bytes >= BATCH_BYTES || announce(reserve))
 		hand_over(reserve);
 }
 
 void rmap_pool_retire_block(struct rmap_reserve *reserve, struct block *block, enum slot_kind kind, uint64_t behind)
 {
+	uint64_t **list = behind ? &reserve->lists.blocks : &reserve->lists.plain;
+
 	INJECT();
 	/* R3: pairs with A11 of scan.c. The list itself is read by work ordered by the grace period. */
-	store_rel(&block->slots[BLOCK_RETIRED], slot_from_pointer(reserve->retired_blocks, kind));
-	reserve->retired_blocks = block;
+	store_rel(&block->slots[BLOCK_RETIRED], slot_from_pointer(*list, kind));
+	*list = (uint64_t *)block;
+	reserve->lists.n_plain += !behind;
 	retired(reserve, sizeof(*block) + behind);
 }
 
@@ -371,8 +390,8 @@ void rmap_pool_retire_piece(struct rmap_reserve *reserve, uint64_t *piece, unsig
 {
 	/* R3: pairs with A11 of chain.c and scan.c, where it has been read, and is shut (leaf.c). */
 	store_rel(&piece[RETIRED_LINES], lines * SLOT_ONE | SLOT_SEALED);
-	store_rel(&piece[RETIRED_NEXT], slot_from_pointer(reserve->retired_pieces, SLOT_SEALED));
-	reserve->retired_pieces = piece;
+	store_rel(&piece[RETIRED_NEXT], slot_from_pointer(reserve->lists.pieces, SLOT_SEALED));
+	reserve->lists.pieces = piece;
 	retired(reserve, (uint64_t)lines * LINE_BYTES);
 }
 
@@ -384,7 +403,7 @@ static void hand_over_surely(struct rmap_reserve *reserve)
 	if (hand_over(reserve))
 		return;
 	rmap_rcu_synchronize(&map->rcu);
-	free_lists(map, reserve->retired_blocks, reserve->retired_pieces);
+	free_lists(map, &reserve->lists);
 	fetch_add_rlx(&map->pool.waiting, -reserve->announced); /* RLX: a figure */
 	forget_retired(reserve);
 }

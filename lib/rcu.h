@@ -50,11 +50,13 @@
 
 /*
  * struct rmap_deferred - work for after a grace period, embedded in what it frees
- * @next:  BLOCKING: the list
+ * @node: CALLBACK: the RCU's; @next: BLOCKING: the list
  */
 struct rmap_deferred {
-	struct rmap_rcu_node node;
-	struct rmap_deferred *next;
+	union {
+		struct rmap_rcu_node node;
+		struct rmap_deferred *next;
+	};
 	struct rmap_rcu *rcu;
 	void (*work)(struct rmap_deferred *deferred);
 };

@@ -15,14 +15,18 @@
 #endif
 #endif
 
+/* POISONS: something comes of it. */
 #ifdef RMAP_EXPLORE
+#define POISONS true
 #define POISON(memory, bytes) explore_poison(memory, bytes)
 #define UNPOISON(memory, bytes) explore_unpoison(memory, bytes)
 #elif defined(RMAP_ASAN)
 #include <sanitizer/asan_interface.h>
+#define POISONS true
 #define POISON(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
 #define UNPOISON(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
 #else
+#define POISONS false
 #define POISON(memory, bytes) ((void)(memory), (void)(bytes))
 #define UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
@@ -30,8 +34,25 @@
 #define CLASS_BLOCK 0u
 #define CLASS_LINE 1u
 
-/* Words of the first block of a magazine. A block in the depot is poisoned for ASan from word DEPOT_WORDS on. */
-enum { MAGAZINE_NEXT, MAGAZINE_MAGAZINE, MAGAZINE_COUNT, DEPOT_WORDS };
+/*
+ * Words of a block in a magazine: the second magazine and how many blocks, of the first one; and the next block, kind
+ * SEALED, where a retired block has it, so that a list of retired blocks is a magazine. In a depot all else is poisoned
+ * for ASan: of a first block its meta, of a piece what begins with word DEPOT_WORDS.
+ */
+enum { MAGAZINE_MAGAZINE = 1, MAGAZINE_COUNT, MAGAZINE_NEXT, DEPOT_WORDS };
+
+_Static_assert(MAGAZINE_NEXT * sizeof(uint64_t) == offsetof(struct block, slots[BLOCK_RETIRED]),
+	       "a list of retired blocks is a magazine");
+
+static inline uint64_t *magazine_next(const uint64_t *block)
+{
+	return slot_pointer(load_rlx(&block[MAGAZINE_NEXT])); /* RLX: as whoever led to @block has ordered it */
+}
+
+static inline void magazine_link(uint64_t *block, const uint64_t *next)
+{
+	store_rlx(&block[MAGAZINE_NEXT], slot_from_pointer(next, SLOT_SEALED)); /* RLX: published by another store */
+}
 
 /* Slots of the first of several lines that are retired, both SEALED: how many there are, and the next such. */
 enum { RETIRED_LINES = LINE_SLOTS - 2, RETIRED_NEXT };

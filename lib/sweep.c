@@ -148,7 +148,7 @@ static uint64_t *collect_class(struct rmap *map, unsigned class, uint64_t *items
 			piece = magazine;
 			magazine = pointer(magazine[MAGAZINE_MAGAZINE]);
 		}
-		next = pointer(piece[MAGAZINE_NEXT]);
+		next = magazine_next(piece);
 		items = put(items, piece, class);
 		piece = next;
 	}
@@ -247,7 +247,7 @@ static void back_to_depot(struct rmap *map, struct rest *rest, uint64_t *piece, 
 		rest->n += piece_lines(class - CLASS_LINE);
 		return;
 	}
-	store_rlx(&piece[MAGAZINE_NEXT], (uintptr_t)rest->magazine); /* PRIV until the push */
+	magazine_link(piece, rest->magazine);
 	rest->magazine = piece;
 	if (++rest->count == MAGAZINE_BLOCKS)
 		magazine_push(map, rest);
@@ -353,14 +353,28 @@ static void sweep_work(struct rmap_deferred *deferred)
 
 /* The figures ------------------------------------------------------------------------------- */
 
-/* How many pieces a list has that is linked through word @link. */
-static uint64_t length(const uint64_t *list, unsigned link)
+static uint64_t length(const uint64_t *list)
 {
 	uint64_t n = 0;
 
-	for (; list; list = slot_pointer(load_rlx(&list[link]))) /* RLX: nothing else runs */
+	for (; list; list = magazine_next(list))
 		n++;
 	return n;
+}
+
+/* The blocks of a row of magazines, and whether each says how many it has. */
+static uint64_t length_of_all(const uint64_t *magazine, bool *right)
+{
+	uint64_t all = 0;
+
+	/* RLX: nothing else runs. */
+	for (; magazine; magazine = pointer(load_rlx(&magazine[MAGAZINE_MAGAZINE]))) {
+		uint64_t n = length(magazine);
+
+		*right &= n == load_rlx(&magazine[MAGAZINE_COUNT]); /* RLX: likewise */
+		all += n;
+	}
+	return all;
 }
 
 static void count_behind(void *arg, uint64_t *piece, unsigned class)
@@ -375,28 +389,28 @@ static void count_behind(void *arg, uint64_t *piece, unsigned class)
 static bool check_reserve(const struct rmap_reserve *reserve, uint64_t pieces[SLOT_CLASSES])
 {
 	const struct hand *hand = &reserve->hand;
-	const uint64_t *piece = reserve->retired_pieces;
+	const struct retired *lists = &reserve->lists;
+	const uint64_t *piece = lists->pieces;
 	uint64_t retired[SLOT_CLASSES] = { 0 };
 	uint64_t lines = 0;
 	uint64_t n;
+	bool right = length(lists->plain) == lists->n_plain;
 
 	for (unsigned i = 0; i < LEAF_LINES_MAX; i++)
-		lines += length(hand->runs[i], MAGAZINE_NEXT) * (i + 1);
-	if (length(hand->blocks, MAGAZINE_NEXT) != hand->n_blocks || lines != hand->lines)
-		return false;
-	retired[CLASS_BLOCK] = n = length((const uint64_t *)reserve->retired_blocks, 1 + BLOCK_RETIRED);
+		lines += length(hand->runs[i]) * (i + 1);
+	n = length(hand->blocks) + length_of_all(hand->magazines, &right);
+	right &= n == hand->n_blocks && lines == hand->lines;
+	retired[CLASS_BLOCK] = n = lists->n_plain + length(lists->blocks);
 	for (; piece; n++, piece = slot_pointer(load_rlx(&piece[RETIRED_NEXT]))) /* RLX: nothing else runs */
 		retired[CLASS_LINE] += load_rlx(&piece[RETIRED_LINES]) / SLOT_ONE;
-	/* RLX: nothing else runs. */
-	for (struct block *block = reserve->retired_blocks; block;
-	     block = slot_pointer(load_rlx(&block->slots[BLOCK_RETIRED])))
-		rmap_leaf_each_behind(block, count_behind, retired);
+	for (uint64_t *block = lists->blocks; block; block = magazine_next(block))
+		rmap_leaf_each_behind((struct block *)block, count_behind, retired);
 	for (unsigned class = 0; class < SLOT_CLASSES; class++)
 		pieces[class] += retired[class];
 	pieces[CLASS_BLOCK] += hand->n_blocks;
 	pieces[CLASS_LINE] += lines;
 	/* RLX: nothing else runs. */
-	return n == reserve->retired && bytes_of(retired) == load_rlx(&reserve->retired_bytes) &&
+	return right && n == reserve->retired && bytes_of(retired) == load_rlx(&reserve->retired_bytes) &&
 	       load_rlx(&reserve->announced) <= load_rlx(&reserve->retired_bytes);
 }
 
@@ -432,16 +446,9 @@ bool rmap_pool_check(struct rmap *map, const struct rmap_statistics *stats)
 		announced += load_rlx(&reserve->announced); /* RLX: nothing else runs */
 	}
 	right &= announced == load_rlx(&map->pool.waiting); /* RLX: likewise */
-	for (unsigned class = 0; class < SLOT_CLASSES; class++) {
-		const uint64_t *magazine = pointer(load_rlx(&map->pool.depots[class])); /* RLX: likewise */
-
-		for (; magazine; magazine = pointer(load_rlx(&magazine[MAGAZINE_MAGAZINE]))) { /* RLX: likewise */
-			uint64_t n = length(magazine, MAGAZINE_NEXT);
-
-			right &= n == load_rlx(&magazine[MAGAZINE_COUNT]); /* RLX: likewise */
-			pieces[class] += n;
-		}
-	}
+	for (unsigned class = 0; class < SLOT_CLASSES; class++)
+		/* RLX: likewise */
+		pieces[class] += length_of_all(pointer(load_rlx(&map->pool.depots[class])), &right);
 	right &= check_slabs(map) && check_pieces(map, pieces, stats->chain_bytes > 0);
 	return right && stats->tier_bytes == stats->chain_bytes + bytes_of(pieces) + stats->rest_bytes;
 }
