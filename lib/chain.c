@@ -272,6 +272,15 @@ bool rmap_chain_find(struct rmap_reserve *reserve, struct block *block, uint64_t
 	return chain_adjust(reserve, block, (struct search){ key, reserve->map->key_low, ADJUST_FIND });
 }
 
+void rmap_chain_fetch(const struct rmap *map, const struct block *block, uint64_t key)
+{
+	uint64_t hash = key_hash(map, key);
+	uint64_t link = leaf_link(block, hash);
+
+	if (link_is_leaf(link))
+		__builtin_prefetch(link_memory(link) + (size_t)hash_line(hash, link_lines(link)) * LINE_SLOTS, 1);
+}
+
 /* Insert ------------------------------------------------------------------------------------ */
 
 /* Puts @entry into a free slot of the line. */

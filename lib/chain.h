@@ -26,6 +26,9 @@ bool rmap_chain_take(struct rmap_reserve *reserve, struct block *block, uint64_t
 /* Is there an element of @key, claimed or not? A hint where others take or move it meanwhile. */
 bool rmap_chain_find(struct rmap_reserve *reserve, struct block *block, uint64_t key);
 
+/* Has the line fetched into the cache that @key is in, or comes to: a hint. */
+void rmap_chain_fetch(const struct rmap *map, const struct block *block, uint64_t key);
+
 /* After a take of @key that set @reserve->thin: gives memory back if there is too much where it was. */
 void rmap_chain_shrink(struct rmap_reserve *reserve, struct block *block, uint64_t key);
 

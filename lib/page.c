@@ -718,20 +718,31 @@ int rmap_page_duplicate(struct rmap_reserve *reserve, struct rmap_page *page, st
 	return result < 0 ? result : result & ~RMAP_FIRST;
 }
 
-/* How far a batch fetches ahead: the words of so many operations, and the blocks of half as many. */
+/*
+ * How far a batch fetches ahead: the words of so many operations, and the blocks of half as many; and where these are
+ * of one page, whose leaves a core's own cache may not hold, the lines of the leaves.
+ */
 #define BATCH_AHEAD 8u
+#define LONG_CHAIN 8192u
 
-static void fetch_ahead(struct rmap_page *const *pages, size_t i, size_t n)
+static inline void fetch_ahead(const struct rmap *map, struct rmap_page *const *pages,
+			       const struct rmap_mapping *mappings, size_t i, size_t n)
 {
+	struct block *block;
+	uint64_t word;
+
 	if (i + BATCH_AHEAD < n)
 		__builtin_prefetch(&pages[i + BATCH_AHEAD]->word, 1);
-	if (i + BATCH_AHEAD / 2 < n) {
-		/* RLX: only its address is used, and only as a hint. */
-		uint64_t word = load_rlx(&pages[i + BATCH_AHEAD / 2]->word);
-
-		if (slot_kind(word) == SLOT_LINK)
-			__builtin_prefetch(slot_pointer(word), 1);
-	}
+	if (i + BATCH_AHEAD / 2 >= n)
+		return;
+	word = load_acq(&pages[i + BATCH_AHEAD / 2]->word); /* A1: pairs with R1. */
+	if (slot_kind(word) != SLOT_LINK)
+		return;
+	block = slot_pointer(word);
+	__builtin_prefetch(block, 1);
+	/* RLX: whether it is worth it. */
+	if (pages[i + BATCH_AHEAD / 2] == pages[i] && count_chained(load_rlx(&block->meta)) > LONG_CHAIN)
+		rmap_chain_fetch(map, block, slot_key(mappings[i + BATCH_AHEAD / 2].handle, map->key_low));
 }
 
 typedef int (*page_operation)(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
@@ -743,7 +754,7 @@ static inline size_t batch(page_operation operation, struct rmap_reserve *reserv
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		fetch_ahead(pages, i, n);
+		fetch_ahead(reserve->map, pages, mappings, i, n);
 		result = operation(reserve, pages[i], mappings[i]);
 		if (result < 0)
 			break;
