@@ -513,6 +513,26 @@ static bool take_uncounted(struct rmap_reserve *reserve, struct block *block, ui
 }
 
 /*
+ * Both elements chained, and @word holds the old one. In one step it holds the new one, or a chain of both if the old
+ * one stands for more mappings. A walk looks at what it read later than that, when the old pte may be clear; so the
+ * move is written down, when the new word can be read: a walk that begins behind the entry reads no other.
+ */
+static int move_direct(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word, uint64_t entry)
+{
+	const struct rmap *map = reserve->map;
+	uint64_t rest = direct_minus_one(map, word);
+	int result;
+
+	if (!rest)
+		result = swing(reserve, page, word, entry) ? 0 : AGAIN;
+	else
+		result = promote(reserve, page, word, word_counts(map, word), rest, entry);
+	if (result == 0)
+		rmap_moves_note(reserve, page);
+	return result;
+}
+
+/*
  * Both elements chained, in the chain that @word names: the new one is covered by the old one's count until that is
  * taken. For the same reason the chain is not frozen: the caller has a mapping that is counted in it.
  */
@@ -543,7 +563,6 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 
 	for (;;) {
 		uint64_t word = load_acq(&page->word); /* A1: pairs with R1, R2. */
-		uint64_t rest;
 		int result;
 
 		switch (slot_kind(word)) {
@@ -555,11 +574,7 @@ static int move_chained(struct rmap_reserve *reserve, struct rmap_page *page, ui
 				return -ENOENT;
 			if (slot_key(entry, map->key_low) == key)
 				return 0;
-			rest = direct_minus_one(map, word);
-			if (!rest)
-				result = swing(reserve, page, word, entry) ? 0 : AGAIN;
-			else
-				result = promote(reserve, page, word, word_counts(map, word), rest, entry);
+			result = move_direct(reserve, page, word, entry);
 			break;
 		default:
 			if (slot_key(entry, map->key_low) == key)

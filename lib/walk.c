@@ -18,8 +18,8 @@
  *
  * A round reads the log now and then, so that it loses no entries, and in the end. What it has read by then is behind
  * the next round. A linear mapping that moves to another range or name is written down, too, for ranges are visited one
- * after the other, and a name that was read is looked at later. That is done when the new name can be read: a walk that
- * begins behind the entry reads no other.
+ * after the other, and a name that was read is looked at later; so is an element alone in the word that gets another
+ * handle. That is done when the new word can be read: a walk that begins behind the entry reads no other.
  *
  * The walker's own moves are left out. Of its own mapping it knows both places; and whatever it moves, it does so in a
  * step between two batches, so it knows which of them the walk has passed.

@@ -67,14 +67,15 @@ static void an_element_alone_and_counts_take_one(void **state)
 	(void)state;
 	begin(&fixture, 0);
 	expect(add(&fixture, &page, pte(0)) == 1);
-	expect(take(&fixture, &page, pte(0)) == 1);
+	expect(move(&fixture, &page, pte(0), pte(1)) == 3); /* two for the log */
+	expect(take(&fixture, &page, pte(1)) == 1);
 	expect(add(&fixture, &page, rmap_linear()) == 1);
 	expect(move(&fixture, &page, rmap_linear(), rmap_locked()) == 1);
 	expect(take(&fixture, &page, rmap_locked()) == 1);
 	expect(add(&fixture, &page, rmap_named(0x1000)) == 1);
 	expect(add(&fixture, &page, rmap_named(0x2000)) == 1);
 	expect(take(&fixture, &page, rmap_named(0x1000)) == 1);
-	expect(move(&fixture, &page, rmap_named(0x2000), rmap_named(0x3000)) == 3); /* two for the log */
+	expect(move(&fixture, &page, rmap_named(0x2000), rmap_named(0x3000)) == 3); /* likewise */
 	expect(take(&fixture, &page, rmap_named(0x3000)) == 1);
 	end(&fixture, &page);
 }

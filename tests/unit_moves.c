@@ -401,6 +401,24 @@ static void more_reserves_than_the_log_tells_apart(void **state)
 	moving_fini(&moving, &fixture);
 }
 
+/* A walk has read the word, and what it names has moved before the visitor looks: at its other place it is found. */
+static void a_mapping_alone_is_followed(void **state)
+{
+	struct moving moving;
+	struct rmap_target target = { .page = &moving.page };
+	struct rmap_cursor cursor;
+	struct fixture fixture;
+
+	(void)state;
+	moving_init(&moving, &fixture, 1);
+	moving.how = MOVE_LOW;
+	rmap_cursor_init(&cursor, fixture.map, &target);
+	assert_int_equal(walk_moving(&moving, &fixture, &cursor), 0);
+	assert_int_equal(moving.seen[0], 2);
+	assert_int_equal(cursor.summary.rounds, 2);
+	moving_fini(&moving, &fixture);
+}
+
 static void no_room_is_not_the_end(void **state)
 {
 	struct moving moving;
@@ -435,6 +453,7 @@ int main(void)
 		cmocka_unit_test(a_walk_that_lost_its_place_in_the_log_looks_again),
 		cmocka_unit_test(a_walk_that_is_lapped_in_the_log_looks_again),
 		cmocka_unit_test(more_reserves_than_the_log_tells_apart),
+		cmocka_unit_test(a_mapping_alone_is_followed),
 		cmocka_unit_test(no_room_is_not_the_end),
 	};
 

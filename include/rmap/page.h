@@ -203,9 +203,10 @@ RMAP_API int rmap_page_remove(struct rmap_reserve *reserve, struct rmap_page *pa
  * @from, @to: any kinds, and equal counts. A chained mapping that becomes linear must find its range attached already,
  *             and its pte there set; a linear one that becomes chained keeps its range attached, and its old pte set,
  *             until this returns: a walk that looks at ranges first and finds that pte clear may be through with the
- *             chain. A linear one that moves to another range has both attached; its new pte is set before this call
- *             and the old one cleared after it. Instead of all this both pte locks may be held. Then no walk misses it
- *             (G3). One that is locked where a range finds it is to these rules as a linear one
+ *             chain. A linear one that moves to another range has both attached. Of it, and of one that stays chained,
+ *             the new pte is set before this call and the old one cleared after it. Instead of all this both pte locks
+ *             may be held. Then no walk misses it (G3). One that is locked where a range finds it is to these rules as
+ *             a linear one
  *
  * Fill the reserve if @to is chained; in a map with multiplicity always, for where an element of several units loses
  * one, a lock may make a chain, too.

@@ -24,7 +24,7 @@ uint32_t spec_mapcount(const struct spec *spec)
 	return count;
 }
 
-static bool is_labelled(struct rmap_mapping mapping)
+bool is_labelled(struct rmap_mapping mapping)
 {
 	return mapping.kind == RMAP_CHAINED || mapping.kind == RMAP_NAMED;
 }
@@ -200,16 +200,16 @@ static void count_units(const struct moment *moment, unsigned labels, long *sure
 static const char *check_label(const struct moment *moment, unsigned label)
 {
 	unsigned labels = reached(moment, 1u << label);
-	long seen = 0;
+	long found = 0;
 	long surely;
 	long possibly;
 
 	for (unsigned i = 0; i < LABELS; i++)
-		seen += labels >> i & 1 ? moment->walk->seen[i] : 0;
+		found += labels >> i & 1 ? moment->walk->found[i] : 0;
 	if ((labels & (LINEAR_BIT | NAME_BITS)) && moment->walk->ranges)
-		seen += UINT8_MAX; /* a range stands for any number of linear mappings */
+		found += UINT8_MAX; /* a range stands for any number of linear mappings */
 	count_units(moment, labels, &surely, &possibly);
-	if (seen < surely)
+	if (found < surely)
 		return labels == 1u << label ? "a walk missed a mapping that was there all the time (G3)"
 					       : "a walk saw a moving mapping at none of its places (G3)";
 	count_units(moment, 1u << label, &surely, &possibly);

@@ -42,11 +42,14 @@ struct op {
 	struct rmap_mapping to;
 };
 
+/* Has it a label: is its pte told? */
+bool is_labelled(struct rmap_mapping mapping);
+
 /*
  * struct record - an operation
  * @before: how many operations of each thread had ended when it began
- * @seen:   a walk: how often it visited each label; @ranges: how many ranges; @indexes: of the page's, a bit for each
- *          that these cover
+ * @seen:   a walk: how often it visited each label; @found: and found the pte set; @ranges: how many ranges; @indexes:
+ *          of the page's, a bit for each that these cover
  * @blind:  a walk: it visited a mapping whose adder's work it could not see
  * @saw:    of each thread, how many operations whoever was told RMAP_LAST saw begun
  */
@@ -55,6 +58,7 @@ struct record {
 	unsigned before[THREADS_MAX];
 	int result;
 	uint8_t seen[LABELS];
+	uint8_t found[LABELS];
 	uint8_t ranges;
 	unsigned indexes;
 	bool blind;

@@ -523,7 +523,7 @@ const struct explore_case vm_cases[] = {
 	{ "vm-munlock", VM_TODAY, "f1 k1", { "Tcr", "n1" }, 92, NULL },
 	{ "vm-mlock", VM_TODAY, "f1", { "Tcf", "k1" }, 12, NULL },
 	{ "vm-fork", VM_TODAY, "f0", { "Tur", "d01" }, 36, NULL },
-	{ "vm-mremap", VM_TODAY, "f1", { "Tcr", "m12" }, 24, NULL },
+	{ "vm-mremap", VM_TODAY, "f1", { "Tcr", "m12" }, 28, NULL },
 	{ "vm-mremap-linear", VM_TODAY, "f0", { "Tur", "m01" }, 20, NULL },
 	{ "vm-reclaim-mlock", VM_TODAY, "f0 f1", { "R", "k1" }, 20, NULL },
 	{ "vm-reclaim", VM_TODAY, "f0 f1", { "R", "Tur" }, 3098, NULL },
@@ -532,7 +532,7 @@ const struct explore_case vm_cases[] = {
 	{ "vm-2003-munlock", VM_2003, "f1 k1", { "Tcr", "n1" }, 24, NULL },
 	{ "vm-2003-reclaim", VM_2003, "f1", { "R", "u1" }, 6, NULL },
 	/* Its move steps through the log of moves. */
-	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 19308, NULL },
+	{ "vm-three", VM_TODAY, "f1", { "Tur", "f0", "m12" }, 19752, NULL },
 	{ "vm-tlb-unmap", VM_FLUSH, "f1 a1", { "Tur", "a1" }, 6, NULL },
 	{ "vm-tlb-search", VM_FLUSH, "f1 a1", { "Tsr", "a1" }, 6, NULL },
 	{ "vm-tlb-bulk", VM_FLUSH, "f0 a0", { "Tcr", "a0" }, 6, NULL },
