@@ -91,15 +91,18 @@ static void delay(void)
 		(void)load_rlx(&rate);
 }
 
-/* Its own loads are no steps of the operation that it delays. */
+/* Its own loads are no steps of the operation that it delays, and no hook comes before one. */
 void rmap_inject(void)
 {
 	uint64_t done = steps.done;
 	uint64_t rmws = steps.rmws;
+	uint64_t at = steps.at;
 
+	steps.at = 0;
 	delay();
 	steps.done = done;
 	steps.rmws = rmws;
+	steps.at = at;
 }
 
 #else

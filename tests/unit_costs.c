@@ -389,6 +389,96 @@ static void readers_take_none(void **state)
 	fixture_fini(&fixture);
 }
 
+/* Another writer of the page, by a reserve of its own: a count goes up. */
+static struct {
+	struct rmap_reserve *reserve;
+	struct rmap_page page;
+	uint64_t rmws; /* its own */
+} rival;
+
+static void write_beside(void)
+{
+	uint64_t before = rmap_inject_rmws();
+
+	expect(rmap_page_add(rival.reserve, &rival.page, rmap_linear()) >= 0);
+	rival.rmws = rmap_inject_rmws() - before;
+}
+
+enum { LOSE_ADD, LOSE_TAKE, LOSE_MOVE };
+
+/* An operation on a page of @named, @linear and @chained mappings that takes as many steps beside one linear more. */
+static const struct losing {
+	unsigned named, linear, chained;
+	unsigned how;
+	struct rmap_mapping from, to;
+} losings[] = {
+	{ 0, 2, 0, LOSE_ADD, { { 0 }, RMAP_LINEAR }, { { 1 }, RMAP_LINEAR } },
+	{ 0, 2, 0, LOSE_TAKE, { { 1 }, RMAP_LINEAR }, { { 0 }, RMAP_LINEAR } },
+	{ 0, 2, 0, LOSE_MOVE, { { 2 }, RMAP_LINEAR }, { { 2 }, RMAP_LOCKED } },
+	{ 1, 0, 0, LOSE_ADD, { { 0 }, RMAP_LINEAR }, { { 3 }, RMAP_LOCKED } },
+	{ 0, 0, 1, LOSE_ADD, { { 0 }, RMAP_LINEAR }, { { 0x9000 }, RMAP_CHAINED } },
+	{ 0, 1, 2, LOSE_ADD, { { 0 }, RMAP_LINEAR }, { { 1 }, RMAP_LINEAR } },
+	{ 0, 1, 2, LOSE_TAKE, { { 0x1000 }, RMAP_CHAINED }, { { 0 }, RMAP_LINEAR } },
+	{ 0, 1, 2, LOSE_MOVE, { { 0x1000 }, RMAP_CHAINED }, { { 1 }, RMAP_LINEAR } },
+};
+
+/* Its read-modify-writes, if the rival writes before its @step-th step; 0: never. */
+static uint64_t do_losing(struct fixture *fixture, const struct losing *losing, uint64_t step)
+{
+	uint64_t before;
+	uint64_t rmws;
+
+	fixture_fill(fixture, 8);
+	expect(rmap_reserve_fill(rival.reserve, 8) == 0);
+	rmap_read_lock(fixture->map);
+	if (losing->named)
+		expect(rmap_page_add(fixture->reserve, &rival.page, rmap_named(0x8000)) >= 0);
+	for (unsigned i = 0; i < losing->linear; i++)
+		expect(rmap_page_add(fixture->reserve, &rival.page, rmap_linear()) >= 0);
+	for (unsigned i = 0; i < losing->chained; i++)
+		expect(rmap_page_add(fixture->reserve, &rival.page, pte(512 * i)) >= 0);
+	rival.rmws = 0;
+	before = rmap_inject_rmws();
+	rmap_inject_at(step, write_beside);
+	if (losing->how == LOSE_ADD)
+		expect(rmap_page_add(fixture->reserve, &rival.page, losing->to) >= 0);
+	else if (losing->how == LOSE_TAKE)
+		expect(rmap_page_remove(fixture->reserve, &rival.page, losing->from) >= 0);
+	else
+		expect(rmap_page_move(fixture->reserve, &rival.page, losing->from, losing->to) >= 0);
+	rmap_inject_at(0, NULL);
+	rmws = rmap_inject_rmws() - before - rival.rmws;
+	rmap_read_unlock(fixture->map);
+	fixture_drop(fixture, &rival.page);
+	return rmws;
+}
+
+/* Wherever another writer comes in between: the figure is of what more it takes, and somewhere that is one. */
+static void what_a_lost_race_takes_is_counted(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	fixture_init(&fixture, 0, RMAP_RECLAIM_CALLBACK, 0);
+	expect(rmap_reserve_create(fixture.map, &rival.reserve) == 0);
+	for (unsigned i = 0; i < LENGTH(losings); i++) {
+		uint64_t undisturbed = do_losing(&fixture, &losings[i], 0);
+		uint64_t lost = 0;
+		uint64_t step = 0;
+
+		do {
+			uint64_t before = fixture_stats(&fixture).retries;
+			uint64_t rmws = do_losing(&fixture, &losings[i], step++);
+
+			assert_int_equal(fixture_stats(&fixture).retries - before, rmws - undisturbed);
+			lost += rmws - undisturbed;
+		} while (step == 1 || rival.rmws); /* until the operation has ended before */
+		assert_in_range(lost, 1, step);
+	}
+	rmap_reserve_destroy(rival.reserve);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +490,7 @@ int main(void)
 		cmocka_unit_test(equal_keys_harm_no_others),
 		cmocka_unit_test(no_operation_takes_3000_accesses),
 		cmocka_unit_test(readers_take_none),
+		cmocka_unit_test(what_a_lost_race_takes_is_counted),
 	};
 
 	return cmocka_run_group_tests_name("costs", tests, NULL, NULL);
