@@ -74,16 +74,16 @@ static void check_arguments(struct argp_state *state, const struct arguments *ar
 	bool wanted = false;
 
 	if (!benchmark && !arguments->list && !arguments->output.load)
-		argp_error(state, "name a benchmark; --list names them");
+		bad_usage(state, "name a benchmark; --list names them");
 	if (!benchmark)
 		return;
 	for (size_t i = 0; i < benchmark->rows_n; i++)
 		wanted |= is_wanted(benchmark, &benchmark->rows[i], options);
 	if (!wanted)
-		argp_error(state, "no row of \"%s\" has \"%s\" in its name%s; --list %s names them", benchmark->name,
-			   options->filter, options->quick ? " and is quick" : "", benchmark->name);
+		bad_usage(state, "no row of \"%s\" has \"%s\" in its name%s; --list %s names them", benchmark->name,
+			  options->filter, options->quick ? " and is quick" : "", benchmark->name);
 	if (options->from && !benchmark->records)
-		argp_error(state, "--from is for \"pages\", and \"%s\" makes up what it measures", benchmark->name);
+		bad_usage(state, "--from is for \"pages\", and \"%s\" makes up what it measures", benchmark->name);
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -119,10 +119,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->benchmark)
-			argp_error(state, "one benchmark at a time, and \"%s\" is a second one", arg);
+			bad_usage(state, "one benchmark at a time, and \"%s\" is a second one", arg);
 		arguments->benchmark = find_benchmark(arg);
 		if (!arguments->benchmark)
-			argp_error(state, "there is no benchmark \"%s\"; --list names them", arg);
+			bad_usage(state, "there is no benchmark \"%s\"; --list names them", arg);
 		return 0;
 	case ARGP_KEY_END:
 		check_arguments(state, arguments);

@@ -38,7 +38,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (output->load && (!output->html || output->json || output->chosen))
-			argp_error(state, "--load makes the page of --html of what --json wrote: give these two alone");
+			bad_usage(state, "--load makes the page of --html of what --json wrote: give these two alone");
 		if (output->html)
 			page_require(output->page, state);
 		return 0;

@@ -61,7 +61,7 @@ double bench_parse_seconds(struct argp_state *state, const char *text)
 
 	/* Written so that not-a-number is refused as well. */
 	if (end == text || *end || !(value > 0 && value <= 86400))
-		argp_error(state, "--seconds takes a number above 0 and up to 86400, not \"%s\"", text);
+		bad_usage(state, "--seconds takes a number above 0 and up to 86400, not \"%s\"", text);
 	return value;
 }
 
@@ -72,7 +72,7 @@ unsigned bench_parse_whole(struct argp_state *state, const char *option, const c
 	long value = strtol(text, &end, 10);
 
 	if (end == text || *end || value < (long)least || value > (long)most)
-		argp_error(state, "--%s takes a whole number from %u to %u, not \"%s\"", option, least, most, text);
+		bad_usage(state, "--%s takes a whole number from %u to %u, not \"%s\"", option, least, most, text);
 	return (unsigned)value;
 }
 

@@ -66,7 +66,7 @@ static unsigned variants(const struct lab_options *options, size_t workload)
 static void add_setting(struct argp_state *state, struct arguments *arguments, char *setting)
 {
 	if (arguments->settings_n == SETTINGS_MAX)
-		argp_error(state, "--set can be given %u times", SETTINGS_MAX);
+		bad_usage(state, "--set can be given %u times", SETTINGS_MAX);
 	arguments->settings[arguments->settings_n++] = setting;
 }
 
@@ -77,9 +77,9 @@ static void set(struct argp_state *state, struct arguments *arguments, char *set
 	bool known = false;
 
 	if (!equals)
-		argp_error(state,
-			   "--set takes a name and a number, such as tasks=10, not \"%s\"; --list tells the names",
-			   setting);
+		bad_usage(state,
+			  "--set takes a name and a number, such as tasks=10, not \"%s\"; --list tells the names",
+			  setting);
 	*equals = '\0';
 	for (size_t i = 0; i < WORKLOADS; i++) {
 		const struct lab_parameter *parameters = workloads[i]->parameters;
@@ -93,7 +93,7 @@ static void set(struct argp_state *state, struct arguments *arguments, char *set
 		}
 	}
 	if (!known)
-		argp_error(state, "no workload to be measured has a parameter \"%s\"; --list tells them", setting);
+		bad_usage(state, "no workload to be measured has a parameter \"%s\"; --list tells them", setting);
 }
 
 static void check_arguments(struct argp_state *state, struct arguments *arguments)
@@ -112,12 +112,12 @@ static void check_arguments(struct argp_state *state, struct arguments *argument
 		wanted += variants(options, i);
 	}
 	if (!wanted)
-		argp_error(state, "no row has \"%s\" in its name%s; --list names them", options->filter,
-			   arguments->from ? "" : ", or it needs --from");
+		bad_usage(state, "no row has \"%s\" in its name%s; --list names them", options->filter,
+			  arguments->from ? "" : ", or it needs --from");
 	for (size_t i = 0; vm_backends[i] && !backends; i++)
 		backends = strstr(vm_backend_name(vm_backends[i]), options->backend);
 	if (!backends)
-		argp_error(state, "no backend has \"%s\" in its name; --list names them", options->backend);
+		bad_usage(state, "no backend has \"%s\" in its name; --list names them", options->backend);
 	for (size_t i = 0; i < arguments->settings_n; i++)
 		set(state, arguments, arguments->settings[i]);
 }
@@ -164,7 +164,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		add_setting(state, arguments, arg);
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\" is no option; --filter picks workloads", arg);
+		bad_usage(state, "\"%s\" is no option; --filter picks workloads", arg);
 		return 0;
 	case ARGP_KEY_END:
 		check_arguments(state, arguments);

@@ -105,8 +105,8 @@ static uint64_t parse_number(struct argp_state *state, const char *option, const
 	errno = 0;
 	value = strtoull(text, &end, 0);
 	if (errno || end == text || *end || strchr(text, '-') || value < min || value > max)
-		argp_error(state, "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 "; give one", option,
-			   text, min, max);
+		bad_usage(state, "--%s: '%s' is not a whole number from %" PRIu64 " to %" PRIu64 "; give one", option,
+			  text, min, max);
 	return value;
 }
 
@@ -117,7 +117,7 @@ static unsigned parse_name(struct argp_state *state, const char *option, const c
 	while (names[i] && strcmp(names[i], text) != 0)
 		i++;
 	if (!names[i])
-		argp_error(state, "--%s: there is no '%s'; see --help for what there is", option, text);
+		bad_usage(state, "--%s: there is no '%s'; see --help for what there is", option, text);
 	return i;
 }
 
@@ -132,7 +132,7 @@ static const struct vm_backend *parse_backend(struct argp_state *state, const ch
 			return vm_backends[i];
 		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "", name);
 	}
-	argp_error(state, "--backend: there is no '%s'; there are %s", text, names);
+	bad_usage(state, "--backend: there is no '%s'; there are %s", text, names);
 	return NULL;
 }
 
@@ -176,7 +176,7 @@ static const struct stress_test *find_test(struct argp_state *state, const char 
 		if (strcmp(tests[i]->name, name) == 0)
 			return tests[i];
 	}
-	argp_error(state, "--test: there is no test named '%s'; --list names them", name);
+	bad_usage(state, "--test: there is no test named '%s'; --list names them", name);
 	return NULL;
 }
 
@@ -207,18 +207,18 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		stress->inject = (unsigned)parse_number(state, "inject", text, 0, 1000);
 #if !RMAP_INJECT
 		if (stress->inject)
-			argp_error(state, "--inject: this build has no marked windows; build with -Dinject=true");
+			bad_usage(state, "--inject: this build has no marked windows; build with -Dinject=true");
 #endif
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "'%s' is not an option; name a test with --test %s", text, text);
+		bad_usage(state, "'%s' is not an option; name a test with --test %s", text, text);
 		return 0;
 	case ARGP_KEY_END:
 		if (!stress->test)
-			argp_error(state, "no test was named; give --test NAME (--list names them)");
+			bad_usage(state, "no test was named; give --test NAME (--list names them)");
 		if (stress->vm.given && !stress->test->on_vm)
-			argp_error(state, "%s does not run on the VM: leave out the options about that",
-				   stress->test->name);
+			bad_usage(state, "%s does not run on the VM: leave out the options about that",
+				  stress->test->name);
 		return 0;
 	case KEY_BACKEND:
 	case KEY_STRATEGY:

@@ -61,7 +61,23 @@ for command in "snapshot --load" "who --pfn 1 --load" "lab --from"; do
 	# shellcheck disable=SC2086
 	expect 2 "\"/no/?[31msuch\" cannot be read" "$rmap" $command $'/no/\e[31msuch'
 done
-expect 2 "--nonsense" "$rmap" snapshot --nonsense
+# An option that there is not is met with the one that was meant, as a command is; so are too few dashes.
+for command in snapshot shares diff freed who bench lab; do
+	expect 2 "rmap $command: there is no option \"--jsno\"; did you mean --json?" "$rmap" $command --jsno
+	expect 2 "there is no option \"--nonsense\"" "$rmap" $command --nonsense=1
+	expect 2 "there is no option \"-x\"" "$rmap" $command -x
+	# What was typed, be it an option's name, its value or a word too many, commands no terminal.
+	for wrong in $'--no\e[31m\xc2\x9bsuch' $'--threads=\e[31m\xc2\x9bx' $'\e[31m\xc2\x9bx' $'-\e'; do
+		LC_ALL=C.UTF-8 "$rmap" $command "$wrong" >"$work/out" 2>"$work/err" && fail "rmap $command takes nonsense"
+		LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f-\x9f]' "$work/err" && fail "rmap $command shows a terminal what was typed: $(cat -v "$work/err")"
+	done
+done
+expect 2 "there is no option \"-json\"; did you mean --json?" "$rmap" shares -json
+expect 2 "--l may be --limit or --load" "$rmap" shares --l 1
+expect 2 "--limit wants a value" "$rmap" shares --limit
+expect 2 "-t wants a value" "$rmap" shares -t
+expect 2 "--json takes no value: leave out \"=yes\"" "$rmap" shares --json=yes
+"$rmap" shares --load "$recording" --js --lim 1 >"$work/out" || fail "options are no longer known by how they begin"
 expect 2 "no option" "$rmap" snapshot extra
 for bad in 0 -1 1x "" 1025 99999999999999999999; do
 	expect 2 "--threads wants" "$rmap" snapshot --threads "$bad"

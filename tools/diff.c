@@ -35,12 +35,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_ARG:
 		if (options->recordings_n == 2)
-			argp_error(state, "two recordings are compared, and \"%s\" is a third one", arg);
+			bad_usage(state, "two recordings are compared, and \"%s\" is a third one", arg);
 		options->recordings[options->recordings_n++] = arg;
 		return 0;
 	case ARGP_KEY_END:
 		if (options->recordings_n < 2)
-			argp_error(state, "name two recordings that rmap snapshot --save has written");
+			bad_usage(state, "name two recordings that rmap snapshot --save has written");
 		view_complete(&options->view);
 		return 0;
 	default:

@@ -87,14 +87,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!chosen_add(&options->chosen, arg))
-			argp_error(state, "\"%s\" is neither a process's number nor a cgroup, such as cron.service",
-				   arg);
+			bad_usage(state, "\"%s\" is neither a process's number nor a cgroup, such as cron.service",
+				  arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!options->chosen.words_n)
-			argp_error(state, "name processes by their numbers, or a cgroup, such as cron.service");
+			bad_usage(state, "name processes by their numbers, or a cgroup, such as cron.service");
 		if (options->frames && options->format != FORMAT_JSON)
-			argp_error(state, "--frames goes with --json");
+			bad_usage(state, "--frames goes with --json");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -4,6 +4,7 @@
  */
 #include "../bench/bench.h"
 #include "command.h"
+#include "near.h"
 #include "tool.h"
 
 #include <errno.h>
@@ -31,42 +32,13 @@ static const struct {
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-/* How many letters have to be put in, left out, or exchanged to make @right of @wrong? */
-static size_t distance(const char *wrong, const char *right)
-{
-	size_t row[16], length = strlen(right);
-
-	for (size_t k = 0; k <= length; k++)
-		row[k] = k;
-	for (size_t i = 0; wrong[i]; i++) {
-		size_t diagonal = row[0]++;
-
-		for (size_t k = 0; k < length; k++) {
-			size_t best = diagonal + (wrong[i] != right[k]);
-
-			diagonal = row[k + 1];
-			best = diagonal + 1 < best ? diagonal + 1 : best;
-			row[k + 1] = row[k] + 1 < best ? row[k] + 1 : best;
-		}
-	}
-	return row[length];
-}
-
-/* The command that @word begins, or is nearly; NULL if there is none. */
 static const char *near_command(const char *word)
 {
-	size_t best = 3, at = COMMANDS;
+	const char *words[COMMANDS];
 
-	for (size_t i = 0; i < COMMANDS; i++) {
-		const char *right = commands[i].word;
-		size_t far = word[1] && !strncmp(word, right, strlen(word)) ? 0 : distance(word, right);
-
-		if (far < best && far < strlen(right) - 1) {
-			best = far;
-			at = i;
-		}
-	}
-	return at < COMMANDS ? commands[at].word : NULL;
+	for (size_t i = 0; i < COMMANDS; i++)
+		words[i] = commands[i].word;
+	return near_word(word, words, COMMANDS);
 }
 
 static int help(FILE *out)

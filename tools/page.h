@@ -9,7 +9,8 @@
 #ifndef PAGE_H
 #define PAGE_H
 
-#include <argp.h>
+#include "arguments.h"
+
 #include <jansson.h>
 
 /** struct page_piece - a part of a template; without bytes, the place of the document */

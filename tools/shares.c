@@ -93,15 +93,15 @@ static const struct argp_option option_list[] = {
 static void complete_watch(struct options *options, struct argp_state *state)
 {
 	if (options->source.load)
-		argp_error(state, "--watch reads the running system, and --load a recording: give one of them");
+		bad_usage(state, "--watch reads the running system, and --load a recording: give one of them");
 	if (options->with.words_n)
-		argp_error(state, "--watch compares all groups, and --with leaves most of them out: give one of them");
+		bad_usage(state, "--watch compares all groups, and --with leaves most of them out: give one of them");
 	if (options->view.format == FORMAT_CSV)
-		argp_error(state, "--csv is one table of one reading: with --watch take --json");
+		bad_usage(state, "--csv is one table of one reading: with --watch take --json");
 	if (sample_is_taken(&options->source.sample))
-		argp_error(state,
-			   "--watch tells what changed, and --sample not how far that may be from the truth: give "
-			   "one of them");
+		bad_usage(state,
+			  "--watch tells what changed, and --sample not how far that may be from the truth: give "
+			  "one of them");
 	options->fits = !options->view.limit && options->view.format == FORMAT_TEXT;
 }
 
@@ -112,8 +112,8 @@ static void complete_html(struct options *options, struct argp_state *state)
 
 	if (view->format != FORMAT_TEXT || view->bys.n || view->sort != SORTS || options->matrix || options->kernel ||
 	    options->with.words_n || options->watch || sample_is_taken(&options->source.sample))
-		argp_error(state, "--html shows all groups and their matrices: give it with --load, --threads and "
-				  "--limit alone");
+		bad_usage(state, "--html shows all groups and their matrices: give it with --load, --threads and "
+				 "--limit alone");
 	page_require(&page_shares, state);
 	view->format = FORMAT_JSON;
 	for (enum by by = 0; by < BYS; by++)
@@ -124,25 +124,24 @@ static void complete_html(struct options *options, struct argp_state *state)
 static void complete(struct options *options, struct argp_state *state)
 {
 	if (options->kernel && options->source.load)
-		argp_error(state, "--kernel asks the running kernel, and --load reads a recording: give one of them");
+		bad_usage(state, "--kernel asks the running kernel, and --load reads a recording: give one of them");
 	if (options->watch)
 		complete_watch(options, state);
 	if (options->html)
 		complete_html(options, state);
 	view_complete(&options->view);
 	if (options->kernel && !bys_have(&options->view.bys, BY_PROCESS))
-		argp_error(state, "--kernel goes with --by process: the kernel sums up processes alone");
+		bad_usage(state, "--kernel goes with --by process: the kernel sums up processes alone");
 	if (options->matrix && bys_have(&options->view.bys, BY_KIND))
-		argp_error(state, "--matrix does not go with --by kind: no page is of two kinds");
+		bad_usage(state, "--matrix does not go with --by kind: no page is of two kinds");
 	if (options->view.format == FORMAT_CSV && (options->matrix || options->kernel))
-		argp_error(state,
-			   "--csv is a table of groups, and has no place for --matrix and --kernel: take --json");
+		bad_usage(state, "--csv is a table of groups, and has no place for --matrix and --kernel: take --json");
 	if (sample_is_taken(&options->source.sample) && (options->matrix || options->kernel))
-		argp_error(state, "--sample estimates, and --matrix and --kernel tell exact figures: leave it out");
+		bad_usage(state, "--sample estimates, and --matrix and --kernel tell exact figures: leave it out");
 	if (options->view.sort == SORTS)
 		options->view.sort = options->with.words_n ? SORT_SHARED : SORT_PSS;
 	if (options->view.sort == SORT_SHARED && !options->with.words_n)
-		argp_error(state, "--sort shared goes with --with");
+		bad_usage(state, "--sort shared goes with --with");
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -155,9 +154,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case KEY_WITH:
 		if (!chosen_add(&options->with, arg))
-			argp_error(state,
-				   "--with wants a process's number or a cgroup, such as cron.service, not \"%s\"",
-				   arg);
+			bad_usage(state,
+				  "--with wants a process's number or a cgroup, such as cron.service, not \"%s\"", arg);
 		return 0;
 	case KEY_MATRIX:
 		options->matrix = true;
@@ -173,7 +171,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_WATCH:
 		if (!parse_number(arg, 1, WATCH_SECONDS_MAX, &seconds))
-			argp_error(state, "--watch wants seconds, from 1 to %d, not \"%s\"", WATCH_SECONDS_MAX, arg);
+			bad_usage(state, "--watch wants seconds, from 1 to %d, not \"%s\"", WATCH_SECONDS_MAX, arg);
 		options->watch = (unsigned)seconds;
 		return 0;
 	case KEY_HTML:
@@ -183,7 +181,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		source_sample_parse(arg, &options->source.sample, state);
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
+		bad_usage(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
 		complete(options, state);

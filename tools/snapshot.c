@@ -52,10 +52,10 @@ static const struct argp_option option_list[] = {
 static void complete(const struct options *options, struct argp_state *state)
 {
 	if (options->save && sample_is_taken(&options->source.sample))
-		argp_error(state, "--save records all pages, and --sample leaves most of them out: give one of them");
+		bad_usage(state, "--save records all pages, and --sample leaves most of them out: give one of them");
 	if (options->source.load && options->pids_n)
-		argp_error(state,
-			   "--pid chooses among running processes and --load reads a recording: give one of them");
+		bad_usage(state,
+			  "--pid chooses among running processes and --load reads a recording: give one of them");
 	if (options->html)
 		page_require(&page_snapshot, state);
 }
@@ -68,7 +68,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'p':
 		if (!parse_number(arg, 1, INT32_MAX, &value))
-			argp_error(state, "--pid wants a process's number, not \"%s\"", arg);
+			bad_usage(state, "--pid wants a process's number, not \"%s\"", arg);
 		options->pids =
 			grow(options->pids, &options->pids_capacity, options->pids_n + 1, sizeof(*options->pids));
 		options->pids[options->pids_n++] = (pid_t)value;
@@ -78,7 +78,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_TOP:
 		if (!parse_number(arg, 0, TOP_MAX, &value))
-			argp_error(state, "--top wants a number from 0 to %d, not \"%s\"", TOP_MAX, arg);
+			bad_usage(state, "--top wants a number from 0 to %d, not \"%s\"", TOP_MAX, arg);
 		options->top = (unsigned)value;
 		return 0;
 	case KEY_JSON:
@@ -97,7 +97,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		source_sample_parse(arg, &options->source.sample, state);
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
+		bad_usage(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
 		complete(options, state);

@@ -20,7 +20,7 @@ unsigned source_threads_parse(const char *word, struct argp_state *state)
 	uint64_t value = 1;
 
 	if (!parse_number(word, 1, THREADS_MAX, &value))
-		argp_error(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, word);
+		bad_usage(state, "--threads wants a number from 1 to %d, not \"%s\"", THREADS_MAX, word);
 	return (unsigned)value;
 }
 
@@ -40,9 +40,9 @@ void source_sample_parse(const char *word, struct sample *sample, struct argp_st
 	snprintf(number, sizeof(number), "%.*s", (int)(colon - word), word);
 	if (colon - word >= (ptrdiff_t)sizeof(number) || !parse_number(number, 2, SAMPLE_MAX, &one_in) ||
 	    (*colon && !parse_number(colon + 1, 0, INT64_MAX, &seed)))
-		argp_error(state,
-			   "--sample wants one page in how many, 2 to %d, and perhaps a seed, as N:SEED, not \"%s\"",
-			   SAMPLE_MAX, word);
+		bad_usage(state,
+			  "--sample wants one page in how many, 2 to %d, and perhaps a seed, as N:SEED, not \"%s\"",
+			  SAMPLE_MAX, word);
 	*sample = (struct sample){ .one_in = (uint32_t)one_in, .seed = seed };
 }
 

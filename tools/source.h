@@ -5,9 +5,8 @@
 #ifndef SOURCE_H
 #define SOURCE_H
 
+#include "arguments.h"
 #include "system.h"
-
-#include <argp.h>
 
 struct source {
 	unsigned threads;

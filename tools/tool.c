@@ -13,34 +13,6 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-#include <wchar.h>
-#include <wctype.h>
-
-/* Write what printable() shows of the @left bytes at @name to @out, which may be there; it has as many or fewer. */
-static void make_printable(char *out, const char *name, size_t left)
-{
-	mbstate_t state = { 0 };
-
-	while (left) {
-		wchar_t c;
-		size_t length = mbrtowc(&c, name, left, &state);
-		bool valid = length && length <= left;
-
-		if (valid && iswprint((wint_t)c) && !is_bidirectional((uint32_t)c)) {
-			memmove(out, name, length);
-			out += length;
-		} else {
-			*out++ = '?';
-		}
-		if (!valid) {
-			length = 1;
-			state = (mbstate_t){ 0 };
-		}
-		name += length;
-		left -= length;
-	}
-	*out = '\0';
-}
 
 int complain(const char *format, ...)
 {
@@ -50,7 +22,7 @@ int complain(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	make_printable(text, text, strlen(text));
+	printable_copy(text, text, strlen(text));
 	fprintf(stderr, "rmap: %s\n", text);
 	return STATUS_LACKING;
 }
@@ -214,12 +186,6 @@ void progress_end(struct progress *progress)
 	progress->drawn = false;
 }
 
-/* Marks, embeddings, overrides and isolates of the bidirectional algorithm. */
-bool is_bidirectional(uint32_t c)
-{
-	return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
-}
-
 const char *printable(const char *name)
 {
 	static char *buffers[2];
@@ -229,7 +195,7 @@ const char *printable(const char *name)
 
 	turn = !turn;
 	buffers[turn] = grow(buffers[turn], &capacities[turn], length + 1, 1);
-	make_printable(buffers[turn], name, length);
+	printable_copy(buffers[turn], name, length);
 	return buffers[turn];
 }
 

@@ -9,6 +9,8 @@
 #ifndef TOOL_H
 #define TOOL_H
 
+#include "printable.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -82,17 +84,11 @@ void progress_show(struct progress *progress, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress);
 
 /**
- * printable - @name as a terminal may be shown it: what is no character of the locale, controls it (C0, DEL, C1) or
- * turns the direction of writing is a question mark
+ * printable - @name as printable_copy() writes it; it stays until the second next call
  *
- * Names are chosen by those who run: none shall reach a terminal as a command to it. They are kept as they are, and
- * every one that is printed as text passes here.
- * Return: a string that stays until the second next call
+ * Names are kept as they are, and every one that is printed as text passes here.
  */
 const char *printable(const char *name);
-
-/** is_bidirectional - does this character turn the direction of writing, so that text behind it stands elsewhere? */
-bool is_bidirectional(uint32_t c);
 
 /** is_unicode - may the terminal be shown block characters? */
 bool is_unicode(void);

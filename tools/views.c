@@ -35,7 +35,7 @@ static void bys_add(struct bys *bys, const char *word, struct argp_state *state)
 	enum by by = (enum by)word_number(word, by_words, BYS);
 
 	if (by == BYS)
-		argp_error(state, "--by wants process, cgroup, user, file or kind, not \"%s\"", word);
+		bad_usage(state, "--by wants process, cgroup, user, file or kind, not \"%s\"", word);
 	if (!bys_have(bys, by))
 		bys->items[bys->n++] = by;
 }
@@ -45,8 +45,8 @@ static enum sort sort_parse(const char *word, enum sort end, struct argp_state *
 	enum sort sort = (enum sort)word_number(word, sort_words, end);
 
 	if (sort == end)
-		argp_error(state, "--sort wants pss, uss, rss, swap or name%s, not \"%s\"",
-			   end == SORTS ? ", or shared beside --with" : "", word);
+		bad_usage(state, "--sort wants pss, uss, rss, swap or name%s, not \"%s\"",
+			  end == SORTS ? ", or shared beside --with" : "", word);
 	return sort;
 }
 
@@ -56,14 +56,14 @@ static size_t limit_parse(const char *word, struct argp_state *state)
 	uint64_t value = 0;
 
 	if (!parse_number(word, 0, LIMIT_MAX, &value))
-		argp_error(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, word);
+		bad_usage(state, "--limit wants a number from 0 to %d, not \"%s\"", LIMIT_MAX, word);
 	return value ? (size_t)value : SIZE_MAX;
 }
 
 void format_choose(enum format *format, enum format chosen, struct argp_state *state)
 {
 	if (*format != FORMAT_TEXT && *format != chosen)
-		argp_error(state, "--json and --csv are two formats of one report: give one of them");
+		bad_usage(state, "--json and --csv are two formats of one report: give one of them");
 	*format = chosen;
 }
 

@@ -5,10 +5,9 @@
 #ifndef VIEWS_H
 #define VIEWS_H
 
+#include "arguments.h"
 #include "tally.h"
 #include "text.h"
-
-#include <argp.h>
 
 enum sort { SORT_PSS, SORT_USS, SORT_RSS, SORT_SWAP, SORT_NAME, SORT_SHARED, SORTS };
 

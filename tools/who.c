@@ -84,32 +84,32 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'p':
 		if (!parse_number(arg, 1, INT32_MAX, &pid))
-			argp_error(state, "--pid wants a process's number, not \"%s\"", arg);
+			bad_usage(state, "--pid wants a process's number, not \"%s\"", arg);
 		name_process(options, pid);
 		return 0;
 	case 'a':
 		if (!question_parse(arg, INT64_MAX, add_question(options, ASKED_ADDRESS)))
-			argp_error(
+			bad_usage(
 				state,
 				"--addr wants an address such as 0x7f0123456000, or ADDR-END or ADDR+SIZE, not \"%s\"",
 				arg);
 		return 0;
 	case KEY_PFN:
 		if (!question_parse(arg, PFN_MAX, add_question(options, ASKED_PFN)))
-			argp_error(state,
-				   "--pfn wants a page frame's number, decimal or 0x, or PFN-END or PFN+NUMBER, not "
-				   "\"%s\"",
-				   arg);
+			bad_usage(state,
+				  "--pfn wants a page frame's number, decimal or 0x, or PFN-END or PFN+NUMBER, not "
+				  "\"%s\"",
+				  arg);
 		return 0;
 	case KEY_FILE:
 		add_question(options, ASKED_FILE)->path = arg;
 		return 0;
 	case KEY_OFFSET:
 		if (!questions->n || questions->items[questions->n - 1].by != ASKED_FILE)
-			argp_error(state, "--offset belongs to the --file before it");
+			bad_usage(state, "--offset belongs to the --file before it");
 		if (!question_parse(arg, INT64_MAX, &questions->items[questions->n - 1]))
-			argp_error(state, "--offset wants a number of bytes, or OFFSET-END or OFFSET+SIZE, not \"%s\"",
-				   arg);
+			bad_usage(state, "--offset wants a number of bytes, or OFFSET-END or OFFSET+SIZE, not \"%s\"",
+				  arg);
 		return 0;
 	case KEY_JSON:
 		options->json = true;
@@ -118,11 +118,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->load = arg;
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\" is no option: all that it takes begins with --", arg);
+		bad_usage(state, "\"%s\" is no option: all that it takes begins with --", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
 		if (!is_complete(options))
-			argp_error(state, "name the page: --pid and --addr, --file, or --pfn");
+			bad_usage(state, "name the page: --pid and --addr, --file, or --pfn");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

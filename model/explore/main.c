@@ -73,7 +73,7 @@ static uint64_t read_number(struct argp_state *state, const char *name, const ch
 	errno = 0;
 	number = strtoull(value, &end, 10);
 	if (errno || *end || end == value || *value == '-' || number < least || number > most)
-		argp_error(state, "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'", name, least, most,
+		bad_usage(state, "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'", name, least, most,
 			   value);
 	return number;
 }
@@ -83,7 +83,7 @@ static void read_piece(struct argp_state *state, char *value, struct request *re
 	char *pieces = strchr(value, '/');
 
 	if (!pieces)
-		argp_error(state, "--piece takes K/N, as in 1/100, not '%s'", value);
+		bad_usage(state, "--piece takes K/N, as in 1/100, not '%s'", value);
 	*pieces++ = '\0';
 	request->pieces = (unsigned)read_number(state, "piece", pieces, 1, UINT32_MAX);
 	request->piece = (unsigned)read_number(state, "piece", value, 1, request->pieces);
@@ -95,17 +95,17 @@ static void check_request(struct argp_state *state, struct request *request)
 	const char *replay = request->replay;
 
 	if (replay && !request->name)
-		argp_error(state, "--replay needs --case");
+		bad_usage(state, "--replay needs --case");
 	if (replay && (replay[strspn(replay, "abcdr0123456789")] || (*replay >= '0' && *replay <= '9')))
-		argp_error(state, "--replay takes what a failure printed: letters of a to d and r, and numbers");
+		bad_usage(state, "--replay takes what a failure printed: letters of a to d and r, and numbers");
 	if ((request->pieces || request->contended) && !request->enumerate)
-		argp_error(state, "--piece and --contended need --enumerate");
+		bad_usage(state, "--piece and --contended need --enumerate");
 	if (request->enumerate && (request->stop || request->random))
-		argp_error(state, "--enumerate is a search: it goes with neither --stop nor --random");
+		bad_usage(state, "--enumerate is a search: it goes with neither --stop nor --random");
 	if (request->stale && !request->bounded && !request->random)
-		argp_error(state, "--stale needs --preemptions or --random: the whole search knows no stale reads");
+		bad_usage(state, "--stale needs --preemptions or --random: the whole search knows no stale reads");
 	if (request->random && (request->bounded || request->stop))
-		argp_error(state, "--random is no search: it goes with neither --preemptions nor --stop");
+		bad_usage(state, "--random is no search: it goes with neither --preemptions nor --stop");
 	if (request->random && !request->limit)
 		request->limit = 100000;
 }
