@@ -12,6 +12,8 @@
  */
 #include "holders.h"
 
+#include "fds.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,15 +26,8 @@ struct finding {
 	const struct system *system;
 	const struct procfs *procfs;
 	const struct chosen *chosen;
-	const struct task *task; /* whose descriptors are listed */
 	bool inside;
-	bool refused; /* some descriptor could not be looked at */
 };
-
-static uint64_t device_of(const struct statx *stat)
-{
-	return (uint64_t)stat->stx_dev_major << 32 | stat->stx_dev_minor;
-}
 
 static struct held_file *find_file(const struct holders *holders, uint64_t device, uint64_t inode)
 {
@@ -76,7 +71,7 @@ static enum segment find_segment(const struct system *system, const struct procf
 static void describe(const struct finding *finding, const struct task *task, const char *link, const struct statx *stat,
 		     struct held_file *file)
 {
-	file->device = device_of(stat);
+	file->device = statx_device(stat);
 	file->inode = stat->stx_ino;
 	file->linked = stat->stx_nlink > 0;
 	file->known = true;
@@ -107,13 +102,14 @@ static void add_mapped(struct finding *finding, const struct process *process, c
 	finding->holders->numbers[vma->file] = (uint32_t)(known - finding->holders->files);
 }
 
-static void add_open(struct finding *finding, const char *link, const struct statx *stat)
+static void add_open(struct finding *finding, const struct task *task, const char *link, const struct statx *stat)
 {
 	struct held_file file = { .known = true };
 
-	if (!S_ISREG(stat->stx_mode) || stat->stx_nlink || find_file(finding->holders, device_of(stat), stat->stx_ino))
+	if (!S_ISREG(stat->stx_mode) || stat->stx_nlink ||
+	    find_file(finding->holders, statx_device(stat), stat->stx_ino))
 		return;
-	describe(finding, finding->task, link, stat, &file);
+	describe(finding, task, link, stat, &file);
 	if (file.bytes)
 		add_file(finding->holders, &file);
 }
@@ -126,34 +122,23 @@ static void note_holder(struct held_file *file, pid_t pid)
 		file->holder = pid;
 }
 
-static void look_at_fd(void *arg, const char *entry)
+static void look_at_fd(void *arg, const struct task *task, const char *link, const struct statx *stat)
 {
 	struct finding *finding = arg;
 	struct held_file *file;
-	struct statx stat;
-	char link[32];
-	enum outcome outcome;
 
-	snprintf(link, sizeof(link), "fd/%.20s", entry);
-	outcome = procfs_stat(finding->procfs, finding->task, link, &stat);
-	finding->refused |= outcome == OUTCOME_REFUSED;
-	if (outcome != OUTCOME_READ)
-		return;
 	if (finding->inside) {
-		add_open(finding, link, &stat);
+		add_open(finding, task, link, stat);
 		return;
 	}
-	file = find_file(finding->holders, device_of(&stat), stat.stx_ino);
+	file = find_file(finding->holders, statx_device(stat), stat->stx_ino);
 	if (file)
-		note_holder(file, finding->task->pid);
+		note_holder(file, task->pid);
 }
 
 static void look_at_fds(struct finding *finding, const struct task *task)
 {
-	finding->task = task;
-	finding->refused = false;
-	if (procfs_list(finding->procfs, task, "fd", look_at_fd, finding) == OUTCOME_REFUSED || finding->refused)
-		finding->holders->unreadable++;
+	finding->holders->unreadable += !fds_visit(finding->procfs, task, look_at_fd, finding);
 }
 
 static void look_inside(struct finding *finding)
@@ -206,22 +191,10 @@ static bool is_inside(const struct finding *finding, pid_t pid)
 }
 
 /* The processes of now: more of them may have it than when the system was read. */
-static void look_outside(struct finding *finding)
+static void look_outside(void *arg, const struct task *task)
 {
-	struct tasks tasks = { 0 };
-
-	procfs_tasks(finding->procfs, NULL, 0, &tasks);
-	for (size_t i = 0; i < tasks.n; i++)
-		if (!is_inside(finding, tasks.items[i].pid))
-			look_at_fds(finding, &tasks.items[i]);
-	for (size_t i = 0; i < tasks.aliases_n; i++) {
-		struct task task = { .pid = tasks.aliases[i].pid };
-
-		snprintf(task.path, sizeof(task.path), "%d", (int)task.pid);
-		if (!is_inside(finding, task.pid))
-			look_at_fds(finding, &task);
-	}
-	tasks_fini(&tasks);
+	if (!is_inside(arg, task->pid))
+		look_at_fds(arg, task);
 }
 
 static bool is_open_question(const struct held_file *file)
@@ -242,7 +215,7 @@ int holders_find(struct holders *holders, const struct system *system, const str
 	for (size_t i = 1; i < holders->n; i++)
 		question |= is_open_question(&holders->files[i]);
 	if (question)
-		look_outside(&finding);
+		fds_each_process(procfs, look_outside, &finding);
 	for (size_t i = 0; i < holders->n; i++) {
 		struct held_file *file = &holders->files[i];
 		bool sure = file->known && !holders->unreadable && !system->pid_namespace && !system->refused;

@@ -203,6 +203,12 @@ enum outcome procfs_list(const struct procfs *procfs, const struct task *task, c
  */
 enum outcome procfs_stat(const struct procfs *procfs, const struct task *task, const char *name, struct statx *out);
 
+/** statx_device - the device of a file, as struct map_line has it */
+static inline uint64_t statx_device(const struct statx *stat)
+{
+	return (uint64_t)stat->stx_dev_major << 32 | stat->stx_dev_minor;
+}
+
 /** procfs_is_in_memory - is what it leads to a file of tmpfs or of hugetlbfs, or a memfd or the like? */
 bool procfs_is_in_memory(const struct procfs *procfs, const struct task *task, const char *name);
 
