@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # tools-live.sh - `rmap snapshot`, `shares`, `diff`, `freed` and `who` on the running system. Needs root with CAP_SYS_ADMIN, otherwise it is not run.
 #
-#      tools-live.sh RMAP TOOL_JSON TOOL_WHO TOOL_REASON TOOL_SHARES [TOOL_REFUSE]
+#      tools-live.sh RMAP TOOL_JSON TOOL_WHO TOOL_REASON TOOL_SHARES TOOL_UNSEEN [TOOL_REFUSE]
 set -u
-rmap=$1 tool_json=$2 tool_who=$3 tool_reason=$4 tool_shares=$5 tool_refuse=${6-}
+rmap=$1 tool_json=$2 tool_who=$3 tool_reason=$4 tool_shares=$5 tool_unseen=$6 tool_refuse=${7-}
 capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
 lacking=kernel
 [ "$(id -u)" = 0 ] || lacking=root
@@ -224,7 +224,12 @@ else
 	# What cannot be told of descriptors is not guessed, and shortages are told.
 	"$tool_refuse" statx EACCES 0 "$rmap" freed --json $$ >"$work/out" 2>"$work/err" || fail "refused stats: $(cat "$work/err")"
 	grep -q '"unreadable": 0' "$work/out" && fail "it is not said that descriptors cannot be looked at"
-	incomplete "Cannot allocate memory" "$tool_refuse" statx ENOMEM 0 "$rmap" freed $$
+	"$tool_refuse" statx EACCES 0 "$rmap" shares --json >"$work/out" 2>"$work/err" || fail "refused stats: $(cat "$work/err")"
+	grep -q '"unreadable": 0' "$work/out" && fail "rmap shares does not say that descriptors cannot be looked at"
+	for command in "freed $$" shares; do
+		# shellcheck disable=SC2086
+		incomplete "Cannot allocate memory" "$tool_refuse" statx ENOMEM 0 "$rmap" $command
+	done
 	# And a refusal is told as one, not as a shortage.
 	# shellcheck disable=SC2086
 	incomplete "filter seems to refuse" "$tool_refuse" clone3 EPERM 0 "$rmap" snapshot --threads 2 $named
@@ -337,6 +342,24 @@ for words in "freed $$ --frames" "shares --kernel --limit 3"; do
 done
 # Processes of which every page is known.
 "$tool_shares" "$rmap" || fail "rmap shares is wrong"
+# And what no mapping shows.
+"$tool_unseen" "$rmap" || fail "rmap shares is wrong about what no mapping shows"
+"$rmap" shares --with $$ --json | grep -q '"unseen": null' || fail "rmap shares --with tells what is shared with nobody"
+coproc python3 -c 'import os, time
+for name in "\x1b[31m" + 100 * "x", *"abc":
+    os.write(os.memfd_create(name), bytes(1 << 24))
+print("ready", flush=True)
+time.sleep(1000)'
+background=$COPROC_PID
+read -r word <&"${COPROC[0]}"
+LC_ALL=C.UTF-8 "$rmap" shares >"$work/out"
+grep -q "^    *64.0 MiB  in memfds" <(sed 's/6[45]\.[0-9] MiB/64.0 MiB/' "$work/out") || fail "rmap shares does not tell of four memfds: $(cat "$work/out")"
+grep -q "and [1-9][0-9,]* more: --json" "$work/out" || fail "rmap shares does not tell that there is more than it tells"
+[ "$(LC_ALL=C.UTF-8 wc -L <"$work/out")" -le 80 ] || fail "rmap shares is wider than 80 columns"
+LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]' "$work/out" && fail "a name controls the terminal"
+kill $background
+wait $background 2>/dev/null
+background=
 
 [ $failures -eq 0 ] && echo "tools-live.sh: passed"
 [ $failures -eq 0 ]

@@ -274,6 +274,7 @@ shares --json --by cgroup | tr -d ' \n' | grep -q '"name":"/service/worker","rss
 	fail "the cgroup that has memory swapped out is not told"
 shares --json | tr -d ' \n' | grep -q '"name":"swapped","pid":4,"uid":65534,"cgroup":"/service/worker","rss":[0-9]*,"pss":[0-9]*,"uss":[0-9]*,"swap":32768,' ||
 	fail "the process that has memory swapped out is not told"
+shares --json | grep -q '"unseen": null' || fail "of a recording it is told what it does not hold"
 shares --by user | grep -q '  65534$' || fail "a recorded user has a name of this machine"
 [ "$(shares "${bys[@]}" --limit 0 --with 2 | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "what is shared with one is wider than 80 columns"
 [ "$(shares "${bys[@]}" --limit 0 | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || fail "the shares are wider than 80 columns"

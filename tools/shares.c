@@ -15,6 +15,7 @@
 #include "source.h"
 #include "system_page.h"
 #include "tally.h"
+#include "unseen_report.h"
 #include "verify.h"
 #include "watch.h"
 
@@ -197,7 +198,10 @@ static const struct argp parser = {
 	.doc = "Who takes how much memory: exact sums over every page of the system and everyone who maps it."
 	       "\vRss is all that is mapped, each page once; Pss parts each page among its mappings, so that it sums "
 	       "up to all memory; Uss is what nobody else maps (by file or kind: what a single process maps); Swap is "
-	       "what is swapped out. What ending a process gives back, rmap freed tells.\n\n"
+	       "what is swapped out. What ending a process or a service gives back, rmap freed tells.\n\n"
+	       "Below the tables stands, if there is any, what no mapping shows: memory that is left in cgroups "
+	       "without a process, that of files without a name (memfds), parts of huge pages that were given back and "
+	       "are not free, and devices.\n\n"
 	       "--watch goes on until it is interrupted (SIGINT, SIGTERM), which ends it behind the report under way, "
 	       "or until nobody reads its output any more; its exit status is the worst of all readings.\n\n"
 	       "Needs root, unless with --load. Exit status: 0 done, and the kernel counts the same mappings; 1 of "
@@ -550,6 +554,8 @@ struct asking {
 	struct weights weights;
 	json_t *json;
 	json_t *tallies;
+	struct unseen unseen;
+	bool has_unseen;       /* it was looked for */
 	struct reading before; /* with --watch: what it compares with; without groups at first */
 	struct reading now;
 	bool again; /* there was one before */
@@ -605,6 +611,8 @@ static void begin_text(struct asking *asking, const struct system *system, const
 		       plural(seconds, "second", "seconds"));
 	}
 	head = print_head(system, whole);
+	if (asking->has_unseen)
+		head += (unsigned)unseen_lines(&asking->unseen);
 	if (asking->options->fits)
 		fit(&asking->options->view, head);
 }
@@ -646,6 +654,8 @@ static void show(struct asking *asking, size_t number, const struct system *syst
 		asking->json = json_head(system, &tally->whole);
 		asking->tallies = json_array();
 		json_object_set_new(asking->json, "tallies", asking->tallies);
+		json_object_set_new(asking->json, "unseen",
+				    asking->has_unseen ? unseen_to_json(&asking->unseen) : json_null());
 	}
 	json = json_tally(system, asking->options, by, tally, besides);
 	if (has_matrix(asking->options, by))
@@ -689,6 +699,16 @@ static int write_page(const struct asking *asking, const struct system *system)
 	return page_write(asking->options->html, &page_shares, document);
 }
 
+/* A recording does not tell of it, a table has no place for it, and it is shared with nobody. */
+static void look_for_unseen(struct asking *asking, struct system *system, const struct procfs *procfs)
+{
+	const struct options *options = asking->options;
+
+	asking->has_unseen = procfs && !options->with.words_n && options->view.format != FORMAT_CSV;
+	if (asking->has_unseen)
+		unseen_find(&asking->unseen, system, &asking->weights, procfs);
+}
+
 static int ask(void *arg, struct system *system, const struct procfs *procfs)
 {
 	struct asking *asking = arg;
@@ -708,6 +728,8 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 		status = chosen_find(&asking->options->with, system);
 	if (!status && asking->options->with.words_n)
 		weights_mark(&asking->weights, system, asking->options->with.is_in);
+	if (!status)
+		look_for_unseen(asking, system, procfs);
 	for (size_t i = 0; i < asking->options->view.bys.n && !status; i++) {
 		enum by by = asking->options->view.bys.items[i];
 		struct beside *besides;
@@ -727,6 +749,8 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 		free(besides);
 		tally_fini(&tally);
 	}
+	if (!status && asking->has_unseen && asking->options->view.format == FORMAT_TEXT)
+		unseen_print(&asking->unseen);
 	if (!status && asking->options->watch)
 		show_changes(asking);
 	if (asking->json && !asking->options->html)
@@ -735,6 +759,7 @@ static int ask(void *arg, struct system *system, const struct procfs *procfs)
 		status = write_page(asking, system);
 	else
 		json_decref(asking->json);
+	unseen_fini(&asking->unseen);
 	weights_fini(&asking->weights);
 	return status;
 }

@@ -184,6 +184,7 @@ differential() {
 # against TOOL - a test that lays out memory of its own
 against() {
 	"$1" /bin/rmap >told 2>&1 || fail "$1: exit status $?: $(tail -n 8 told)"
+	sed -n "s/^left out: /$1 left out: /p" told
 }
 
 # The memory of a process that has moved to another cgroup stays charged to the first, and when that is gone to its parent.
@@ -225,4 +226,5 @@ done
 check charged charged
 check tool_who against tool_who
 check tool_shares against tool_shares
+check tool_unseen against tool_unseen
 exec sleep 1000000 # the emulator is ended from outside: not every kernel gets to switch an emulated machine off

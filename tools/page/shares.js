@@ -195,6 +195,33 @@ function putMatrix(by, heading) {
 	], pairs);
 }
 
+/* ---- what no mapping shows ---- */
+
+const unseenWords = {
+	cgroups: "left by what has ended, charged to cgroups without a process",
+	files: "in memfds and other files without a name, mapped by nobody",
+	parts: "in huge pages that were given back in part, and not free yet",
+	devices: "of addresses that map devices, of which the kernel shows no page",
+};
+
+/* A recording does not tell of it. */
+function putUnseen(unseen) {
+	const classes = Object.keys(unseenWords).filter((key) => unseen?.[key]?.bytes);
+
+	if (!classes.length)
+		return;
+	const figure = putFigure("What no sum above shows", classes.map((key) =>
+		`${sized(unseen[key].bytes)} ${unseenWords[key]}`).join("; ") + ".");
+
+	putTable(figure, "unseen", [
+		{ title: "What", of: (row) => row.what, kind: "name" },
+		{ title: "Name", of: (row) => shown(row.name || ""), kind: "name" },
+		{ title: "Process", of: (row) => shown(row.command || ""), kind: "name" },
+		{ title: "Pid", of: (row) => row.pid, kind: "id" },
+		{ title: "Bytes", of: (row) => row.bytes, kind: "amount" },
+	], classes.flatMap((key) => unseen[key].items.map((item) => ({ what: key, ...item }))));
+}
+
 /* ---- the head ---- */
 
 function putWhole() {
@@ -233,5 +260,6 @@ putTally("user", "By user", "Names where the users of this machine were read, el
 putMatrix("process", "Which processes share how much");
 putMatrix("cgroup", "Which cgroups share how much");
 putMatrix("user", "Which users share how much");
+putUnseen(report.unseen);
 putHistogram(histogram, report.page_size, `${grouped(system.pages)} pages have ${grouped(system.mappings)} ` +
 	"mappings. One with a single mapping is somebody's own.");

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/**
+ * tool_unseen.c - `rmap shares` of what no mapping shows, against memory that is known to the page
+ *
+ *      tool_unseen PATH-TO-RMAP
+ *
+ * This process lays it out and asks about what it has itself, so others may do what they like: memfds that it holds by
+ * a descriptor alone, or maps in part; huge pages given back in part; memory of a device, which its own smaps marks.
+ * Of cgroups it makes some, has children touch memory there, and removes those in which that was. When the memory is
+ * gone, nothing may be told of it any more. What a machine does not have is left out, and said.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <linux/perf_event.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HUGE_SIZE ((size_t)2 << 20)
+#define HUGE_PAGES 3
+#define HUGE_AT ((char *)0x100000000000)
+#define DEVICE_AT 0xf0000 /* the firmware of a PC */
+#define STAT_BATCH 64     /* the pages for each CPU by which memory.stat may lag behind */
+
+static size_t page_size;
+static int failures, checks;
+static const char *rmap;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "tool_unseen: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void check(bool right, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void check(bool right, const char *format, ...)
+{
+	va_list args;
+
+	checks++;
+	if (right)
+		return;
+	failures++;
+	fputs("tool_unseen: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+/* ---- asking ---- */
+
+/* What `rmap shares` says of it, to be freed. */
+static json_t *ask(void)
+{
+	char command[512];
+	json_error_t error;
+	json_t *answer, *unseen;
+	FILE *pipe;
+	int status;
+
+	snprintf(command, sizeof(command), "'%s' shares --by kind --json", rmap);
+	pipe = popen(command, "r");
+	if (!pipe)
+		die("popen");
+	answer = json_loadf(pipe, 0, &error);
+	status = pclose(pipe);
+	check(status == 0 && answer, "rmap shares: status %d, %s", status, answer ? "JSON" : error.text);
+	unseen = json_incref(json_object_get(answer, "unseen"));
+	json_decref(answer);
+	return unseen;
+}
+
+static uint64_t integer(const json_t *object, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, name));
+}
+
+/* The items of a class, which sum up to what is said of it. */
+static const json_t *items_of(const json_t *unseen, const char *class)
+{
+	const json_t *list = json_object_get(unseen, class), *items = json_object_get(list, "items"), *item;
+	uint64_t sum = 0;
+	size_t i;
+
+	json_array_foreach(items, i, item) sum += integer(item, "bytes");
+	check(json_is_array(items) && sum == integer(list, "bytes"), "%s: the items sum up", class);
+	return items;
+}
+
+/* Is @name at the end of @its, but for what is said behind names of files that have none any more? */
+static bool fits(const char *its, const char *name)
+{
+	const char *at = its ? strstr(its, name) : NULL;
+
+	return !*name || (at && (!at[strlen(name)] || !strcmp(at + strlen(name), " (deleted)")));
+}
+
+/* The item whose name ends so, and whose process is @pid; NULL if there is none. */
+static const json_t *item_of(const json_t *unseen, const char *class, const char *name, pid_t pid)
+{
+	const json_t *items = items_of(unseen, class), *item;
+	size_t i;
+
+	json_array_foreach(items, i, item)
+	{
+		if (json_integer_value(json_object_get(item, "pid")) == pid &&
+		    fits(json_string_value(json_object_get(item, "name")), name))
+			return item;
+	}
+	return NULL;
+}
+
+static void check_bytes(const json_t *unseen, const char *class, const char *name, uint64_t bytes)
+{
+	uint64_t told = integer(item_of(unseen, class, name, getpid()), "bytes");
+
+	check(told == bytes, "%s: %" PRIu64 " bytes of \"%s\", not %" PRIu64, class, bytes, name, told);
+}
+
+/* ---- files ---- */
+
+static char *map(size_t size, int flags, int fd)
+{
+	char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (at == MAP_FAILED)
+		die("mmap");
+	return at;
+}
+
+static void fill(char *at, size_t size)
+{
+	for (size_t i = 0; i < size; i += page_size)
+		((volatile char *)at)[i] = 'y';
+}
+
+/* Pages of a file, without ever mapping them. */
+static void write_pages(int fd, size_t n)
+{
+	char *page = calloc(1, page_size);
+
+	for (size_t i = 0; i < n; i++)
+		if (!page || write(fd, page, page_size) != (ssize_t)page_size)
+			die("write");
+	free(page);
+}
+
+static int make_file(const char *name, size_t pages)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0)
+		die("memfd_create");
+	write_pages(fd, pages);
+	return fd;
+}
+
+/* Of 16 pages each: nobody maps any; 5 are mapped, some of them twice; of 2 there are copies in a private mapping. */
+static void check_files(void)
+{
+	int held = make_file("rmap-unseen-held", 16), part = make_file("rmap-unseen-part", 16);
+	int copied = make_file("rmap-unseen-copied", 16);
+	char *at = map(5 * page_size, MAP_SHARED, part), *again = map(5 * page_size, MAP_SHARED, part);
+	char *copy = map(2 * page_size, MAP_PRIVATE, copied);
+	json_t *unseen;
+
+	fill(at, 5 * page_size);
+	fill(again, 3 * page_size);
+	fill(copy, 2 * page_size);
+	unseen = ask();
+	check_bytes(unseen, "files", "/memfd:rmap-unseen-held", 16 * page_size);
+	check_bytes(unseen, "files", "/memfd:rmap-unseen-part", 11 * page_size);
+	check_bytes(unseen, "files", "/memfd:rmap-unseen-copied", 16 * page_size);
+	check(integer(item_of(unseen, "files", "/memfd:rmap-unseen-part", getpid()), "mapped") == 5 * page_size,
+	      "files: 5 pages of one are mapped");
+	json_decref(unseen);
+	close(part); /* which stays, for it is mapped */
+	close(held);
+	close(copied);
+	munmap(copy, 2 * page_size);
+	unseen = ask();
+	check_bytes(unseen, "files", "/memfd:rmap-unseen-part", 11 * page_size);
+	check_bytes(unseen, "files", "/memfd:rmap-unseen-held", 0);
+	check_bytes(unseen, "files", "/memfd:rmap-unseen-copied", 0);
+	json_decref(unseen);
+	munmap(at, 5 * page_size);
+	munmap(again, 5 * page_size);
+}
+
+/* ---- parts of huge pages ---- */
+
+static uint64_t word_at(const char *path, uint64_t number)
+{
+	uint64_t word = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, &word, sizeof(word), (off_t)(number * sizeof(word))) < 0)
+		die(path);
+	close(fd);
+	return word;
+}
+
+/* How many pages has the folio at @at, which is its first one? */
+static size_t folio_pages(const char *at)
+{
+	uint64_t head = word_at("/proc/self/pagemap", (uintptr_t)at / page_size) & ((UINT64_C(1) << 55) - 1);
+	size_t n = 1;
+
+	while (word_at("/proc/kpageflags", head + n) >> 16 & 1)
+		n++;
+	return n;
+}
+
+static void give_back(char *at, size_t first, size_t pages)
+{
+	if (madvise(at + first * page_size, pages * page_size, MADV_DONTNEED))
+		die("madvise");
+}
+
+/* Of one huge page nothing, of one all but its first page, of one all but its last. The kernel may split them later. */
+static void check_parts(void)
+{
+	size_t size = HUGE_PAGES * HUGE_SIZE, n = HUGE_SIZE / page_size, left = 0, folio;
+	char *at =
+		mmap(HUGE_AT, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	json_t *unseen;
+
+	if (at != HUGE_AT)
+		die("mmap of huge pages");
+	madvise(at, size, MADV_HUGEPAGE);
+	fill(at, size);
+	folio = folio_pages(at);
+	for (size_t i = 0; i < HUGE_PAGES; i++)
+		left += folio_pages(at + i * HUGE_SIZE) == n;
+	if (left != HUGE_PAGES) {
+		printf("left out: parts of huge pages, which are of %zu pages here\n", folio);
+		munmap(at, size);
+		return;
+	}
+	unseen = ask();
+	check_bytes(unseen, "parts", "", 0);
+	json_decref(unseen);
+	give_back(at + HUGE_SIZE, 1, n - 1);
+	give_back(at + 2 * HUGE_SIZE, 0, n - 1);
+	unseen = ask();
+	check_bytes(unseen, "parts", "", 2 * (n - 1) * page_size);
+	json_decref(unseen);
+	munmap(at, size);
+	unseen = ask();
+	check_bytes(unseen, "parts", "", 0);
+	json_decref(unseen);
+}
+
+/* ---- devices ---- */
+
+/* A page of the firmware, or else a ring of events, which has no pages on newer kernels. */
+static char *map_device(size_t *size)
+{
+	struct perf_event_attr event = { .type = PERF_TYPE_SOFTWARE,
+					 .size = sizeof(event),
+					 .config = PERF_COUNT_SW_DUMMY };
+	int fd = open("/dev/mem", O_RDONLY | O_CLOEXEC);
+	char *at = fd < 0 ? MAP_FAILED : mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd, DEVICE_AT);
+
+	*size = page_size;
+	if (fd >= 0)
+		close(fd);
+	if (at != MAP_FAILED)
+		return at;
+	fd = (int)syscall(SYS_perf_event_open, &event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	*size = 9 * page_size;
+	at = fd < 0 ? MAP_FAILED : mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return at;
+}
+
+/* Does the kernel mark the vma at @at as one without pages? */
+static bool is_without_pages(const char *at)
+{
+	char line[512];
+	bool here = false, marked = false;
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+
+	while (smaps && fgets(line, sizeof(line), smaps)) {
+		uintptr_t from, to;
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+			here = from == (uintptr_t)at;
+		marked |= here && !strncmp(line, "VmFlags:", 8) && strstr(line, " pf");
+	}
+	if (!smaps)
+		die("/proc/self/smaps");
+	fclose(smaps);
+	return marked;
+}
+
+static void check_devices(void)
+{
+	size_t size;
+	char *at = map_device(&size);
+	json_t *unseen = ask();
+
+	if (at == MAP_FAILED || !is_without_pages(at))
+		printf("left out: memory of devices, of which there is none without pages\n");
+	else
+		check_bytes(unseen, "devices", "", size);
+	json_decref(unseen);
+	if (at != MAP_FAILED)
+		munmap(at, size);
+	unseen = ask();
+	check_bytes(unseen, "devices", "", 0);
+	json_decref(unseen);
+}
+
+/* ---- cgroups ---- */
+
+static char root[64], parent[128], gone[160], beside[128]; /* of cgroups; the last below one that has processes */
+
+static bool write_word(const char *directory, const char *name, const char *word)
+{
+	char path[256];
+	int fd;
+	bool written;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	written = fd >= 0 && write(fd, word, strlen(word)) == (ssize_t)strlen(word);
+	if (fd >= 0)
+		close(fd);
+	return written;
+}
+
+static bool is_v1(void)
+{
+	return !strcmp(root, "/sys/fs/cgroup/memory");
+}
+
+static void remove_cgroups(void)
+{
+	rmdir(gone);
+	rmdir(parent);
+	rmdir(beside);
+}
+
+static bool make_cgroups(void)
+{
+	strcpy(root, access("/sys/fs/cgroup/memory/memory.stat", R_OK) ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
+	snprintf(parent, sizeof(parent), "%s/rmap-unseen-%d", root, (int)getpid());
+	snprintf(gone, sizeof(gone), "%s/gone", parent);
+	snprintf(beside, sizeof(beside), "%s/rmap-unseen-beside-%d", root, (int)getpid());
+	if (!is_v1() && !write_word(root, "cgroup.subtree_control", "+memory"))
+		return false;
+	atexit(remove_cgroups);
+	return !mkdir(parent, 0755) && (is_v1() || write_word(parent, "cgroup.subtree_control", "+memory")) &&
+	       !mkdir(gone, 0755) && !mkdir(beside, 0755);
+}
+
+/* Let a child write @pages to @fd that are charged to @cgroup, and end. */
+static void write_in(const char *cgroup, int fd, size_t pages)
+{
+	pid_t child = fork();
+	int status = 1;
+
+	if (!child) {
+		if (!write_word(cgroup, "cgroup.procs", "0"))
+			die(cgroup);
+		write_pages(fd, pages);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status)
+		die("a child in a cgroup");
+}
+
+/* A cgroup that has just lost its last process may be busy for a moment. */
+static void remove_cgroup(const char *path)
+{
+	while (rmdir(path))
+		if (errno != EBUSY)
+			die(path);
+}
+
+static void check_left(const char *name, uint64_t least, uint64_t most, const char *when)
+{
+	json_t *unseen = ask();
+	uint64_t told = integer(item_of(unseen, "cgroups", name, 0), "bytes");
+
+	check(least <= told && told <= most, "cgroups: %s, %s: %" PRIu64 " bytes, not %" PRIu64 " to %" PRIu64, name,
+	      when, told, least, most);
+	json_decref(unseen);
+}
+
+/* Of cgroups that are gone below one that has processes, the first version tells the bytes, the second how many. */
+static void check_beside(uint64_t least)
+{
+	json_t *unseen = ask();
+
+	if (is_v1())
+		check(integer(item_of(unseen, "cgroups", "/", 0), "bytes") >= least,
+		      "cgroups: left below the first one");
+	else
+		check(integer(unseen, "cgroups_gone") > 0,
+		      "cgroups: one is gone below the first one, which has others");
+	json_decref(unseen);
+}
+
+/* Figures of the kernel lag behind by some pages of each CPU; so much is left that it does not matter. */
+static void check_cgroups(void)
+{
+	size_t slack = STAT_BATCH * (size_t)sysconf(_SC_NPROCESSORS_CONF), pages = 4 * slack;
+	int fd = make_file("rmap-unseen-charged", 0), other = make_file("rmap-unseen-beside", 0);
+	const char *name;
+
+	if (!make_cgroups()) {
+		printf("left out: cgroups, which cannot be made (%s)\n", strerror(errno));
+		return;
+	}
+	name = strrchr(parent, '/');
+	write_in(gone, fd, pages);
+	check_left("/gone", (pages - slack) * page_size, (pages + slack) * page_size, "is without processes");
+	check_left(name, 0, slack * page_size, "is charged nothing itself");
+	remove_cgroup(gone);
+	check_left(name, (pages - slack) * page_size, (pages + slack) * page_size, "after one below it has gone");
+	write_in(beside, other, pages);
+	remove_cgroup(beside);
+	check_beside((pages - 2 * slack) * page_size);
+	close(fd);
+	close(other);
+	check_left(name, 0, slack * page_size, "when the memory has gone, too");
+}
+
+int main(int argc, char **argv)
+{
+	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	if (argc != 2) {
+		fputs("usage: tool_unseen PATH-TO-RMAP\n", stderr);
+		return 2;
+	}
+	rmap = argv[1];
+	check_files();
+	check_parts();
+	check_devices();
+	check_cgroups();
+	printf("tool_unseen: %d of %d checks hold\n", checks - failures, checks);
+	return failures ? 1 : 0;
+}
