@@ -61,8 +61,8 @@ static void check(bool right, const char *format, ...)
 
 /* ---- asking ---- */
 
-/* What `rmap shares` says of it, to be freed. */
-static json_t *ask(void)
+/* What `rmap shares` says of it, to be freed. @in: a command that runs it somewhere */
+static json_t *ask_in(const char *in)
 {
 	char command[512];
 	json_error_t error;
@@ -70,7 +70,7 @@ static json_t *ask(void)
 	FILE *pipe;
 	int status;
 
-	snprintf(command, sizeof(command), "'%s' shares --by kind --json", rmap);
+	snprintf(command, sizeof(command), "%s '%s' shares --by kind --json", in, rmap);
 	pipe = popen(command, "r");
 	if (!pipe)
 		die("popen");
@@ -80,6 +80,11 @@ static json_t *ask(void)
 	unseen = json_incref(json_object_get(answer, "unseen"));
 	json_decref(answer);
 	return unseen;
+}
+
+static json_t *ask(void)
+{
+	return ask_in("");
 }
 
 static uint64_t integer(const json_t *object, const char *name)
@@ -368,19 +373,38 @@ static bool make_cgroups(void)
 	       !mkdir(gone, 0755) && !mkdir(beside, 0755);
 }
 
-/* Let a child write @pages to @fd that are charged to @cgroup, and end. */
-static void write_in(const char *cgroup, int fd, size_t pages)
+/* A child that writes @pages to @fd, which are charged to @cgroup, and stays until *@hold is closed. */
+static pid_t write_in(const char *cgroup, int fd, size_t pages, int *hold)
 {
-	pid_t child = fork();
-	int status = 1;
+	int ready[2], held[2];
+	pid_t child;
+	char byte;
 
+	if (pipe(ready) || pipe(held))
+		die("pipe");
+	child = fork();
 	if (!child) {
+		close(held[1]);
 		if (!write_word(cgroup, "cgroup.procs", "0"))
 			die(cgroup);
 		write_pages(fd, pages);
-		_exit(0);
+		_exit(write(ready[1], "", 1) != 1 || read(held[0], &byte, 1));
 	}
-	if (child < 0 || waitpid(child, &status, 0) != child || status)
+	close(ready[1]);
+	if (child < 0 || read(ready[0], &byte, 1) != 1)
+		die("a child in a cgroup");
+	close(ready[0]);
+	close(held[0]);
+	*hold = held[1];
+	return child;
+}
+
+static void end(pid_t child, int hold)
+{
+	int status;
+
+	close(hold);
+	if (waitpid(child, &status, 0) != child || status)
 		die("a child in a cgroup");
 }
 
@@ -392,9 +416,9 @@ static void remove_cgroup(const char *path)
 			die(path);
 }
 
-static void check_left(const char *name, uint64_t least, uint64_t most, const char *when)
+static void check_left(const char *in, const char *name, uint64_t least, uint64_t most, const char *when)
 {
-	json_t *unseen = ask();
+	json_t *unseen = ask_in(in);
 	uint64_t told = integer(item_of(unseen, "cgroups", name, 0), "bytes");
 
 	check(least <= told && told <= most, "cgroups: %s, %s: %" PRIu64 " bytes, not %" PRIu64 " to %" PRIu64, name,
@@ -416,29 +440,47 @@ static void check_beside(uint64_t least)
 	json_decref(unseen);
 }
 
+/* As long as a process is there nothing is left, seen from a PID namespace that does not have it, too. */
+static void check_populated(uint64_t slack)
+{
+	static const char namespace[] = "unshare --pid --fork --mount-proc";
+	char words[64];
+
+	check_left("", "/gone", 0, slack, "has a process");
+	snprintf(words, sizeof(words), "%s true", namespace);
+	if (system(words))
+		printf("left out: a PID namespace, as none can be made\n");
+	else
+		check_left(namespace, "/gone", 0, slack, "has a process elsewhere");
+}
+
 /* Figures of the kernel lag behind by some pages of each CPU; so much is left that it does not matter. */
 static void check_cgroups(void)
 {
-	size_t slack = STAT_BATCH * (size_t)sysconf(_SC_NPROCESSORS_CONF), pages = 4 * slack;
-	int fd = make_file("rmap-unseen-charged", 0), other = make_file("rmap-unseen-beside", 0);
+	uint64_t slack = STAT_BATCH * (uint64_t)sysconf(_SC_NPROCESSORS_CONF) * page_size, left = 4 * slack;
+	int fd = make_file("rmap-unseen-charged", 0), other = make_file("rmap-unseen-beside", 0), hold;
 	const char *name;
+	pid_t child;
 
 	if (!make_cgroups()) {
 		printf("left out: cgroups, which cannot be made (%s)\n", strerror(errno));
 		return;
 	}
 	name = strrchr(parent, '/');
-	write_in(gone, fd, pages);
-	check_left("/gone", (pages - slack) * page_size, (pages + slack) * page_size, "is without processes");
-	check_left(name, 0, slack * page_size, "is charged nothing itself");
+	child = write_in(gone, fd, left / page_size, &hold);
+	check_populated(slack);
+	end(child, hold);
+	check_left("", "/gone", left - slack, left + slack, "is without processes");
+	check_left("", name, 0, slack, "is charged nothing itself");
 	remove_cgroup(gone);
-	check_left(name, (pages - slack) * page_size, (pages + slack) * page_size, "after one below it has gone");
-	write_in(beside, other, pages);
+	check_left("", name, left - slack, left + slack, "after one below it has gone");
+	child = write_in(beside, other, left / page_size, &hold);
+	end(child, hold);
 	remove_cgroup(beside);
-	check_beside((pages - 2 * slack) * page_size);
+	check_beside(left - 2 * slack);
 	close(fd);
 	close(other);
-	check_left(name, 0, slack * page_size, "when the memory has gone, too");
+	check_left("", name, 0, slack, "when the memory has gone, too");
 }
 
 int main(int argc, char **argv)

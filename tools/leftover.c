@@ -26,6 +26,7 @@
 struct reading {
 	struct unseen *unseen;
 	uint64_t slack;
+	bool blind;      /* v1 lists no processes that this PID namespace does not have */
 	char path[4096]; /* of the cgroup that is being read, below the hierarchy's root */
 };
 
@@ -91,10 +92,12 @@ static void judge(struct reading *reading, const struct usage *usage, const stru
 	uint64_t left = 0;
 
 	if (usage->v1) {
+		bool populated = usage->populated || reading->blind;
+
 		left = beyond(usage->total, usage->own + below->total);
-		if (usage->populated && left <= reading->slack)
+		if (populated && left <= reading->slack)
 			left = 0;
-		if (!usage->populated)
+		if (!populated)
 			left += usage->own;
 	} else if (!usage->populated) {
 		left = beyond(usage->total, below->total);
@@ -149,11 +152,13 @@ static bool is_of_memory(int fd)
 	return !faccessat(fd, "memory.stat", R_OK, 0);
 }
 
-void leftover_find(struct unseen *unseen, uint64_t page)
+void leftover_find(struct unseen *unseen, const struct system *system)
 {
 	static const char *const roots[] = { "/sys/fs/cgroup/memory", "/sys/fs/cgroup" };
+	uint64_t batch = (uint64_t)STAT_BATCH << system->page_shift;
 	struct reading reading = { .unseen = unseen,
-				   .slack = STAT_BATCH * page * (uint64_t)sysconf(_SC_NPROCESSORS_CONF) };
+				   .slack = batch * (uint64_t)sysconf(_SC_NPROCESSORS_CONF),
+				   .blind = system->pid_namespace };
 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]) && !unseen->cgroups_known; i++) {
 		int fd = open(roots[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -7,7 +7,7 @@
 
 #include "unseen.h"
 
-/** leftover_find - fill in what @unseen has of cgroups; @page is the size of one */
-void leftover_find(struct unseen *unseen, uint64_t page);
+/** leftover_find - fill in what @unseen has of cgroups */
+void leftover_find(struct unseen *unseen, const struct system *system);
 
 #endif

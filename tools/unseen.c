@@ -403,7 +403,7 @@ void unseen_find(struct unseen *unseen, struct system *system, const struct weig
 	struct finding finding = { .unseen = unseen, .system = system, .weights = weights, .procfs = procfs };
 
 	*unseen = (struct unseen){ 0 };
-	leftover_find(unseen, UINT64_C(1) << system->page_shift);
+	leftover_find(unseen, system);
 	find_devices(&finding);
 	find_files(&finding);
 	find_parts(&finding);
