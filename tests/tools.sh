@@ -262,6 +262,11 @@ expect 2 "cannot be read" "$rmap" shares --load "$recording" --with 2147483647
 for none in /serv serv /service/work work worke/; do
 	expect 2 "in a cgroup \"$none\"" "$rmap" shares --load "$recording" --with $none
 done
+for near in serv:service work:worker worke/:worker servcie:service /service/work:/service/worker; do
+	expect 2 "in a cgroup \"${near%:*}\"; did you mean ${near#*:}?" "$rmap" shares --load "$recording" --with "${near%:*}"
+done
+expect 2 "but process 2 has that name: name it by its number" "$rmap" shares --load "$recording" --with swapped
+expect 2 "rmap shares --by cgroup --csv lists" "$rmap" shares --load "$recording" --with nothing-like-it
 "$rmap" shares --load "$recording" --with service --json >"$work/part" && "$rmap" shares --load "$recording" --with /service/ --json |
 	cmp -s - "$work/part" || fail "a part of a cgroup's path does not name it and those below"
 # /ab/part and /service/b/part in the place of /service and /service/worker, which lies behind it.

@@ -4,6 +4,7 @@
  */
 #include "chosen.h"
 
+#include "near.h"
 #include "owners.h"
 
 #include <stdlib.h>
@@ -57,6 +58,65 @@ static int choose_process(struct chosen *chosen, const struct system *system, co
 	return STATUS_OK;
 }
 
+/* Words that would name cgroups, for near_word(): each path, and each part of it, of which *@text is made. */
+static size_t list_cgroups(const struct system *system, char **text, const char ***words)
+{
+	bool *seen = zeroed(system->names.strings_n, sizeof(*seen));
+	size_t size = 0, capacity = 0, n = 0;
+	char *at;
+
+	for (size_t i = 0; i < system->processes_n; i++)
+		size += 2 * strlen(system->names.strings[system->processes[i].cgroup]) + 2;
+	at = *text = zeroed(size, 1);
+	*words = NULL;
+	for (size_t i = 0; i < system->processes_n; i++) {
+		const char *path = system->names.strings[system->processes[i].cgroup];
+
+		if (seen[system->processes[i].cgroup])
+			continue;
+		seen[system->processes[i].cgroup] = true;
+		*words = grow(*words, &capacity, n + 1 + strlen(path), sizeof(**words));
+		(*words)[n++] = strcpy(at, path);
+		at += strlen(at) + 1;
+		for (char *part = strtok(strcpy(at, path), "/"); part; part = strtok(NULL, "/")) {
+			(*words)[n++] = part;
+			at = part + strlen(part);
+		}
+		at++;
+	}
+	free(seen);
+	return n;
+}
+
+/* There is no cgroup @word. What was meant may be nearly that, or a process's name. */
+static int no_cgroup(const struct system *system, const char *word)
+{
+	const struct process *named = NULL;
+	const char **words, *near;
+	char *text;
+	size_t n = list_cgroups(system, &text, &words);
+	int status;
+
+	for (size_t i = system->processes_n; i-- > 0;)
+		if (!strcmp(system->processes[i].task.comm, word))
+			named = &system->processes[i];
+	near = near_word(word, words, n);
+	if (near)
+		status = complain("no process that was read is in a cgroup \"%s\"; did you mean %s?", word, near);
+	else if (named)
+		status = complain(
+			"no process that was read is in a cgroup \"%s\", but process %d has that name: name it by "
+			"its number, or the cgroup that /proc/%d/cgroup tells",
+			word, (int)named->task.pid, (int)named->task.pid);
+	else
+		status = complain("no process that was read is in a cgroup \"%s\": rmap shares --by cgroup --csv lists "
+				  "those there are",
+				  word);
+	free(words);
+	free(text);
+	return status;
+}
+
 static int choose_cgroup(struct chosen *chosen, const struct system *system, const char *word)
 {
 	const char *path = NULL;
@@ -76,9 +136,7 @@ static int choose_cgroup(struct chosen *chosen, const struct system *system, con
 		choose(chosen, i);
 	}
 	if (!path)
-		return complain("no process that was read is in a cgroup \"%s\": rmap shares --by cgroup --csv lists "
-				"those there are",
-				word);
+		return no_cgroup(system, word);
 	return STATUS_OK;
 }
 

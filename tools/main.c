@@ -46,7 +46,10 @@ static int help(FILE *out)
 	fputs("Usage: rmap COMMAND [OPTION...]\nReverse mappings: which page-table entries map a page?\n\n", out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-10s %s\n", commands[i].word, commands[i].summary);
-	fputs("\nrmap COMMAND --help tells a command's options.\n"
+	fputs("\nrmap COMMAND --help tells what a command is given. To begin with, as root:\n"
+	      "    rmap shares                where the memory is\n"
+	      "    rmap shares --by cgroup    the same, by services and containers\n"
+	      "    rmap freed cron.service    what would come back if that service ended\n\n"
 	      "Exit status: 0 done, and verified where there is something to verify;\n"
 	      "1 something differs; 2 usage, privilege, or kernel support lacking,\n"
 	      "with a sentence that says what to do.\n",
