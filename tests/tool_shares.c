@@ -37,6 +37,7 @@
 #define PRESENT (UINT64_C(1) << 63)
 #define PFN(entry) ((entry) & ((UINT64_C(1) << 55) - 1))
 #define SWAPPED (UINT64_C(1) << 62)
+#define NOT_ANONYMOUS (UINT64_C(1) << 61)
 #define MEMBERS 3
 /* Descriptors that members are given. */
 enum { FD_READY = 200, FD_HOLD, FD_KEPT, FD_HELD, FD_MAPPED, FD_NAMED };
@@ -336,6 +337,7 @@ static uint64_t word_at(const char *path, uint64_t number)
 struct pte {
 	uint64_t pfn;
 	int member;
+	const char *kind; /* as --by kind names it: what maps and the entry say, not the page */
 };
 
 static struct pte ptes[65536], slots[64];
@@ -356,6 +358,27 @@ static uint64_t count_slots(int from, int to)
 	return n;
 }
 
+static bool is_in_memory(int fd)
+{
+	struct statfs stat;
+
+	if (fstatfs(fd, &stat))
+		die("fstatfs");
+	return stat.f_type == TMPFS_MAGIC || stat.f_type == RAMFS_MAGIC;
+}
+
+/* Of what kind is a page with this entry in the mapping that @line of maps is about? */
+static const char *kind_of(const char *line, uint64_t entry)
+{
+	if (strstr(line, "anon_hugepage"))
+		return "hugetlb";
+	if (!(entry & NOT_ANONYMOUS))
+		return "anonymous";
+	if (strstr(line, "io_uring"))
+		return "the kernel's, drivers'";
+	return strstr(line, "rmap-test-named") && !is_in_memory(named) ? "files" : "tmpfs, memfd, shared";
+}
+
 static void list_ptes(int member)
 {
 	char path[64], line[512];
@@ -373,9 +396,9 @@ static void list_ptes(int member)
 			uint64_t entry = word_at(path, from / page_size);
 
 			if (entry & PRESENT && ptes_n < sizeof(ptes) / sizeof(ptes[0]))
-				ptes[ptes_n++] = (struct pte){ PFN(entry), member };
+				ptes[ptes_n++] = (struct pte){ PFN(entry), member, kind_of(line, entry) };
 			else if (entry & SWAPPED && slots_n < sizeof(slots) / sizeof(slots[0]))
-				slots[slots_n++] = (struct pte){ PFN(entry), member };
+				slots[slots_n++] = (struct pte){ PFN(entry), member, "anonymous" };
 		}
 	}
 	if (!maps)
@@ -507,6 +530,34 @@ static void check_file(const json_t *report, const char *name, uint64_t rss, uin
 	check((uint64_t)integer(group, "uss") == uss * page_size, "%s has %" PRIu64 " pages of one process", name, uss);
 }
 
+/* Of each kind, what the first one has is what it shares with itself. */
+static void check_kinds(void)
+{
+	char words[64];
+	json_t *report;
+	const json_t *group;
+	size_t i;
+
+	snprintf(words, sizeof(words), "shares --by kind --with %d", (int)members[0]);
+	report = ask(words);
+	json_array_foreach(json_object_get(json_array_get(json_object_get(report, "tallies"), 0), "groups"), i, group)
+	{
+		const char *kind = json_string_value(json_object_get(group, "name"));
+		uint64_t pages = 0;
+
+		for (size_t k = 0; k < ptes_n; k++) {
+			bool first = ptes[k].member == 0 && !strcmp(ptes[k].kind, kind) && !is_zero_page(ptes[k].pfn);
+
+			for (size_t m = 0; m < k && first; m++)
+				first = ptes[m].pfn != ptes[k].pfn || ptes[m].member != 0;
+			pages += first;
+		}
+		check((uint64_t)integer(group, "shared") == pages * page_size, "%s: %" PRIu64 " pages", kind, pages);
+	}
+	check(i >= (is_in_memory(named) ? 2 : 3), "kinds of memory are missing");
+	json_decref(report);
+}
+
 /* ---- what ending them gives back ---- */
 
 #define FLAG(flags, number) ((flags) >> (number)&1)
@@ -593,16 +644,6 @@ static uint64_t count_parts(void)
 	while (FLAG(flags_of(head + n), 16))
 		n++;
 	return is_huge() ? n - 2 : 0;
-}
-
-/* Is the file that has a name one of those that are all in memory? */
-static bool is_in_memory(void)
-{
-	struct statfs stat;
-
-	if (fstatfs(named, &stat))
-		die("fstatfs");
-	return stat.f_type == TMPFS_MAGIC || stat.f_type == RAMFS_MAGIC;
 }
 
 static void check_bytes(const json_t *answer, const char *fate, uint64_t pages)
@@ -752,7 +793,7 @@ static void check_sum(const json_t *answer)
 
 static void check_freed(void)
 {
-	bool blind, in_memory = is_in_memory();
+	bool blind, in_memory = is_in_memory(named);
 	char words[64];
 	json_t *answer;
 
@@ -831,6 +872,7 @@ int main(int argc, char **argv)
 	check(integer(group_of(report, 0, "", members[0]), "locked") == (json_int_t)(3 * page_size),
 	      "3 pages of the first member are locked");
 	json_decref(report);
+	check_kinds();
 	check_freed_alone();
 	check_freed();
 	close(hold[1]);
