@@ -7,8 +7,8 @@
  * with all below it: so what is beyond itself and those below it that are there is charged to some that are gone. In
  * v2 there is the second figure alone; but one that has others below it has no process itself, and what is beyond
  * these was left by some that are gone, or by processes that have moved. One that has processes may have had others
- * below it: how many, it tells, and not what is theirs. (Later kernels may forget a cgroup that is gone, and charge
- * its parent outright.)
+ * below it: how many, it tells, and not what is theirs. (Linux 7.3 forgets those that are gone, and charges the one
+ * above them outright.)
  *
  * A figure lags behind by as many as STAT_BATCH pages for each CPU, as long as anybody is at work there.
  */
