@@ -5,9 +5,9 @@
  *      tool_unseen PATH-TO-RMAP
  *
  * This process lays it out and asks about what it has itself, so others may do what they like: memfds that it holds by
- * a descriptor alone, or maps in part; huge pages given back in part; memory of a device, which its own smaps marks.
- * Of cgroups it makes some, has children touch memory there, and removes those in which that was. When the memory is
- * gone, nothing may be told of it any more. What a machine does not have is left out, and said.
+ * a descriptor alone, maps in part, or has in swap; huge pages given back in part; memory of a device, which its own
+ * smaps marks. Of cgroups it makes some, has children touch memory there, and removes those in which that was. When the
+ * memory is gone, nothing may be told of it any more. What a machine does not have is left out, and said.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,23 +61,29 @@ static void check(bool right, const char *format, ...)
 
 /* ---- asking ---- */
 
-/* What `rmap shares` says of it, to be freed. @in: a command that runs it somewhere */
-static json_t *ask_in(const char *in)
+/* What `rmap shares` says, to be freed. @in: a command that runs it somewhere */
+static json_t *report(const char *in, const char *options)
 {
 	char command[512];
 	json_error_t error;
-	json_t *answer, *unseen;
+	json_t *answer;
 	FILE *pipe;
 	int status;
 
-	snprintf(command, sizeof(command), "%s '%s' shares --by kind --json", in, rmap);
+	snprintf(command, sizeof(command), "%s '%s' shares %s --json", in, rmap, options);
 	pipe = popen(command, "r");
 	if (!pipe)
 		die("popen");
 	answer = json_loadf(pipe, 0, &error);
 	status = pclose(pipe);
 	check(status == 0 && answer, "rmap shares: status %d, %s", status, answer ? "JSON" : error.text);
-	unseen = json_incref(json_object_get(answer, "unseen"));
+	return answer;
+}
+
+static json_t *ask_in(const char *in)
+{
+	json_t *answer = report(in, "--by kind"), *unseen = json_incref(json_object_get(answer, "unseen"));
+
 	json_decref(answer);
 	return unseen;
 }
@@ -204,7 +210,7 @@ static void check_files(void)
 	munmap(again, 5 * page_size);
 }
 
-/* ---- parts of huge pages ---- */
+/* ---- pages in no page table ---- */
 
 static uint64_t word_at(const char *path, uint64_t number)
 {
@@ -217,6 +223,71 @@ static uint64_t word_at(const char *path, uint64_t number)
 	return word;
 }
 
+static uint64_t entry_of(const char *at)
+{
+	return word_at("/proc/self/pagemap", (uintptr_t)at / page_size);
+}
+
+/* What the kernel counts as swapped in the vmas of the file @name, as smaps has it: for each of them all. */
+static uint64_t swapped_of(const char *name)
+{
+	char line[512];
+	uint64_t sum = 0, kilobytes;
+	bool here = false;
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+
+	while (smaps && fgets(line, sizeof(line), smaps)) {
+		uintptr_t from, to;
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+			here = strstr(line, name);
+		if (here && sscanf(line, "Swap: %" SCNu64, &kilobytes) == 1)
+			sum += kilobytes << 10;
+	}
+	if (!smaps)
+		die("/proc/self/smaps");
+	fclose(smaps);
+	return sum;
+}
+
+/* 16 pages of a file, swapped out, that two vmas map: no page table tells of them, and smaps does for each vma. */
+static void check_swapped(void)
+{
+	static const char name[] = "/memfd:rmap-unseen-swapped";
+	size_t size = 16 * page_size, present = 0, i;
+	int fd = make_file(strchr(name, ':') + 1, 16);
+	char *at = map(size, MAP_SHARED, fd), *again;
+	const json_t *group, *groups;
+	json_t *answer;
+
+	fill(at, size);
+	madvise(at, size, MADV_PAGEOUT);
+	again = map(size, MAP_SHARED, fd);
+	answer = report("", "--kernel --limit 0");
+	for (i = 0; i < 16; i++)
+		present += (entry_of(at + i * page_size) | entry_of(again + i * page_size)) >> 63;
+	check_bytes(json_object_get(answer, "unseen"), "files", name, size - present * page_size);
+	groups = json_object_get(json_array_get(json_object_get(answer, "tallies"), 0), "groups");
+	json_array_foreach(groups, i, group)
+	{
+		const json_t *kernel = json_object_get(group, "kernel"),
+			     *swap = json_object_get(json_object_get(kernel, "differences"), "swap");
+
+		if (json_integer_value(json_object_get(group, "pid")) == getpid())
+			check(-integer(swap, "shared_swap") == swapped_of(name),
+			      "%" PRIu64 " bytes of shared swap, not %" PRId64, swapped_of(name),
+			      -(int64_t)integer(swap, "shared_swap"));
+	}
+	if (!swapped_of(name))
+		printf("left out: shared memory in swap, of which there is none\n");
+	json_decref(answer);
+	munmap(at, size);
+	munmap(again, size);
+	close(fd);
+}
+
+/* ---- parts of huge pages ---- */
+
 static bool is_tail(uint64_t pfn)
 {
 	return word_at("/proc/kpageflags", pfn) >> 16 & 1;
@@ -225,7 +296,7 @@ static bool is_tail(uint64_t pfn)
 /* How many pages has the folio that the page at @at is in? It may be a smaller one than was asked for. */
 static uint64_t folio_pages(const char *at)
 {
-	uint64_t head = word_at("/proc/self/pagemap", (uintptr_t)at / page_size) & ((UINT64_C(1) << 55) - 1), end;
+	uint64_t head = entry_of(at) & ((UINT64_C(1) << 55) - 1), end;
 
 	for (end = head + 1; is_tail(end); end++)
 		;
@@ -530,6 +601,7 @@ int main(int argc, char **argv)
 	}
 	rmap = argv[1];
 	check_files();
+	check_swapped();
 	check_parts();
 	check_devices();
 	check_cgroups();
