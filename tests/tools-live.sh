@@ -345,9 +345,14 @@ done
 # And what no mapping shows.
 "$tool_unseen" "$rmap" || fail "rmap shares is wrong about what no mapping shows"
 "$rmap" shares --with $$ --json | grep -q '"unseen": null' || fail "rmap shares --with tells what is shared with nobody"
-coproc python3 -c 'import os, time
+coproc python3 -c 'import mmap, os, time
 for name in "\x1b[31m" + 100 * "x", *"abc":
     os.write(os.memfd_create(name), bytes(1 << 24))
+twice = os.memfd_create("twice")
+os.ftruncate(twice, 1 << 24)
+mappings = [mmap.mmap(twice, 1 << 24) for _ in "ab"]
+for mapping in mappings:
+    mapping.write(bytes(1 << 24))
 print("ready", flush=True)
 time.sleep(1000)'
 background=$COPROC_PID
@@ -357,6 +362,9 @@ grep -q "^    *64.0 MiB  in memfds" <(sed 's/6[45]\.[0-9] MiB/64.0 MiB/' "$work/
 grep -q "and [1-9][0-9,]* more: --json" "$work/out" || fail "rmap shares does not tell that there is more than it tells"
 [ "$(LC_ALL=C.UTF-8 wc -L <"$work/out")" -le 80 ] || fail "rmap shares is wider than 80 columns"
 LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]' "$work/out" && fail "a name controls the terminal"
+"$rmap" shares --kernel --limit 0 >"$work/out"
+grep -q " -16.0 MiB: mapped more than once by the process$" "$work/out" || fail "it is not told what a process maps twice: $(cat "$work/out")"
+[ "$(LC_ALL=C.UTF-8 wc -L <"$work/out")" -le 80 ] || fail "rmap shares --kernel is wider than 80 columns"
 kill $background
 wait $background 2>/dev/null
 background=

@@ -37,8 +37,8 @@ static const struct {
 	const char *text;
 } reasons[REASONS] = {
 	[REASON_HUGETLB] = { "hugetlb", "hugetlb pages, which it leaves out" },
-	[REASON_TWICE] = { "twice", "pages mapped more than once by the process itself" },
-	[REASON_AVERAGE] = { "average", "its mapcounts, averages of large folios" },
+	[REASON_TWICE] = { "twice", "mapped more than once by the process" },
+	[REASON_AVERAGE] = { "average", "mapcounts, averages of large folios" },
 	[REASON_SHARED_SWAP] = { "shared_swap", "swapped pages of shared memory" },
 	[REASON_ROUNDING] = { "rounding", "it rounds down" },
 	[REASON_CHANGED] = { "changed", "changed meanwhile, or of a device" },
@@ -281,7 +281,7 @@ static void print_beside(const struct group *group, const struct beside *beside)
 	bool any = false;
 
 	if (!beside->known) {
-		printf("%13s the kernel's sums cannot be read: the process has ended, or may not be read\n", "");
+		printf("%13s the kernel's sums cannot be read: it has ended, or may not be read\n", "");
 		return;
 	}
 	for (int figure = 0; figure < FIGURES; figure++) {
