@@ -365,6 +365,11 @@ LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]' "$work/out" && fail "a name control
 "$rmap" shares --kernel --limit 0 >"$work/out"
 grep -q " -16.0 MiB: mapped more than once by the process$" "$work/out" || fail "it is not told what a process maps twice: $(cat "$work/out")"
 [ "$(LC_ALL=C.UTF-8 wc -L <"$work/out")" -le 80 ] || fail "rmap shares --kernel is wider than 80 columns"
+# Where descriptors cannot be looked at, its file may be somebody's, too.
+if [ -n "$tool_refuse" ] && [ "$("$tool_refuse" read count 0 true)" ]; then
+	"$tool_refuse" statx EACCES 0 "$rmap" freed $background >"$work/out" 2>"$work/err"
+	grep -q "^([1-9][0-9.]* MiB, if no process that cannot be read" "$work/out" || fail "what may come back, too, is not in the head: $(cat "$work/out" "$work/err")"
+fi
 kill $background
 wait $background 2>/dev/null
 background=

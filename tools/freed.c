@@ -315,9 +315,13 @@ static void print_text(const struct asking *asking)
 	uint64_t back = asking->bytes[FATE_FREE] + asking->bytes[FATE_PARTS] + asking->bytes[FATE_FILE] +
 			asking->bytes[FATE_POOL];
 
-	printf("Ending %s %s would give back %s of the %s %s\n\n", grouped(chosen->n),
+	printf("Ending %s %s would give back %s of the %s %s\n", grouped(chosen->n),
 	       plural(chosen->n, "process", "processes"), sized((double)back), sized((double)asking->mapped.rss),
 	       plural(chosen->n, "that it maps:", "that they map:"));
+	if (asking->bytes[FATE_UNKNOWN])
+		printf("(%s, if no process that cannot be read has files of theirs)\n",
+		       sized((double)(back + asking->bytes[FATE_UNKNOWN])));
+	printf("\n");
 	for (int fate = 0; fate < FATES; fate++)
 		print_line(asking->bytes[fate], fates[fate].text);
 	if (asking->unmapped || asking->swap || asking->tables)
