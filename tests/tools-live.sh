@@ -193,6 +193,13 @@ for limit in 4 5 6 7; do
 	incomplete "Too many open files" bash -c "ulimit -n $limit; exec '$rmap' snapshot"
 	incomplete "Too many open files" bash -c "ulimit -n $limit; exec '$rmap' who --pid $$ --addr 0x1000"
 done
+# Or too few for the cgroups below the first: then what is left in them is not guessed.
+groups=/sys/fs/cgroup/memory
+[ -e $groups/memory.stat ] || groups=/sys/fs/cgroup
+if [ -n "$(find $groups -mindepth 1 -maxdepth 1 -type d 2>/dev/null)" ] &&
+	bash -c "ulimit -n 8; exec '$rmap' shares --threads 1 --json" >"$work/out" 2>"$work/err"; then
+	grep -q '"cgroups": null' "$work/out" || fail "with too few descriptors it is told what is left in cgroups: $(grep -A 20 '"cgroups": {' "$work/out")"
+fi
 for limit in 8 12; do
 	honest "ulimit -n $limit" bash -c "ulimit -n $limit; exec '$rmap' snapshot --json --threads 64"
 done

@@ -15,6 +15,7 @@
 #include "leftover.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 struct reading {
 	struct unseen *unseen;
 	uint64_t slack;
+	bool failed;     /* some figure could not be read, so that no difference is one */
 	bool blind;      /* v1 lists no processes that this PID namespace does not have */
 	char path[4096]; /* of the cgroup that is being read, below the hierarchy's root */
 };
@@ -40,11 +42,13 @@ struct usage {
 	uint64_t gone; /* cgroups below it that are gone */
 };
 
-static bool read_text(int directory, const char *name, char *text, size_t size)
+/* Read a file of a cgroup. That there is none, or the cgroup has just gone, or does not tell, is no failure. */
+static bool read_text(struct reading *reading, int directory, const char *name, char *text, size_t size)
 {
 	int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
 	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
 
+	reading->failed |= got < 0 && errno != ENOENT && errno != ENODEV && errno != EOPNOTSUPP;
 	if (fd >= 0)
 		close(fd);
 	text[got < 0 ? 0 : got] = '\0';
@@ -62,20 +66,20 @@ static uint64_t figure_of(const char *text, const char *name)
 	return 0;
 }
 
-static struct usage read_usage(int directory)
+static struct usage read_usage(struct reading *reading, int directory)
 {
 	struct usage usage = { 0 };
 	char text[16384];
 
 	/* A threaded one does not list its processes, but has some. */
-	usage.populated = !read_text(directory, "cgroup.procs", text, sizeof(text)) || *text;
-	usage.known = read_text(directory, "memory.stat", text, sizeof(text));
+	usage.populated = !read_text(reading, directory, "cgroup.procs", text, sizeof(text)) || *text;
+	usage.known = read_text(reading, directory, "memory.stat", text, sizeof(text));
 	usage.v1 = strstr(text, "\ntotal_cache ");
 	usage.total =
 		figure_of(text, usage.v1 ? "total_cache" : "file") + figure_of(text, usage.v1 ? "total_rss" : "anon");
 	usage.own = figure_of(text, "cache") + figure_of(text, "rss");
 	/* Before 6.12 one is counted that is gone and not yet forgotten, whatever keeps it. */
-	read_text(directory, "cgroup.stat", text, sizeof(text));
+	read_text(reading, directory, "cgroup.stat", text, sizeof(text));
 	usage.gone = figure_of(text, strstr(text, "nr_dying_subsys_memory ") ? "nr_dying_subsys_memory"
 									     : "nr_dying_descendants");
 	return usage;
@@ -111,7 +115,7 @@ static void judge(struct reading *reading, const struct usage *usage, const stru
 /* Read the cgroup at @directory, which is closed, and all below it. */
 static struct usage read_cgroup(struct reading *reading, int directory)
 {
-	struct usage usage = read_usage(directory), below = { 0 };
+	struct usage usage = read_usage(reading, directory), below = { 0 };
 	size_t length = strlen(reading->path);
 	DIR *dir = fdopendir(directory);
 	struct dirent *entry;
@@ -124,8 +128,10 @@ static struct usage read_cgroup(struct reading *reading, int directory)
 		    length + strlen(entry->d_name) + 2 > sizeof(reading->path))
 			continue;
 		fd = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0)
-			continue; /* it has just been removed */
+		if (fd < 0) {
+			reading->failed |= errno != ENOENT; /* which is of one that has just been removed */
+			continue;
+		}
 		sprintf(reading->path + length, "/%s", entry->d_name);
 		child = read_cgroup(reading, fd);
 		reading->path[length] = '\0';
@@ -135,6 +141,7 @@ static struct usage read_cgroup(struct reading *reading, int directory)
 	}
 	if (usage.known || !length)
 		judge(reading, &usage, &below);
+	reading->failed |= !dir;
 	if (dir)
 		closedir(dir);
 	else
@@ -143,11 +150,11 @@ static struct usage read_cgroup(struct reading *reading, int directory)
 }
 
 /* Is the hierarchy at @fd the one that accounts memory? In v2 its root need not have figures. */
-static bool is_of_memory(int fd)
+static bool is_of_memory(struct reading *reading, int fd)
 {
 	char text[1024];
 
-	if (read_text(fd, "cgroup.controllers", text, sizeof(text)))
+	if (read_text(reading, fd, "cgroup.controllers", text, sizeof(text)))
 		return strstr(text, "memory");
 	return !faccessat(fd, "memory.stat", R_OK, 0);
 }
@@ -165,10 +172,14 @@ void leftover_find(struct unseen *unseen, const struct system *system)
 
 		if (fd < 0)
 			continue;
-		unseen->cgroups_known = is_of_memory(fd);
+		unseen->cgroups_known = is_of_memory(&reading, fd);
 		if (unseen->cgroups_known)
 			read_cgroup(&reading, fd);
 		else
 			close(fd);
+	}
+	if (reading.failed) {
+		unseen_clear(&unseen->cgroups);
+		unseen->cgroups_known = false;
 	}
 }

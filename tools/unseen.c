@@ -413,14 +413,18 @@ void unseen_find(struct unseen *unseen, struct system *system, const struct weig
 	finish(&unseen->devices);
 }
 
+void unseen_clear(struct unseen_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->items[i].name);
+	free(list->items);
+	*list = (struct unseen_list){ 0 };
+}
+
 void unseen_fini(struct unseen *unseen)
 {
-	struct unseen_list *const lists[] = { &unseen->cgroups, &unseen->files, &unseen->parts, &unseen->devices };
-
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		for (size_t k = 0; k < lists[i]->n; k++)
-			free(lists[i]->items[k].name);
-		free(lists[i]->items);
-	}
-	*unseen = (struct unseen){ 0 };
+	unseen_clear(&unseen->cgroups);
+	unseen_clear(&unseen->files);
+	unseen_clear(&unseen->parts);
+	unseen_clear(&unseen->devices);
 }

@@ -33,7 +33,7 @@ struct unseen_list {
 
 struct unseen {
 	struct unseen_list cgroups;
-	bool cgroups_known;    /* memory's cgroups are where they usually are */
+	bool cgroups_known;    /* memory's cgroups are where they usually are, and could be read */
 	uint64_t cgroups_gone; /* that are gone, and whose parent has processes itself: their part of it is not told */
 	struct unseen_list files;
 	struct unseen_list parts;
@@ -49,5 +49,7 @@ void unseen_fini(struct unseen *unseen);
 
 /** unseen_add - append an item that has nothing but these, and return it */
 struct unseen_item *unseen_add(struct unseen_list *list, const char *name, uint64_t bytes);
+/** unseen_clear - take all items out */
+void unseen_clear(struct unseen_list *list);
 
 #endif

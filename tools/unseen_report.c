@@ -49,7 +49,7 @@ void unseen_print(const struct unseen *unseen)
 	print_list(&unseen->parts, "in huge pages that were given back in part, and not free yet");
 	print_list(&unseen->devices, "of addresses that map devices, of which the kernel shows no page");
 	if (!unseen->cgroups_known)
-		printf("  What cgroups are charged is not known: those of memory are not mounted here.\n");
+		printf("  What cgroups are charged is not known: none of memory can be read here.\n");
 	if (unseen->cgroups_gone)
 		printf("  Of %s %s gone, below others with processes, it is not known.\n",
 		       grouped(unseen->cgroups_gone),
