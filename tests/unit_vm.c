@@ -507,6 +507,34 @@ static void holes_are_fresh(void **state)
 	}
 }
 
+/* A collapse of what is before takes up what a failable truncate left, past the end; and that does not come to life. */
+static void what_was_left_is_fresh_when_the_file_grows_again(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_CHOICES) {
+		struct world world;
+		uint64_t at;
+		uint32_t mm;
+
+		world_init(&world, (struct vm_options){ .cluster_bits = *bits,
+							.file_pages = 8,
+							.strategy = RMAP_CLEANUP });
+		at = 6 * world.pieces;
+		mm = new_mm(&world);
+		expect(vm_mmap(world.thread, mm, 100, 8 * world.pieces, true, 0, 0) == 0);
+		expect(vm_remap_file_pages(world.thread, mm, 100, 1, at) == 0);
+		write_tags(&world, mm, 100, 1, 9);
+		expect(vm_mlock(world.thread, mm, 100, 1) == 0);
+		expect(vm_truncate(world.thread, 0, 4) == -EAGAIN);
+		expect(vm_munmap(world.thread, mm, 100, 1) == 0);
+		expect(vm_collapse(world.thread, 0, 1, 1) == 0);
+		expect(vm_check(world.thread) == 0);
+		expect(vm_truncate(world.thread, 0, 8) == 0);
+		expect(tag_at(&world, mm, 100 + at) == 0);
+		world_fini(&world, true);
+	}
+}
+
 /* --- locks ------------------------------------------------------------------------------------ */
 
 /* Each pair of locks is taken in one order only: ThreadSanitizer watches, too. */
@@ -620,6 +648,7 @@ int main(void)
 		cmocka_unit_test(truncate_by_every_backend),
 		cmocka_unit_test(truncate_by_every_strategy),
 		cmocka_unit_test(holes_are_fresh),
+		cmocka_unit_test(what_was_left_is_fresh_when_the_file_grows_again),
 		cmocka_unit_test(the_order_of_locks_is_checked),
 		cmocka_unit_test(a_violation_aborts),
 		cmocka_unit_test(waiting_in_the_order_of_2003_is_reported),

@@ -336,6 +336,52 @@ static void a_table_that_is_another_s_is_left(void **state)
 	}
 }
 
+/* --- while a range is taken out of a file ------------------------------------------------------------ */
+
+static void reclaim_all(struct vm_thread *thread, void *arg)
+{
+	(void)arg;
+	vm_reclaim(thread, 100);
+	vm_reclaim(thread, 100);
+}
+
+/* The bulk pass has unmapped nothing yet: pages go to the disk from where the file has none any more. */
+static void reclaim_under_the_collapse(void *arg, enum vm_window where)
+{
+	struct check_then *then = arg;
+	struct beside beside;
+
+	if (!then->armed || where != VM_WINDOW_RANGE)
+		return;
+	then->armed = false;
+	beside_begin(&beside, &then->world, reclaim_all, NULL);
+	beside_end(&beside);
+}
+
+static void what_is_evicted_under_a_collapse_moves_all_the_same(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_CHOICES) {
+		struct check_then then = { .armed = false };
+		struct world *world = &then.world;
+		uint32_t mm, pieces;
+
+		world_init(world, (struct vm_options){ .cluster_bits = *bits,
+						       .window = reclaim_under_the_collapse,
+						       .window_arg = &then });
+		pieces = world->pieces;
+		mm = new_mm(world);
+		expect(vm_mmap(world->thread, mm, 100, 8 * pieces, true, 0, 0) == 0);
+		write_tags(world, mm, 100, 8 * pieces, 1);
+		then.armed = true;
+		expect(vm_collapse(world->thread, 0, 2, 3) == 0);
+		expect(!then.armed);
+		expect_tags(world, mm, 100, 2 * pieces, 1);
+		expect_tags(world, mm, 100 + 2 * pieces, 4 * pieces, 1 + 4 * pieces);
+		world_fini(world, true);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +393,7 @@ int main(void)
 		cmocka_unit_test(a_fault_that_does_not_recheck_is_found),
 		cmocka_unit_test(a_refused_lock_leaves_a_page),
 		cmocka_unit_test(a_table_that_is_another_s_is_left),
+		cmocka_unit_test(what_is_evicted_under_a_collapse_moves_all_the_same),
 	};
 
 	return cmocka_run_group_tests_name("window", tests, NULL, NULL);

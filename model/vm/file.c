@@ -90,13 +90,23 @@ int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struc
 	return result == LOOKUP_END ? -ENXIO : 0;
 }
 
+/* The disk gets what the page has, if it is @dirty, or is fresh where the file keeps nothing. Holds: the object lock */
+static void disk_settle(const struct vm *vm, struct file *file, const struct page *page, bool dirty)
+{
+	_Atomic uint64_t *words = disk_page(vm, file, page->index);
+
+	if (!extent_keeps(&file->extent, page->index))
+		words_fresh(vm, words, &file->object, page->index);
+	else if (dirty)
+		words_copy(words, page->words, page_words(vm));
+}
+
 /*
  * Nobody else has a reference, and so nobody maps it: it goes. What a truncate left goes as if it had not. Holds: the
  * page lock.
  */
 bool file_evict(struct vm_thread *thread, struct page *page)
 {
-	struct vm *vm = thread->vm;
 	struct file *file = file_of(page->object);
 	bool dirty, evicted;
 
@@ -104,10 +114,7 @@ bool file_evict(struct vm_thread *thread, struct page *page)
 	evicted = page_has(page, PAGE_CACHED) && page_freeze(page, 2);
 	if (evicted) {
 		dirty = page_clear(page, PAGE_DIRTY);
-		if (!extent_holds(&file->extent, page->index))
-			words_fresh(vm, disk_page(vm, file, page->index), &file->object, page->index);
-		else if (dirty)
-			words_copy(disk_page(vm, file, page->index), page->words, page_words(vm));
+		disk_settle(thread->vm, file, page, dirty);
 		page_clear(page, PAGE_CACHED);
 		file->cache[page->index] = NULL;
 		count(thread, FIGURE_WRITTEN_BACK, dirty);
@@ -324,12 +331,12 @@ struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t fi
 
 void file_save(struct vm_thread *thread, struct file *file, struct page *page)
 {
-	if (!page_clear(page, PAGE_DIRTY))
-		return;
+	bool dirty = page_clear(page, PAGE_DIRTY);
+
 	vm_lock(&thread->held, &file->lock);
-	words_copy(disk_page(thread->vm, file, page->index), page->words, page_words(thread->vm));
+	disk_settle(thread->vm, file, page, dirty);
 	vm_unlock(&thread->held, &file->lock);
-	count(thread, FIGURE_WRITTEN_BACK, 1);
+	count(thread, FIGURE_WRITTEN_BACK, dirty);
 }
 
 /* It leaves the cache. Nobody reads it from the disk before that is fresh. Holds: the page lock. */
@@ -371,7 +378,7 @@ static void write_back_page(struct vm_thread *thread, struct file *file, struct 
 	if (!dirty && !unnamed)
 		return;
 	vm_lock(&thread->held, &file->lock);
-	if (extent_holds(&file->extent, page->index))
+	if (extent_keeps(&file->extent, page->index))
 		words_copy(disk_page(vm, file, page->index), page->words, page_words(vm));
 	vm_unlock(&thread->held, &file->lock);
 	count(thread, FIGURE_WRITTEN_BACK, 1);

@@ -102,6 +102,12 @@ static inline bool extent_holds(const struct extent *extent, uint64_t index)
 	return index < extent->size && !extent_in_hole(extent, index);
 }
 
+/* Does its disk keep what is there? Also where a collapse has its hole: what is behind that moves to its place. */
+static inline bool extent_keeps(const struct extent *extent, uint64_t index)
+{
+	return index < extent->size && (extent->collapses || !extent_in_hole(extent, index));
+}
+
 static inline bool extent_holds_copy(const struct extent *extent, uint64_t index)
 {
 	return index < extent->size && !(extent->collapses && extent_in_hole(extent, index));
@@ -729,7 +735,7 @@ void file_replace(struct vm_thread *thread, struct page *page, struct page *new)
 bool zap_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn);
 
 struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last);
-/* To the disk, if it is dirty. Holds: the page lock */
+/* To the disk, if it is dirty; or fresh there, if it is past the end. Holds: the page lock */
 void file_save(struct vm_thread *thread, struct file *file, struct page *page);
 void cache_drop(struct vm_thread *thread, struct file *file, struct page *page);
 
