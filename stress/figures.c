@@ -30,7 +30,8 @@ static const struct figure {
 	FIGURE(private_copies), FIGURE(copies_taken),
 	FIGURE(settled),      FIGURE(wrong),         FIGURE(lock_violations),
 	FIGURE(walked),       FIGURE(visits),        FIGURE(visits_empty),  FIGURE(walks_refused),
-	FIGURE(conversions),  FIGURE(unconverted),
+	FIGURE(conversions),  FIGURE(unconverted),   FIGURE(folios),        FIGURE(splits),     FIGURE(unsplit),
+	FIGURE(collapses),    FIGURE(uncollapsed),
 };
 
 static uint64_t figure_value(const struct figure *figure, const struct vm_statistics *statistics)
@@ -42,11 +43,12 @@ static uint64_t figure_value(const struct figure *figure, const struct vm_statis
 static void write_json(const struct stress *stress, const struct vm_statistics *statistics)
 {
 	json_t *root =
-		json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:{}}", "test", stress->test->name, "seed",
-			  (json_int_t)stress->seed, "threads", (json_int_t)stress->threads, "operations",
+		json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:{}}", "test", stress->test->name,
+			  "seed", (json_int_t)stress->seed, "threads", (json_int_t)stress->threads, "operations",
 			  (json_int_t)stress->done, "backend", vm_backend_name(stress->vm.backend), "strategy",
 			  stress_strategies[stress->vm.strategy], "semantics", stress_semantics[stress->vm.semantics],
-			  "order", stress_orders[stress->vm.order], "clusters", (int)stress->vm.clusters, "figures");
+			  "order", stress_orders[stress->vm.order], "clusters", (int)stress->vm.clusters, "folios",
+			  (int)stress->vm.folios, "figures");
 	json_t *table = json_object_get(root, "figures");
 	bool written = table != NULL;
 
@@ -64,9 +66,10 @@ static void write_json(const struct stress *stress, const struct vm_statistics *
 
 void figures_print(const struct stress *stress, const struct vm_statistics *statistics)
 {
-	printf("  backend=%s strategy=%s semantics=%s order=%s clusters=%u:", vm_backend_name(stress->vm.backend),
-	       stress_strategies[stress->vm.strategy], stress_semantics[stress->vm.semantics],
-	       stress_orders[stress->vm.order], stress->vm.clusters);
+	printf("  backend=%s strategy=%s semantics=%s order=%s clusters=%u folios=%u:",
+	       vm_backend_name(stress->vm.backend), stress_strategies[stress->vm.strategy],
+	       stress_semantics[stress->vm.semantics], stress_orders[stress->vm.order], stress->vm.clusters,
+	       stress->vm.folios);
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
 		printf(" %s=%" PRIu64, figures[i].name, figure_value(&figures[i], statistics));
 	putchar('\n');

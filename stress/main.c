@@ -44,6 +44,7 @@ static const struct stress_test *const tests[] = {
 	&stress_vm_tlb,
 	&stress_vm_private,
 	&stress_vm_migrate,
+	&stress_vm_folio,
 };
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
@@ -67,6 +68,7 @@ enum {
 	KEY_ORDER,
 	KEY_FLUSH,
 	KEY_CLUSTERS,
+	KEY_FOLIOS,
 	KEY_JSON,
 };
 
@@ -93,6 +95,7 @@ static const struct argp_option options[] = {
 	{ "flush", KEY_FLUSH, "NAME", 0,
 	  "When it flushes translations: right (default), or the mistakes never, late, early and unsettled", 1 },
 	{ "clusters", KEY_CLUSTERS, "K", 0, "Its pages have 2^K ptes each, 0 to 4 (default 0)", 1 },
+	{ "folios", KEY_FOLIOS, "K", 0, "Its files have pages of 1 to 2^K indexes each, 0 to 4 (default 0)", 1 },
 	{ "json", KEY_JSON, "FILE", 0, "Write the figures there, too", 1 },
 	{ 0 },
 };
@@ -157,6 +160,9 @@ static error_t parse_vm(int key, char *text, struct argp_state *state, struct st
 		return 0;
 	case KEY_CLUSTERS:
 		vm->clusters = (unsigned)parse_number(state, "clusters", text, 0, 4);
+		return 0;
+	case KEY_FOLIOS:
+		vm->folios = (unsigned)parse_number(state, "folios", text, 0, VM_FOLIO_ORDER_MAX);
 		return 0;
 	default:
 		vm->json = text;
@@ -226,6 +232,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case KEY_ORDER:
 	case KEY_FLUSH:
 	case KEY_CLUSTERS:
+	case KEY_FOLIOS:
 	case KEY_JSON:
 		return parse_vm(key, text, state, &stress->vm);
 	default:

@@ -107,6 +107,7 @@ extern const struct stress_test stress_vm_fork;
 extern const struct stress_test stress_vm_tlb;
 extern const struct stress_test stress_vm_private;
 extern const struct stress_test stress_vm_migrate;
+extern const struct stress_test stress_vm_folio;
 
 /* What the options about the VM call their values, in the order of their numbers; NULL behind the last. */
 extern const char *const stress_strategies[];
@@ -122,6 +123,7 @@ struct stress_vm {
 	enum vm_lock_order order;
 	enum vm_flush flush;
 	unsigned clusters;
+	unsigned folios;
 	const char *json;
 	bool given;
 };

@@ -63,6 +63,8 @@ enum action {
 	MIGRATE,
 	COMPACT,
 	BALANCE,
+	SPLIT,
+	JOIN,
 	OWN,
 	BEYOND,
 	ACTIONS,
@@ -111,7 +113,7 @@ static struct world world;
 static void expect_known(int result, const char *what)
 {
 	static const int known[] = { 0,       -ESRCH,  -EFAULT, -EACCES, -ENXIO, -EEXIST,
-				     -EINVAL, -ENOMEM, -EAGAIN, -EMFILE, -EPERM, -EBUSY, -ENOTSUP };
+				     -EINVAL, -ENOMEM, -EAGAIN, -EMFILE, -EPERM, -EBUSY, -ENOENT, -ENOTSUP };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (result == known[i])
@@ -174,6 +176,13 @@ static int resize_something(struct stress_thread *thread, struct vm_thread *cont
 			   stress_one_in(thread, 2) ? FILE_PAGES : stress_below(thread, FILE_PAGES + 1));
 }
 
+/* Pages of any file become one. */
+static int join_something(struct stress_thread *thread, struct vm_thread *context)
+{
+	return vm_folio_collapse(context, stress_below(thread, FILES), stress_below(thread, FILE_PAGES),
+				 1 + stress_below(thread, VM_FOLIO_ORDER_MAX));
+}
+
 /* One operation on memory that others use, too. */
 static int act(struct stress_thread *thread, struct vm_thread *context, enum action action)
 {
@@ -222,6 +231,10 @@ static int act(struct stress_thread *thread, struct vm_thread *context, enum act
 	case RECLAIM:
 		vm_reclaim(context, 1 + stress_below(thread, 8));
 		return 0;
+	case SPLIT:
+		return vm_folio_split(context, stress_below(thread, FILES), stress_below(thread, FILE_PAGES));
+	case JOIN:
+		return join_something(thread, context);
 	case BALANCE:
 		vm_balance(context, 1 + stress_below(thread, 12));
 		return 0;
@@ -524,6 +537,7 @@ static void run(struct stress *stress, const struct profile *profile)
 		.file_pages = FILE_PAGES,
 		.table_bits = 5,
 		.cluster_bits = stress->vm.clusters,
+		.folio_order = stress->vm.folios,
 		.locks = stress->vm.order,
 		.strategy = stress->vm.strategy,
 		.semantics = stress->vm.semantics,
@@ -571,7 +585,7 @@ static void run(struct stress *stress, const struct profile *profile)
 VM_TEST(mix, "vm-mix", "every operation of the VM beside every other", [CREATE] = 2, [FORK] = 2, [EXIT] = 1,
 	[MMAP] = 11, [MUNMAP] = 3, [PROTECT] = 3, [MREMAP] = 5, [MLOCK] = 6, [MUNLOCK] = 6, [REMAP] = 8, [READ] = 20,
 	[WRITE] = 20, [TRUNCATE] = 1, [PUNCH] = 1, [COLLAPSE] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2,
-	[MIGRATE] = 4, [COMPACT] = 1, [OWN] = 20, [BEYOND] = 4);
+	[MIGRATE] = 4, [COMPACT] = 1, [SPLIT] = 2, [JOIN] = 2, [OWN] = 20, [BEYOND] = 4);
 VM_TEST(reclaim, "vm-reclaim", "truncates against unmaps by reclaim and migration", [CREATE] = 2, [EXIT] = 1,
 	[MMAP] = 10, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 8, [PUNCH] = 4, [WRITE_BACK] = 4, [AGE] = 6,
 	[RECLAIM] = 12, [MIGRATE] = 8, [OWN] = 10, [BEYOND] = 6);
@@ -598,3 +612,7 @@ VM_TEST(migrate, "vm-migrate", "pages on their way to other frames against every
 	[EXIT] = 4, [MMAP] = 12, [MUNMAP] = 5, [PROTECT] = 3, [MREMAP] = 8, [MLOCK] = 4, [MUNLOCK] = 4, [REMAP] = 6,
 	[READ] = 25, [WRITE] = 25, [TRUNCATE] = 4, [PUNCH] = 3, [COLLAPSE] = 1, [WRITE_BACK] = 2, [AGE] = 2,
 	[RECLAIM] = 2, [MIGRATE] = 20, [COMPACT] = 10, [BALANCE] = 10, [OWN] = 60, [BEYOND] = 20);
+VM_TEST(folio, "vm-folio", "large pages split and collapsed against everything", [CREATE] = 2, [FORK] = 4, [EXIT] = 3,
+	[MMAP] = 12, [MUNMAP] = 6, [PROTECT] = 3, [MREMAP] = 8, [MLOCK] = 4, [MUNLOCK] = 5, [REMAP] = 5, [READ] = 40,
+	[WRITE] = 40, [TRUNCATE] = 6, [PUNCH] = 8, [COLLAPSE] = 2, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 8,
+	[MIGRATE] = 6, [COMPACT] = 2, [SPLIT] = 15, [JOIN] = 15, [OWN] = 40, [BEYOND] = 20);

@@ -70,7 +70,8 @@
  *     flush, as below.
  *   - a locked page keeps its indexes: who splits one, or makes one of several, holds all of them locked, those that
  *     come as those that go, and these unmapped. Who has found one that goes and would map it keeps it from going (by a
- *     reference, say), or is kept from it as from a truncated page.
+ *     reference, say), or is kept from it as from a truncated page. And he waits for nothing that a truncate's caller
+ *     holds (a lock of the file), or a reliable truncate, which waits for the split, waits for him for ever.
  *   - what makes a locked mapping holds the page lock, which unmaps hold: mlock, and in a locked vma a fault, a fork
  *     and an mremap. A munlock need not.
  *   - a range is tagged RMAP_RANGE_NONLINEAR before its first nonlinear mapping is made.

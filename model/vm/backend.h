@@ -89,8 +89,8 @@ struct mappings {
  * @mapcount:     moments ago, unless the page is locked
  * @locked:       of these those whose ptes are locked; 0: it does not know
  * @walk:         no lock above pte locks held, but page locks
- * @unmap:        clear all ptes of @page, unless one is locked; no flush. Holds: the page lock. Return: an
- *                rmap_unmap_result
+ * @unmap:        clear all ptes of @page, unless one is locked, or as pass->forces says; no flush. Holds: the page
+ *                lock. Return: an rmap_unmap_result
  * @truncate:     unmap and drop what @cut says. Holds: the file's resize lock
  * @may_truncate: (NULL: yes) is it able to? Holds: the file's resize lock
  * @attach:       @vma, in its place, is one of its object's; @like: NULL, or the vma of the parent or of this mm that

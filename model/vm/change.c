@@ -34,11 +34,14 @@ struct copying {
 };
 
 /* A truncated page gets no new mapping: neither one past the end nor an orphan. The child faults and sees. */
-static bool may_copy(const struct copying *copying, const struct page *page)
+static bool may_copy(const struct copying *copying, uint64_t pte)
 {
+	const struct page *page = pte_page(copying->thread->vm, pte);
+	uint64_t index = pte_frame(copying->thread->vm, pte)->index;
+
 	if (page_has(page, PAGE_COPY))
-		return extent_holds_copy(&copying->extent, page->index);
-	return !page_is_file(page) || (extent_holds(&copying->extent, page->index) && !page_has(page, PAGE_ORPHAN));
+		return extent_holds_copy(&copying->extent, index);
+	return !page_is_file(page) || (extent_holds(&copying->extent, index) && !page_has(page, PAGE_ORPHAN));
 }
 
 static void copy_pte(const struct copying *copying, uint64_t vpn)
@@ -64,8 +67,8 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 		tlb_owe(thread, copying->from, vpn, 0, OWED_NOTHING);
 		*from &= ~PTE_WRITE;
 	}
-	if (may_copy(copying, page))
-		pte_copy(thread, copying->to, vpn, page, piece_of(vm, pte_value(*from)),
+	if (may_copy(copying, *from))
+		pte_copy(thread, copying->to, vpn, page, pte_piece(vm, *from),
 			 *from & (PTE_WRITE | PTE_NONLINEAR));
 	else if (*from & PTE_NONLINEAR)
 		*to = pte_make(pte_offset(vm, *from), PTE_FILE);

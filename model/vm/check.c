@@ -64,6 +64,7 @@ static uint64_t total(const struct mappings *mappings)
 static void check_words(struct check *check, const struct page *page, const struct vma *vma, uint64_t vpn, uint64_t pte)
 {
 	struct vm *vm = check->vm;
+	const struct page *frame = pte_frame(vm, pte);
 	uint32_t piece = piece_of(vm, pte_value(pte));
 	uint64_t want = word_of(page->object, page, pte_offset(vm, pte));
 
@@ -71,7 +72,7 @@ static void check_words(struct check *check, const struct page *page, const stru
 		 vpn);
 
 	for (uint32_t i = 0; i < VM_WORDS; i++) {
-		uint64_t word = atomic_load_explicit(&page->words[piece * VM_WORDS + i], memory_order_relaxed);
+		uint64_t word = atomic_load_explicit(&frame->words[piece * VM_WORDS + i], memory_order_relaxed);
 
 		equation(check, (word & ~(uint64_t)VM_TAG_MAX) == want,
 			 "mm %u vpn %#" PRIx64 ": word %#" PRIx64 ", not %#" PRIx64, check->mm->id, vpn, word, want);
@@ -79,7 +80,7 @@ static void check_words(struct check *check, const struct page *page, const stru
 }
 
 /* A page of a file that is mapped is in the file, or was left there, or dropped mapped. */
-static void check_mapped_file(struct check *check, const struct page *page, uint64_t vpn)
+static void check_mapped_file(struct check *check, const struct page *page, uint64_t vpn, uint64_t index)
 {
 	struct vm *vm = check->vm;
 	const struct file *file = file_of(page->object);
@@ -89,15 +90,15 @@ static void check_mapped_file(struct check *check, const struct page *page, uint
 
 	equation(check, page_has(page, PAGE_CACHED) || orphan || page_has(page, PAGE_MISSES),
 		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " of file %u, which dropped it", check->mm->id, vpn,
-		 page->index, page->object->id);
+		 index, page->object->id);
 	equation(check, !orphan || !page_has(page, PAGE_CACHED), "an orphan is in its file");
 	equation(check,
 		 !orphan ||
 			 (failable && (vm->options.strategy == RMAP_TOLERATE || backend_has(vm, VM_BACKEND_ORPHANS))),
 		 "an orphan is not tolerated");
-	equation(check, !page_has(page, PAGE_CACHED) || left || extent_holds(&file->extent, page->index),
-		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " past the end of file %u", check->mm->id, vpn,
-		 page->index, page->object->id);
+	equation(check, !page_has(page, PAGE_CACHED) || left || extent_holds(&file->extent, index),
+		 "mm %u vpn %#" PRIx64 ": maps page %" PRIu64 " past the end of file %u", check->mm->id, vpn, index,
+		 page->object->id);
 }
 
 /* Only a private mapping has copies, and only of what the file has. */
@@ -135,7 +136,7 @@ static void check_present(struct check *check, const struct vma *vma, uint64_t v
 	found->writable += (pte & PTE_WRITE) != 0;
 	check_words(check, page, vma, vpn, pte);
 	if (page_is_file(page))
-		check_mapped_file(check, page, vpn);
+		check_mapped_file(check, page, vpn, pte_frame(vm, pte)->index);
 	equation(check, !vma->private || !page_is_file(page) || !(pte & PTE_WRITE),
 		 "mm %u vpn %#" PRIx64 ": a private mapping writes the file", check->mm->id, vpn);
 	check_copy(check, vma, vpn, pte);
@@ -288,6 +289,18 @@ static bool on_list(const struct page_list *list, const struct page *page)
 	return false;
 }
 
+/* All that it has are its own, and none is a page or free. */
+static void check_frames(struct check *check, const struct page *page)
+{
+	equation(check, page->order == 0 || page_is_file(page), "frame %u: a large page of no file",
+		 page_number(check, page));
+	for (uint32_t i = 0; i < page_frames(page); i++)
+		equation(check,
+			 page[i].head == page && page[i].index == page->index + i && !page[i].block &&
+				 (i == 0 || atomic_load(&page[i].refs) == 0),
+			 "frame %u of page %u is another's", i, page_number(check, page));
+}
+
 static void check_page(struct check *check, struct page *page)
 {
 	struct vm *vm = check->vm;
@@ -310,6 +323,7 @@ static void check_page(struct check *check, struct page *page)
 		 number);
 	if (refs == 0)
 		return;
+	check_frames(check, page);
 	if (!page_is_file(page))
 		equation(check, found->writable == 0 || total(&found->mappings) <= pieces(vm),
 			 "frame %u: written by one, and mapped by others", number);
@@ -330,8 +344,8 @@ static void check_file(struct check *check, struct file *file)
 		uint64_t word = atomic_load_explicit(&file->disk[i * page_words(vm)], memory_order_relaxed);
 
 		equation(check,
-			 !page || (page->object == &file->object && page->index == i && page_has(page, PAGE_CACHED) &&
-				   atomic_load(&page->refs) > 0),
+			 !page || (page->object == &file->object && page_has_index(page, i) &&
+				   page_has(page, PAGE_CACHED) && atomic_load(&page->refs) > 0),
 			 "file %u: page %" PRIu64 " is another", file->object.id, i);
 		equation(check, !page || i < file->extent.size || page_has(page, PAGE_LEFT),
 			 "file %u: page %" PRIu64 " is past the end", file->object.id, i);
@@ -393,15 +407,29 @@ static void check_threads(struct check *check)
 	}
 }
 
+/* Return: how many frames it has. */
+static uint32_t check_block(struct check *check, const struct page *page)
+{
+	uint32_t n = page_words(check->vm) * page_frames(page), of_nobody = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		of_nobody += atomic_load_explicit(&page->words[i], memory_order_relaxed) == WORD_OF_NOBODY;
+	equation(check, of_nobody == n, "%u free frames from %u on have words of somebody's", page_frames(page),
+		 page_number(check, page));
+	return page_frames(page);
+}
+
 static void check_free(struct check *check)
 {
 	struct vm *vm = check->vm;
-	uint32_t used = 0, slots = 0;
+	uint32_t used = 0, free = 0, slots = 0;
 
-	for (uint32_t i = 0; i < vm->options.frames; i++)
-		used += atomic_load(&vm->pages[i].refs) > 0;
-	equation(check, used + frames_free(vm) == vm->options.frames, "%u frames used, %u free, of %u", used,
-		 frames_free(vm), vm->options.frames);
+	for (uint32_t i = 0; i < vm->options.frames; i++) {
+		used += atomic_load(&vm->pages[i].refs) > 0 ? page_frames(&vm->pages[i]) : 0;
+		free += vm->pages[i].block ? check_block(check, &vm->pages[i]) : 0;
+	}
+	equation(check, used + free == vm->options.frames && free == frames_free(vm),
+		 "%u frames used, %u free, or %u, of %u", used, free, frames_free(vm), vm->options.frames);
 	for (uint32_t i = 0; i < vm->options.swap_slots; i++) {
 		equation(check, vm->slots[i].refs == check->slots[i], "slot %u: %u references, %u ptes", i,
 			 vm->slots[i].refs, check->slots[i]);

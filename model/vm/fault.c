@@ -7,7 +7,8 @@
  * vmas as they are, but no pte lock while it looks for a page; so it rechecks the pte when it has it.
  *
  * With clusters a fault maps all neighbours that want a piece of the same page, within the vma and the leaf: that is
- * what a page of 2^k pieces is for. Copy-on-write likewise.
+ * what a page of 2^k pieces is for. Copy-on-write likewise. With large pages a fault maps all neighbours that want an
+ * index of it, and a write through a private mapping copies one index.
  *
  * Two rules are the library's (unmap.h):
  *
@@ -49,10 +50,10 @@ static uint64_t least(uint64_t a, uint64_t b)
 static void attempt_window(struct attempt *attempt)
 {
 	const struct vm *vm = attempt->thread->vm;
-	uint64_t reach = pieces(vm) - 1;
+	uint64_t reach = ((uint64_t)pieces(vm) << vm->options.folio_order) - 1;
 	uint64_t leaf_start = attempt->vpn & ~(leaf_size(vm) - 1);
 
-	attempt->first = greatest(greatest(attempt->vma->start, leaf_start), attempt->vpn - reach);
+	attempt->first = greatest(greatest(attempt->vma->start, leaf_start), attempt->vpn - least(attempt->vpn, reach));
 	attempt->end = least(least(attempt->vma->end, leaf_end(vm, attempt->vpn)), attempt->vpn + reach + 1);
 }
 
@@ -73,8 +74,8 @@ static bool pte_wants(const struct attempt *attempt, uint64_t vpn, uint64_t *off
 	return !(pte & (PTE_MAPS | PTE_SWAP));
 }
 
-/* All that want a piece of @page get it. Holds: the pte lock. */
-static void map_window(const struct attempt *attempt, struct page *page)
+/* All that want a piece of @page, of the indexes first .. last, get it. Holds: the pte lock. */
+static void map_window(const struct attempt *attempt, struct page *page, uint64_t first, uint64_t last)
 {
 	const struct vm *vm = attempt->thread->vm;
 	uint64_t bits = vma_bits(attempt->vma, page);
@@ -83,10 +84,11 @@ static void map_window(const struct attempt *attempt, struct page *page)
 	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
 		bool linear;
 
-		if (!pte_wants(attempt, vpn, &offset) || index_of(vm, offset) != page->index)
+		if (!pte_wants(attempt, vpn, &offset) || index_of(vm, offset) < first || index_of(vm, offset) > last)
 			continue;
 		linear = offset == vma_offset(attempt->vma, vpn);
-		pte_map(attempt->thread, attempt->leaf, vpn, page, piece_of(vm, offset),
+		pte_map(attempt->thread, attempt->leaf, vpn, page,
+			(uint32_t)(offset - (page->index << vm->options.cluster_bits)),
 			bits | (linear ? 0 : PTE_NONLINEAR));
 	}
 }
@@ -97,7 +99,7 @@ static bool maps_page(const struct attempt *attempt, uint64_t vpn, const struct 
 {
 	uint64_t pte = *leaf_pte(attempt->thread->vm, attempt->leaf, vpn);
 
-	return (pte & PTE_PRESENT) && pte_page(attempt->thread->vm, pte) == page;
+	return (pte & PTE_PRESENT) && pte_maps(attempt->thread->vm, pte, page);
 }
 
 /* Nobody has used what was mapped: the pte lock is held all the time. */
@@ -116,14 +118,21 @@ static void unmap_window(const struct attempt *attempt, const struct page *page)
 	tlb_flush(thread);
 }
 
-static bool map_file_page(const struct attempt *attempt, struct page *page, uint64_t seq)
+/*
+ * Of the page, which has @index. It may have indexes that the file does not, if a truncate could not split it; the end
+ * is looked at after the sequence, so that it is one that a truncate does not come after.
+ */
+static bool map_file_page(const struct attempt *attempt, struct page *page, uint64_t index, uint64_t seq)
 {
 	struct vm_thread *thread = attempt->thread;
 	struct vm *vm = thread->vm;
 	const struct vm_backend *backend = vm->backend;
 	bool locked = attempt->vma->locked;
+	uint64_t first = index, last = index;
 	bool valid;
 
+	if (page->order > 0)
+		file_part(thread, page, &first, &last);
 	if (locked)
 		vm_lock(&thread->held, &page->lock);
 	pte_lock(thread, attempt->leaf);
@@ -133,7 +142,7 @@ static bool map_file_page(const struct attempt *attempt, struct page *page, uint
 	if (!backend->enter)
 		window(vm, VM_WINDOW_CHECKED);
 	if (valid && !page_has(page, PAGE_MOVING))
-		map_window(attempt, page);
+		map_window(attempt, page, first, last);
 	section_leave(thread);
 	if (valid && !backend->enter && !vm->options.no_recheck && object_sequence(vm, page->object) != seq) {
 		unmap_window(attempt, page);
@@ -187,7 +196,7 @@ static int fault_file(const struct attempt *attempt, uint64_t offset)
 			return error;
 		}
 		window(vm, VM_WINDOW_FAULT);
-		mapped = map_file_page(attempt, page, seq);
+		mapped = map_file_page(attempt, page, index_of(vm, offset), seq);
 		page_put(thread, page);
 		if (page_has(page, PAGE_MOVING))
 			wait_for(thread, page);
@@ -232,7 +241,7 @@ static int fault_anonymous(const struct attempt *attempt)
 	if (!page)
 		return -ENOMEM;
 	pte_lock(attempt->thread, attempt->leaf);
-	map_window(attempt, page);
+	map_window(attempt, page, page->index, page->index);
 	pte_unlock(attempt->thread, attempt->leaf);
 	anonymous_done(attempt, page);
 	return 0;
@@ -300,20 +309,24 @@ static void make_writable(const struct attempt *attempt, const struct page *page
 			*leaf_pte(attempt->thread->vm, attempt->leaf, vpn) |= PTE_WRITE;
 }
 
-/* Nobody writes @old while it is shared; and nobody reads @new before the flush, for who could has to fault. */
+/*
+ * What maps the index of @old that @new has. Nobody writes @old while it is shared; and nobody reads @new before the
+ * flush, for who could has to fault.
+ */
 static void copy_window(const struct attempt *attempt, struct page *old, struct page *new)
 {
+	const struct page *frame = old + (new->index - old->index);
 	struct vm_thread *thread = attempt->thread;
 	struct vm *vm = thread->vm;
 
 	if (page_is_file(old))
-		words_copy_private(vm, new, old);
+		words_copy_private(vm, new, frame);
 	else
-		words_copy(new->words, old->words, page_words(vm));
+		words_copy(new->words, frame->words, page_words(vm));
 	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
 		uint64_t pte = *leaf_pte(vm, attempt->leaf, vpn);
 
-		if (!maps_page(attempt, vpn, old))
+		if (!maps_page(attempt, vpn, old) || pte_frame(vm, pte) != frame)
 			continue;
 		pte_clear(thread, attempt->leaf, vpn, 0);
 		pte_map(thread, attempt->leaf, vpn, new, piece_of(vm, pte_value(pte)),
@@ -360,38 +373,31 @@ static int fault_shared(const struct attempt *attempt, struct page *page)
 	return 0;
 }
 
-/* An orphan is nothing to copy: it goes, and the next fault finds what the file has now, or that it has nothing. */
-static void forget_orphan(const struct attempt *attempt, struct page *page)
+/*
+ * An orphan is nothing to copy: it goes, and the next fault finds what the file has now, or that it has nothing. Holds:
+ * the pte lock.
+ */
+static void forget_orphan(const struct attempt *attempt)
 {
 	struct vm_thread *thread = attempt->thread;
+	uint64_t pte = *leaf_pte(thread->vm, attempt->leaf, attempt->vpn);
 
-	pte_lock(thread, attempt->leaf);
-	if (maps_page(attempt, attempt->vpn, page) && page_has(page, PAGE_ORPHAN))
+	if ((pte & PTE_PRESENT) && page_has(pte_page(thread->vm, pte), PAGE_ORPHAN))
 		pte_clear(thread, attempt->leaf, attempt->vpn, 0);
 	tlb_flush(thread);
-	pte_unlock(thread, attempt->leaf);
 }
 
 /*
- * A write through a private mapping to the file's @page. Done or not, the access is tried again.
+ * A write through a private mapping to what the file has there, @page. Done or not, the access is tried again.
  *
  * A truncate that takes copies comes by this pte after the end was looked at, if it began after that, for the range has
  * been there longer; then it finds the copy, or has cleared the pte. So it is enough that the pte still maps the page.
  */
-static int fault_private(const struct attempt *attempt, struct page *page)
+static int copy_private(const struct attempt *attempt, struct page *page)
 {
 	struct vm_thread *thread = attempt->thread;
-	struct page *found, *new;
-	int error = file_page(thread, file_of(page->object), page->index, &found);
+	struct page *new = anonymous_page(attempt);
 
-	if (error)
-		return error;
-	page_put(thread, found);
-	if (found != page) {
-		forget_orphan(attempt, page);
-		return 0;
-	}
-	new = anonymous_page(attempt);
 	if (!new)
 		return -ENOMEM;
 	window(thread->vm, VM_WINDOW_FAULT);
@@ -399,10 +405,27 @@ static int fault_private(const struct attempt *attempt, struct page *page)
 	if (maps_page(attempt, attempt->vpn, page)) {
 		copy_window(attempt, page, new);
 		count(thread, FIGURE_PRIVATE_COPIES, 1);
+	} else {
+		forget_orphan(attempt);
 	}
 	pte_unlock(thread, attempt->leaf);
 	anonymous_done(attempt, new);
 	return 0;
+}
+
+/* This thread has no reference while it waits for a hole: a truncate that splits the page waits for that. */
+static int fault_private(const struct attempt *attempt)
+{
+	struct vm_thread *thread = attempt->thread;
+	uint64_t index = index_of(thread->vm, vma_offset(attempt->vma, attempt->vpn));
+	struct page *page;
+	int error = file_page(thread, file_of(attempt->vma->object), index, &page);
+
+	if (error)
+		return error;
+	error = copy_private(attempt, page);
+	page_put(thread, page);
+	return error;
 }
 
 /* The pte was present and did not allow the write. @page: with a reference, which goes. */
@@ -412,8 +435,10 @@ static int fault_write(const struct attempt *attempt, struct page *page)
 	int error = 0;
 
 	if (page_is_file(page) && attempt->vma->private) {
-		error = fault_private(attempt, page);
-	} else if (page_is_file(page)) {
+		page_put(thread, page);
+		return fault_private(attempt);
+	}
+	if (page_is_file(page)) {
 		pte_lock(thread, attempt->leaf);
 		make_writable(attempt, page);
 		pte_unlock(thread, attempt->leaf);
@@ -426,6 +451,12 @@ static int fault_write(const struct attempt *attempt, struct page *page)
 }
 
 /* --- faults and accesses ---------------------------------------------------------------------- */
+
+/* So many ptes may come into being: as many as a window has. */
+static unsigned fault_adds(const struct vm *vm)
+{
+	return 2 * VM_CLUSTER_MAX << vm->options.folio_order;
+}
 
 int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
 {
@@ -440,7 +471,7 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
 	if (write && !attempt.vma->writable)
 		return -EACCES;
 	attempt.leaf = table_get(thread, mm, vpn);
-	if (!attempt.leaf || vm->backend->fill(thread, 2 * VM_CLUSTER_MAX))
+	if (!attempt.leaf || vm->backend->fill(thread, fault_adds(vm)))
 		return -ENOMEM;
 	attempt_window(&attempt);
 	pte_lock(thread, attempt.leaf);
@@ -487,7 +518,7 @@ static int access_words(struct vm_thread *thread, uint64_t pte, uint64_t want, s
 
 	if (access->word == VM_WORDS)
 		return 0;
-	word = &pte_page(vm, pte)->words[piece_of(vm, pte_value(pte)) * VM_WORDS + access->word];
+	word = &pte_frame(vm, pte)->words[piece_of(vm, pte_value(pte)) * VM_WORDS + access->word];
 	access->value = atomic_load_explicit(word, memory_order_relaxed);
 	if ((access->value & ~(uint64_t)VM_TAG_MAX) != want) {
 		fprintf(stderr, "vm: vpn %#jx has word %#jx where %#jx belongs\n", (uintmax_t)access->vpn,

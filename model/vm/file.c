@@ -3,8 +3,8 @@
  * file.c - files: page cache, disk, truncate and write-back
  *
  * The object lock is of the cache, the extent and the disk together. A page is read from the disk in the step that puts
- * it into the cache, and only if the file has it; a page leaves the cache in the step that writes it to the disk. So
- * disk and cache are never both in the wrong, and a page that is not in the extent does not enter the cache.
+ * it into the cache, and only if the file has all of it; a page leaves the cache in the step that writes it to the
+ * disk. So disk and cache are never both in the wrong, and a page that is not in the extent does not enter the cache.
  *
  * A truncate first shrinks the extent, then has the backend unmap and drop what is there, by the functions of
  * unmap.c. A hole is taken out of the extent for that long, and faults that meet it wait for the resize lock.
@@ -30,13 +30,39 @@ static _Atomic uint64_t *disk_page(const struct vm *vm, struct file *file, uint6
 
 /* --- the page cache --------------------------------------------------------------------------- */
 
+/* What the cache has at the indexes of @page. Holds: the object lock, as all up to the look-ups */
+static void cache_set(struct file *file, const struct page *page, struct page *now)
+{
+	for (uint64_t i = page->index; i <= page_last(page); i++)
+		file->cache[i] = now;
+}
+
 static void cache_insert(struct vm_thread *thread, struct file *file, struct page *page)
 {
-	words_copy(page->words, disk_page(thread->vm, file, page->index), page_words(thread->vm));
+	words_copy(page->words, disk_page(thread->vm, file, page->index), page_words(thread->vm) * page_frames(page));
 	page_get(page);
 	page_set(page, PAGE_CACHED);
-	file->cache[page->index] = page;
+	cache_set(file, page, page);
 	lru_add(thread, page);
+}
+
+/* Does the file have all of first .. last, and pages at none of these? */
+static bool cache_fits(const struct file *file, uint64_t first, uint64_t last)
+{
+	for (uint64_t i = first; i <= last; i++)
+		if (!extent_holds(&file->extent, i) || file->cache[i])
+			return false;
+	return true;
+}
+
+/* The largest page that fits at @index. */
+static unsigned cache_room(const struct vm *vm, const struct file *file, uint64_t index)
+{
+	unsigned order = vm->options.folio_order;
+
+	while (order > 0 && !cache_fits(file, index >> order << order, index | ((1u << order) - 1)))
+		order--;
+	return order;
 }
 
 enum lookup {
@@ -46,9 +72,12 @@ enum lookup {
 	LOOKUP_HOLE,
 };
 
-/* @new: NULL, or what to insert if nothing is there. *@out gets a reference. */
+/*
+ * @new: NULL, or what to insert if nothing is there, and it fits. *@out gets a reference. If there is none: *@room is
+ * the order of what fits
+ */
 static enum lookup cache_lookup(struct vm_thread *thread, struct file *file, uint64_t index, struct page *new,
-				struct page **out)
+				struct page **out, unsigned *room)
 {
 	enum lookup result = LOOKUP_FOUND;
 
@@ -58,47 +87,75 @@ static enum lookup cache_lookup(struct vm_thread *thread, struct file *file, uin
 	} else if (extent_in_hole(&file->extent, index)) {
 		result = LOOKUP_HOLE;
 	} else {
-		if (!file->cache[index] && new)
+		if (new && cache_fits(file, new->index, page_last(new)))
 			cache_insert(thread, file, new);
 		*out = file->cache[index];
 		if (*out)
 			page_get(*out);
 		else
 			result = LOOKUP_NONE;
+		*room = *out ? 0 : cache_room(thread->vm, file, index);
 	}
 	vm_unlock(&thread->held, &file->lock);
 	return result;
+}
+
+/* The largest that there are frames for, up to @order; a small one is worth a reclaim. */
+static struct page *page_for(struct vm_thread *thread, struct file *file, uint64_t index, unsigned order)
+{
+	struct page *page = NULL;
+
+	for (; order > 0 && !page; order--)
+		page = page_alloc_large(thread, &file->object, index >> order << order, order);
+	return page ? page : page_alloc(thread, &file->object, index);
 }
 
 int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struct page **out)
 {
 	struct page *new = NULL;
 	enum lookup result;
+	unsigned room;
 
-	while ((result = cache_lookup(thread, file, index, new, out)) != LOOKUP_FOUND && result != LOOKUP_END) {
+	while ((result = cache_lookup(thread, file, index, new, out, &room)) != LOOKUP_FOUND && result != LOOKUP_END) {
 		if (result == LOOKUP_HOLE) {
 			vm_lock_shared(&thread->held, &file->resize);
 			vm_unlock_sleeping(&thread->held, &file->resize);
-		} else {
-			new = page_alloc(thread, &file->object, index);
-			if (!new)
-				return -ENOMEM;
+			continue;
 		}
+		if (new)
+			page_put(thread, new); /* it no longer fits */
+		new = page_for(thread, file, index, room);
+		if (!new)
+			return -ENOMEM;
 	}
-	if (new)
+	if (new) {
+		count(thread, FIGURE_FOLIOS, result == LOOKUP_FOUND && *out == new && new->order > 0);
 		page_put(thread, new);
+	}
 	return result == LOOKUP_END ? -ENXIO : 0;
 }
 
-/* The disk gets what the page has, if it is @dirty, or is fresh where the file keeps nothing. Holds: the object lock */
-static void disk_settle(const struct vm *vm, struct file *file, const struct page *page, bool dirty)
+void file_part(struct vm_thread *thread, const struct page *page, uint64_t *first, uint64_t *last)
 {
-	_Atomic uint64_t *words = disk_page(vm, file, page->index);
+	const struct extent extent = file_extent(thread, file_of(page->object));
 
-	if (!extent_keeps(&file->extent, page->index))
-		words_fresh(vm, words, &file->object, page->index);
-	else if (dirty)
-		words_copy(words, page->words, page_words(vm));
+	while (*first > page->index && extent_holds(&extent, *first - 1))
+		--*first;
+	while (*last < page_last(page) && extent_holds(&extent, *last + 1))
+		++*last;
+}
+
+/* The disk gets what the page has, if it is @dirty, or is fresh where the file keeps nothing. Holds: the object lock */
+static void disk_settle(const struct vm *vm, struct file *file, struct page *page, bool dirty)
+{
+	for (uint32_t i = 0; i < page_frames(page); i++) {
+		_Atomic uint64_t *words = disk_page(vm, file, page->index + i);
+
+		if (!extent_keeps(&file->extent, page->index + i))
+			words_fresh(vm, words, &file->object, page->index + i);
+		else if (dirty)
+			words_copy(words, page[i].words, page_words(vm));
+	}
 }
 
 /*
@@ -116,7 +173,7 @@ bool file_evict(struct vm_thread *thread, struct page *page)
 		dirty = page_clear(page, PAGE_DIRTY);
 		disk_settle(thread->vm, file, page, dirty);
 		page_clear(page, PAGE_CACHED);
-		file->cache[page->index] = NULL;
+		cache_set(file, page, NULL);
 		count(thread, FIGURE_WRITTEN_BACK, dirty);
 	}
 	vm_unlock(&thread->held, &file->lock);
@@ -129,7 +186,7 @@ void file_replace(struct vm_thread *thread, struct page *page, struct page *new)
 
 	vm_lock(&thread->held, &file->lock);
 	vm_must(file->cache[page->index] == page);
-	file->cache[page->index] = new;
+	cache_set(file, page, new);
 	page_get(new);
 	page_set(new, PAGE_CACHED);
 	page_clear(page, PAGE_CACHED);
@@ -139,6 +196,81 @@ void file_replace(struct vm_thread *thread, struct page *page, struct page *new)
 		page_set(new, PAGE_LEFT);
 	vm_unlock(&thread->held, &file->lock);
 	page_put(thread, page);
+}
+
+/* --- one page becomes two, or several one -------------------------------------------------------- */
+
+bool file_split(struct vm_thread *thread, struct page *page)
+{
+	struct file *file = file_of(page->object);
+	unsigned order = page->order - 1;
+	struct page *half = page + (1u << order);
+	bool frozen;
+
+	vm_lock(&thread->held, &file->lock);
+	frozen = page_freeze(page, 2);
+	if (frozen) {
+		half->object = page->object;
+		half->anchor = NULL;
+		half->order = page->order = order;
+		for (uint32_t i = 0; i < page_frames(half); i++)
+			half[i].head = half;
+		atomic_store_explicit(&half->flags, atomic_load(&page->flags) & ~(uint32_t)PAGE_MOVING,
+				      memory_order_relaxed);
+		atomic_store_explicit(&half->refs, 1, memory_order_release);
+		cache_set(file, half, half);
+		lru_add(thread, half);
+		atomic_store_explicit(&page->refs, 2, memory_order_release);
+	}
+	vm_unlock(&thread->held, &file->lock);
+	return frozen;
+}
+
+/* Does the file have all of first .. last, and no page there but @pages, [0, n), which are in it? */
+static bool cache_has_all(const struct file *file, uint64_t first, uint64_t last, struct page **pages, unsigned n)
+{
+	unsigned j = 0;
+
+	for (uint64_t i = first; i <= last; i++) {
+		if (!extent_holds(&file->extent, i))
+			return false;
+		j += j < n && i > page_last(pages[j]);
+		if (file->cache[i] && !(j < n && file->cache[i] == pages[j]))
+			return false;
+	}
+	return true;
+}
+
+/* All or none of @pages are nobody's but the file's and the caller's, and lose these references. */
+static bool freeze_all(struct page **pages, unsigned n)
+{
+	unsigned frozen = 0;
+
+	while (frozen < n && page_freeze(pages[frozen], 2))
+		frozen++;
+	if (frozen == n)
+		return true;
+	while (frozen > 0)
+		atomic_store_explicit(&pages[--frozen]->refs, 2, memory_order_release);
+	return false;
+}
+
+bool file_collapse(struct vm_thread *thread, struct file *file, struct page **old, unsigned n, struct page *new)
+{
+	bool done;
+
+	vm_lock(&thread->held, &file->lock);
+	done = cache_has_all(file, new->index, page_last(new), old, n) && freeze_all(old, n);
+	if (done)
+		cache_insert(thread, file, new);
+	for (unsigned i = 0; done && i < n; i++) {
+		words_copy(new[old[i]->index - new->index].words, old[i]->words,
+			   page_words(thread->vm) * page_frames(old[i]));
+		atomic_fetch_or(&new->flags, atomic_load(&old[i]->flags) & (PAGE_DIRTY | PAGE_LEFT));
+		page_clear(old[i], PAGE_CACHED);
+	}
+	vm_unlock(&thread->held, &file->lock);
+	return done;
 }
 
 /* --- truncate --------------------------------------------------------------------------------- */
@@ -194,7 +326,7 @@ static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t 
 	count(thread, FIGURE_PASSES, report.passes);
 	count(thread, FIGURE_SEARCHES, report.searches);
 	count(thread, FIGURE_ORPHANS, report.orphans);
-	return report.mapped ? -EAGAIN : 0;
+	return report.mapped || report.unsplit ? -EAGAIN : 0;
 }
 
 /* Nothing that a failable truncate left may come to life again. */
@@ -315,7 +447,7 @@ int vm_collapse(struct vm_thread *thread, uint32_t number, uint64_t first, uint6
 
 /* --- what truncates call ------------------------------------------------------------------------- */
 
-/* The first cached page of first .. last, with a reference. */
+/* The first cached page that has one of first .. last, with a reference. */
 struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last)
 {
 	struct page *page = NULL;
@@ -344,7 +476,7 @@ void cache_drop(struct vm_thread *thread, struct file *file, struct page *page)
 {
 	vm_lock(&thread->held, &file->lock);
 	vm_must(file->cache[page->index] == page);
-	file->cache[page->index] = NULL;
+	cache_set(file, page, NULL);
 	page_clear(page, PAGE_CACHED);
 	vm_unlock(&thread->held, &file->lock);
 	page_put(thread, page);
@@ -378,8 +510,9 @@ static void write_back_page(struct vm_thread *thread, struct file *file, struct 
 	if (!dirty && !unnamed)
 		return;
 	vm_lock(&thread->held, &file->lock);
-	if (extent_keeps(&file->extent, page->index))
-		words_copy(disk_page(vm, file, page->index), page->words, page_words(vm));
+	for (uint32_t i = 0; i < page_frames(page); i++)
+		if (extent_keeps(&file->extent, page->index + i))
+			words_copy(disk_page(vm, file, page->index + i), page[i].words, page_words(vm));
 	vm_unlock(&thread->held, &file->lock);
 	count(thread, FIGURE_WRITTEN_BACK, 1);
 }
@@ -398,7 +531,7 @@ int vm_write_back(struct vm_thread *thread, uint32_t number)
 		vm_lock(&thread->held, &page->lock);
 		if (page_has(page, PAGE_CACHED)) {
 			write_back_page(thread, file, page);
-			next = page->index + 1;
+			next = page_last(page) + 1;
 		}
 		vm_unlock(&thread->held, &page->lock);
 		page_put(thread, page);

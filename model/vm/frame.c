@@ -26,39 +26,51 @@ void vm_bug(const char *file, int line, const char *what)
 
 /* --- references ------------------------------------------------------------------------------- */
 
-/* On @node; @or_behind: or, if it has none, a far one. */
-static struct page *frame_take(struct vm_thread *thread, enum node node, bool or_behind)
+/* On @node; @or_behind: or, if it has none, far ones. */
+static struct page *take(struct vm_thread *thread, unsigned order, enum node node, bool or_behind)
 {
 	struct vm *vm = thread->vm;
-	struct page *page = NULL;
+	struct page *page;
 
 	vm_lock(&thread->held, &vm->frame_lock);
-	if (or_behind && vm->free_n[node] == 0)
-		node = NODE_FAR;
-	if (vm->free_n[node] > 0)
-		page = vm->free_frames[node_first(vm, node) + --vm->free_n[node]];
+	page = frames_take(vm, node, order);
+	if (!page && or_behind)
+		page = frames_take(vm, NODE_FAR, order);
 	vm_unlock(&thread->held, &vm->frame_lock);
 	return page;
 }
 
-static struct page *page_begin(struct vm_thread *thread, struct page *page, struct object *object, uint64_t index)
+static struct page *page_begin(struct vm_thread *thread, struct page *page, struct object *object, uint64_t index,
+			       unsigned order)
 {
 	page->object = object;
-	page->index = index;
 	page->anchor = NULL;
+	page->order = order;
+	for (uint32_t i = 0; i < page_frames(page); i++) {
+		page[i].head = page;
+		page[i].index = index + i;
+		words_fresh(thread->vm, page[i].words, object, index + i);
+	}
 	atomic_store_explicit(&page->flags, 0, memory_order_relaxed);
-	words_fresh(thread->vm, page->words, object, index);
 	if (!object->is_file)
 		atomic_fetch_add(&object->users, 1);
 	atomic_store_explicit(&page->refs, 1, memory_order_release);
 	return page;
 }
 
-struct page *page_alloc_on(struct vm_thread *thread, struct object *object, uint64_t index, enum node node)
+struct page *page_alloc_on(struct vm_thread *thread, struct object *object, uint64_t index, unsigned order,
+			   enum node node)
 {
-	struct page *page = frame_take(thread, node, false);
+	struct page *page = take(thread, order, node, false);
 
-	return page ? page_begin(thread, page, object, index) : NULL;
+	return page ? page_begin(thread, page, object, index, order) : NULL;
+}
+
+struct page *page_alloc_large(struct vm_thread *thread, struct object *object, uint64_t index, unsigned order)
+{
+	struct page *page = take(thread, order, NODE_NEAR, true);
+
+	return page ? page_begin(thread, page, object, index, order) : NULL;
 }
 
 /* Reclaims if it has to, so no lock below the mm lock may be held. NULL: all is in use, mlocked, or swap is full. */
@@ -66,13 +78,13 @@ struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_
 {
 	struct page *page;
 
-	while (!(page = frame_take(thread, NODE_NEAR, true))) {
+	while (!(page = take(thread, 0, NODE_NEAR, true))) {
 		if (thread->vm->reclaim(thread, 8) == 0) {
 			count(thread, FIGURE_OUT_OF_FRAMES, 1);
 			return NULL;
 		}
 	}
-	return page_begin(thread, page, object, index);
+	return page_begin(thread, page, object, index, 0);
 }
 
 void page_get(struct page *page)
@@ -107,7 +119,6 @@ void page_put(struct vm_thread *thread, struct page *page)
 void page_free(struct vm_thread *thread, struct page *page)
 {
 	struct vm *vm = thread->vm;
-	enum node node = page_node(vm, page);
 
 	vm_must(page_mapcount(thread, page) == 0);
 	vm_must(!page_has(page, PAGE_CACHED));
@@ -119,10 +130,9 @@ void page_free(struct vm_thread *thread, struct page *page)
 	vm_unlock(&thread->held, &vm->lru_lock);
 	if (!page->object->is_file)
 		atomic_fetch_sub(&page->object->users, 1);
-	for (uint32_t i = 0; i < page_words(vm); i++)
-		atomic_store_explicit(&page->words[i], UINT64_MAX, memory_order_relaxed);
+	words_of_nobody(page->words, page_words(vm) * page_frames(page));
 	vm_lock(&thread->held, &vm->frame_lock);
-	vm->free_frames[node_first(vm, node) + vm->free_n[node]++] = page;
+	frames_give(vm, page, page->order);
 	vm_unlock(&thread->held, &vm->frame_lock);
 }
 
@@ -165,11 +175,11 @@ uint64_t word_of(const struct object *object, const struct page *page, uint64_t 
 	return word_fresh(page_has(page, PAGE_COPY) ? &copies : object, offset);
 }
 
-/* A copy says that it is one. */
-void words_copy_private(const struct vm *vm, struct page *copy, const struct page *page)
+/* A copy says that it is one, and is of one frame. */
+void words_copy_private(const struct vm *vm, struct page *copy, const struct page *frame)
 {
 	for (uint32_t i = 0; i < page_words(vm); i++) {
-		uint64_t word = atomic_load_explicit(&page->words[i], memory_order_relaxed);
+		uint64_t word = atomic_load_explicit(&frame->words[i], memory_order_relaxed);
 		uint64_t offset = (copy->index << vm->options.cluster_bits) + i / VM_WORDS;
 
 		atomic_store_explicit(&copy->words[i], word_of(copy->object, copy, offset) | vm_word_tag(word),
@@ -182,6 +192,12 @@ void words_fresh(const struct vm *vm, _Atomic uint64_t *words, const struct obje
 	for (uint32_t i = 0; i < page_words(vm); i++)
 		atomic_store_explicit(&words[i], word_fresh(object, (index << vm->options.cluster_bits) + i / VM_WORDS),
 				      memory_order_relaxed);
+}
+
+void words_of_nobody(_Atomic uint64_t *words, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		atomic_store_explicit(&words[i], WORD_OF_NOBODY, memory_order_relaxed);
 }
 
 void words_copy(_Atomic uint64_t *to, const _Atomic uint64_t *from, uint32_t n)

@@ -88,8 +88,8 @@ struct vm_checker {
 	_Atomic uint64_t violations;
 };
 
-/** How many locks a thread can hold at once. */
-#define VM_HELD_MAX 16u
+/** How many locks a thread can hold at once: a collapse has those of 16 pages, and what unmapping one takes. */
+#define VM_HELD_MAX 24u
 
 /** struct vm_held - the locks that one thread holds, in the order in which it took them: [0, n). Its own only */
 struct vm_held {

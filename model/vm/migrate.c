@@ -77,7 +77,7 @@ static void renew_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn,
 
 	if (!(old & PTE_MOVING))
 		return;
-	pte_map(thread, leaf, vpn, arg, piece_of(thread->vm, pte_value(old)),
+	pte_map(thread, leaf, vpn, arg, pte_piece(thread->vm, old),
 		old & (PTE_WRITE | PTE_ACCESSED | PTE_NONLINEAR));
 	mapping_remove(thread, leaf->mm, leaf, vpn, old);
 	page_put(thread, pte_page(thread->vm, old));
@@ -163,7 +163,7 @@ static int move_end(struct vm_thread *thread, struct page *page, struct page *ne
 		restore_all(thread, page);
 		return -ENOMEM;
 	}
-	words_copy(new->words, page->words, page_words(vm));
+	words_copy(new->words, page->words, page_words(vm) * page_frames(page));
 	/* Who waits for what the frame held before (fault.c) has it for a moment. */
 	while (!vm_trylock(&thread->held, &new->lock))
 		sched_yield();
@@ -201,11 +201,20 @@ static struct page *mapped_page(struct vm_thread *thread, struct mm *mm, uint64_
 /* Where what @page has is to be. ANYWHERE: on any node */
 #define ANYWHERE NODES
 
-/* A frame for that. It is nobody's yet. NULL: there is none */
+/* One worth a reclaim, or so many side by side. */
+static struct page *frame_anywhere(struct vm_thread *thread, const struct page *page)
+{
+	if (page->order > 0)
+		return page_alloc_large(thread, page->object, page->index, page->order);
+	return page_alloc(thread, page->object, page->index);
+}
+
+/* A frame for that, or as many as it has. It is nobody's yet. NULL: there is none */
 static struct page *frame_for(struct vm_thread *thread, const struct page *page, enum node node)
 {
-	struct page *new = node == ANYWHERE ? page_alloc(thread, page->object, page->index) :
-					      page_alloc_on(thread, page->object, page->index, node);
+	struct page *new = node == ANYWHERE ?
+				   frame_anywhere(thread, page) :
+				   page_alloc_on(thread, page->object, page->index, page->order, node);
 
 	if (new && page_has(page, PAGE_COPY))
 		page_set(new, PAGE_COPY);

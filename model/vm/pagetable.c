@@ -206,7 +206,7 @@ static uint64_t pte_to(const struct vm *vm, const struct page *page, uint32_t pi
 {
 	uint64_t frame = (uint64_t)(page - vm->pages);
 
-	return pte_make(frame << vm->options.cluster_bits | piece, bits | PTE_PRESENT);
+	return pte_make((frame << vm->options.cluster_bits) + piece, bits | PTE_PRESENT);
 }
 
 void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,

@@ -128,10 +128,11 @@ static bool victim_begin(struct vm_thread *thread, struct victim *victim, struct
 	return true;
 }
 
-/* After the flush. The isolated page's reference goes. Return: whether its frame is free */
-static bool victim_end(struct vm_thread *thread, const struct victim *victim)
+/* After the flush. The isolated page's reference goes. Return: how many frames are free now */
+static uint32_t victim_end(struct vm_thread *thread, const struct victim *victim)
 {
 	struct page *page = victim->page;
+	uint32_t frames = page_frames(page);
 	bool unmapped = victim->result == RMAP_UNMAP_SUCCESS;
 	bool freed;
 
@@ -143,7 +144,7 @@ static bool victim_end(struct vm_thread *thread, const struct victim *victim)
 		page_free(thread, page);
 	else
 		page_put(thread, page);
-	return freed;
+	return freed ? frames : 0;
 }
 
 /* Up to VICTIMS pages, with one flush. *@looks: how many more pages may be looked at; 0: there is none */

@@ -7,8 +7,8 @@
  * level (pagetable.c). So a handle or a range that is out of date leads to a leaf that is another's by now, or to a pte
  * that maps something else, which its reader sees under the pte lock; and a walk needs no reference to an mm.
  *
- * Each source calls those to its left, and no others but through the backend and vm->reclaim: lock, clock, frame, tlb,
- * pagetable, walk, file, swap, unmap, the backends, vma, migrate, fault, change, check, reclaim, vm.
+ * Each source calls those to its left, and no others but through the backend and vm->reclaim: lock, clock, buddy,
+ * frame, tlb, pagetable, walk, file, swap, unmap, folio, the backends, vma, migrate, fault, change, check, reclaim, vm.
  *
  * A pte, 64 bits:
  *
@@ -152,14 +152,17 @@ enum lru_state {
 TAILQ_HEAD(page_list, page);
 
 /*
- * A frame and its struct page.
+ * A frame and its struct page. A page has 2^order frames side by side, as many indexes and one struct, that of its
+ * first frame, its head; the others have no more than their words, their index, and where the head is.
  *
  *      refs = mapcount + (CACHED ? 1 : 0) + references of operations under way
- *      refs = 0  <=>  free
+ *      refs = 0  <=>  free, or not a head
  *      mlocks = locked count > 0 ? 1 : 0,  if no event is under way
  *      on a list or isolated  <=>  refs > 0 and mlocks <= 0
  *
- * @object, @index: fixed from allocation until the page is free, also when it was truncated
+ * @object, @index, @head, @order: fixed from allocation until the page is free, also when it was truncated; but who has
+ *                  the page locked, and all references beside the file's, splits it (folio.c)
+ * @block:          the first frame of a free block of 2^order, in a list by @lru. Under the frame lock
  * @rmap, @word, @counts: the backend's word, in one of these forms, and @anchor and @base: what kernels have in the
  *                  mapping and index of an anonymous page. Where the first mapping was made: NULL, if none was yet
  * @lru, @state, @mlocks: under the LRU lock. Each first lock adds one to mlocks and each last lock takes one; so two
@@ -178,6 +181,9 @@ struct page {
 	_Atomic uint32_t flags;
 	struct object *object;
 	uint64_t index;
+	struct page *head;
+	unsigned order;
+	bool block;
 	struct vm_lock lock;
 	struct vm_lock chain;
 	TAILQ_ENTRY(page) lru;
@@ -311,8 +317,8 @@ struct vm {
 	struct vm_checker checker;
 	uint32_t (*reclaim)(struct vm_thread *thread, uint32_t n);
 	struct page *pages;
-	struct page **free_frames; /* of each node, from its first frame on, so many: under frame_lock */
-	uint32_t free_n[NODES];
+	struct page_list free_blocks[NODES][VM_FOLIO_ORDER_MAX + 1]; /* by order: under frame_lock */
+	uint32_t free_n[NODES]; /* frames in them */
 	struct table_list free_tables[VM_LEVELS]; /* under frame_lock, too */
 	struct vm_lock frame_lock;
 	struct mm *mms;
@@ -376,6 +382,11 @@ enum figure {
 	FIGURE_AGED,
 	FIGURE_REFERENCED,
 	FIGURE_OUT_OF_FRAMES,
+	FIGURE_FOLIOS,
+	FIGURE_SPLITS,
+	FIGURE_UNSPLIT,
+	FIGURE_COLLAPSES,
+	FIGURE_UNCOLLAPSED,
 	FIGURE_TRANSLATED,
 	FIGURE_FLUSHES,
 	FIGURE_SETTLED,
@@ -553,9 +564,44 @@ static inline uint32_t frames_free(const struct vm *vm)
 	return vm->free_n[NODE_NEAR] + vm->free_n[NODE_FAR];
 }
 
-static inline struct page *pte_page(const struct vm *vm, uint64_t pte)
+static inline struct page *pte_frame(const struct vm *vm, uint64_t pte)
 {
 	return &vm->pages[pte_value(pte) >> vm->options.cluster_bits];
+}
+
+/* Under the pte lock, which keeps it mapped. */
+static inline struct page *pte_page(const struct vm *vm, uint64_t pte)
+{
+	return pte_frame(vm, pte)->head;
+}
+
+/* The same of a pte that need not map @page; does it? Its own page is not looked at. */
+static inline bool pte_maps(const struct vm *vm, uint64_t pte, const struct page *page)
+{
+	return (pte & PTE_MAPS) && (uint64_t)(pte_frame(vm, pte) - page) < 1u << page->order;
+}
+
+/* Which piece of its page a pte maps. */
+static inline uint32_t pte_piece(const struct vm *vm, uint64_t pte)
+{
+	uint64_t frame = (uint64_t)(pte_page(vm, pte) - vm->pages);
+
+	return (uint32_t)(pte_value(pte) - (frame << vm->options.cluster_bits));
+}
+
+static inline uint32_t page_frames(const struct page *page)
+{
+	return 1u << page->order;
+}
+
+static inline uint64_t page_last(const struct page *page)
+{
+	return page->index + page_frames(page) - 1;
+}
+
+static inline bool page_has_index(const struct page *page, uint64_t index)
+{
+	return page->index <= index && index <= page_last(page);
 }
 
 /* Of a swap entry. */
@@ -567,7 +613,7 @@ static inline uint32_t pte_slot(const struct vm *vm, uint64_t pte)
 /* The piece of the object that a present pte maps. */
 static inline uint64_t pte_offset(const struct vm *vm, uint64_t pte)
 {
-	return pte_page(vm, pte)->index << vm->options.cluster_bits | piece_of(vm, pte_value(pte));
+	return pte_frame(vm, pte)->index << vm->options.cluster_bits | piece_of(vm, pte_value(pte));
 }
 
 static inline struct file *file_of(struct object *object)
@@ -590,11 +636,19 @@ struct cut {
 	bool copies;
 };
 
+/* --- buddy.c: free frames. Context: the frame lock, or the VM is being made --------------------- */
+
+/* 2^order of them side by side. NULL: there are none */
+struct page *frames_take(struct vm *vm, enum node node, unsigned order);
+void frames_give(struct vm *vm, struct page *page, unsigned order);
+
 /* --- frame.c: frames, their references and contents, the LRU lists ---------------------------- */
 
 struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_t index);
-/* The same on a node, if it has a free frame. */
-struct page *page_alloc_on(struct vm_thread *thread, struct object *object, uint64_t index, enum node node);
+/* Of 2^order frames; the same on a node. NULL: there are not as many side by side */
+struct page *page_alloc_large(struct vm_thread *thread, struct object *object, uint64_t index, unsigned order);
+struct page *page_alloc_on(struct vm_thread *thread, struct object *object, uint64_t index, unsigned order,
+			   enum node node);
 void page_get(struct page *page);
 bool page_get_unless_free(struct page *page);
 void page_put(struct vm_thread *thread, struct page *page);
@@ -610,10 +664,13 @@ uint32_t page_mapcount(struct vm_thread *thread, const struct page *page);
 uint64_t word_fresh(const struct object *object, uint64_t offset);
 /* What a piece of @object has that is mapped from @page, which tells whether it is a private copy. */
 uint64_t word_of(const struct object *object, const struct page *page, uint64_t offset);
-void words_copy_private(const struct vm *vm, struct page *copy, const struct page *page);
+void words_copy_private(const struct vm *vm, struct page *copy, const struct page *frame);
 /* Is it in its file, or anonymous memory, whose contents are nowhere else? */
 bool page_is_file(const struct page *page);
 void words_fresh(const struct vm *vm, _Atomic uint64_t *words, const struct object *object, uint64_t index);
+/* Of free frames. */
+#define WORD_OF_NOBODY UINT64_MAX
+void words_of_nobody(_Atomic uint64_t *words, uint32_t n);
 void words_copy(_Atomic uint64_t *to, const _Atomic uint64_t *from, uint32_t n);
 static inline uint32_t page_words(const struct vm *vm)
 {
@@ -711,7 +768,7 @@ void zap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t
 int unmap_range(struct vm_thread *thread, struct mm *mm, uint64_t start, uint64_t end);
 void mm_exit(struct vm_thread *thread, struct mm *mm);
 
-/* --- fault.c, file.c, unmap.c, migrate.c, swap.c ---------------------------------------------- */
+/* --- fault.c, file.c, unmap.c, folio.c, migrate.c, swap.c --------------------------------------- */
 
 /* Context: the mm lock, shared or exclusive, no other. Return: as vm_fault() */
 int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write);
@@ -720,6 +777,8 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write);
 struct extent file_extent(struct vm_thread *thread, struct file *file);
 /* The page, found or read, with a reference. Return: 0; -ENXIO, -ENOMEM. Waits for a hole that is being punched */
 int file_page(struct vm_thread *thread, struct file *file, uint64_t index, struct page **out);
+/* Indexes of @page, which has first .. last: as many around these as the file has */
+void file_part(struct vm_thread *thread, const struct page *page, uint64_t *first, uint64_t *last);
 /*
  * Give an unmapped page back, which is locked, and of which the caller has a reference. Return: whether nobody else has
  */
@@ -729,6 +788,16 @@ bool file_evict(struct vm_thread *thread, struct page *page);
 bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index);
 /* If the pte is a moving one: wait until the page has moved, and make it one that is not. Context: no lock but MM's */
 void pte_help(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn);
+/*
+ * Nobody but the file and the caller has a reference: in the place of the page come two, each half as large. Of the
+ * first, which still is @page, the caller keeps his, and the lock. Return: whether. Holds: the page lock
+ */
+bool file_split(struct vm_thread *thread, struct page *page);
+/*
+ * The same of @old, [0, n), all locked: @new comes in their place, and of what the file has on its disk alone. They are
+ * the caller's to free. Return: whether
+ */
+bool file_collapse(struct vm_thread *thread, struct file *file, struct page **old, unsigned n, struct page *new);
 /* The file has @new, locked, in the place of @page, which goes but for its mappings. Holds: the page lock */
 void file_replace(struct vm_thread *thread, struct page *page, struct page *new);
 /* If so, it is no more, and a flush owed. Context: pte lock */
@@ -750,17 +819,26 @@ void slot_put(struct vm_thread *thread, uint32_t slot);
 
 /*
  * An unmap or a truncate under way. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller
- * flushes; @saves: what is dropped goes to the disk before
+ * flushes; @saves: what is dropped goes to the disk before; @forces: an unmap takes locked mappings, too, and waits for
+ * pte locks, until nothing is mapped
  */
 struct pass {
 	struct vm_thread *thread;
 	uint32_t slot;
 	bool defers;
 	bool saves;
+	bool forces;
 	struct file *file;
 };
 /* Failable. Context: the page lock; the caller flushes before it lets that go. Return: an rmap_unmap_result */
 int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot);
+/* Reliable, also of locked mappings; the same otherwise */
+void page_unmap_all(struct vm_thread *thread, struct page *page);
+/*
+ * Into halves; nothing of it is mapped then. Return: 0; -EAGAIN: somebody is at it. Holds: the page lock, and a
+ * reference, as file_split()
+ */
+int page_split(struct vm_thread *thread, struct page *page);
 
 /* What is done to one pte that maps a page, under its lock. */
 typedef void (*pte_action)(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg);

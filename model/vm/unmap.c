@@ -16,10 +16,9 @@
 static uint64_t pte_left(const struct pass *pass, uint64_t pte)
 {
 	struct vm *vm = pass->thread->vm;
-	struct page *page = pte_page(vm, pte);
 	uint32_t piece = piece_of(vm, pte_value(pte));
 
-	if (page_is_file(page))
+	if (page_is_file(pte_page(vm, pte)))
 		return pte & PTE_NONLINEAR ? pte_make(pte_offset(vm, pte), PTE_FILE) : 0;
 	vm_must(pass->slot != SLOT_NONE);
 	slot_get(pass->thread, pass->slot);
@@ -49,7 +48,7 @@ bool pte_copy_index(const struct vm *vm, uint64_t pte, uint64_t *index)
 	}
 	if (!(pte & PTE_MAPS))
 		return false;
-	*index = pte_page(vm, pte)->index;
+	*index = pte_frame(vm, pte)->index;
 	return page_has(pte_page(vm, pte), PAGE_COPY);
 }
 
@@ -208,4 +207,17 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot)
 	count(thread, FIGURE_REFUSED, report.refused);
 	count(thread, figures[result], 1);
 	return result;
+}
+
+void page_unmap_all(struct vm_thread *thread, struct page *page)
+{
+	struct pass pass = { .thread = thread,
+			     .slot = SLOT_NONE,
+			     .defers = true,
+			     .forces = true,
+			     .file = file_of(page->object) };
+	struct rmap_unmap_report report = { .cleared = 0 };
+
+	vm_must(thread->vm->backend->unmap(&pass, page, &report) == RMAP_UNMAP_SUCCESS);
+	count(thread, FIGURE_UNMAPS, report.cleared > 0);
 }

@@ -36,6 +36,7 @@ static bool options_set(struct vm_options *options, const struct vm_options *giv
 	return options->mms <= 2048 && options->files <= 512 && options->frames <= 1u << 20 &&
 	       options->far < options->frames && options->swap_slots <= 1u << 20 && options->file_pages <= 1u << 20 &&
 	       options->table_bits >= 4 && options->table_bits <= 9 && options->cluster_bits <= 4 &&
+	       options->folio_order <= VM_FOLIO_ORDER_MAX &&
 	       options->locks <= VM_LOCKS_2003_BLOCKING && options->flush <= VM_FLUSH_UNSETTLED &&
 	       (unsigned)options->strategy <= RMAP_TOLERATE && (unsigned)options->semantics <= RMAP_RELIABLE;
 }
@@ -53,10 +54,9 @@ static int frames_init(struct vm *vm)
 	_Atomic uint64_t *words = words_new(vm, vm->options.frames);
 
 	vm->pages = calloc(vm->options.frames, sizeof(*vm->pages));
-	vm->free_frames = calloc(vm->options.frames, sizeof(struct page *));
 	if (vm->pages)
 		vm->pages[0].words = words;
-	if (!words || !vm->pages || !vm->free_frames) {
+	if (!words || !vm->pages) {
 		if (!vm->pages)
 			free((void *)words);
 		return -ENOMEM;
@@ -67,10 +67,10 @@ static int frames_init(struct vm *vm)
 		page->words = &words[(size_t)i * page_words(vm)];
 		vm_lock_init(&page->lock, VM_CLASS_PAGE);
 		vm_lock_init(&page->chain, VM_CLASS_CHAIN);
-		vm->free_frames[i] = page;
 	}
-	vm->free_n[NODE_NEAR] = vm->options.frames - vm->options.far;
-	vm->free_n[NODE_FAR] = vm->options.far;
+	words_of_nobody(words, vm->options.frames * page_words(vm));
+	for (uint32_t i = 0; i < vm->options.frames; i++)
+		frames_give(vm, &vm->pages[i], 0);
 	return 0;
 }
 
@@ -138,7 +138,7 @@ static int mms_init(struct vm *vm)
 
 static void vm_free(struct vm *vm)
 {
-	for (uint32_t i = 0; vm->pages && vm->free_frames && i < vm->options.frames; i++) {
+	for (uint32_t i = 0; vm->pages && i < vm->options.frames; i++) {
 		vm_lock_fini(&vm->pages[i].lock);
 		vm_lock_fini(&vm->pages[i].chain);
 	}
@@ -156,7 +156,6 @@ static void vm_free(struct vm *vm)
 		free((void *)vm->slots[0].words);
 	tables_end(vm);
 	free(vm->pages);
-	free(vm->free_frames);
 	free(vm->slots);
 	free(vm->files);
 	free(vm->mms);
@@ -194,6 +193,8 @@ static const char *lacks(const struct vm_options *options)
 		return "ways to reclaim its memory";
 	if (options->flush && options->backend != vm_backends[0])
 		return "mistakes of flushes";
+	if (options->folio_order && !(traits & VM_BACKEND_FOLIOS))
+		return "large pages";
 	return options->far && !(traits & VM_BACKEND_MIGRATES) ? "migration, so there is no use for far memory" : NULL;
 }
 
@@ -218,6 +219,10 @@ static int vm_init(struct vm *vm)
 	LIST_INIT(&vm->threads);
 	TAILQ_INIT(&vm->active);
 	TAILQ_INIT(&vm->inactive);
+	for (unsigned order = 0; order <= VM_FOLIO_ORDER_MAX; order++) {
+		TAILQ_INIT(&vm->free_blocks[NODE_NEAR][order]);
+		TAILQ_INIT(&vm->free_blocks[NODE_FAR][order]);
+	}
 	if (!error)
 		error = clock_begin(vm);
 	if (!error)

@@ -18,6 +18,11 @@
  * A private mapping of a file shows the file's pages until it is written to; what is written are copies, which stay
  * when a hole is punched under them, and go when the file ends before them or is collapsed there.
  *
+ * Pages of files may be large (vm_options.folio_order): of 2^k indexes, with one struct page, that is one reverse map,
+ * reference count and lock. Each pte maps and counts one index, and vmas show what part of a page they like. A fault
+ * takes as large a page as there is room for, in the file and among the frames, and maps what its vma has of it.
+ * Reclaim, migration and write-back are of a page as a whole; a truncate into its middle splits it.
+ *
  * Addresses are virtual page numbers (vpn), one for each pte. A *page* holds 2^cluster_bits pieces of one pte each.
  * Offsets of a mapping into a file are in pieces, so a mapping may begin and end in the middle of a page, and need not
  * be aligned to pages; sizes of files and holes are in pages.
@@ -49,6 +54,8 @@ struct vm_backend;
 
 /** Words of a piece. */
 #define VM_WORDS 8u
+/** log2 of the most indexes of a page. */
+#define VM_FOLIO_ORDER_MAX 4u
 /** The largest tag. */
 #define VM_TAG_MAX ((1u << 16) - 1)
 /** The least vpn that can be mapped: below it there is room for the part of a page that a mapping leaves out. */
@@ -84,6 +91,8 @@ enum vm_window {
 	VM_WINDOW_MOVING,   /* ptes of pages on their way to other frames are moving ones; the pages are locked */
 	VM_WINDOW_REPLACED, /* a file has the new frame, to which no pte leads yet */
 	VM_WINDOW_PUNCH,    /* a hole is unmapped, and still out of the file's extent; its resize lock is held */
+	VM_WINDOW_SPLIT,    /* a page is unmapped, and will be split if nobody has a reference; it is locked */
+	VM_WINDOW_COLLAPSE, /* pages are unmapped, and will be one if nobody has a reference; they are locked */
 };
 
 /** What a backend is called for. */
@@ -107,6 +116,7 @@ enum vm_call {
  * @file_pages:   each file's size at first, and the most it may ever have; 64
  * @table_bits:   log2 of the entries of a table, of which there are four levels: 4 .. 9; 9
  * @cluster_bits: log2 of the pieces of a page: 0 .. 4
+ * @folio_order:  log2 of the most indexes that a page of a file has: 0 .. VM_FOLIO_ORDER_MAX
  * @backend:      the reverse map underneath; vm_backends[0], which is librmap
  * @map_bytes:    the most memory it may have; without a limit
  * @locks:        the order of locks
@@ -124,9 +134,9 @@ enum vm_call {
  *         timed with what it took, less what was done to ptes that a walk had found; @weight: for how many it stands.
  *         Return: false: something came between; another one is to stand for these
  *
- * @locks, @strategy and @reclaim are choices that those backends have which are librmap (VM_BACKEND_CHOICES), and the
- * mistakes of @flush the first one alone. Others have locks and truncates of their own, and are refused with any other
- * value than 0 (-ENOTSUP). Of @semantics they have both.
+ * @locks, @strategy and @reclaim are choices that those backends have which are librmap (VM_BACKEND_CHOICES), large
+ * pages those with VM_BACKEND_FOLIOS, and the mistakes of @flush the first one alone. Others have locks and truncates
+ * of their own, and are refused with any other value than 0 (-ENOTSUP). Of @semantics they have both.
  */
 struct vm_options {
 	size_t size;
@@ -138,6 +148,7 @@ struct vm_options {
 	uint32_t file_pages;
 	uint32_t table_bits;
 	uint32_t cluster_bits;
+	uint32_t folio_order;
 	enum vm_lock_order locks;
 	enum rmap_strategy strategy;
 	enum rmap_semantics semantics;
@@ -196,6 +207,11 @@ struct vm_statistics {
 	uint64_t aged;          /* pages */
 	uint64_t referenced;    /* pages that aging found accessed */
 	uint64_t out_of_frames; /* allocations that failed */
+	uint64_t folios;        /* large pages that faults made */
+	uint64_t splits;        /* pages that became two */
+	uint64_t unsplit;       /* that should have, and somebody was at them */
+	uint64_t collapses;     /* large pages made of smaller ones */
+	uint64_t uncollapsed;   /* that should have been, and somebody was at these */
 	uint64_t translated;    /* accesses that did not look at their pte */
 	uint64_t flushes;       /* of translations */
 	uint64_t settled;       /* those of them because somebody else owed one */
@@ -205,7 +221,7 @@ struct vm_statistics {
 
 /**
  * vm_create - make a VM without mms, whose files are full of fresh words
- * Return:   0; -EINVAL; -ENOMEM; -ENOTSUP: the backend has no such locks, truncates, flushes or far memory
+ * Return:   0; -EINVAL; -ENOMEM; -ENOTSUP: the backend has no such locks, truncates, flushes, far memory or large pages
  * vm_destroy - end it, after all its threads' contexts; exits all mms that are left
  * Return:   0; -EBUSY: something leaked, named on standard error
  */
@@ -322,6 +338,19 @@ int vm_punch(struct vm_thread *thread, uint32_t file, uint64_t first, uint64_t l
 int vm_collapse(struct vm_thread *thread, uint32_t file, uint64_t first, uint64_t last);
 
 /**
+ * vm_folio_split    - put two pages in the place of the one that @file has at @index, which is unmapped for it, also
+ *                     where it is mlocked
+ * vm_folio_collapse - put one of 2^@order indexes in the place of all pages that have one of them; what is not in
+ *                     memory is read
+ * Locks:    page (collapse: tried), object, pte, lru
+ * Return:   0; -EINVAL (no such file; no such order); -ENOENT (split: no page of several indexes is there; collapse:
+ *           there is one as large, or the file ends before); -EAGAIN (somebody is at it; it is as it was, but for its
+ *           mappings), -EPERM (collapse: mlocked), -ENOMEM (collapse: not as many frames are free side by side)
+ */
+int vm_folio_split(struct vm_thread *thread, uint32_t file, uint64_t index);
+int vm_folio_collapse(struct vm_thread *thread, uint32_t file, uint64_t index, unsigned order);
+
+/**
  * vm_write_back - write all dirty pages of @file to its disk
  * vm_disk_word  - read a word from there
  * Locks:    page, object, pte
@@ -333,7 +362,7 @@ int vm_disk_word(struct vm_thread *thread, uint32_t file, uint64_t offset, unsig
 /**
  * vm_age     - see of up to @n pages whether they were accessed, and move them between the LRU lists
  * vm_reclaim - free up to @n pages: unmap them, to swap or to their file
- * vm_migrate - give the page at @vpn another frame
+ * vm_migrate - give the page at @vpn another frame, or as many as it has
  * vm_compact - the same for up to @n pages of the LRU lists, several for one flush
  * vm_balance - look at up to @n pages: what is used comes to near memory, what is not to far memory, if there is a
  * frame
@@ -369,6 +398,7 @@ enum vm_backend_trait {
 	VM_BACKEND_SPLITS = 1 << 4,     /* remap_file_pages() makes vmas */
 	VM_BACKEND_ORPHANS = 1 << 5,    /* failable truncates drop pages whose nonlinear mappings they miss */
 	VM_BACKEND_CHOICES = 1 << 6,    /* it is librmap, with all orders of locks, strategies and ways to reclaim */
+	VM_BACKEND_FOLIOS = 1 << 7,     /* pages of several indexes */
 };
 
 /**

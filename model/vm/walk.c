@@ -15,9 +15,9 @@
 
 static bool is_wanted(const struct vm *vm, uint64_t vpn, uint64_t pte, const struct page *page, const struct walk *walk)
 {
-	if (!(pte & PTE_MAPS) || pte_page(vm, pte) != page)
+	if (!pte_maps(vm, pte, page))
 		return false;
-	return walk->origin == 0 || vpn - walk->origin == piece_of(vm, pte_value(pte));
+	return walk->origin == 0 || vpn - walk->origin == pte_piece(vm, pte);
 }
 
 /* Under the pte lock. */

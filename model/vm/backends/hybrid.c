@@ -24,7 +24,7 @@ static int hybrid_create(struct vm *vm)
 const struct vm_backend vm_backend_hybrid = {
 	.name = "hybrid",
 	.summary = "librmap: counts what is linear or locked, chains what is not",
-	.traits = LIBRARY_TRAITS,
+	.traits = LIBRARY_TRAITS | VM_BACKEND_FOLIOS,
 	.create = hybrid_create,
 	PTES_OPERATIONS,
 	LIBRARY_OPERATIONS,

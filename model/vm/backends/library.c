@@ -56,7 +56,7 @@ static bool has_linear(const struct vm *vm, const struct page *page)
 struct rmap_target library_target(const struct vm *vm, const struct page *page)
 {
 	return (struct rmap_target){ &page->rmap, has_linear(vm, page) ? page->object->index : NULL, page->index,
-				     page->index };
+				     page_last(page) };
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -289,12 +289,14 @@ bool library_look(struct looking *looking, struct mm *mm, uint64_t first, uint64
 	return looking->n < SPOTS || look_at_spots(looking);
 }
 
-static bool look_linear(struct looking *looking, const struct rmap_range *range, uint64_t address)
+/* @n indexes that the range has side by side. */
+static bool look_linear(struct looking *looking, const struct rmap_range *range, uint64_t address, uint32_t n)
 {
 	const struct vm *vm = looking->thread->vm;
 	uint64_t vpn = address >> VM_PAGE_SHIFT;
 
-	return library_look(looking, mm_at(vm, owner_mm(range->owner)), vpn, vpn + pieces(vm), WALK_UNKNOWN);
+	return library_look(looking, mm_at(vm, owner_mm(range->owner)), vpn, vpn + (uint64_t)n * pieces(vm),
+			    WALK_UNKNOWN);
 }
 
 /* A chained mapping, or several; or a linear one that has a name. */
@@ -312,7 +314,8 @@ static bool look_at_visit(struct looking *looking, const struct rmap_visits *vis
 	if (visits->kind != RMAP_LINEAR)
 		return look_named(looking, visits->kind, rmap_visits_handle(visits, i), rmap_visits_count(visits, i));
 	range = rmap_visits_range(visits, i);
-	return look_linear(looking, range, rmap_range_address(range, rmap_visits_index(visits, i)));
+	return look_linear(looking, range, rmap_range_address(range, rmap_visits_index(visits, i)),
+			   rmap_visits_count(visits, i));
 }
 
 /* What ends a call of rmap_walk_batches(): the walk has ended, or is to go on in another section. */
@@ -381,6 +384,7 @@ static uint32_t enough(const struct page *page, const struct rmap_visit *visit)
 	return visit->kind == RMAP_CHAINED && !page_is_file(page) ? visit->count : UINT32_MAX;
 }
 
+/* Of a page that could not be split all may go, as all went for the split: what stays is faulted in again. */
 static int clear(void *arg, const struct rmap_target *target, const struct rmap_visit *visit, unsigned flags,
 		 uint64_t *cleared)
 {
@@ -394,7 +398,7 @@ static int clear(void *arg, const struct rmap_target *target, const struct rmap_
 	looking.tries = flags & RMAP_UNMAP_TRY;
 	looking.enough = enough(looking.page, visit);
 	if (visit->kind == RMAP_LINEAR)
-		goes_on = look_linear(&looking, &visit->range, visit->address);
+		goes_on = look_linear(&looking, &visit->range, visit->address, visit->count);
 	else
 		goes_on = look_named(&looking, visit->kind, visit->handle, visit->count);
 	if (goes_on)
@@ -441,6 +445,23 @@ static void unlock(void *arg, const struct rmap_target *target)
 	cut_unlock(pass, page_of(target->page));
 }
 
+/* A split takes object and pte locks, which are above the chain lock, too. */
+static int split(void *arg, const struct rmap_target *target, uint64_t first, uint64_t last)
+{
+	struct pass *pass = arg;
+	struct page *page = page_of(target->page);
+	struct stopwatch_pause pause;
+	int error;
+
+	(void)first, (void)last;
+	pass_end(pass->thread, page);
+	pause = clock_pause(pass->thread);
+	error = page_split(pass->thread, page);
+	clock_resume(pass->thread, &pause);
+	pass_begin(pass->thread, page);
+	return error;
+}
+
 /* The object lock is above the chain lock, and no mapping is touched any more. */
 static void drop(void *arg, const struct rmap_target *target, int orphan)
 {
@@ -474,6 +495,7 @@ static const struct rmap_unmap_callbacks callbacks = {
 	.clear = clear,
 	.clear_range = clear_range,
 	.lock_next = lock_next,
+	.split = split,
 	.unlock = unlock,
 	.drop = drop,
 	.left = left,
@@ -487,6 +509,13 @@ static unsigned unmap_flags(const struct vm *vm)
 	return RMAP_UNMAP_SECTION | (vm->options.locks == VM_LOCKS_2003 ? RMAP_UNMAP_TRY : 0);
 }
 
+/* No chain lock is held, so it may wait for pte locks in both orders. */
+static int unmap_reliably(struct pass *pass, const struct rmap_target *target, struct rmap_unmap_report *report)
+{
+	return rmap_unmap(map_of(pass->thread->vm), &callbacks, pass, target, RMAP_UNMAP_SECTION | RMAP_UNMAP_FORCE,
+			  RMAP_RELIABLE, report);
+}
+
 int library_unmap(struct pass *pass, struct page *page, struct rmap_unmap_report *report)
 {
 	struct vm *vm = pass->thread->vm;
@@ -494,6 +523,8 @@ int library_unmap(struct pass *pass, struct page *page, struct rmap_unmap_report
 	int result;
 
 	count(pass->thread, FIGURE_WALKED, 1);
+	if (pass->forces)
+		return unmap_reliably(pass, &target, report);
 	pass_begin(pass->thread, page);
 	result = rmap_unmap(map_of(vm), &callbacks, pass, &target, unmap_flags(vm), RMAP_FAILABLE, report);
 	pass_end(pass->thread, page);
