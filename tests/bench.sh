@@ -32,7 +32,7 @@ refused 'bench.sh' pages --from "$0"
 refused 'no row of "pages" has "random/100000"' pages --from "$recording" --filter random/100000
 refused 'cannot write' chain --json "$scratch/none/result"
 refused_pages chain
-refused 'unrecognized option' chain --fast
+refused 'there is no option' chain --fast
 
 "$rmap" bench --list >"$scratch/benchmarks"
 grep -q '^chain ' "$scratch/benchmarks" || fail '--list does not name chain'

@@ -30,7 +30,7 @@ refused "$scratch/none" --from "$scratch/none"
 refused 'lab.sh' --from "$0"
 refused 'cannot write' --json "$scratch/none/result"
 refused_pages --quick
-refused 'unrecognized option' --fast
+refused 'there is no option' --fast
 
 "$rmap" lab --list >"$scratch/list"
 grep -q '^fork ' "$scratch/list" || fail '--list does not name fork'

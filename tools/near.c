@@ -6,29 +6,34 @@
 /* Words have so many letters at most; a longer one is never meant. */
 #define LETTERS_MAX 31
 
-/* How many letters have to be put in, left out, or exchanged to make @right of @wrong? */
-static size_t distance(const char *wrong, const char *right)
+static size_t least(size_t a, size_t b)
 {
-	size_t row[LETTERS_MAX + 1], length = strlen(right);
-
-	if (length > LETTERS_MAX)
-		return length;
-	for (size_t k = 0; k <= length; k++)
-		row[k] = k;
-	for (size_t i = 0; wrong[i]; i++) {
-		size_t diagonal = row[0]++;
-
-		for (size_t k = 0; k < length; k++) {
-			size_t best = diagonal + (wrong[i] != right[k]);
-
-			diagonal = row[k + 1];
-			best = diagonal + 1 < best ? diagonal + 1 : best;
-			row[k + 1] = row[k] + 1 < best ? row[k] + 1 : best;
-		}
-	}
-	return row[length];
+	return a < b ? a : b;
 }
 
+/* How many letters have to be put in, left out, exchanged, or changed with their neighbours to make @right of @wrong? */
+static size_t distance(const char *wrong, const char *right)
+{
+	size_t far[LETTERS_MAX + 1][LETTERS_MAX + 1], m = strlen(wrong), n = strlen(right);
+
+	if (m > LETTERS_MAX || n > LETTERS_MAX)
+		return LETTERS_MAX;
+	for (size_t i = 0; i <= m; i++) {
+		for (size_t k = 0; k <= n; k++) {
+			if (i == 0 || k == 0) {
+				far[i][k] = i + k;
+				continue;
+			}
+			far[i][k] = least(far[i - 1][k - 1] + (wrong[i - 1] != right[k - 1]),
+					  1 + least(far[i - 1][k], far[i][k - 1]));
+			if (i > 1 && k > 1 && wrong[i - 1] == right[k - 2] && wrong[i - 2] == right[k - 1])
+				far[i][k] = least(far[i][k], far[i - 2][k - 2] + 1);
+		}
+	}
+	return far[m][n];
+}
+
+/* In less than half of its letters, or any short word would be near. */
 const char *near_word(const char *wrong, const char *const *words, size_t n)
 {
 	const char *near = NULL;
@@ -39,7 +44,7 @@ const char *near_word(const char *wrong, const char *const *words, size_t n)
 				     ? 0
 				     : distance(wrong, words[i]);
 
-		if (far < best && far + 1 < strlen(words[i])) {
+		if (far < best && 2 * far < strlen(words[i])) {
 			best = far;
 			near = words[i];
 		}
