@@ -42,19 +42,20 @@ static void add_of_task(struct unseen_list *list, const struct task *task, const
 	memcpy(item->comm, task->comm, sizeof(item->comm));
 }
 
+/* A file in memory without a name. */
+struct found_file {
+	uint64_t bytes; /* 0: it is none of these */
+	uint64_t mapped;
+	struct task task; /* the first one who has it */
+	uint32_t name;    /* in system->names */
+};
+
 struct finding {
 	struct unseen *unseen;
 	struct system *system;
 	const struct weights *weights;
 	const struct procfs *procfs;
-
-	/* Files in memory without a name, by their numbers in system->names; the first is none. */
-	struct found_file {
-		uint64_t bytes; /* 0: it is none of these */
-		uint64_t mapped;
-		struct task task; /* the first one who has it */
-		uint32_t name;    /* in system->names */
-	} * files;
+	struct found_file *files; /* by their numbers in system->names */
 	size_t capacity;
 	size_t files_n;
 	size_t mapped_n; /* those with smaller numbers are mapped */
@@ -149,29 +150,37 @@ static void look_at_fds(void *arg, const struct task *task)
 	finding->unseen->unreadable += !fds_visit(finding->procfs, task, look_at_fd, finding);
 }
 
-/* Copies that a private mapping has made are no frames of the file. */
+/* Count each frame of @file once, as far as @counted does not have it; copies in private mappings are none of it. */
+static void count_frames(const struct system *system, const uint64_t *ptes, size_t n, struct found_file *file,
+			 bool *counted)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct frame *frame = system_frame(system, ptes[i] & PTE_PFN);
+
+		if (frame->flags & KPF_ANON || counted[frame - system->frames])
+			continue;
+		counted[frame - system->frames] = true;
+		file->mapped += UINT64_C(1) << system->page_shift;
+	}
+}
+
 static void count_mapped(struct finding *finding)
 {
 	const struct system *system = finding->system;
 	bool *counted = zeroed(system->frames_n, sizeof(*counted));
 
-	for (size_t i = 0; i < system->processes_n; i++)
-		for (size_t k = 0; k < system->processes[i].extents_n; k++) {
-			const struct process *process = &system->processes[i];
+	for (size_t i = 0; i < system->processes_n; i++) {
+		const struct process *process = &system->processes[i];
+
+		for (size_t k = 0; k < process->extents_n; k++) {
 			const struct extent *extent = &process->extents[k];
 			uint32_t file = extent->vma == NO_VMA ? 0 : process->vmas[extent->vma].file;
 
-			for (uint64_t at = 0; file < finding->files_n && finding->files[file].bytes && at < extent->n;
-			     at++) {
-				const struct frame *frame =
-					system_frame(system, process->ptes[extent->first + at] & PTE_PFN);
-
-				if (frame->flags & KPF_ANON || counted[frame - system->frames])
-					continue;
-				counted[frame - system->frames] = true;
-				finding->files[file].mapped += UINT64_C(1) << system->page_shift;
-			}
+			if (file < finding->files_n && finding->files[file].bytes)
+				count_frames(system, &process->ptes[extent->first], extent->n, &finding->files[file],
+					     counted);
 		}
+	}
 	free(counted);
 }
 
@@ -221,19 +230,24 @@ static size_t whole_pages(const struct finding *finding, size_t number, uint64_t
 	return flags & KPF_COMPOUND_TAIL ? 0 : end - pfn;
 }
 
-/* How many pages of a large folio nobody has. Where the kernel tells averages, it is asked in vain about each. */
+#define ASKED 512
+
+/* How many pages of a large folio nobody has. Where the kernel tells averages, it is not asked about each. */
 static size_t count_parts(const struct finding *finding, struct folio folio)
 {
+	uint64_t pfns[ASKED], counts[ASKED] = { 0 }, pfn = folio.head, end = folio.head + folio.pages;
 	size_t parts = 0;
 
-	for (uint64_t pfn = folio.head; pfn < folio.head + folio.pages; pfn++) {
-		uint64_t count = 0;
+	while (pfn < end) {
+		size_t n = 0;
 
-		if (system_frame(finding->system, pfn))
-			continue;
+		for (; pfn < end && n < ASKED; pfn++)
+			if (!system_frame(finding->system, pfn))
+				pfns[n++] = pfn;
 		if (!finding->system->averaging)
-			procfs_counts(finding->procfs, &pfn, 1, &count);
-		parts += !count;
+			procfs_counts(finding->procfs, pfns, n, counts);
+		for (size_t i = 0; i < n; i++)
+			parts += !counts[i];
 	}
 	return parts;
 }
