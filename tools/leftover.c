@@ -90,32 +90,38 @@ static uint64_t beyond(uint64_t whole, uint64_t parts)
 	return whole > parts ? whole - parts : 0;
 }
 
-/* Judge one cgroup; those below it that are there have @below together. */
-static void judge(struct reading *reading, const struct usage *usage, const struct usage *below)
+/* What is left in a cgroup of @usage, those below it that are there having @below together. */
+static uint64_t left_in(const struct reading *reading, const struct usage *usage, const struct usage *below)
 {
-	uint64_t left = 0;
+	bool populated = usage->populated || (usage->v1 && reading->blind);
+	uint64_t left = beyond(usage->total, usage->own + below->total);
 
-	if (usage->v1) {
-		bool populated = usage->populated || reading->blind;
+	if (!usage->v1)
+		return populated ? 0 : beyond(usage->total, below->total);
+	return !populated ? left + usage->own : left > reading->slack ? left : 0;
+}
 
-		left = beyond(usage->total, usage->own + below->total);
-		if (populated && left <= reading->slack)
-			left = 0;
-		if (!populated)
-			left += usage->own;
-	} else if (!usage->populated) {
-		left = beyond(usage->total, below->total);
-	} else {
-		reading->unseen->cgroups_gone += beyond(usage->gone, below->gone);
-	}
+/*
+ * Judge one cgroup, as it was @before and @after those below it were read: they may have grown or shrunk meanwhile, and
+ * what would be left by only one of the two is not told.
+ */
+static void judge(struct reading *reading, const struct usage *before, const struct usage *after,
+		  const struct usage *below)
+{
+	uint64_t left = left_in(reading, before, below), later = left_in(reading, after, below);
+	uint64_t gone = before->gone < after->gone ? before->gone : after->gone;
+
+	left = left < later ? left : later;
 	if (left)
 		unseen_add(&reading->unseen->cgroups, *reading->path ? reading->path : "/", left);
+	if (!before->v1 && before->populated)
+		reading->unseen->cgroups_gone += beyond(gone, below->gone);
 }
 
 /* Read the cgroup at @directory, which is closed, and all below it. */
 static struct usage read_cgroup(struct reading *reading, int directory)
 {
-	struct usage usage = read_usage(reading, directory), below = { 0 };
+	struct usage usage = read_usage(reading, directory), below = { 0 }, after;
 	size_t length = strlen(reading->path);
 	DIR *dir = fdopendir(directory);
 	struct dirent *entry;
@@ -135,12 +141,15 @@ static struct usage read_cgroup(struct reading *reading, int directory)
 		sprintf(reading->path + length, "/%s", entry->d_name);
 		child = read_cgroup(reading, fd);
 		reading->path[length] = '\0';
+		below.known = true; /* there is one */
 		below.total += child.known ? child.total : 0;
 		below.gone += child.gone;
 		usage.populated |= !child.known && child.populated;
 	}
+	after = below.known ? read_usage(reading, directory) : usage;
+	after.populated |= usage.populated;
 	if (usage.known || !length)
-		judge(reading, &usage, &below);
+		judge(reading, &usage, &after, &below);
 	reading->failed |= !dir;
 	if (dir)
 		closedir(dir);
