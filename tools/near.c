@@ -11,7 +11,7 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* How many letters have to be put in, left out, exchanged, or changed with their neighbours to make @right of @wrong? */
+/* How many letters have to be added, left out, exchanged, or swapped with a neighbour to make @right of @wrong? */
 static size_t distance(const char *wrong, const char *right)
 {
 	size_t far[LETTERS_MAX + 1][LETTERS_MAX + 1], m = strlen(wrong), n = strlen(right);
