@@ -468,7 +468,10 @@ void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block)
 	if (slot_kind(link) == SLOT_LINK) {
 		rmap_leaf_seal(link, &extent);
 		INJECT();
-		/* R3: pairs with A11 of scan.c. What becomes free with the block is found there (pool.c). */
+		/*
+		 * R3: pairs with A1 of claim.h: so has a walk that read a claim before it went, and finds this in its
+		 * slot. What becomes free with the block is found there (pool.c).
+		 */
 		store_rel(&block->slots[behind], link);
 	}
 	reserve_unmade(reserve, extent.pieces, extent.bytes + sizeof(*block));

@@ -46,7 +46,8 @@
  * meta is read acquiring: A2 of page.c, A4 of chain.c, A2 of scan.c.
  *
  *      label  orders                                          breaks without it
- *      A1     pairs with R4 of page.c: a search or walk reads the element, and what led to it
+ *      A1     pairs with R4 of page.c: a search or walk reads the element, and what led to it; and with R3 of chain.c:
+ *             what led to the chain's end, if that is read
  */
 #ifndef RMAP_LIB_CLAIM_H
 #define RMAP_LIB_CLAIM_H
@@ -101,7 +102,7 @@ static inline uint64_t claim_read(const struct block *block, uint64_t meta, unsi
 {
 	if (!(meta & CLAIM_HELD(i)))
 		return SLOT_EMPTY;
-	return claim_phased(meta, i, load_acq(&block->slots[i])); /* A1: pairs with R4 of page.c. */
+	return claim_phased(meta, i, load_acq(&block->slots[i])); /* A1: pairs with R4 of page.c, R3 of chain.c. */
 }
 
 /* The slot that holds @entry, in a plain map; CLAIMS: none does. */

@@ -757,6 +757,7 @@ const struct explore_case explore_cases[] = {
 	  "no order of the operations explains what they answered (G4, G5)" },
 	/* These moves step through the log of moves, too, and these attaches as updates above. */
 	{ "linear-collapse", 0, "+A +B -B", { "a A>l", "?" }, 331, NULL },
+	{ "linear-claim-walk", 0, "+A +B +C +D -A -D", { "C>l", "B>l", "?" }, 0, NULL },
 	{ "linear-move-walk", 0, "+A", { "a A>l", "?" }, 60, NULL },
 	{ "linear-leave-walk", 0, "+A +B", { "a A>l", "?" }, 56, NULL },
 	{ "linear-slot-walk", 0, "+A +B +C -A -B", { "a C>l", "?" }, 457, NULL },
