@@ -6,6 +6,8 @@
  */
 #include "support.h"
 
+#include <errno.h>
+
 #define INDEX 5u
 #define RANGES 3u
 
@@ -158,6 +160,11 @@ static void ranges_are_asked_for_what_is_counted(void **state)
 			move(&covered, rmap_chained(handle_of(0)), rmap_linear());
 			expect_asked(&covered, RANGES, 0);
 			move(&covered, rmap_linear(), rmap_chained(handle_of(90)));
+			expect_asked(&covered, 0, 0);
+			/* Nor is one that is refused. */
+			assert_int_equal(fixture_move(&covered.fixture, &covered.page, rmap_chained(handle_of(91)),
+						      rmap_linear()),
+					 -ENOENT);
 			expect_asked(&covered, 0, 0);
 		}
 		covered_fini(&covered);
