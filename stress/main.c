@@ -95,7 +95,7 @@ static const struct argp_option options[] = {
 	{ "flush", KEY_FLUSH, "NAME", 0,
 	  "When it flushes translations: right (default), or the mistakes never, late, early and unsettled", 1 },
 	{ "clusters", KEY_CLUSTERS, "K", 0, "Its pages have 2^K ptes each, 0 to 4 (default 0)", 1 },
-	{ "folios", KEY_FOLIOS, "K", 0, "Its files have pages of 1 to 2^K indexes each, 0 to 4 (default 0)", 1 },
+	{ "folios", KEY_FOLIOS, "K", 0, "Its pages have 1 to 2^K indexes each, 0 to 4 (default 0)", 1 },
 	{ "json", KEY_JSON, "FILE", 0, "Write the figures there, too", 1 },
 	{ 0 },
 };

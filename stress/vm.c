@@ -64,6 +64,7 @@ enum action {
 	COMPACT,
 	BALANCE,
 	SPLIT,
+	DEFERRED_SPLIT,
 	JOIN,
 	OWN,
 	BEYOND,
@@ -176,11 +177,42 @@ static int resize_something(struct stress_thread *thread, struct vm_thread *cont
 			   stress_one_in(thread, 2) ? FILE_PAGES : stress_below(thread, FILE_PAGES + 1));
 }
 
+static int split_something(struct stress_thread *thread, struct vm_thread *context, uint64_t vpn)
+{
+	if (stress_one_in(thread, 2))
+		return vm_anon_split(context, any_mm(thread), vpn);
+	return vm_folio_split(context, stress_below(thread, FILES), stress_below(thread, FILE_PAGES));
+}
+
 /* Pages of any file become one. */
 static int join_something(struct stress_thread *thread, struct vm_thread *context)
 {
 	return vm_folio_collapse(context, stress_below(thread, FILES), stress_below(thread, FILE_PAGES),
 				 1 + stress_below(thread, VM_FOLIO_ORDER_MAX));
+}
+
+/* Of some pages of the LRU lists. */
+static int look_at_some(struct stress_thread *thread, struct vm_thread *context, enum action action)
+{
+	uint32_t n = 1 + stress_below(thread, 12);
+
+	switch (action) {
+	case AGE:
+		vm_age(context, n);
+		return 0;
+	case RECLAIM:
+		vm_reclaim(context, n);
+		return 0;
+	case DEFERRED_SPLIT:
+		vm_deferred_split(context, n);
+		return 0;
+	case BALANCE:
+		vm_balance(context, n);
+		return 0;
+	default:
+		vm_compact(context, n);
+		return 0;
+	}
 }
 
 /* One operation on memory that others use, too. */
@@ -225,24 +257,14 @@ static int act(struct stress_thread *thread, struct vm_thread *context, enum act
 		return collapse_something(thread, context);
 	case WRITE_BACK:
 		return vm_write_back(context, stress_below(thread, FILES));
-	case AGE:
-		vm_age(context, 1 + stress_below(thread, 8));
-		return 0;
-	case RECLAIM:
-		vm_reclaim(context, 1 + stress_below(thread, 8));
-		return 0;
+	case MIGRATE:
+		return vm_migrate(context, any_mm(thread), vpn);
 	case SPLIT:
-		return vm_folio_split(context, stress_below(thread, FILES), stress_below(thread, FILE_PAGES));
+		return split_something(thread, context, vpn);
 	case JOIN:
 		return join_something(thread, context);
-	case BALANCE:
-		vm_balance(context, 1 + stress_below(thread, 12));
-		return 0;
-	case COMPACT:
-		vm_compact(context, 1 + stress_below(thread, 12));
-		return 0;
 	default:
-		return vm_migrate(context, any_mm(thread), vpn);
+		return look_at_some(thread, context, action);
 	}
 }
 
@@ -585,7 +607,7 @@ static void run(struct stress *stress, const struct profile *profile)
 VM_TEST(mix, "vm-mix", "every operation of the VM beside every other", [CREATE] = 2, [FORK] = 2, [EXIT] = 1,
 	[MMAP] = 11, [MUNMAP] = 3, [PROTECT] = 3, [MREMAP] = 5, [MLOCK] = 6, [MUNLOCK] = 6, [REMAP] = 8, [READ] = 20,
 	[WRITE] = 20, [TRUNCATE] = 1, [PUNCH] = 1, [COLLAPSE] = 1, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 2,
-	[MIGRATE] = 4, [COMPACT] = 1, [SPLIT] = 2, [JOIN] = 2, [OWN] = 20, [BEYOND] = 4);
+	[MIGRATE] = 4, [COMPACT] = 1, [SPLIT] = 2, [DEFERRED_SPLIT] = 1, [JOIN] = 2, [OWN] = 20, [BEYOND] = 4);
 VM_TEST(reclaim, "vm-reclaim", "truncates against unmaps by reclaim and migration", [CREATE] = 2, [EXIT] = 1,
 	[MMAP] = 10, [READ] = 20, [WRITE] = 20, [TRUNCATE] = 8, [PUNCH] = 4, [WRITE_BACK] = 4, [AGE] = 6,
 	[RECLAIM] = 12, [MIGRATE] = 8, [OWN] = 10, [BEYOND] = 6);
@@ -615,4 +637,4 @@ VM_TEST(migrate, "vm-migrate", "pages on their way to other frames against every
 VM_TEST(folio, "vm-folio", "large pages split and collapsed against everything", [CREATE] = 2, [FORK] = 4, [EXIT] = 3,
 	[MMAP] = 12, [MUNMAP] = 6, [PROTECT] = 3, [MREMAP] = 8, [MLOCK] = 4, [MUNLOCK] = 5, [REMAP] = 5, [READ] = 40,
 	[WRITE] = 40, [TRUNCATE] = 6, [PUNCH] = 8, [COLLAPSE] = 2, [WRITE_BACK] = 3, [AGE] = 3, [RECLAIM] = 8,
-	[MIGRATE] = 6, [COMPACT] = 2, [SPLIT] = 15, [JOIN] = 15, [OWN] = 40, [BEYOND] = 20);
+	[MIGRATE] = 6, [COMPACT] = 2, [SPLIT] = 20, [DEFERRED_SPLIT] = 6, [JOIN] = 15, [OWN] = 40, [BEYOND] = 20);

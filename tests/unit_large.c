@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * unit_large.c - model/vm: pages of files that have several indexes
+ * unit_large.c - model/vm: pages that have several indexes
  *
  * File 0 has 16 pages in each scene, that are one page if nothing hinders; ptes from AT on map it from its beginning.
- * What meets in the middle is done at the windows of vm.h.
+ * So are the 16 pages of anonymous memory from ANONYMOUS on. What meets in the middle is done at the windows of vm.h.
  */
 #include "world.h"
 
 #include <errno.h>
 
 #define AT 64u
+#define ANONYMOUS 4096u
 #define PAGES 16u
 #define ORDER 4u
 
@@ -110,11 +111,11 @@ static void a_fault_makes_the_largest_page_that_fits(void **state)
 		expect(vm_mmap(world->thread, scene.mm, 1024, 17 * pieces, true, VM_ANONYMOUS, 0) == 0);
 		write_tags(world, scene.mm, 1024, 17 * pieces, 1);
 		expect(access_error(world, scene.mm, AT + 5 * pieces) == 0);
-		expect(world_stats(world).folios == 1 && vm_mappings(world->thread) == 21 * pieces);
+		expect(world_stats(world).folios == 2 && vm_mappings(world->thread) == 21 * pieces);
 		expect(access_error(world, scene.mm, AT) == 0);
-		expect(world_stats(world).folios == 2 && vm_mappings(world->thread) == 23 * pieces);
+		expect(world_stats(world).folios == 3 && vm_mappings(world->thread) == 23 * pieces);
 		expect(access_error(world, scene.mm, AT + 15 * pieces) == 0);
-		expect(world_stats(world).folios == 2 && vm_mappings(world->thread) == 24 * pieces);
+		expect(world_stats(world).folios == 3 && vm_mappings(world->thread) == 24 * pieces);
 		world_fini(world, true);
 	}
 }
@@ -184,6 +185,7 @@ static void reclaim_migration_and_write_back_are_of_all_of_a_page(void **state)
 		scene_init(&scene, (struct vm_options){ .cluster_bits = *bits });
 		write_tags(world, scene.mm, AT, scene.ptes, 1);
 		child = new_fork(world, scene.mm);
+		expect(vm_anon_split(world->thread, scene.mm, AT) == -ENOENT);
 		expect(vm_migrate(world->thread, child, AT + scene.ptes / 2) == 0);
 		expect(world_stats(world).migrated == 1 && vm_mappings(world->thread) == 2 * scene.ptes);
 		expect(vm_check(world->thread) == 0);
@@ -571,6 +573,218 @@ static void a_collapse_sees_the_end(void **state)
 	}
 }
 
+/* --- anonymous memory --------------------------------------------------------------------------------- */
+
+/* All of it in memory, in one page, with the tags from 1 on. */
+static void anonymous_init(struct scene *scene, struct vm_options options)
+{
+	scene_init(scene, options);
+	expect(vm_mmap(scene->world.thread, scene->mm, ANONYMOUS, scene->ptes, true, VM_ANONYMOUS, 0) == 0);
+	write_tags(&scene->world, scene->mm, ANONYMOUS, scene->ptes, 1);
+	expect(world_stats(&scene->world).folios == 1 && world_stats(&scene->world).faults == 1);
+	expect(vm_mappings(scene->world.thread) == scene->ptes);
+}
+
+static void expect_anonymous(struct scene *scene, uint32_t mm, uint64_t from, uint64_t to)
+{
+	uint64_t pieces = scene->world.pieces;
+
+	expect_tags(&scene->world, mm, ANONYMOUS + from * pieces, (to - from) * pieces, 1 + (uint32_t)(from * pieces));
+}
+
+static int unmap_pages(struct scene *scene, uint32_t mm, uint64_t from, uint64_t to)
+{
+	uint64_t pieces = scene->world.pieces;
+
+	return vm_munmap(scene->world.thread, mm, ANONYMOUS + from * pieces, (to - from) * pieces);
+}
+
+static void anonymous_memory_comes_as_large_as_its_vma(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_FOLIOS) {
+		struct scene scene = { .armed = false };
+		struct world *world = &scene.world;
+		uint64_t pieces, at;
+
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		pieces = world->pieces;
+		at = 2 * ANONYMOUS;
+		expect(vm_mmap(world->thread, scene.mm, at + 3 * pieces, 7 * pieces, true, VM_ANONYMOUS, 0) == 0);
+		expect(tag_at(world, scene.mm, at + 5 * pieces) == 0);
+		expect(vm_mappings(world->thread) == scene.ptes + 4 * pieces);
+		expect(tag_at(world, scene.mm, at + 3 * pieces) == 0);
+		expect(vm_mappings(world->thread) == scene.ptes + 5 * pieces);
+		expect(tag_at(world, scene.mm, at + 9 * pieces) == 0);
+		expect(vm_mappings(world->thread) == scene.ptes + 7 * pieces && world_stats(world).folios == 3);
+		world_fini(world, true);
+
+		/* What is there already is not had twice. */
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		expect(vm_mmap(world->thread, scene.mm, at + 4 * pieces, 2 * pieces, true, VM_ANONYMOUS, 0) == 0);
+		expect(tag_at(world, scene.mm, at + 4 * pieces) == 0);
+		at += 4 * pieces;
+		expect(vm_mremap(world->thread, scene.mm, at, 2 * pieces, at, 4 * pieces) == 0);
+		expect(tag_at(world, scene.mm, at + 3 * pieces) == 0);
+		expect(vm_mappings(world->thread) == scene.ptes + 4 * pieces && world_stats(world).folios == 3);
+		expect(vm_deferred_split(world->thread, 100) == 0);
+		world_fini(world, true);
+	}
+}
+
+static void one_index_is_copied_on_write(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_FOLIOS) {
+		struct scene scene = { .armed = false };
+		struct world *world = &scene.world;
+		uint64_t pieces;
+		uint32_t child;
+
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		pieces = world->pieces;
+		child = new_fork(world, scene.mm);
+		expect(vm_mappings(world->thread) == 2 * scene.ptes);
+		write_tags(world, scene.mm, ANONYMOUS + 5 * pieces, pieces, 900);
+		expect(world_stats(world).copies == 1 && vm_check(world->thread) == 0);
+		expect_anonymous(&scene, child, 0, PAGES);
+		expect_tags(world, scene.mm, ANONYMOUS + 5 * pieces, pieces, 900);
+		expect_anonymous(&scene, scene.mm, 0, 5);
+		expect_anonymous(&scene, scene.mm, 6, PAGES);
+		/* With the child gone nobody else maps what is left of it. */
+		expect(vm_exit(world->thread, child) == 0);
+		write_tags(world, scene.mm, ANONYMOUS + 6 * pieces, pieces, 901);
+		expect(world_stats(world).copies == 1 && world_stats(world).reuses == 1);
+		write_tags(world, scene.mm, ANONYMOUS + 7 * pieces, pieces, 902);
+		expect(world_stats(world).reuses == 1);
+		world_fini(world, true);
+	}
+}
+
+static void its_frames_are_swapped_and_moved_together(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_FOLIOS) {
+		struct scene scene = { .armed = false };
+		struct world *world = &scene.world;
+		uint32_t child;
+
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		child = new_fork(world, scene.mm);
+		expect(vm_migrate(world->thread, child, ANONYMOUS + scene.ptes / 2) == 0);
+		expect(vm_check(world->thread) == 0 && vm_mappings(world->thread) == 2 * scene.ptes);
+		expect_anonymous(&scene, scene.mm, 0, PAGES);
+		expect(unmap_pages(&scene, child, 3, 5) == 0);
+		vm_age(world->thread, 10);
+		expect(vm_reclaim(world->thread, 1) == PAGES && world_stats(world).swap_outs == 1);
+		expect(vm_check(world->thread) == 0 && vm_mappings(world->thread) == 0);
+		expect_anonymous(&scene, scene.mm, 0, PAGES);
+		expect_anonymous(&scene, child, 0, 3);
+		expect_anonymous(&scene, child, 5, PAGES);
+		world_fini(world, true);
+
+		/* There are no slots for all of it. */
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits, .swap_slots = PAGES - 1 });
+		vm_age(world->thread, 10);
+		expect(vm_reclaim(world->thread, 1) == 0 && vm_check(world->thread) == 0);
+		expect_anonymous(&scene, scene.mm, 0, PAGES);
+		world_fini(world, true);
+	}
+}
+
+static void a_split_gives_back_what_nobody_maps(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_FOLIOS) {
+		struct scene scene = { .armed = false };
+		struct world *world = &scene.world;
+		uint32_t child;
+
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		child = new_fork(world, scene.mm);
+		expect(vm_deferred_split(world->thread, 10) == 0);
+		expect(unmap_pages(&scene, scene.mm, 0, 7) == 0);
+		expect(unmap_pages(&scene, child, 7, PAGES) == 0);
+		/* Each maps a part, and there is none that nobody does. */
+		expect(vm_deferred_split(world->thread, 10) == 0 && world_stats(world).splits == 0);
+		expect(vm_exit(world->thread, child) == 0);
+		expect(vm_deferred_split(world->thread, 10) == 7);
+		expect(world_stats(world).splits == 1 && world_stats(world).given_back == 7);
+		expect(vm_check(world->thread) == 0 && vm_mappings(world->thread) == 9 * world->pieces);
+		expect_anonymous(&scene, scene.mm, 7, PAGES);
+		expect(vm_anon_split(world->thread, scene.mm, ANONYMOUS + 7 * world->pieces) == -ENOENT);
+		expect(vm_anon_split(world->thread, scene.mm, ANONYMOUS) == -EFAULT);
+		expect(vm_anon_split(world->thread, 99, ANONYMOUS) == -ESRCH);
+		world_fini(world, true);
+	}
+}
+
+static void what_cannot_be_split_stays_as_it_is(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_FOLIOS) {
+		struct scene scene = { .armed = false };
+		struct world *world = &scene.world;
+
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits, .frames = 2 * PAGES - 1 });
+		expect(vm_mlock(world->thread, scene.mm, ANONYMOUS, 1) == 0);
+		expect(vm_anon_split(world->thread, scene.mm, ANONYMOUS) == -EPERM);
+		expect(vm_munlock(world->thread, scene.mm, ANONYMOUS, 1) == 0);
+		expect(vm_anon_split(world->thread, scene.mm, ANONYMOUS) == -ENOMEM);
+		expect(vm_check(world->thread) == 0 && world_stats(world).unsplit == 2);
+		expect(world_stats(world).splits == 0 && vm_mappings(world->thread) == scene.ptes);
+		expect_anonymous(&scene, scene.mm, 0, PAGES);
+		/* One that nobody maps needs no frame. */
+		expect(unmap_pages(&scene, scene.mm, 4, 5) == 0);
+		expect(vm_anon_split(world->thread, scene.mm, ANONYMOUS) == 0);
+		expect_anonymous(&scene, scene.mm, 0, 4);
+		expect_anonymous(&scene, scene.mm, 5, PAGES);
+		world_fini(world, true);
+	}
+}
+
+static void unmap_four(struct vm_thread *thread, void *arg)
+{
+	struct scene *scene = arg;
+
+	scene->result = vm_munmap(thread, scene->mm, ANONYMOUS, 4 * scene->world.pieces);
+}
+
+static void fork_it(struct vm_thread *thread, void *arg)
+{
+	struct scene *scene = arg;
+	uint32_t child;
+
+	scene->result = vm_fork(thread, scene->mm, &child);
+}
+
+/* A munmap does not wait for it, and a fork does. */
+static void a_split_meets_munmaps_and_forks(void **state)
+{
+	(void)state;
+	each_backend (bits, VM_BACKEND_FOLIOS) {
+		struct scene scene = { .armed = false };
+		struct world *world = &scene.world;
+
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		meet(&scene, VM_WINDOW_MOVING, unmap_four, false);
+		expect(vm_anon_split(world->thread, scene.mm, ANONYMOUS) == 0);
+		expect(scene.result == 0 && vm_check(world->thread) == 0);
+		expect(vm_mappings(world->thread) == 12 * world->pieces);
+		expect_anonymous(&scene, scene.mm, 4, PAGES);
+		world_fini(world, true);
+
+		anonymous_init(&scene, (struct vm_options){ .cluster_bits = *bits });
+		meet(&scene, VM_WINDOW_MOVING, fork_it, true);
+		expect(vm_anon_split(world->thread, scene.mm, ANONYMOUS) == 0);
+		beside_end(&scene.beside);
+		expect(scene.result == 0 && vm_mappings(world->thread) == 2 * scene.ptes);
+		expect_anonymous(&scene, scene.mm, 0, PAGES);
+		expect_anonymous(&scene, scene.mm + 1, 0, PAGES);
+		world_fini(world, true);
+	}
+}
+
 static void other_backends_have_none(void **state)
 {
 	struct vm *vm;
@@ -605,6 +819,12 @@ int main(void)
 		cmocka_unit_test(small_pages_become_one),
 		cmocka_unit_test(a_collapse_gives_way),
 		cmocka_unit_test(a_collapse_sees_the_end),
+		cmocka_unit_test(anonymous_memory_comes_as_large_as_its_vma),
+		cmocka_unit_test(one_index_is_copied_on_write),
+		cmocka_unit_test(its_frames_are_swapped_and_moved_together),
+		cmocka_unit_test(a_split_gives_back_what_nobody_maps),
+		cmocka_unit_test(what_cannot_be_split_stays_as_it_is),
+		cmocka_unit_test(a_split_meets_munmaps_and_forks),
 		cmocka_unit_test(other_backends_have_none),
 	};
 

@@ -19,6 +19,8 @@
 struct found {
 	struct mappings mappings;
 	uint32_t writable;
+	const struct mm *mm; /* which maps it; @others: so do others */
+	bool others;
 	bool unnamed; /* a walk names none of its locked ones, or, without walks, none at all */
 };
 
@@ -134,6 +136,8 @@ static void check_present(struct check *check, const struct vma *vma, uint64_t v
 	else
 		found->mappings.linear++;
 	found->writable += (pte & PTE_WRITE) != 0;
+	found->others |= found->mm && found->mm != check->mm;
+	found->mm = check->mm;
 	check_words(check, page, vma, vpn, pte);
 	if (page_is_file(page))
 		check_mapped_file(check, page, vpn, pte_frame(vm, pte)->index);
@@ -292,7 +296,7 @@ static bool on_list(const struct page_list *list, const struct page *page)
 /* All that it has are its own, and none is a page or free. */
 static void check_frames(struct check *check, const struct page *page)
 {
-	equation(check, page->order == 0 || page_is_file(page), "frame %u: a large page of no file",
+	equation(check, page->order == 0 || !page_has(page, PAGE_COPY), "frame %u: a large private copy",
 		 page_number(check, page));
 	for (uint32_t i = 0; i < page_frames(page); i++)
 		equation(check,
@@ -325,7 +329,8 @@ static void check_page(struct check *check, struct page *page)
 		return;
 	check_frames(check, page);
 	if (!page_is_file(page))
-		equation(check, found->writable == 0 || total(&found->mappings) <= pieces(vm),
+		equation(check, found->writable == 0 ||
+				(!found->others && total(&found->mappings) <= pieces(vm) * page_frames(page)),
 			 "frame %u: written by one, and mapped by others", number);
 	if (!page->object->is_file)
 		check->vmas[vm->options.files + vm->families_n + page->object->id]++;

@@ -234,14 +234,48 @@ static void anonymous_done(const struct attempt *attempt, struct page *page)
 	count(thread, FIGURE_FAULTS, 1);
 }
 
+/* Has the vma all ptes of the page of 2^order around the fault in this leaf, and are they empty? Holds: the pte lock */
+static bool is_empty(const struct attempt *attempt, unsigned order)
+{
+	const struct vm *vm = attempt->thread->vm;
+	uint64_t n = (uint64_t)pieces(vm) << order;
+	uint64_t before = vma_offset(attempt->vma, attempt->vpn) & (n - 1);
+	uint64_t first = attempt->vpn - least(before, attempt->vpn);
+
+	if (first < attempt->first || first + n > attempt->end)
+		return false;
+	for (uint64_t vpn = first; vpn < first + n; vpn++)
+		if (*leaf_pte(vm, attempt->leaf, vpn))
+			return false;
+	return true;
+}
+
+/* As large as there is room for, among the ptes and the frames; a small one is worth a reclaim. */
+static struct page *anonymous_room(const struct attempt *attempt)
+{
+	struct vm_thread *thread = attempt->thread;
+	uint64_t index = index_of(thread->vm, vma_offset(attempt->vma, attempt->vpn));
+	unsigned order = thread->vm->options.folio_order;
+	struct page *page = NULL;
+
+	pte_lock(thread, attempt->leaf);
+	while (order > 0 && !is_empty(attempt, order))
+		order--;
+	pte_unlock(thread, attempt->leaf);
+	for (; order > 0 && !page; order--)
+		page = page_alloc_large(thread, attempt->vma->object, index >> order << order, order);
+	count(thread, FIGURE_FOLIOS, page != NULL);
+	return page ? page : anonymous_page(attempt);
+}
+
 static int fault_anonymous(const struct attempt *attempt)
 {
-	struct page *page = anonymous_page(attempt);
+	struct page *page = anonymous_room(attempt);
 
 	if (!page)
 		return -ENOMEM;
 	pte_lock(attempt->thread, attempt->leaf);
-	map_window(attempt, page, page->index, page->index);
+	map_window(attempt, page, page->index, page_last(page));
 	pte_unlock(attempt->thread, attempt->leaf);
 	anonymous_done(attempt, page);
 	return 0;

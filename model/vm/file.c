@@ -311,7 +311,7 @@ static bool may_truncate(const struct vm *vm, const struct file *file)
 static int truncate_pages(struct vm_thread *thread, struct file *file, uint64_t first, uint64_t last, bool copies,
 			  bool saves)
 {
-	struct pass pass = { .thread = thread, .slot = SLOT_NONE, .file = file, .saves = saves };
+	struct pass pass = { .thread = thread, .file = file, .saves = saves };
 	const struct cut cut = { file, first, last, copies };
 	struct rmap_unmap_report report = { .cleared = 0 };
 

@@ -11,7 +11,8 @@
  * Meanwhile the page is MOVING, so that faults do not map it again, but wait for its lock.
  *
  * A split is for truncates, which need it. So it unmaps whatever there is, mlocked mappings, too; they stay in memory,
- * and are faulted in again. A collapse is for speed, and gives way.
+ * and are faulted in again. A collapse is for speed, and gives way. Anonymous pages are in no file that would have them
+ * while they are not mapped; so these are split as others migrate (migrate.c).
  */
 #include "backend.h"
 
@@ -96,7 +97,7 @@ static int unmap_gathered(struct gathering *gathering)
 
 	for (unsigned i = 0; i < gathering->n && result == RMAP_UNMAP_SUCCESS; i++)
 		if (page_mapcount(gathering->thread, gathering->pages[i]) > 0)
-			result = page_unmap(gathering->thread, gathering->pages[i], SLOT_NONE);
+			result = page_unmap(gathering->thread, gathering->pages[i], NULL);
 	tlb_flush(gathering->thread);
 	if (result == RMAP_UNMAP_SUCCESS)
 		return 0;

@@ -17,6 +17,9 @@
  *
  * All are new when the old frame has no mapping. Mlocked pages stay: of those that are nonlinear no walk tells.
  *
+ * A large anonymous page is split in the same way, into pages of one frame each, in the place of those that the walk
+ * found mapped; what it did not find mapped is mapped by nobody, since all mappings were found, and comes free.
+ *
  * Memory has two nodes (vm_options.far), and a look at the accessed bits says on which a page is better kept.
  */
 #include "backend.h"
@@ -27,16 +30,29 @@
 /* How often a walk is repeated because something moved or went, before the page is left. */
 #define ROUNDS_MAX 8u
 
-/* One walk. @round: what the entries that it has counted bear; @there: ptes or entries that are as they shall be */
+/*
+ * One walk. @round: what the entries that it has counted bear; @there: ptes or entries that are as they shall be;
+ * @frames: of the page, a bit for each that they map
+ */
 struct round {
 	struct page *page;
 	uint64_t round;
 	uint32_t changed;
 	uint32_t there;
+	uint32_t frames;
 };
 
-static void count_entry(struct round *round, uint64_t *pte)
+/* What comes in the place of @page: [0, n) of 2^order frames each. NULL: nobody maps anything there */
+struct parts {
+	struct page *page;
+	struct page *pages[1u << VM_FOLIO_ORDER_MAX];
+	uint32_t n;
+	unsigned order;
+};
+
+static void count_entry(const struct vm *vm, struct round *round, uint64_t *pte)
 {
+	round->frames |= 1u << (pte_frame(vm, *pte) - round->page);
 	if ((*pte & PTE_ROUND) == round->round)
 		return;
 	*pte ^= PTE_ROUND;
@@ -56,7 +72,7 @@ static void begin_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn,
 		*pte = (*pte & ~(PTE_PRESENT | PTE_DIRTY | PTE_ROUND)) | PTE_MOVING | (round->round ^ PTE_ROUND);
 		round->changed++;
 	}
-	count_entry(round, pte);
+	count_entry(thread->vm, round, pte);
 }
 
 static void restore_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
@@ -70,14 +86,20 @@ static void restore_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vp
 	round->changed++;
 }
 
-/* @arg: the new page. The reserve was filled before the pte lock. */
+/* @arg: the parts. The reserve was filled before the pte lock. */
 static void renew_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
-	uint64_t old = *leaf_pte(thread->vm, leaf, vpn);
+	const struct vm *vm = thread->vm;
+	const struct parts *parts = arg;
+	uint64_t old = *leaf_pte(vm, leaf, vpn);
+	uint32_t piece, i;
 
 	if (!(old & PTE_MOVING))
 		return;
-	pte_map(thread, leaf, vpn, arg, pte_piece(thread->vm, old),
+	piece = pte_piece(vm, old);
+	i = piece >> (vm->options.cluster_bits + parts->order);
+	vm_must(parts->pages[i]);
+	pte_map(thread, leaf, vpn, parts->pages[i], piece - (i << (vm->options.cluster_bits + parts->order)),
 		old & (PTE_WRITE | PTE_ACCESSED | PTE_NONLINEAR));
 	mapping_remove(thread, leaf->mm, leaf, vpn, old);
 	page_put(thread, pte_page(thread->vm, old));
@@ -107,7 +129,8 @@ void pte_help(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn)
 
 /* --- one page --------------------------------------------------------------------------------- */
 
-static bool all_moving(struct vm_thread *thread, struct page *page)
+/* *@frames: a bit for each that is mapped */
+static bool all_moving(struct vm_thread *thread, struct page *page, uint32_t *frames)
 {
 	bool file = page_is_file(page);
 
@@ -118,6 +141,7 @@ static bool all_moving(struct vm_thread *thread, struct page *page)
 
 		if (page_ptes(thread, page, begin_pte, &round))
 			return false;
+		*frames = round.frames;
 		if (alone && round.changed == 0 && round.there == mapped)
 			return true;
 	}
@@ -135,47 +159,74 @@ static void restore_all(struct vm_thread *thread, struct page *page)
 	} while (round.changed > 0);
 }
 
-/* Return: 0; -EPERM: mlocked; -EAGAIN: it is as it was. Holds: the page lock. Owes a flush */
-static int move_begin(struct vm_thread *thread, struct page *page)
+/* Return: 0; -EPERM: mlocked; -EAGAIN: it is as it was. Holds: the page lock. Owes a flush. @frames: as above */
+static int move_begin(struct vm_thread *thread, struct page *page, uint32_t *frames)
 {
 	if (page_is_file(page) && !page_has(page, PAGE_CACHED))
 		return -EAGAIN;
 	if (thread->vm->backend->locked && thread->vm->backend->locked(thread, page))
 		return -EPERM;
 	page_set(page, PAGE_MOVING);
-	if (all_moving(thread, page))
+	if (all_moving(thread, page, frames))
 		return 0;
 	restore_all(thread, page);
 	return -EAGAIN;
 }
 
+/* Who waits for what the frame held before (fault.c) has it for a moment. */
+static void lock_new(struct vm_thread *thread, struct page *new)
+{
+	while (!vm_trylock(&thread->held, &new->lock))
+		sched_yield();
+}
+
+static void unlock_new(struct vm_thread *thread, struct page *new)
+{
+	vm_unlock(&thread->held, &new->lock);
+	lru_add(thread, new);
+}
+
 /*
- * After the flush. No memory for the reverse map: then it stays where it is. The new frame is locked from the moment at
- * which a truncate can find it until it has all its mappings. The old one stays MOVING: faults may have found it
- * before.
+ * After the flush. No memory for the reverse map: then it stays where it is. The new frames are locked from the moment
+ * at which a truncate or another walk can find them until they have all their mappings. The old ones stay MOVING:
+ * faults may have found them before.
  */
-static int move_end(struct vm_thread *thread, struct page *page, struct page *new)
+static int move_end(struct vm_thread *thread, struct parts *parts)
 {
 	struct vm *vm = thread->vm;
+	struct page *page = parts->page;
 	uint32_t mapped = page_mapcount(thread, page);
 
 	if (thread->vm->backend->fill(thread, mapped)) {
 		restore_all(thread, page);
 		return -ENOMEM;
 	}
-	words_copy(new->words, page->words, page_words(vm) * page_frames(page));
-	/* Who waits for what the frame held before (fault.c) has it for a moment. */
-	while (!vm_trylock(&thread->held, &new->lock))
-		sched_yield();
-	if (page_is_file(page)) {
+	for (uint32_t i = 0; i < parts->n; i++) {
+		struct page *new = parts->pages[i];
+
+		if (!new)
+			continue;
+		words_copy(new->words, page[i << parts->order].words, page_words(vm) << parts->order);
+		lock_new(thread, new);
+		if (!page_is_file(page))
+			continue;
 		file_replace(thread, page, new);
 		window(vm, VM_WINDOW_REPLACED);
 	}
 	while (page_mapcount(thread, page) > 0)
-		page_ptes(thread, page, renew_pte, new);
-	vm_unlock(&thread->held, &new->lock);
-	lru_add(thread, new);
+		page_ptes(thread, page, renew_pte, parts);
+	for (uint32_t i = 0; i < parts->n; i++)
+		if (parts->pages[i])
+			unlock_new(thread, parts->pages[i]);
 	return 0;
+}
+
+/* One of the same size. */
+static int move_whole(struct vm_thread *thread, struct page *page, struct page *new)
+{
+	struct parts parts = { .page = page, .pages = { new }, .n = 1, .order = page->order };
+
+	return move_end(thread, &parts);
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -229,6 +280,7 @@ int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 {
 	struct page *page, *new;
 	struct mm *mm;
+	uint32_t frames;
 	int error = -ENOMEM;
 
 	if (!backend_has(thread->vm, VM_BACKEND_MIGRATES))
@@ -245,11 +297,11 @@ int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 	new = frame_for(thread, page, ANYWHERE);
 	if (new) {
 		vm_lock(&thread->held, &page->lock);
-		error = move_begin(thread, page);
+		error = move_begin(thread, page, &frames);
 		tlb_flush(thread);
 		window(thread->vm, VM_WINDOW_MOVING);
 		if (!error)
-			error = move_end(thread, page, new);
+			error = move_whole(thread, page, new);
 		vm_unlock(&thread->held, &page->lock);
 		page_put(thread, new);
 	}
@@ -257,6 +309,130 @@ int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 	count(thread, FIGURE_MIGRATED, error == 0);
 	return error;
 }
+
+/* --- large anonymous pages are split ---------------------------------------------------------------- */
+
+static void parts_put(struct vm_thread *thread, const struct parts *parts)
+{
+	for (uint32_t i = 0; i < parts->n; i++)
+		if (parts->pages[i])
+			page_put(thread, parts->pages[i]);
+}
+
+/* Small ones in the place of @frames. No reclaim: the page is locked. */
+static bool parts_alloc(struct vm_thread *thread, struct parts *parts, uint32_t frames)
+{
+	const struct page *page = parts->page;
+
+	for (; parts->n < page_frames(page); parts->n++) {
+		if (!(frames >> parts->n & 1))
+			continue;
+		parts->pages[parts->n] = page_alloc_large(thread, page->object, page->index + parts->n, 0);
+		if (!parts->pages[parts->n])
+			return false;
+	}
+	return true;
+}
+
+/* *@freed: frames that come free with the page. Return: as vm_anon_split(). Holds: the page lock, and a reference */
+static int scatter(struct vm_thread *thread, struct page *page, uint32_t *freed)
+{
+	struct parts parts = { .page = page };
+	uint32_t frames;
+	int error = move_begin(thread, page, &frames);
+
+	tlb_flush(thread);
+	window(thread->vm, VM_WINDOW_MOVING);
+	if (!error && !parts_alloc(thread, &parts, frames)) {
+		restore_all(thread, page);
+		error = -ENOMEM;
+	}
+	if (!error)
+		error = move_end(thread, &parts);
+	if (!error)
+		*freed = page_frames(page) - (uint32_t)__builtin_popcount(frames);
+	parts_put(thread, &parts);
+	count(thread, error ? FIGURE_UNSPLIT : FIGURE_SPLITS, 1);
+	return error;
+}
+
+static bool is_large_anonymous(const struct page *page)
+{
+	return page->order > 0 && !page_is_file(page);
+}
+
+int vm_anon_split(struct vm_thread *thread, uint32_t id, uint64_t vpn)
+{
+	struct page *page;
+	struct mm *mm;
+	uint32_t freed;
+	int error = -ENOENT;
+
+	if (!vpns_fit(thread->vm, vpn, 1))
+		return -EFAULT;
+	mm = mm_enter(thread, id, false);
+	if (!mm)
+		return -ESRCH;
+	page = mapped_page(thread, mm, vpn);
+	mm_leave(thread, mm);
+	if (!page)
+		return -EFAULT;
+	if (is_large_anonymous(page)) {
+		vm_lock(&thread->held, &page->lock);
+		error = scatter(thread, page, &freed);
+		vm_unlock(&thread->held, &page->lock);
+	}
+	page_put(thread, page);
+	return error;
+}
+
+static void mark_frame(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
+{
+	struct round *round = arg;
+
+	round->frames |= 1u << (pte_frame(thread->vm, *leaf_pte(thread->vm, leaf, vpn)) - round->page);
+}
+
+static struct page *isolate_any(struct vm_thread *thread, bool active)
+{
+	struct page *page = lru_isolate(thread, active);
+
+	return page ? page : lru_isolate(thread, !active);
+}
+
+/* Does the walk find no pte of some of its frames? A hint: what a walk misses a split will not. */
+static bool is_partly_mapped(struct vm_thread *thread, struct page *page)
+{
+	struct round round = { .page = page };
+
+	page_ptes(thread, page, mark_frame, &round);
+	return round.frames != (UINT32_C(1) << page_frames(page)) - 1;
+}
+
+uint32_t vm_deferred_split(struct vm_thread *thread, uint32_t n)
+{
+	uint32_t freed = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct page *page = isolate_any(thread, i % 2);
+		uint32_t frames = 0;
+
+		if (!page)
+			break;
+		if (is_large_anonymous(page) && is_partly_mapped(thread, page) &&
+		    vm_trylock(&thread->held, &page->lock)) {
+			scatter(thread, page, &frames);
+			vm_unlock(&thread->held, &page->lock);
+		}
+		lru_put_back(thread, page, false);
+		page_put(thread, page);
+		freed += frames;
+	}
+	count(thread, FIGURE_GIVEN_BACK, freed);
+	return freed;
+}
+
+/* --- many pages ------------------------------------------------------------------------------------ */
 
 /* How many pages one flush is for. */
 #define BATCH 6u
@@ -268,21 +444,15 @@ struct move {
 	bool begun;
 };
 
-static struct page *isolate_any(struct vm_thread *thread, bool active)
-{
-	struct page *page = lru_isolate(thread, active);
-
-	return page ? page : lru_isolate(thread, !active);
-}
-
 /* The isolated pages are put back. */
 static void move_pages(struct vm_thread *thread, struct move *moves, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct page *page = moves[i].page;
+		uint32_t frames;
 
 		moves[i].begun = moves[i].frame && vm_trylock(&thread->held, &page->lock);
-		if (moves[i].begun && move_begin(thread, page)) {
+		if (moves[i].begun && move_begin(thread, page, &frames)) {
 			tlb_flush(thread);
 			vm_unlock(&thread->held, &page->lock);
 			moves[i].begun = false;
@@ -294,7 +464,7 @@ static void move_pages(struct vm_thread *thread, struct move *moves, uint32_t n)
 		struct page *page = moves[i].page;
 		enum node from = page_node(thread->vm, page);
 
-		if (moves[i].begun && move_end(thread, page, moves[i].frame) == 0) {
+		if (moves[i].begun && move_whole(thread, page, moves[i].frame) == 0) {
 			enum node to = page_node(thread->vm, moves[i].frame);
 
 			count(thread, FIGURE_MIGRATED, 1);

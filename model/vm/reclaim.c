@@ -69,39 +69,50 @@ uint32_t vm_age(struct vm_thread *thread, uint32_t n)
 
 /* --- reclaim ---------------------------------------------------------------------------------- */
 
-/* A page that is to go, and whose lock this thread has. @result: an rmap_unmap_result; -ENOMEM: swap is full */
+/*
+ * A page that is to go, and whose lock this thread has. @slots: [0, n), of its frames, if it is anonymous and mapped.
+ * @result: an rmap_unmap_result; -ENOMEM: swap is full
+ */
 struct victim {
 	struct page *page;
-	uint32_t slot;
+	uint32_t slots[1u << VM_FOLIO_ORDER_MAX];
+	uint32_t n;
 	int result;
 };
+
+/* Return: whether there were enough; unmap_end() puts what was had. */
+static bool take_slots(struct vm_thread *thread, struct victim *victim)
+{
+	for (; victim->n < page_frames(victim->page); victim->n++) {
+		victim->slots[victim->n] = slot_alloc(thread, victim->page, victim->n);
+		if (victim->slots[victim->n] == SLOT_NONE)
+			return false;
+	}
+	return true;
+}
 
 static void unmap_begin(struct vm_thread *thread, struct victim *victim)
 {
 	struct page *page = victim->page;
 
-	victim->slot = SLOT_NONE;
+	victim->n = 0;
 	victim->result = RMAP_UNMAP_SUCCESS;
 	if (page_mapcount(thread, page) == 0)
 		return;
-	if (!page_is_file(page)) {
-		victim->slot = slot_alloc(thread, page);
-		if (victim->slot == SLOT_NONE) {
-			victim->result = -ENOMEM;
-			return;
-		}
-	}
-	victim->result = page_unmap(thread, page, victim->slot);
+	if (page_is_file(page) || take_slots(thread, victim))
+		victim->result = page_unmap(thread, page, victim->slots);
+	else
+		victim->result = -ENOMEM;
 }
 
 /* No processor uses what was unmapped. */
 static void unmap_end(struct vm_thread *thread, const struct victim *victim)
 {
-	if (victim->slot == SLOT_NONE)
-		return;
-	slot_fill(thread, victim->slot, victim->page);
-	slot_put(thread, victim->slot);
-	count(thread, FIGURE_SWAP_OUTS, victim->result == RMAP_UNMAP_SUCCESS);
+	for (uint32_t i = 0; i < victim->n; i++) {
+		slot_fill(thread, victim->slots[i], victim->page, i);
+		slot_put(thread, victim->slots[i]);
+	}
+	count(thread, FIGURE_SWAP_OUTS, victim->n > 0 && victim->result == RMAP_UNMAP_SUCCESS);
 }
 
 /* It is not mapped. Return: whether this thread had the last reference, which is gone. Holds: the page lock */

@@ -7,8 +7,8 @@
  */
 #include "system.h"
 
-/* A slot for @page, whose contents come later, and one reference. SLOT_NONE: swap is full. Holds: the page lock */
-uint32_t slot_alloc(struct vm_thread *thread, struct page *page)
+/* Its contents come later; it has one reference. Holds: the page lock */
+uint32_t slot_alloc(struct vm_thread *thread, struct page *page, uint32_t i)
 {
 	struct vm *vm = thread->vm;
 	uint32_t number;
@@ -22,15 +22,15 @@ uint32_t slot_alloc(struct vm_thread *thread, struct page *page)
 		slot->refs = 1;
 		slot->source = page;
 		slot->object = page->object;
-		slot->index = page->index;
+		slot->index = page->index + i;
 	}
 	vm_unlock(&thread->held, &vm->swap_lock);
 	return number < vm->options.swap_slots ? number : SLOT_NONE;
 }
 
-void slot_fill(struct vm_thread *thread, uint32_t slot, struct page *page)
+void slot_fill(struct vm_thread *thread, uint32_t slot, const struct page *page, uint32_t i)
 {
-	words_copy(thread->vm->slots[slot].words, page->words, page_words(thread->vm));
+	words_copy(thread->vm->slots[slot].words, page[i].words, page_words(thread->vm));
 	vm_lock(&thread->held, &thread->vm->swap_lock);
 	thread->vm->slots[slot].source = NULL;
 	vm_unlock(&thread->held, &thread->vm->swap_lock);

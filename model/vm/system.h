@@ -387,6 +387,7 @@ enum figure {
 	FIGURE_UNSPLIT,
 	FIGURE_COLLAPSES,
 	FIGURE_UNCOLLAPSED,
+	FIGURE_GIVEN_BACK,
 	FIGURE_TRANSLATED,
 	FIGURE_FLUSHES,
 	FIGURE_SETTLED,
@@ -808,9 +809,10 @@ struct page *cache_next(struct vm_thread *thread, struct file *file, uint64_t fi
 void file_save(struct vm_thread *thread, struct file *file, struct page *page);
 void cache_drop(struct vm_thread *thread, struct file *file, struct page *page);
 
-uint32_t slot_alloc(struct vm_thread *thread, struct page *page);
+/* For what frame @i of the page has. SLOT_NONE: swap is full */
+uint32_t slot_alloc(struct vm_thread *thread, struct page *page, uint32_t i);
 /* The contents are there, now that nobody writes the page any more. Holds: its lock */
-void slot_fill(struct vm_thread *thread, uint32_t slot, struct page *page);
+void slot_fill(struct vm_thread *thread, uint32_t slot, const struct page *page, uint32_t i);
 /* Whose contents the slot waits for; NULL: it has them */
 struct page *slot_source(struct vm_thread *thread, uint32_t slot);
 void slot_get(struct vm_thread *thread, uint32_t slot);
@@ -818,20 +820,20 @@ void slot_put(struct vm_thread *thread, uint32_t slot);
 #define SLOT_NONE UINT32_MAX
 
 /*
- * An unmap or a truncate under way. @slot: where anonymous pages go; @file: what is truncated; @defers: the caller
- * flushes; @saves: what is dropped goes to the disk before; @forces: an unmap takes locked mappings, too, and waits for
- * pte locks, until nothing is mapped
+ * An unmap or a truncate under way. @slots: where the frames of an anonymous page go; @file: what is truncated;
+ * @defers: the caller flushes; @saves: what is dropped goes to the disk before; @forces: an unmap takes locked
+ * mappings, too, and waits for pte locks, until nothing is mapped
  */
 struct pass {
 	struct vm_thread *thread;
-	uint32_t slot;
+	const uint32_t *slots;
 	bool defers;
 	bool saves;
 	bool forces;
 	struct file *file;
 };
 /* Failable. Context: the page lock; the caller flushes before it lets that go. Return: an rmap_unmap_result */
-int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot);
+int page_unmap(struct vm_thread *thread, struct page *page, const uint32_t *slots);
 /* Reliable, also of locked mappings; the same otherwise */
 void page_unmap_all(struct vm_thread *thread, struct page *page);
 /*

@@ -2,9 +2,9 @@
 /*
  * unmap.c - the mechanism behind unmaps and truncates, whoever decides which ptes to look at: clearing them
  *
- * Anonymous pages leave a swap entry behind. The slot gets its contents after the flush, when nobody writes what was
- * unmapped: if others map the page, too, they all share it read-only, and a write to it waits for the page lock. A
- * fault that finds the entry before that waits for that lock likewise.
+ * Anonymous pages leave swap entries behind. Their slots, one for each frame, get the contents after the flush, when
+ * nobody writes what was unmapped: if others map the page, too, they all share it read-only, and a write to it waits
+ * for the page lock. A fault that finds the entry before that waits for that lock likewise.
  */
 #include "backend.h"
 
@@ -16,13 +16,15 @@
 static uint64_t pte_left(const struct pass *pass, uint64_t pte)
 {
 	struct vm *vm = pass->thread->vm;
-	uint32_t piece = piece_of(vm, pte_value(pte));
+	struct page *page = pte_page(vm, pte);
+	uint32_t piece = piece_of(vm, pte_value(pte)), slot;
 
-	if (page_is_file(pte_page(vm, pte)))
+	if (page_is_file(page))
 		return pte & PTE_NONLINEAR ? pte_make(pte_offset(vm, pte), PTE_FILE) : 0;
-	vm_must(pass->slot != SLOT_NONE);
-	slot_get(pass->thread, pass->slot);
-	return pte_make((uint64_t)pass->slot << vm->options.cluster_bits | piece, PTE_SWAP);
+	vm_must(pass->slots);
+	slot = pass->slots[pte_frame(vm, pte) - page];
+	slot_get(pass->thread, slot);
+	return pte_make((uint64_t)slot << vm->options.cluster_bits | piece, PTE_SWAP);
 }
 
 void clear_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
@@ -193,14 +195,14 @@ void cut_wait(uint64_t fruitless)
 
 /* --- one page --------------------------------------------------------------------------------- */
 
-int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot)
+int page_unmap(struct vm_thread *thread, struct page *page, const uint32_t *slots)
 {
 	static const enum figure figures[] = {
 		[RMAP_UNMAP_SUCCESS] = FIGURE_UNMAPS,
 		[RMAP_UNMAP_AGAIN] = FIGURE_UNMAPS_AGAIN,
 		[RMAP_UNMAP_LOCKED] = FIGURE_UNMAPS_LOCKED,
 	};
-	struct pass pass = { .thread = thread, .slot = slot, .defers = true };
+	struct pass pass = { .thread = thread, .slots = slots, .defers = true };
 	struct rmap_unmap_report report = { .cleared = 0 };
 	int result = thread->vm->backend->unmap(&pass, page, &report);
 
@@ -212,7 +214,6 @@ int page_unmap(struct vm_thread *thread, struct page *page, uint32_t slot)
 void page_unmap_all(struct vm_thread *thread, struct page *page)
 {
 	struct pass pass = { .thread = thread,
-			     .slot = SLOT_NONE,
 			     .defers = true,
 			     .forces = true,
 			     .file = file_of(page->object) };

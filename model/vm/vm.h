@@ -18,10 +18,11 @@
  * A private mapping of a file shows the file's pages until it is written to; what is written are copies, which stay
  * when a hole is punched under them, and go when the file ends before them or is collapsed there.
  *
- * Pages of files may be large (vm_options.folio_order): of 2^k indexes, with one struct page, that is one reverse map,
- * reference count and lock. Each pte maps and counts one index, and vmas show what part of a page they like. A fault
- * takes as large a page as there is room for, in the file and among the frames, and maps what its vma has of it.
- * Reclaim, migration and write-back are of a page as a whole; a truncate into its middle splits it.
+ * Pages may be large (vm_options.folio_order): of 2^k indexes, with one struct page, that is one reverse map, reference
+ * count and lock. Each pte maps and counts one index, and vmas show what part of a page they like. A fault takes as
+ * large a page as there is room for, in the file or the vma and among the frames, and maps what its vma has of it.
+ * Reclaim, migration and write-back are of a page as a whole, a copy is of one index. A truncate into its middle splits
+ * a file's page; an anonymous one is split for the frames that nobody maps any more (vm_deferred_split()).
  *
  * Addresses are virtual page numbers (vpn), one for each pte. A *page* holds 2^cluster_bits pieces of one pte each.
  * Offsets of a mapping into a file are in pieces, so a mapping may begin and end in the middle of a page, and need not
@@ -116,7 +117,7 @@ enum vm_call {
  * @file_pages:   each file's size at first, and the most it may ever have; 64
  * @table_bits:   log2 of the entries of a table, of which there are four levels: 4 .. 9; 9
  * @cluster_bits: log2 of the pieces of a page: 0 .. 4
- * @folio_order:  log2 of the most indexes that a page of a file has: 0 .. VM_FOLIO_ORDER_MAX
+ * @folio_order:  log2 of the most indexes that a page has: 0 .. VM_FOLIO_ORDER_MAX
  * @backend:      the reverse map underneath; vm_backends[0], which is librmap
  * @map_bytes:    the most memory it may have; without a limit
  * @locks:        the order of locks
@@ -208,10 +209,11 @@ struct vm_statistics {
 	uint64_t referenced;    /* pages that aging found accessed */
 	uint64_t out_of_frames; /* allocations that failed */
 	uint64_t folios;        /* large pages that faults made */
-	uint64_t splits;        /* pages that became two */
-	uint64_t unsplit;       /* that should have, and somebody was at them */
+	uint64_t splits;        /* of files' pages into two, and of anonymous ones into small ones */
+	uint64_t unsplit;       /* that should have, and somebody was at them, or memory was out */
 	uint64_t collapses;     /* large pages made of smaller ones */
 	uint64_t uncollapsed;   /* that should have been, and somebody was at these */
+	uint64_t given_back;    /* frames of split pages that nobody mapped */
 	uint64_t translated;    /* accesses that did not look at their pte */
 	uint64_t flushes;       /* of translations */
 	uint64_t settled;       /* those of them because somebody else owed one */
@@ -349,6 +351,16 @@ int vm_collapse(struct vm_thread *thread, uint32_t file, uint64_t first, uint64_
  */
 int vm_folio_split(struct vm_thread *thread, uint32_t file, uint64_t index);
 int vm_folio_collapse(struct vm_thread *thread, uint32_t file, uint64_t index, unsigned order);
+
+/**
+ * vm_anon_split     - put small pages in the place of the large anonymous one at @vpn, where anybody maps it
+ * vm_deferred_split - look at up to @n pages of the LRU lists: the same of large anonymous ones of which nobody maps
+ *                     some frames
+ * Locks:    mm, page, pte, lru
+ * Return:   split: as vm_migrate(); -ENOENT: no such page is there. deferred: how many frames have come free
+ */
+int vm_anon_split(struct vm_thread *thread, uint32_t mm, uint64_t vpn);
+uint32_t vm_deferred_split(struct vm_thread *thread, uint32_t n);
 
 /**
  * vm_write_back - write all dirty pages of @file to its disk
