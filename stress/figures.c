@@ -31,7 +31,7 @@ static const struct figure {
 	FIGURE(settled),      FIGURE(wrong),         FIGURE(lock_violations),
 	FIGURE(walked),       FIGURE(visits),        FIGURE(visits_empty),  FIGURE(walks_refused),
 	FIGURE(conversions),  FIGURE(unconverted),   FIGURE(folios),        FIGURE(splits),     FIGURE(unsplit),
-	FIGURE(collapses),    FIGURE(uncollapsed),   FIGURE(given_back),
+	FIGURE(collapses),    FIGURE(uncollapsed),   FIGURE(given_back),    FIGURE(entries),    FIGURE(entries_split),
 };
 
 static uint64_t figure_value(const struct figure *figure, const struct vm_statistics *statistics)

@@ -137,16 +137,27 @@ static uint32_t any_holed(struct stress_thread *thread)
 	return ANY_ENDED + stress_below(thread, 2);
 }
 
-/* Not file 0: a word of it belongs to one thread. */
+#define FOLIO (1u << VM_FOLIO_ORDER_MAX)
+
+static uint64_t align(uint64_t pieces)
+{
+	return pieces & ~(uint64_t)(FOLIO - 1);
+}
+
+/* Not file 0: a word of it belongs to one thread. Large pages fit better where all is aligned. */
 static int map_something(struct stress_thread *thread, struct vm_thread *context, uint64_t vpn, uint64_t n)
 {
 	uint32_t file = stress_one_in(thread, 2) ? VM_ANONYMOUS : ENDED_FILE + stress_below(thread, FILES - ENDED_FILE);
+	uint64_t offset = stress_below(thread, world.pieces);
 
+	if (thread->stress->vm.folios && stress_one_in(thread, 2)) {
+		vpn = align(vpn);
+		n = align(n) + FOLIO;
+		offset = align(offset);
+	}
 	if (file != VM_ANONYMOUS && stress_one_in(thread, 2))
-		return vm_mmap_private(context, any_mm(thread), vpn, n, !stress_one_in(thread, 4), file,
-				       stress_below(thread, world.pieces));
-	return vm_mmap(context, any_mm(thread), vpn, n, !stress_one_in(thread, 4), file,
-		       stress_below(thread, world.pieces));
+		return vm_mmap_private(context, any_mm(thread), vpn, n, !stress_one_in(thread, 4), file, offset);
+	return vm_mmap(context, any_mm(thread), vpn, n, !stress_one_in(thread, 4), file, offset);
 }
 
 static int move_something(struct stress_thread *thread, struct vm_thread *context, uint64_t vpn, uint64_t n)
@@ -557,7 +568,7 @@ static void run(struct stress *stress, const struct profile *profile)
 		.mms = stress->threads + SHARED_MMS,
 		.files = FILES,
 		.file_pages = FILE_PAGES,
-		.table_bits = 5,
+		.table_bits = stress->vm.folios == 4 ? 4 : 5, /* so that some are as large as a leaf */
 		.cluster_bits = stress->vm.clusters,
 		.folio_order = stress->vm.folios,
 		.locks = stress->vm.order,

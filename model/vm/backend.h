@@ -28,6 +28,7 @@
  * @ends:    NULL, or: the walk may end when it is true
  * @origin:  0, or: only ptes that map the page so that it begins there
  * @ages:    it looks at accessed bits, as reclaim and aging do
+ * @entries: @action can do with an entry for all ptes of a leaf, which otherwise is taken apart
  * @visits_max: it ends after so many; 0: it does not
  * @visited: NULL, or: after each visit, how many nonlinear mappings it stands for; WALK_UNKNOWN: the backend cannot
  * tell
@@ -42,6 +43,7 @@ struct walk {
 	const bool *ends;
 	uint64_t origin;
 	bool ages;
+	bool entries;
 	uint32_t visits_max;
 	void (*visited)(struct walk *walk, uint32_t expected);
 	uint32_t visits;

@@ -74,6 +74,42 @@ static void copy_pte(const struct copying *copying, uint64_t vpn)
 		*to = pte_make(pte_offset(vm, *from), PTE_FILE);
 }
 
+/* If there is an entry for [start, end), and all of its page may be mapped, the child has it. Return: whether */
+static bool copied_entry(const struct copying *copying, uint64_t start, uint64_t end)
+{
+	struct vm_thread *thread = copying->thread;
+	struct leaf *from = copying->from;
+	struct page *page;
+
+	if (!from->entry || !is_all_of_leaf(thread->vm, start, end))
+		return false;
+	for (uint64_t vpn = start; vpn < end; vpn++)
+		if (!may_copy(copying, leaf_pte_at(thread->vm, from, vpn)))
+			return false;
+	page = pte_page(thread->vm, from->entry);
+	if (!page_is_file(page) && (from->entry & PTE_WRITE)) {
+		tlb_owe(thread, from, start, 0, OWED_NOTHING);
+		from->entry &= ~PTE_WRITE;
+	}
+	entry_copy(thread, copying->to, page, from->entry & PTE_WRITE);
+	return true;
+}
+
+/* False: a page is on its way to another frame, at *@moving */
+static bool copy_ptes(const struct copying *copying, uint64_t start, uint64_t end, uint64_t *moving)
+{
+	const struct vm *vm = copying->thread->vm;
+
+	for (uint64_t vpn = start; vpn < end; vpn++) {
+		*moving = vpn;
+		if (*leaf_pte(vm, copying->from, vpn) & PTE_MOVING)
+			return false;
+	}
+	for (uint64_t vpn = start; vpn < end; vpn++)
+		copy_pte(copying, vpn);
+	return true;
+}
+
 /* Return: false if a truncate began meanwhile, or a page is on its way to another frame */
 static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 {
@@ -89,12 +125,10 @@ static bool copy_leaf(struct copying *copying, uint64_t start, uint64_t end)
 	tlb_settle(thread, copying->parent, start, end);
 	section_enter(thread);
 	valid = !object->is_file || object_sequence(vm, object) == seq;
-	for (uint64_t vpn = start; valid && vpn < end; vpn++) {
-		valid = !(*leaf_pte(vm, copying->from, vpn) & PTE_MOVING);
-		moving = vpn;
+	if (valid && !copied_entry(copying, start, end)) {
+		entry_split(thread, copying->from);
+		valid = copy_ptes(copying, start, end, &moving);
 	}
-	for (uint64_t vpn = start; valid && vpn < end; vpn++)
-		copy_pte(copying, vpn);
 	section_leave(thread);
 	tlb_flush(thread);
 	vm_unlock_two(&thread->held, &copying->from->lock, &copying->to->lock);
@@ -190,6 +224,8 @@ static bool move_leaf(struct vm_thread *thread, struct mm *mm, struct moving *mo
 	bool valid;
 
 	vm_lock_two(&thread->held, &moving->old->lock, &moving->new->lock);
+	entry_split(thread, moving->old);
+	entry_split(thread, moving->new);
 	tlb_settle(thread, mm, from, from + n);
 	section_enter(thread);
 	valid = !moving->object->is_file || object_sequence(vm, moving->object) == seq;

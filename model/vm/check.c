@@ -175,9 +175,14 @@ static void check_leaf(struct leaf *leaf, uint64_t first, void *arg)
 {
 	struct check *check = arg;
 
-	for (uint64_t i = 0; i < leaf_size(check->vm); i++)
-		if (leaf->ptes[i])
-			check_pte(check, first + i, leaf->ptes[i]);
+	for (uint64_t i = 0; i < leaf_size(check->vm); i++) {
+		uint64_t pte = leaf_pte_at(check->vm, leaf, i);
+
+		equation(check, !leaf->entry || !leaf->ptes[i], "mm %u vpn %#" PRIx64 ": a pte beside an entry",
+			 check->mm->id, first + i);
+		if (pte)
+			check_pte(check, first + i, pte);
+	}
 }
 
 static void check_mm(struct check *check, struct mm *mm)
@@ -208,7 +213,7 @@ struct seeing {
 
 static void see_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
-	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	uint64_t *pte = leaf_bits(thread->vm, leaf, vpn);
 	struct seeing *seeing = arg;
 
 	if ((*pte & PTE_NONLINEAR) && !(*pte & PTE_LOCKED))
@@ -230,7 +235,7 @@ static void check_walk(struct check *check, struct page *page)
 {
 	struct found *found = &check->pages[page_number(check, page)];
 	struct seeing seeing = { .check = check, .page = page };
-	struct walk walk = { .action = see_pte, .arg = &seeing, .visited = check_visit };
+	struct walk walk = { .action = see_pte, .arg = &seeing, .visited = check_visit, .entries = true };
 
 	page_walk(check->thread, page, &walk);
 	found->unnamed = walk.unnamed > 0;
@@ -256,8 +261,8 @@ static bool may_miss(const struct check *check, uint64_t pte)
 static void check_seen(struct leaf *leaf, uint64_t first, void *arg)
 {
 	struct check *check = arg;
-	for (uint64_t i = 0; i < leaf_size(check->vm); i++) {
-		uint64_t *pte = &leaf->ptes[i];
+	for (uint64_t i = 0; i < leaf_size(check->vm); i += leaf->entry ? leaf_size(check->vm) : 1) {
+		uint64_t *pte = leaf_bits(check->vm, leaf, i);
 		equation(check, !(*pte & PTE_PRESENT) || (*pte & PTE_SEEN) || may_miss(check, *pte),
 			 "mm %u vpn %#" PRIx64 ": no walk found this pte", check->mm->id, first + i);
 		*pte &= ~PTE_SEEN;
@@ -391,7 +396,7 @@ static void check_translation(struct check *check, const struct translation *tra
 	struct vm *vm = check->vm;
 	struct mm *mm = &vm->mms[translation->mm->id];
 	struct leaf *leaf = mm->dead ? NULL : table_find(vm, mm, translation->vpn);
-	uint64_t pte = leaf ? *leaf_pte(vm, leaf, translation->vpn) : 0;
+	uint64_t pte = leaf ? leaf_pte_at(vm, leaf, translation->vpn) : 0;
 
 	equation(check,
 		 (pte & PTE_PRESENT) && pte_value(pte) == pte_value(translation->pte) &&

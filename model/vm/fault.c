@@ -74,13 +74,37 @@ static bool pte_wants(const struct attempt *attempt, uint64_t vpn, uint64_t *off
 	return !(pte & (PTE_MAPS | PTE_SWAP));
 }
 
-/* All that want a piece of @page, of the indexes first .. last, get it. Holds: the pte lock. */
+/* Has the vma all of a large page just where an entry would map it? Are there no ptes yet? Holds: the pte lock */
+static bool wants_entry(const struct attempt *attempt, const struct page *page)
+{
+	const struct vm *vm = attempt->thread->vm;
+	uint64_t start = attempt->vpn & ~(leaf_size(vm) - 1), end = start + leaf_size(vm);
+
+	if (page->order == 0 || (uint64_t)pieces(vm) << page->order != leaf_size(vm) || attempt->first > start ||
+	    attempt->end < end || vma_offset(attempt->vma, start) != page->index << vm->options.cluster_bits)
+		return false;
+	for (uint64_t vpn = start; vpn < end; vpn++)
+		if (*leaf_pte(vm, attempt->leaf, vpn))
+			return false;
+	return true;
+}
+
+/*
+ * All that want a piece of @page, of the indexes first .. last, get it. Holds: the pte lock. Where there is an entry
+ * nobody wants anything.
+ */
 static void map_window(const struct attempt *attempt, struct page *page, uint64_t first, uint64_t last)
 {
 	const struct vm *vm = attempt->thread->vm;
 	uint64_t bits = vma_bits(attempt->vma, page);
 	uint64_t offset;
 
+	if (attempt->leaf->entry)
+		return;
+	if (first == page->index && last == page_last(page) && wants_entry(attempt, page)) {
+		entry_map(attempt->thread, attempt->leaf, page, bits);
+		return;
+	}
 	for (uint64_t vpn = attempt->first; vpn < attempt->end; vpn++) {
 		bool linear;
 
@@ -135,7 +159,7 @@ static bool map_file_page(const struct attempt *attempt, struct page *page, uint
 		file_part(thread, page, &first, &last);
 	if (locked)
 		vm_lock(&thread->held, &page->lock);
-	pte_lock(thread, attempt->leaf);
+	entry_lock(thread, attempt->leaf);
 	window(vm, VM_WINDOW_LOCKED);
 	section_enter(thread);
 	valid = vm->options.no_recheck || object_sequence(vm, page->object) == seq;
@@ -242,7 +266,7 @@ static bool is_empty(const struct attempt *attempt, unsigned order)
 	uint64_t before = vma_offset(attempt->vma, attempt->vpn) & (n - 1);
 	uint64_t first = attempt->vpn - least(before, attempt->vpn);
 
-	if (first < attempt->first || first + n > attempt->end)
+	if (first < attempt->first || first + n > attempt->end || attempt->leaf->entry)
 		return false;
 	for (uint64_t vpn = first; vpn < first + n; vpn++)
 		if (*leaf_pte(vm, attempt->leaf, vpn))
@@ -258,7 +282,7 @@ static struct page *anonymous_room(const struct attempt *attempt)
 	unsigned order = thread->vm->options.folio_order;
 	struct page *page = NULL;
 
-	pte_lock(thread, attempt->leaf);
+	entry_lock(thread, attempt->leaf);
 	while (order > 0 && !is_empty(attempt, order))
 		order--;
 	pte_unlock(thread, attempt->leaf);
@@ -274,7 +298,7 @@ static int fault_anonymous(const struct attempt *attempt)
 
 	if (!page)
 		return -ENOMEM;
-	pte_lock(attempt->thread, attempt->leaf);
+	entry_lock(attempt->thread, attempt->leaf);
 	map_window(attempt, page, page->index, page_last(page));
 	pte_unlock(attempt->thread, attempt->leaf);
 	anonymous_done(attempt, page);
@@ -508,8 +532,8 @@ int fault(struct vm_thread *thread, struct mm *mm, uint64_t vpn, bool write)
 	if (!attempt.leaf || vm->backend->fill(thread, fault_adds(vm)))
 		return -ENOMEM;
 	attempt_window(&attempt);
-	pte_lock(thread, attempt.leaf);
-	pte = *leaf_pte(vm, attempt.leaf, vpn);
+	entry_lock(thread, attempt.leaf);
+	pte = leaf_pte_at(vm, attempt.leaf, vpn);
 	if (pte & PTE_PRESENT) {
 		page = pte_page(vm, pte);
 		page_get(page);
@@ -584,19 +608,20 @@ static int access_once(struct vm_thread *thread, struct mm *mm, struct access *a
 	struct leaf *leaf = table_find(vm, mm, access->vpn);
 	const struct vma *vma = vma_any(mm, access->vpn, access->vpn + 1);
 	int result = 1;
-	uint64_t *pte;
+	uint64_t pte;
 
 	if (!leaf || !vma)
 		return 1;
-	pte_lock(thread, leaf);
-	pte = leaf_pte(vm, leaf, access->vpn);
-	if ((*pte & PTE_PRESENT) && (!access->write || (*pte & PTE_WRITE))) {
-		uint64_t offset = *pte & PTE_NONLINEAR ? pte_offset(vm, *pte) : vma_offset(vma, access->vpn);
-		uint64_t want = word_of(vma->object, pte_page(vm, *pte), offset);
+	entry_lock(thread, leaf);
+	pte = leaf_pte_at(vm, leaf, access->vpn);
+	if ((pte & PTE_PRESENT) && (!access->write || (pte & PTE_WRITE))) {
+		uint64_t offset = pte & PTE_NONLINEAR ? pte_offset(vm, pte) : vma_offset(vma, access->vpn);
+		uint64_t want = word_of(vma->object, pte_page(vm, pte), offset);
 
-		*pte |= PTE_ACCESSED | (access->write ? PTE_DIRTY : 0);
-		tlb_fill(thread, mm, access->vpn, *pte, want);
-		result = access_words(thread, *pte, want, access);
+		*leaf_bits(vm, leaf, access->vpn) |= PTE_ACCESSED | (access->write ? PTE_DIRTY : 0);
+		pte = leaf_pte_at(vm, leaf, access->vpn);
+		tlb_fill(thread, mm, access->vpn, pte, want);
+		result = access_words(thread, pte, want, access);
 	}
 	pte_unlock(thread, leaf);
 	return result;

@@ -486,7 +486,7 @@ void cache_drop(struct vm_thread *thread, struct file *file, struct page *page)
 
 static void clean_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
-	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	uint64_t *pte = leaf_bits(thread->vm, leaf, vpn);
 	bool *dirty = arg;
 
 	if (!(*pte & PTE_DIRTY))
@@ -504,7 +504,7 @@ static void write_back_page(struct vm_thread *thread, struct file *file, struct 
 {
 	struct vm *vm = thread->vm;
 	bool dirty = page_clear(page, PAGE_DIRTY);
-	uint32_t unnamed = page_ptes(thread, page, clean_pte, &dirty);
+	uint32_t unnamed = page_ptes(thread, page, clean_pte, &dirty, true);
 
 	tlb_flush(thread);
 	if (!dirty && !unnamed)

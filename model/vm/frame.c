@@ -87,9 +87,14 @@ struct page *page_alloc(struct vm_thread *thread, struct object *object, uint64_
 	return page_begin(thread, page, object, index, 0);
 }
 
+void page_get_many(struct page *page, uint32_t n)
+{
+	atomic_fetch_add(&page->refs, n);
+}
+
 void page_get(struct page *page)
 {
-	atomic_fetch_add(&page->refs, 1);
+	page_get_many(page, 1);
 }
 
 bool page_get_unless_free(struct page *page)
@@ -107,13 +112,18 @@ bool page_freeze(struct page *page, uint32_t refs)
 	return atomic_compare_exchange_strong(&page->refs, &refs, 0);
 }
 
+void page_put_many(struct vm_thread *thread, struct page *page, uint32_t n)
+{
+	uint32_t refs = atomic_fetch_sub(&page->refs, n);
+
+	vm_must(refs >= n);
+	if (refs == n)
+		page_free(thread, page);
+}
+
 void page_put(struct vm_thread *thread, struct page *page)
 {
-	uint32_t refs = atomic_fetch_sub(&page->refs, 1);
-
-	vm_must(refs > 0);
-	if (refs == 1)
-		page_free(thread, page);
+	page_put_many(thread, page, 1);
 }
 
 void page_free(struct vm_thread *thread, struct page *page)

@@ -139,7 +139,7 @@ static bool all_moving(struct vm_thread *thread, struct page *page, uint32_t *fr
 		uint32_t refs = atomic_load(&page->refs), mapped = page_mapcount(thread, page);
 		bool alone = !file || refs == mapped + 2; /* the file's, and this thread's */
 
-		if (page_ptes(thread, page, begin_pte, &round))
+		if (page_ptes(thread, page, begin_pte, &round, false))
 			return false;
 		*frames = round.frames;
 		if (alone && round.changed == 0 && round.there == mapped)
@@ -155,7 +155,7 @@ static void restore_all(struct vm_thread *thread, struct page *page)
 	page_clear(page, PAGE_MOVING);
 	do {
 		round = (struct round){ .page = page };
-		page_ptes(thread, page, restore_pte, &round);
+		page_ptes(thread, page, restore_pte, &round, false);
 	} while (round.changed > 0);
 }
 
@@ -214,7 +214,7 @@ static int move_end(struct vm_thread *thread, struct parts *parts)
 		window(vm, VM_WINDOW_REPLACED);
 	}
 	while (page_mapcount(thread, page) > 0)
-		page_ptes(thread, page, renew_pte, parts);
+		page_ptes(thread, page, renew_pte, parts, false);
 	for (uint32_t i = 0; i < parts->n; i++)
 		if (parts->pages[i])
 			unlock_new(thread, parts->pages[i]);
@@ -386,11 +386,19 @@ int vm_anon_split(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 	return error;
 }
 
+static uint32_t all_frames(const struct page *page)
+{
+	return (UINT32_C(1) << page_frames(page)) - 1;
+}
+
 static void mark_frame(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
 	struct round *round = arg;
 
-	round->frames |= 1u << (pte_frame(thread->vm, *leaf_pte(thread->vm, leaf, vpn)) - round->page);
+	if (leaf->entry)
+		round->frames = all_frames(round->page);
+	else
+		round->frames |= 1u << (pte_frame(thread->vm, *leaf_pte(thread->vm, leaf, vpn)) - round->page);
 }
 
 static struct page *isolate_any(struct vm_thread *thread, bool active)
@@ -405,8 +413,8 @@ static bool is_partly_mapped(struct vm_thread *thread, struct page *page)
 {
 	struct round round = { .page = page };
 
-	page_ptes(thread, page, mark_frame, &round);
-	return round.frames != (UINT32_C(1) << page_frames(page)) - 1;
+	page_ptes(thread, page, mark_frame, &round, true);
+	return round.frames != all_frames(page);
 }
 
 uint32_t vm_deferred_split(struct vm_thread *thread, uint32_t n)
@@ -494,7 +502,7 @@ static void look_at_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vp
 {
 	bool *accessed = arg;
 
-	if (*leaf_pte(thread->vm, leaf, vpn) & PTE_ACCESSED)
+	if (*leaf_bits(thread->vm, leaf, vpn) & PTE_ACCESSED)
 		*accessed = true;
 }
 
@@ -505,7 +513,9 @@ static void look_at_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vp
 static bool is_used(struct vm_thread *thread, struct page *page)
 {
 	bool accessed = false;
-	struct walk walk = { .action = look_at_pte, .arg = &accessed, .ends = &accessed, .visits_max = VISITS };
+	struct walk walk = {
+		.action = look_at_pte, .arg = &accessed, .ends = &accessed, .visits_max = VISITS, .entries = true
+	};
 
 	page_walk(thread, page, &walk);
 	return accessed;

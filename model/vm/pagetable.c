@@ -15,7 +15,8 @@
  * An mm that has a mapping from before a look until after it has a reference of its own, so its tables stay, and the
  * look finds it. Memory is given back when the VM ends.
  *
- * Ptes are read and written under the lock of their leaf, which is the VM's pte lock.
+ * Ptes are read and written under the lock of their leaf, which is the VM's pte lock. An entry that maps a large page
+ * in the place of a leaf is kept with the leaf, which is there for when the entry is taken apart, and under that lock.
  *
  * Here a pte and its page's reverse map change together. The backend is told of the mapping as the pte has it, so page
  * tables and reverse map can disagree only by an error.
@@ -213,6 +214,49 @@ void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct p
 	     uint64_t bits)
 {
 	pte_set(thread, leaf, vpn, pte_to(thread->vm, page, piece, bits), thread->vm->backend->add);
+}
+
+static void entry_set(struct vm_thread *thread, struct leaf *leaf, struct page *page, uint64_t bits, mapping_adder add)
+{
+	uint64_t entry = pte_to(thread->vm, page, 0, bits | PTE_ENTRY);
+
+	page_get_many(page, (uint32_t)leaf_size(thread->vm));
+	add(thread, page, leaf, leaf->first, entry);
+	leaf->entry = entry;
+	count(thread, FIGURE_ENTRIES, 1);
+	if (entry & PTE_LOCKED)
+		count(thread, FIGURE_LOCKS, leaf_size(thread->vm));
+}
+
+void entry_map(struct vm_thread *thread, struct leaf *leaf, struct page *page, uint64_t bits)
+{
+	entry_set(thread, leaf, page, bits, thread->vm->backend->add);
+}
+
+void entry_copy(struct vm_thread *thread, struct leaf *leaf, struct page *page, uint64_t bits)
+{
+	entry_set(thread, leaf, page, bits, thread->vm->backend->duplicate);
+	count(thread, FIGURE_DUPLICATES, leaf_size(thread->vm));
+}
+
+void entry_split(struct vm_thread *thread, struct leaf *leaf)
+{
+	const struct vm *vm = thread->vm;
+
+	if (!leaf->entry)
+		return;
+	for (uint64_t i = 0; i < leaf_size(vm); i++)
+		leaf->ptes[i] = leaf_pte_at(vm, leaf, i);
+	leaf->entry = 0;
+	count(thread, FIGURE_ENTRIES_SPLIT, 1);
+}
+
+void entry_clear(struct vm_thread *thread, struct leaf *leaf)
+{
+	tlb_owe(thread, leaf, leaf->first, leaf->entry, OWED_REMOVE);
+	if (leaf->entry & PTE_DIRTY)
+		page_set(pte_page(thread->vm, leaf->entry), PAGE_DIRTY);
+	leaf->entry = 0;
 }
 
 void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,

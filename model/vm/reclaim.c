@@ -20,7 +20,7 @@ struct aging {
 
 static void age_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
-	uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
+	uint64_t *pte = leaf_bits(thread->vm, leaf, vpn);
 	struct aging *aging = arg;
 
 	if (!(*pte & PTE_ACCESSED))
@@ -38,7 +38,7 @@ static void age_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, v
 static bool page_referenced(struct vm_thread *thread, struct page *page, bool owes)
 {
 	struct aging aging = { .owes = owes };
-	struct walk walk = { .action = age_pte, .arg = &aging, .ages = true };
+	struct walk walk = { .action = age_pte, .arg = &aging, .ages = true, .entries = true };
 
 	page_walk(thread, page, &walk);
 	aging.accessed |= walk.refused > 0;

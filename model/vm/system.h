@@ -12,13 +12,14 @@
  *
  * A pte, 64 bits:
  *
- *      63                  12  11..9  7     6     5       4          3      2         1      0
- *      [ value               |moving| file| swap| locked| nonlinear| dirty| accessed| write| present ]
+ *      63           12  11     10..8  7     6     5       4          3      2         1      0
+ *      [ value        |entry| moving| file| swap| locked| nonlinear| dirty| accessed| write| present ]
  *
  *      present   value = frame << cluster_bits | piece        kind = locked ? RMAP_LOCKED :
  *      swap      value = slot << cluster_bits | piece                nonlinear ? RMAP_CHAINED : RMAP_LINEAR
  *      file      value = the piece of the file to map here, a nonlinear pte that is not present
  *      moving    as present, but nobody uses it: the page is on its way to another frame (migrate.c)
+ *      entry     present, and for as many ptes as a leaf has (struct leaf)
  *      0         not mapped yet: the vma says what belongs here
  *
  * It holds all that is needed to remove its mapping, so whoever clears it needs no vma, and no mm lock.
@@ -49,6 +50,7 @@
 #define PTE_SEEN ((uint64_t)1 << 8) /* vm_check() alone: a walk came by */
 #define PTE_MOVING ((uint64_t)1 << 9)
 #define PTE_ROUND ((uint64_t)1 << 10) /* of a moving pte: which walk has counted it */
+#define PTE_ENTRY ((uint64_t)1 << 11) /* it is an entry, for as many ptes as a leaf has */
 #define PTE_MAPS (PTE_PRESENT | PTE_MOVING)
 #define PTE_VALUE_SHIFT 12u
 
@@ -214,7 +216,9 @@ struct table {
 SLIST_HEAD(table_list, table);
 
 /*
- * A table of the lowest level. @ptes: under @lock
+ * A table of the lowest level. @ptes, @entry: under @lock
+ * @entry: 0, or the entry of the table above maps a large page as a whole, and all ptes are empty: it stands for each
+ *         of them, counts as many, and has as many references. Whoever would change one of them takes it apart first
  * @mm, @first: whose, and the vpn of its first pte. They change while it is free, and nobody else sets ptes
  */
 struct leaf {
@@ -222,6 +226,7 @@ struct leaf {
 	struct vm_lock lock;
 	_Atomic(struct mm *) mm;
 	_Atomic uint64_t first;
+	uint64_t entry;
 	uint64_t ptes[];
 };
 
@@ -388,6 +393,8 @@ enum figure {
 	FIGURE_COLLAPSES,
 	FIGURE_UNCOLLAPSED,
 	FIGURE_GIVEN_BACK,
+	FIGURE_ENTRIES,
+	FIGURE_ENTRIES_SPLIT,
 	FIGURE_TRANSLATED,
 	FIGURE_FLUSHES,
 	FIGURE_SETTLED,
@@ -413,12 +420,14 @@ enum owed_until {
 };
 
 /*
- * A translation that processors may have and must forget. @pte: what it was, if it was cleared; 0: it was not, or moved
+ * Translations that processors may have and must forget, of @n ptes. @pte: what it was, or the entry for them, if that
+ * was cleared; 0: it was not, or moved
  */
 struct owed {
 	struct mm *mm;
 	struct leaf *leaf;
 	uint64_t vpn;
+	uint32_t n;
 	uint64_t pte;
 	enum owed_until until;
 };
@@ -526,6 +535,26 @@ static inline bool leaf_is(const struct vm *vm, const struct leaf *leaf, const s
 static inline uint64_t *leaf_pte(const struct vm *vm, struct leaf *leaf, uint64_t vpn)
 {
 	return &leaf->ptes[vpn & (leaf_size(vm) - 1)];
+}
+
+/* What the pte says, or says if an entry stands for it. */
+static inline uint64_t leaf_pte_at(const struct vm *vm, const struct leaf *leaf, uint64_t vpn)
+{
+	uint64_t i = vpn & (leaf_size(vm) - 1);
+
+	return leaf->entry ? (leaf->entry & ~PTE_ENTRY) + (i << PTE_VALUE_SHIFT) : leaf->ptes[i];
+}
+
+/* Where the bits are of that. */
+static inline uint64_t *leaf_bits(const struct vm *vm, struct leaf *leaf, uint64_t vpn)
+{
+	return leaf->entry ? &leaf->entry : leaf_pte(vm, leaf, vpn);
+}
+
+/* Of a leaf, of which all of [first, end) are. */
+static inline bool is_all_of_leaf(const struct vm *vm, uint64_t first, uint64_t end)
+{
+	return (first & (leaf_size(vm) - 1)) == 0 && end - first == leaf_size(vm);
 }
 
 /* The piece of its object that the vma maps at @vpn, if it is linear there. */
@@ -651,8 +680,10 @@ struct page *page_alloc_large(struct vm_thread *thread, struct object *object, u
 struct page *page_alloc_on(struct vm_thread *thread, struct object *object, uint64_t index, unsigned order,
 			   enum node node);
 void page_get(struct page *page);
+void page_get_many(struct page *page, uint32_t n);
 bool page_get_unless_free(struct page *page);
 void page_put(struct vm_thread *thread, struct page *page);
+void page_put_many(struct vm_thread *thread, struct page *page, uint32_t n);
 /* If @refs are all there are, none is left and the page is the caller's to free. */
 bool page_freeze(struct page *page, uint32_t refs);
 void page_free(struct vm_thread *thread, struct page *page);
@@ -697,8 +728,10 @@ typedef void (*leaf_action)(struct leaf *leaf, uint64_t vpn, void *arg);
 /* Each leaf, and its first vpn. */
 void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *arg);
 /* Macros, for the place that the checker reports. */
-#define pte_lock(thread, leaf) vm_lock(&(thread)->held, &(leaf)->lock)
-#define pte_trylock(thread, leaf) vm_trylock(&(thread)->held, &(leaf)->lock)
+#define entry_lock(thread, leaf) vm_lock(&(thread)->held, &(leaf)->lock)
+#define entry_trylock(thread, leaf) vm_trylock(&(thread)->held, &(leaf)->lock)
+/* The same of who looks at ptes, and knows of no entry. */
+#define pte_lock(thread, leaf) (entry_lock(thread, leaf), entry_split(thread, leaf))
 #define pte_unlock(thread, leaf) vm_unlock(&(thread)->held, &(leaf)->lock)
 
 /*
@@ -713,6 +746,14 @@ void leaves_each(const struct vm *vm, struct mm *mm, leaf_action action, void *a
  */
 void pte_map(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,
 	     uint64_t bits);
+/*
+ * The same by an entry and for all ptes of an empty leaf, of which there are as many as pieces of the page.
+ * entry_split - if there is an entry, there are ptes instead; nothing else changes
+ */
+void entry_map(struct vm_thread *thread, struct leaf *leaf, struct page *page, uint64_t bits);
+void entry_copy(struct vm_thread *thread, struct leaf *leaf, struct page *page, uint64_t bits);
+void entry_clear(struct vm_thread *thread, struct leaf *leaf);
+void entry_split(struct vm_thread *thread, struct leaf *leaf);
 void pte_copy(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, struct page *page, uint32_t piece,
 	      uint64_t bits);
 void pte_clear(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t left);
@@ -845,9 +886,9 @@ int page_split(struct vm_thread *thread, struct page *page);
 /* What is done to one pte that maps a page, under its lock. */
 typedef void (*pte_action)(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg);
 /*
- * Each pte that a walk over @page's mappings finds. Return: how many mappings it may have missed: it could not name
- * them, or was refused a lock
+ * Each pte that a walk over @page's mappings finds; @entries: or entry, at the first vpn that it is for. Return: how
+ * many mappings it may have missed: it could not name them, or was refused a lock
  */
-uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg);
+uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg, bool entries);
 
 #endif

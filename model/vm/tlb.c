@@ -91,6 +91,17 @@ static void shoot_range(struct vm_thread *thread, const struct mm *mm, uint64_t 
 	count(thread, FIGURE_FLUSHES, 1);
 }
 
+/* Under the lock of its translations. */
+static void forget(struct vm_thread *processor, const struct owed *owed)
+{
+	for (uint64_t vpn = owed->vpn; vpn < owed->vpn + owed->n; vpn++) {
+		struct translation *one = translation_at(processor, owed->mm, vpn);
+
+		if (translates(one, owed->mm, vpn))
+			one->pte = 0;
+	}
+}
+
 /*
  * Every processor forgets what this thread has noted. EARLY did so for ptes that are cleared, when they were not yet.
  */
@@ -104,10 +115,9 @@ static void shoot_owed(struct vm_thread *thread)
 		vm_lock(&thread->held, &processor->tlb_lock);
 		for (unsigned i = 0; i < thread->owed_n; i++) {
 			const struct owed *owed = &thread->owed[i];
-			struct translation *one = translation_at(processor, owed->mm, owed->vpn);
 
-			if (translates(one, owed->mm, owed->vpn) && !(early && owed->pte))
-				one->pte = 0;
+			if (!(early && owed->pte))
+				forget(processor, owed);
 		}
 		vm_unlock(&thread->held, &processor->tlb_lock);
 	}
@@ -123,7 +133,7 @@ static void finish_owed(struct vm_thread *thread, struct owed *owed)
 	if (owed->until == OWED_PUT)
 		atomic_fetch_sub(&owed->mm->owed, 1);
 	if (owed->pte)
-		page_put(thread, pte_page(thread->vm, owed->pte));
+		page_put_many(thread, pte_page(thread->vm, owed->pte), owed->n);
 	owed->pte = 0;
 	owed->until = OWED_NOTHING;
 }
@@ -131,10 +141,11 @@ static void finish_owed(struct vm_thread *thread, struct owed *owed)
 void tlb_owe(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, uint64_t pte, enum owed_until until)
 {
 	struct mm *mm = leaf->mm;
+	uint32_t n = leaf->entry ? (uint32_t)leaf_size(thread->vm) : 1;
 
 	if (thread->owed_n == OWED_MAX)
 		tlb_flush(thread);
-	thread->owed[thread->owed_n++] = (struct owed){ mm, leaf, vpn, pte, until };
+	thread->owed[thread->owed_n++] = (struct owed){ mm, leaf, vpn, n, pte, until };
 	if (until == OWED_PUT)
 		atomic_fetch_add(&mm->owed, 1);
 }

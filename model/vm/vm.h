@@ -22,7 +22,8 @@
  * count and lock. Each pte maps and counts one index, and vmas show what part of a page they like. A fault takes as
  * large a page as there is room for, in the file or the vma and among the frames, and maps what its vma has of it.
  * Reclaim, migration and write-back are of a page as a whole, a copy is of one index. A truncate into its middle splits
- * a file's page; an anonymous one is split for the frames that nobody maps any more (vm_deferred_split()).
+ * a file's page; an anonymous one is split for the frames that nobody maps any more (vm_deferred_split()). Where a vma
+ * has as many pieces of a page as a table has ptes, in the same places, one entry of the table above maps them all.
  *
  * Addresses are virtual page numbers (vpn), one for each pte. A *page* holds 2^cluster_bits pieces of one pte each.
  * Offsets of a mapping into a file are in pieces, so a mapping may begin and end in the middle of a page, and need not
@@ -214,6 +215,8 @@ struct vm_statistics {
 	uint64_t collapses;     /* large pages made of smaller ones */
 	uint64_t uncollapsed;   /* that should have been, and somebody was at these */
 	uint64_t given_back;    /* frames of split pages that nobody mapped */
+	uint64_t entries;       /* large pages that an entry of an upper table was made to map */
+	uint64_t entries_split; /* those that became ptes */
 	uint64_t translated;    /* accesses that did not look at their pte */
 	uint64_t flushes;       /* of translations */
 	uint64_t settled;       /* those of them because somebody else owed one */

@@ -303,8 +303,11 @@ int vm_mmap_private(struct vm_thread *thread, uint32_t id, uint64_t vpn, uint64_
 static void zap_leaf(struct vm_thread *thread, struct mm *mm, struct leaf *leaf, uint64_t start, uint64_t end)
 {
 	tlb_early(thread, mm, start, end);
-	pte_lock(thread, leaf);
+	entry_lock(thread, leaf);
 	tlb_settle(thread, mm, start, end);
+	if (leaf->entry && is_all_of_leaf(thread->vm, start, end))
+		entry_clear(thread, leaf);
+	entry_split(thread, leaf);
 	for (uint64_t vpn = start; vpn < end; vpn++) {
 		uint64_t *pte = leaf_pte(thread->vm, leaf, vpn);
 

@@ -35,20 +35,39 @@ static void look_at_ptes(struct vm_thread *thread, const struct page *page, stru
 	}
 }
 
+/* An entry of another page stays as it is, and that of @page if the walk's action can do with it. */
+static void look_at_leaf(struct vm_thread *thread, const struct page *page, struct leaf *leaf, uint64_t first,
+			 uint64_t end, struct walk *walk)
+{
+	struct stopwatch_pause pause;
+
+	if (leaf->entry && !pte_maps(thread->vm, leaf->entry, page))
+		return;
+	if (!leaf->entry || !walk->entries || !is_all_of_leaf(thread->vm, first, end)) {
+		entry_split(thread, leaf);
+		look_at_ptes(thread, page, leaf, first, end, walk);
+		return;
+	}
+	pause = clock_pause(thread);
+	walk->action(thread, leaf, first, walk->arg);
+	clock_resume(thread, &pause);
+	walk->found += (uint32_t)leaf_size(thread->vm);
+}
+
 /* The ptes of @leaf, if it is still that of [first, end) in @mm. Return: whether the lock was to be had. */
 static bool look_at(struct vm_thread *thread, const struct page *page, const struct mm *mm, struct leaf *leaf,
 		    uint64_t first, uint64_t end, bool tries, struct walk *walk)
 {
 	tlb_early(thread, mm, first, end);
 	if (!tries) {
-		pte_lock(thread, leaf);
-	} else if (!pte_trylock(thread, leaf)) {
+		entry_lock(thread, leaf);
+	} else if (!entry_trylock(thread, leaf)) {
 		walk->refused++;
 		count(thread, FIGURE_WALKS_REFUSED, 1);
 		return false;
 	}
 	if (leaf_is(thread->vm, leaf, mm, first))
-		look_at_ptes(thread, page, leaf, first, end, walk);
+		look_at_leaf(thread, page, leaf, first, end, walk);
 	pte_unlock(thread, leaf);
 	return true;
 }
@@ -118,9 +137,9 @@ void page_walk(struct vm_thread *thread, struct page *page, struct walk *walk)
 	thread->vm->backend->walk(thread, page, walk);
 }
 
-uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg)
+uint32_t page_ptes(struct vm_thread *thread, struct page *page, pte_action action, void *arg, bool entries)
 {
-	struct walk walk = { .action = action, .arg = arg };
+	struct walk walk = { .action = action, .arg = arg, .entries = entries };
 
 	page_walk(thread, page, &walk);
 	return walk.unnamed + walk.refused;
