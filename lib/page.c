@@ -725,12 +725,7 @@ int rmap_page_move(struct rmap_reserve *reserve, struct rmap_page *page, struct 
 
 int rmap_page_duplicate(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping child)
 {
-	int result;
-
-	if (rmap_page_mapcount(reserve->map, page) == 0)
-		return -ENOENT;
-	result = rmap_page_add(reserve, page, child);
-	return result < 0 ? result : result & ~RMAP_FIRST;
+	return rmap_page_mapcount(reserve->map, page) ? rmap_page_add(reserve, page, child) : -ENOENT;
 }
 
 /*
