@@ -177,6 +177,8 @@ static int count_visit(void *arg, const struct rmap_visit *visit)
 {
 	struct record *record = arg;
 
+	for (unsigned i = 0; i < world.history.threads; i++)
+		record->ended[i] = engine_ended(i);
 	if (visit->kind != RMAP_LINEAR) {
 		count_ptes(record, visit, (unsigned)(visit->handle >> 12) - 1);
 	} else {
@@ -340,6 +342,7 @@ static void run_op(struct rmap_reserve *reserve, struct record *record, unsigned
 
 	memset(record->seen, 0, sizeof(record->seen));
 	memset(record->found, 0, sizeof(record->found));
+	memset(record->ended, 0, sizeof(record->ended));
 	record->blind = false;
 	record->ranges = 0;
 	record->indexes = 0;
@@ -632,6 +635,8 @@ const struct explore_case explore_cases[] = {
 	{ "move-direct-walk", 0, "+A", { "A>B", "?" }, 15, NULL },
 	{ "move-direct-cursor", 0, "+A", { "A>B B>A", "c" }, 1187, NULL },
 	{ "move-direct-units", 9, "+A +A", { "A>B", "?" }, 24, NULL },
+	{ "unlock-walk", 0, "+B +C +D +k", { "k>A", "?" }, 18, NULL },
+	{ "unlock-cursor", 0, "+B +C +k", { "k>A A>D", "c" }, 10248, NULL },
 	{ "move-walk", 0, "+A +B +C", { "A>D", "?" }, 39, NULL },
 	{ "move-cursor", 0, "+A +B", { "A>D", "c" }, 311, NULL },
 	{ "move-twice", 0, "+A +B", { "A>D D>E", "c" }, 30748, NULL },

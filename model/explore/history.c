@@ -173,6 +173,28 @@ static unsigned reached(const struct moment *moment, unsigned labels)
 	return labels;
 }
 
+/*
+ * Did the move @place of @thread unlock a mapping that was locked where no range finds it when the walk began, and was
+ * over when the walk had yet to end? Where all that are unlocked were locked from the beginning their number says so.
+ */
+static bool unlocks(const struct moment *moment, unsigned thread, unsigned place)
+{
+	const struct history *history = moment->history;
+	const struct op *op = &history->records[thread][place].op;
+	long left = history->initial.locked;
+
+	for (unsigned i = 0; i < history->threads; i++) {
+		for (unsigned j = 0; j < history->counts[i]; j++) {
+			const struct record *record = &history->records[i][j];
+
+			if (removes(&record->op) && record->op.from.kind == RMAP_LOCKED && record->result >= 0)
+				left -= (long)rmap_mapping_count(record->op.from);
+		}
+	}
+	return left >= 0 && !history->has_object && removes(op) && op->from.kind == RMAP_LOCKED &&
+	       place < moment->walk->ended[thread];
+}
+
 /* Mappings of @labels that were there all the time, and those that could have been there at some time. */
 static void count_units(const struct moment *moment, unsigned labels, long *surely, long *possibly)
 {
@@ -190,7 +212,8 @@ static void count_units(const struct moment *moment, unsigned labels, long *sure
 
 			if (record->result < 0 || in == out)
 				continue;
-			*surely += in ? is_before(moment, i, j) * units : -!is_behind(moment, record) * units;
+			*surely += in ? (is_before(moment, i, j) || unlocks(moment, i, j)) * units
+				      : -!is_behind(moment, record) * units;
 			*possibly += in ? !is_behind(moment, record) * units : -is_before(moment, i, j) * units;
 		}
 	}

@@ -47,7 +47,7 @@ bool is_labelled(struct rmap_mapping mapping);
 
 /*
  * struct record - an operation
- * @before: how many operations of each thread had ended when it began
+ * @before: how many operations of each thread had ended when it began; @ended: of a walk, at its last visit
  * @seen:   a walk: how often it visited each label; @found: and found the pte set; @ranges: how many ranges; @indexes:
  *          of the page's, a bit for each that these cover
  * @blind:  a walk: it visited a mapping whose adder's work it could not see
@@ -56,6 +56,7 @@ bool is_labelled(struct rmap_mapping mapping);
 struct record {
 	struct op op;
 	unsigned before[THREADS_MAX];
+	unsigned ended[THREADS_MAX];
 	int result;
 	uint8_t seen[LABELS];
 	uint8_t found[LABELS];
