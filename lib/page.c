@@ -210,7 +210,6 @@ OUT_OF_LINE static void help_collapse(struct rmap_reserve *reserve, struct rmap_
 	INJECT();
 	if (!cas_acqrel(&page->word, &word, meta & ~COUNT_CLAIMS)) /* R3: pairs with A1. */
 		return;
-	reserve_count(reserve, STAT_COLLAPSES, 1);
 	rmap_chain_retire(reserve, block);
 }
 
@@ -822,10 +821,8 @@ uint32_t rmap_page_drop(struct rmap_reserve *reserve, struct rmap_page *page)
 	operation_begin(reserve, page);
 	mappings = rmap_page_mapcount(reserve->map, page);
 	word = exchange_acqrel(&page->word, 0); /* R2: pairs with A1. The caller keeps other writers away. */
-	if (slot_kind(word) == SLOT_LINK) {
-		reserve_count(reserve, STAT_COLLAPSES, 1);
+	if (slot_kind(word) == SLOT_LINK)
 		rmap_chain_retire(reserve, slot_pointer(word));
-	}
 	operation_end(reserve, 0);
 	return mappings;
 }

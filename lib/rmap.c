@@ -218,7 +218,7 @@ static void read_statistics(struct rmap *map, struct rmap_statistics *stats)
 	stats->waiting_peak = load_rlx(&map->pool.peak);
 	stats->tier_bytes = load_rlx(&map->pool.bytes);
 	stats->promotions = sums[STAT_BLOCKS_MADE];
-	stats->collapses = sums[STAT_COLLAPSES];
+	stats->collapses = sums[STAT_BLOCKS_RETIRED];
 	stats->pushes = sums[STAT_PUSHES];
 	stats->pops = sums[STAT_POPS];
 	stats->entries_moved = sums[STAT_ENTRIES_MOVED];
