@@ -33,8 +33,8 @@
  * Crossings. A move between what is counted only and the chain changes the counts in one step, the places in others. A
  * locked mapping may be where a range finds it, so locks and unlocks of chained ones cross as well. A walk may believe
  * counts that say that nothing is linear or locked if no such move is under way when it reads them. A crossing that it
- * sees the counts of has begun before (R3), and if it has ended before the walk read how many had, its place in the
- * chain is visible (A3). One that wrote its entry before the walk began, and changes the counts behind the walk's look,
+ * sees the counts of has begun before, and if it has ended before the walk read how many had, its place in the chain is
+ * visible (A3). One that wrote its entry before the walk began, and changes the counts behind the walk's look,
  * has begun and not ended. All that are counted as ended are counted as begun, by whoever reads that later; so the
  * numbers are the same only if there is none. A thread that is stopped on the way costs walks of its stripe the look at
  * their ranges.
@@ -45,8 +45,8 @@
  *      A1     pairs with R1: a walk or a mover sees what led to the entry
  *      R2     an entry before the head that counts it           a walk that begins at head finds no new place
  *      A2     pairs with R2: what led to the entries before head is visible, and the entries are
- *      R3     a crossing's beginning before its counts and its  a walk believes counts that do not tell where the
- *             entry; its new place before its end               mapping is, and passes over it
+ *      R3     a crossing's new place before its end             a walk believes counts that do not tell where the
+ *                                                               mapping is, and passes over it
  *      A3     pairs with R3: who sees a crossing's end sees its beginning, counts and place
  */
 #include "moves.h"
@@ -182,7 +182,7 @@ bool rmap_moves_since(struct rmap_cursor *cursor)
 
 void rmap_crossing_begin(struct rmap *map, const struct rmap_page *page)
 {
-	fetch_add_acqrel(&log_of(map, page)->begun, 1); /* R3: pairs with A3; its counts and its entry carry it. */
+	fetch_add_rlx(&log_of(map, page)->begun, 1); /* RLX: its entry (R1) and its counts (R2 of page.c) carry it. */
 	INJECT();
 }
 
@@ -199,5 +199,6 @@ uint64_t rmap_crossings_ended(struct rmap *map, const struct rmap_page *page)
 
 uint64_t rmap_crossings_begun(struct rmap *map, const struct rmap_page *page)
 {
-	return load_acq(&log_of(map, page)->begun); /* A3: pairs with R3. */
+	/* RLX: behind the counts, which were acquired; whose counts or end were seen, its beginning is. */
+	return load_rlx(&log_of(map, page)->begun);
 }

@@ -642,6 +642,7 @@ const struct explore_case explore_cases[] = {
 	{ "move-twice", 0, "+A +B", { "A>D D>E", "c" }, 30748, NULL },
 	{ "move-gone", 0, "+A +B", { "A>D -D", "c" }, 1278, NULL },
 	{ "move-lapped", 0, "+A +B", { "A>C C>D D>E", "?" }, 22992, NULL },
+	{ "move-counted-walk", 0, "+A +B", { "A>C", "B>l", "?" }, 0, NULL },
 	{ "move-both-walk", 0, "+A +B", { "A>C", "B>D", "?" }, 0, NULL },
 	/* Batches of one visit: a cursor resumes in a chain that has gained or lost parts meanwhile. */
 	{ "cursor-promote", 0, "+A", { "+B -B", "c" }, 16, NULL },
