@@ -115,6 +115,41 @@ static void what_is_used_is_near(void **state)
 	world_fini(&world, true);
 }
 
+/* As often as it takes to come by all of @mms that map the page, and to see that there are no more. */
+static void look_often(struct world *world, uint32_t mms)
+{
+	for (uint32_t i = 0; i < mms / 32 + 2; i++)
+		vm_balance(world->thread, 1);
+}
+
+#define MANY_MMS 70u
+
+/* No look comes by all mappings, but the next goes on: so it finds the one mm that uses the page, whichever it is. */
+static void a_bounded_look_goes_on_where_it_ended(void **state)
+{
+	struct world world;
+	uint32_t mms[MANY_MMS];
+
+	(void)state;
+	world_init(&world, (struct vm_options){ .frames = 4, .far = 2, .mms = MANY_MMS });
+	for (uint32_t i = 0; i < MANY_MMS; i++) {
+		mms[i] = new_mm(&world);
+		expect(vm_mmap(world.thread, mms[i], 100, 1, true, 0, 0) == 0);
+		expect(access_error(&world, mms[i], 100) == 0);
+	}
+	for (uint32_t i = 0; i < MANY_MMS; i++) {
+		expect(vm_age(world.thread, 1) == 1);
+		vm_balance(world.thread, 1);
+		expect(world_stats(&world).demoted == i); /* there may be others that use it */
+		look_often(&world, MANY_MMS);
+		expect(world_stats(&world).demoted == i + 1);
+		expect(access_error(&world, mms[i], 100) == 0);
+		look_often(&world, MANY_MMS);
+		expect(world_stats(&world).promoted == i + 1);
+	}
+	world_fini(&world, true);
+}
+
 /* --- at the window ---------------------------------------------------------------------------- */
 
 static void act_and_join(void *arg, enum vm_window where)
@@ -295,6 +330,7 @@ int main(void)
 		cmocka_unit_test(pages_keep_all_but_their_frames),
 		cmocka_unit_test(many_pages_need_one_flush),
 		cmocka_unit_test(what_is_used_is_near),
+		cmocka_unit_test(a_bounded_look_goes_on_where_it_ended),
 		cmocka_unit_test(what_does_not_wait_finds_the_entries),
 		cmocka_unit_test(what_waits_finds_the_new_frame),
 	};

@@ -29,7 +29,10 @@
  * @origin:  0, or: only ptes that map the page so that it begins there
  * @ages:    it looks at accessed bits, as reclaim and aging do
  * @entries: @action can do with an entry for all ptes of a leaf, which otherwise is taken apart
- * @visits_max: it ends after so many; 0: it does not
+ * @visits_max: it ends after so many, WALK_LOOK_MAX at most with @look; 0: it does not
+ * @look:    NULL, or: it goes on there, if that is of this page; otherwise there begins one that is. Backends without
+ *           cursors begin anew each time
+ * @unfinished: it ended so, and will go on
  * @visited: NULL, or: after each visit, how many nonlinear mappings it stands for; WALK_UNKNOWN: the backend cannot
  * tell
  * @visits, @empty: places looked at; those where no pte mapped the page
@@ -45,6 +48,8 @@ struct walk {
 	bool ages;
 	bool entries;
 	uint32_t visits_max;
+	struct rmap_cursor *look;
+	bool unfinished;
 	void (*visited)(struct walk *walk, uint32_t expected);
 	uint32_t visits;
 	uint32_t empty;
@@ -54,6 +59,7 @@ struct walk {
 };
 
 #define WALK_UNKNOWN UINT32_MAX
+#define WALK_LOOK_MAX 32u
 
 /* What page tables say of a page's mappings, at rest. */
 struct mappings {

@@ -496,7 +496,7 @@ static uint64_t migrated(struct vm_thread *thread)
 /* --- tiers ------------------------------------------------------------------------------------ */
 
 /* As many visits as one look at a page may cost. */
-#define VISITS 32u
+#define VISITS WALK_LOOK_MAX
 
 static void look_at_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vpn, void *arg)
 {
@@ -507,18 +507,25 @@ static void look_at_pte(struct vm_thread *thread, struct leaf *leaf, uint64_t vp
 }
 
 /*
- * The walk ends at the first access. It clears nothing: aging does, which alone tells when. Bounded, it says "no" too
- * often.
+ * The walk ends at the first access. It clears nothing: aging does, which alone tells when. Bounded, it goes on the
+ * next time, and until it has seen all the page stays where it is; if the backend cannot go on, it says "no" too often.
  */
-static bool is_used(struct vm_thread *thread, struct page *page)
+static enum node best_node(struct vm_thread *thread, struct page *page)
 {
 	bool accessed = false;
 	struct walk walk = {
-		.action = look_at_pte, .arg = &accessed, .ends = &accessed, .visits_max = VISITS, .entries = true
+		.action = look_at_pte,
+		.arg = &accessed,
+		.ends = &accessed,
+		.visits_max = VISITS,
+		.look = &thread->looks[(page - thread->vm->pages) % LOOKS],
+		.entries = true,
 	};
 
 	page_walk(thread, page, &walk);
-	return accessed;
+	if (walk.unfinished)
+		return page_node(thread->vm, page);
+	return accessed ? NODE_NEAR : NODE_FAR;
 }
 
 /* Of several pages: those that are to be anywhere else, or on the other node. */
@@ -540,7 +547,7 @@ static uint32_t move_some(struct vm_thread *thread, uint32_t n, bool by_use)
 			if (!page)
 				break;
 			if (by_use)
-				node = is_used(thread, page) ? NODE_NEAR : NODE_FAR;
+				node = best_node(thread, page);
 			moves[had].frame = NULL;
 			if (node != page_node(thread->vm, page))
 				moves[had].frame = frame_for(thread, page, node);

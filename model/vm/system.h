@@ -459,12 +459,15 @@ struct stopwatch_pause {
 	uint64_t ns;
 };
 
+#define LOOKS 16u
+
 /*
  * A thread's context. It is a processor, too.
  * @map:          the backend's: what it has in hand
  * @chained:      the page whose chain lock this thread holds over a walk; NULL: none
  * @translations: under @tlb_lock, by which others take theirs out
  * @owed:         [0, owed_n): what this thread has to flush
+ * @looks:        how far walks that were cut short have got, of pages whose frames have these numbers modulo LOOKS
  * @watch:        if there is a clock
  */
 struct vm_thread {
@@ -476,6 +479,7 @@ struct vm_thread {
 	struct translation translations[TRANSLATIONS];
 	struct owed owed[OWED_MAX];
 	unsigned owed_n;
+	struct rmap_cursor looks[LOOKS];
 	struct stopwatch watch;
 	_Atomic uint64_t figures[FIGURES];
 	LIST_ENTRY(vm_thread) link;

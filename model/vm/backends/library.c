@@ -328,9 +328,40 @@ static int look_at_batch(void *arg, const struct rmap_visits *visits)
 	for (size_t i = 0; i < visits->n; i++)
 		if (!look_at_visit(looking, visits, i))
 			return ENDED;
-	if (!look_at_spots(looking))
+	if (!look_at_spots(looking) || looking->walk->look)
 		return ENDED;
 	return looking->places >= RMAP_VISITS_MAX ? PAUSED : 0;
+}
+
+static bool is_of(const struct rmap_cursor *look, const struct rmap_target *target)
+{
+	return look->target.page == target->page && look->target.object == target->object &&
+	       look->target.first == target->first && look->target.last == target->last;
+}
+
+/*
+ * A batch is as long as the walk's budget allows, and one that is shorter leaves some for the next. What the look was
+ * of may be gone: then it is not used. If it came back in the meantime, the walk sees only what is behind that place.
+ */
+static void look_on(struct vm_thread *thread, struct looking *looking, const struct rmap_target *target)
+{
+	struct walk *walk = looking->walk;
+	struct rmap_cursor *look = walk->look;
+	uint64_t words[WALK_LOOK_MAX];
+
+	if (!is_of(look, target))
+		rmap_cursor_init(look, map_of(thread->vm), target);
+	look->words = words;
+	while (!*walk->ends && !rmap_cursor_at_end(look) && walk->visits < walk->visits_max) {
+		look->room = walk->visits_max - walk->visits;
+		library_enter(thread);
+		rmap_walk_batches(look, look_at_batch, looking);
+		library_leave(thread);
+	}
+	walk->unfinished = !*walk->ends && !rmap_cursor_at_end(look);
+	look->words = NULL;
+	if (!walk->unfinished)
+		look->target.page = NULL;
 }
 
 /* Tables need no section; batches do, and one section is for so many visits, lest all retired memory wait. */
@@ -342,6 +373,10 @@ void library_walk(struct vm_thread *thread, struct page *page, struct walk *walk
 	int stop;
 
 	looking_begin(&looking, thread, page, walk);
+	if (walk->look) {
+		look_on(thread, &looking, &target);
+		return;
+	}
 	rmap_cursor_init(&cursor, map_of(thread->vm), &target);
 	do {
 		looking.places = 0;
