@@ -249,6 +249,21 @@ static struct page *mapped_page(struct vm_thread *thread, struct mm *mm, uint64_
 	return page;
 }
 
+/* *@page, with a reference, is what @vpn maps. Return: 0; -ESRCH, -EFAULT */
+static int find_mapped(struct vm_thread *thread, uint32_t id, uint64_t vpn, struct page **page)
+{
+	struct mm *mm;
+
+	if (!vpns_fit(thread->vm, vpn, 1))
+		return -EFAULT;
+	mm = mm_enter(thread, id, false);
+	if (!mm)
+		return -ESRCH;
+	*page = mapped_page(thread, mm, vpn);
+	mm_leave(thread, mm);
+	return *page ? 0 : -EFAULT;
+}
+
 /* Where what @page has is to be. ANYWHERE: on any node */
 #define ANYWHERE NODES
 
@@ -279,22 +294,16 @@ static struct page *frame_for(struct vm_thread *thread, const struct page *page,
 int vm_migrate(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 {
 	struct page *page, *new;
-	struct mm *mm;
 	uint32_t frames;
-	int error = -ENOMEM;
+	int error;
 
 	if (!backend_has(thread->vm, VM_BACKEND_MIGRATES))
 		return -ENOTSUP;
-	if (!vpns_fit(thread->vm, vpn, 1))
-		return -EFAULT;
-	mm = mm_enter(thread, id, false);
-	if (!mm)
-		return -ESRCH;
-	page = mapped_page(thread, mm, vpn);
-	mm_leave(thread, mm);
-	if (!page)
-		return -EFAULT;
+	error = find_mapped(thread, id, vpn, &page);
+	if (error)
+		return error;
 	new = frame_for(thread, page, ANYWHERE);
+	error = new ? 0 : -ENOMEM;
 	if (new) {
 		vm_lock(&thread->held, &page->lock);
 		error = move_begin(thread, page, &frames);
@@ -364,19 +373,12 @@ static bool is_large_anonymous(const struct page *page)
 int vm_anon_split(struct vm_thread *thread, uint32_t id, uint64_t vpn)
 {
 	struct page *page;
-	struct mm *mm;
 	uint32_t freed;
-	int error = -ENOENT;
+	int error = find_mapped(thread, id, vpn, &page);
 
-	if (!vpns_fit(thread->vm, vpn, 1))
-		return -EFAULT;
-	mm = mm_enter(thread, id, false);
-	if (!mm)
-		return -ESRCH;
-	page = mapped_page(thread, mm, vpn);
-	mm_leave(thread, mm);
-	if (!page)
-		return -EFAULT;
+	if (error)
+		return error;
+	error = -ENOENT;
 	if (is_large_anonymous(page)) {
 		vm_lock(&thread->held, &page->lock);
 		error = scatter(thread, page, &freed);
