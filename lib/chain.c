@@ -465,16 +465,17 @@ void rmap_chain_retire(struct rmap_reserve *reserve, struct block *block)
 	unsigned behind = load_rlx(&block->meta) & CLAIM_HELD(1) ? 0 : 1;
 	struct extent extent = { 0, 0 };
 
-	if (slot_kind(link) == SLOT_LINK) {
+	if (slot_kind(link) == SLOT_LINK)
 		rmap_leaf_seal(link, &extent);
-		INJECT();
-		/*
-		 * R3: pairs with A1 of claim.h: so has a walk that read a claim before it went, and finds this in its
-		 * slot. What becomes free with the block is found there (pool.c).
-		 */
-		store_rel(&block->slots[behind], link);
-	}
+	else
+		link = SLOT_EMPTY;
 	reserve_unmade(reserve, extent.pieces, extent.bytes + sizeof(*block));
 	reserve_count(reserve, STAT_BLOCKS_RETIRED, 1);
+	INJECT();
+	/*
+	 * R3: pairs with A1 of claim.h: so has a walk that read a claim before it went, and finds this in its slot.
+	 * What becomes free with the block is found there (pool.c).
+	 */
+	store_rel(&block->slots[behind], link);
 	rmap_pool_retire_block(reserve, block, SLOT_SEALED, extent.bytes);
 }
