@@ -41,13 +41,12 @@ static const struct argp_option options[] = {
 
 void bad_usage(const struct argp_state *state, const char *format, ...)
 {
-	char text[4096 + 256]; /* for the longest path, and what is said of it */
+	char text[COMPLAINT_BYTES];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	printable_complaint(text, format, args);
 	va_end(args);
-	printable_copy(text, text, strlen(text));
 	argp_error(state, "%s", text);
 }
 

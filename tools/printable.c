@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "printable.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <wchar.h>
 #include <wctype.h>
@@ -34,4 +35,10 @@ void printable_copy(char *out, const char *text, size_t length)
 		length -= bytes;
 	}
 	*out = '\0';
+}
+
+void printable_complaint(char text[COMPLAINT_BYTES], const char *format, va_list args)
+{
+	vsnprintf(text, COMPLAINT_BYTES, format, args);
+	printable_copy(text, text, strlen(text));
 }

@@ -8,6 +8,7 @@
 #ifndef PRINTABLE_H
 #define PRINTABLE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,12 @@
  * question mark; so there are as many bytes as before, or fewer.
  */
 void printable_copy(char *out, const char *text, size_t length);
+
+/* What a complaint has room for: the longest path, and what is said of it. */
+#define COMPLAINT_BYTES (4096 + 256)
+
+/** printable_complaint - @format with @args, as far as it fits, made fit for a terminal */
+void printable_complaint(char text[COMPLAINT_BYTES], const char *format, va_list args);
 
 /** is_bidirectional - does this character turn the direction of writing, so that text behind it stands elsewhere? */
 bool is_bidirectional(uint32_t c);

@@ -16,13 +16,12 @@
 
 int complain(const char *format, ...)
 {
-	char text[4096 + 256]; /* for the longest path, and what is said of it */
+	char text[COMPLAINT_BYTES];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	printable_complaint(text, format, args);
 	va_end(args);
-	printable_copy(text, text, strlen(text));
 	fprintf(stderr, "rmap: %s\n", text);
 	return STATUS_LACKING;
 }
