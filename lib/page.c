@@ -734,10 +734,19 @@ int rmap_page_duplicate(struct rmap_reserve *reserve, struct rmap_page *page, st
 #define BATCH_AHEAD 8u
 #define LONG_CHAIN 8192u
 
+/* Of the chain that @word names. @same: its page comes several times, so that the block is here. */
+OUT_OF_LINE static void fetch_chain(const struct rmap *map, uint64_t word, struct rmap_mapping mapping, bool same)
+{
+	struct block *block = slot_pointer(word);
+
+	__builtin_prefetch(block, 1);
+	if (same && count_chained(load_rlx(&block->meta)) > LONG_CHAIN) /* RLX: whether it is worth it. */
+		rmap_chain_fetch(map, block, slot_key(mapping.handle, map->key_low));
+}
+
 static inline void fetch_ahead(const struct rmap *map, struct rmap_page *const *pages,
 			       const struct rmap_mapping *mappings, size_t i, size_t n)
 {
-	struct block *block;
 	uint64_t word;
 
 	if (i + BATCH_AHEAD < n)
@@ -745,13 +754,8 @@ static inline void fetch_ahead(const struct rmap *map, struct rmap_page *const *
 	if (i + BATCH_AHEAD / 2 >= n)
 		return;
 	word = load_acq(&pages[i + BATCH_AHEAD / 2]->word); /* A1: pairs with R1. */
-	if (slot_kind(word) != SLOT_LINK)
-		return;
-	block = slot_pointer(word);
-	__builtin_prefetch(block, 1);
-	/* RLX: whether it is worth it. */
-	if (pages[i + BATCH_AHEAD / 2] == pages[i] && count_chained(load_rlx(&block->meta)) > LONG_CHAIN)
-		rmap_chain_fetch(map, block, slot_key(mappings[i + BATCH_AHEAD / 2].handle, map->key_low));
+	if (slot_kind(word) == SLOT_LINK)
+		fetch_chain(map, word, mappings[i + BATCH_AHEAD / 2], pages[i + BATCH_AHEAD / 2] == pages[i]);
 }
 
 typedef int (*page_operation)(struct rmap_reserve *reserve, struct rmap_page *page, struct rmap_mapping mapping);
