@@ -204,7 +204,8 @@ static bool swing(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t
 OUT_OF_LINE static void help_collapse(struct rmap_reserve *reserve, struct rmap_page *page, uint64_t word)
 {
 	struct block *block = slot_pointer(word);
-	uint64_t meta = load_acq(&block->meta); /* A2: pairs with R2. */
+	/* RLX: the caller has met it frozen, acquiring, or froze it; it stays as it is. */
+	uint64_t meta = load_rlx(&block->meta);
 
 	CHECK(count_frozen(meta), "a chain in use is collapsing");
 	INJECT();
