@@ -11,8 +11,9 @@
  * Meanwhile the page is MOVING, so that faults do not map it again, but wait for its lock.
  *
  * A split is for truncates, which need it. So it unmaps whatever there is, mlocked mappings, too; they stay in memory,
- * and are faulted in again. A collapse is for speed, and gives way. Anonymous pages are in no file that would have them
- * while they are not mapped; so these are split as others migrate (migrate.c).
+ * and are faulted in again. A fault that had looked before the page was MOVING may map it yet, and has a reference: for
+ * such ones a split is refused. A collapse is for speed, and gives way. Anonymous pages are in no file that would have
+ * them while they are not mapped; so these are split as others migrate (migrate.c).
  */
 #include "backend.h"
 
@@ -26,10 +27,10 @@ int page_split(struct vm_thread *thread, struct page *page)
 
 	if (page_has(page, PAGE_CACHED)) {
 		page_set(page, PAGE_MOVING);
-		page_unmap_all(thread, page);
+		split = page_unmap_all(thread, page);
 		tlb_flush(thread);
 		window(thread->vm, VM_WINDOW_SPLIT);
-		split = file_split(thread, page);
+		split = split && file_split(thread, page);
 		page_clear(page, PAGE_MOVING);
 	}
 	count(thread, split ? FIGURE_SPLITS : FIGURE_UNSPLIT, 1);

@@ -879,8 +879,8 @@ struct pass {
 };
 /* Failable. Context: the page lock; the caller flushes before it lets that go. Return: an rmap_unmap_result */
 int page_unmap(struct vm_thread *thread, struct page *page, const uint32_t *slots);
-/* Reliable, also of locked mappings; the same otherwise */
-void page_unmap_all(struct vm_thread *thread, struct page *page);
+/* Reliable, also of locked mappings; the same otherwise. Return: false: a fault under way has mapped it anew */
+bool page_unmap_all(struct vm_thread *thread, struct page *page);
 /*
  * Into halves; nothing of it is mapped then. Return: 0; -EAGAIN: somebody is at it. Holds: the page lock, and a
  * reference, as file_split()

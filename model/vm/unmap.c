@@ -211,14 +211,15 @@ int page_unmap(struct vm_thread *thread, struct page *page, const uint32_t *slot
 	return result;
 }
 
-void page_unmap_all(struct vm_thread *thread, struct page *page)
+bool page_unmap_all(struct vm_thread *thread, struct page *page)
 {
 	struct pass pass = { .thread = thread,
 			     .defers = true,
 			     .forces = true,
 			     .file = file_of(page->object) };
 	struct rmap_unmap_report report = { .cleared = 0 };
+	int result = thread->vm->backend->unmap(&pass, page, &report);
 
-	vm_must(thread->vm->backend->unmap(&pass, page, &report) == RMAP_UNMAP_SUCCESS);
 	count(thread, FIGURE_UNMAPS, report.cleared > 0);
+	return result == RMAP_UNMAP_SUCCESS;
 }
